@@ -1,0 +1,169 @@
+"""The values that go into the engine and come out of it.
+
+Counters travel packed: arrays of token numbers and hits, never an object per
+token.  A token is the 64-bit number of reference/engine.md 2.1; "hits" are the
+messages of one class that contained it.
+
+Everything here is a plain value; the arithmetic lives in the kernel.
+"""
+
+from __future__ import annotations
+
+import enum
+from array import array
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Label(enum.Enum):
+    """What a message is, as told by its user."""
+
+    SPAM = "spam"
+    INNOCENT = "innocent"
+
+    @property
+    def opposite(self) -> Label:
+        return Label.INNOCENT if self is Label.SPAM else Label.SPAM
+
+
+class Source(enum.Enum):
+    """Why a message is taught: correcting us, from a corpus, or to inoculate."""
+
+    ERROR = "error"
+    CORPUS = "corpus"
+    INOCULATION = "inoculation"
+
+
+class Mode(enum.Enum):
+    """When we learn by ourselves (engine.md 7.1)."""
+
+    TEFT = "teft"
+    TOE = "toe"
+    TUM = "tum"
+    NOTRAIN = "notrain"
+
+
+class Lesson(NamedTuple):
+    """A message with its label: what `--class` and `--source` say.
+
+    `unlearn` takes back an earlier lesson of the same label (engine.md 7.10).
+    """
+
+    label: Label
+    source: Source
+    unlearn: bool = False
+
+
+class Totals(NamedTuple):
+    """The eight message counters of a user, in the order every store keeps them.
+
+    Also used for changes to them, where values may be negative.
+    """
+
+    spam_learned: int = 0
+    innocent_learned: int = 0
+    spam_misclassified: int = 0
+    innocent_misclassified: int = 0
+    spam_corpusfed: int = 0
+    innocent_corpusfed: int = 0
+    spam_classified: int = 0
+    innocent_classified: int = 0
+
+    def plus(self, change: Totals) -> Totals:
+        """These totals after a change; no counter falls below zero."""
+        return Totals(*(max(0, a + b) for a, b in zip(self, change, strict=True)))
+
+    def negated(self) -> Totals:
+        return Totals(*(-a for a in self))
+
+
+class Hits(NamedTuple):
+    """Counters of the tokens that a store knows: parallel arrays, any order.
+
+    Tokens the store has never seen are simply absent.
+    """
+
+    tokens: array[int]  # 'Q'
+    spam: array[int]  # 'Q'
+    innocent: array[int]  # 'Q'
+
+    @classmethod
+    def none(cls) -> Hits:
+        return cls(array("Q"), array("Q"), array("Q"))
+
+
+class Snapshot(NamedTuple):
+    """What one round trip to the store brings: the totals and the hits."""
+
+    totals: Totals
+    hits: Hits
+
+
+class TokenChange(NamedTuple):
+    """Signed changes of token hits: parallel arrays, tokens in iteration order."""
+
+    tokens: array[int]  # 'Q'
+    spam: array[int]  # 'i'
+    innocent: array[int]  # 'i'
+
+    @classmethod
+    def none(cls) -> TokenChange:
+        return cls(array("Q"), array("i"), array("i"))
+
+    def negated(self) -> TokenChange:
+        return TokenChange(
+            self.tokens,
+            array("i", (-n for n in self.spam)),
+            array("i", (-n for n in self.innocent)),
+        )
+
+
+class Learned(NamedTuple):
+    """What one run teaches the user's dictionary."""
+
+    totals: Totals
+    tokens: TokenChange
+
+
+class Factor(NamedTuple):
+    """A token that decided, by name, with its probability (single precision)."""
+
+    name: bytes
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class TokenOptions:
+    """What decides which tokens a message has; equal options, equal tokens."""
+
+    tokenizer: str = "chain"  # word, chain, sbph, osb
+    url_context: bool = False
+    whitelist: bool = False
+    noise: bool = False  # keep the ordered streams that noise reduction walks
+    ignore_headers: frozenset[bytes] = frozenset()  # lower case
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreOptions:
+    """What decides how tokens become a verdict (engine.md 3 to 7)."""
+
+    algorithms: frozenset[str] = frozenset({"graham", "burton"})  # naive robinson chi-square
+    pvalue: str = "bcr"  # bcr, robinson, markov
+    mode: Mode = Mode.TEFT
+    bias: bool = False
+    noise: bool = False
+    whitelist: bool = False
+    whitelist_threshold: int = 10
+    sedation: int = 0  # the training buffer, tb=0..10
+    occurrence: bool = False  # ProcessorWordFrequency occurrence
+    classify_only: bool = False  # --classify: nothing may be learned
+    strict: bool = False  # reproduce what the reference marks "fix"
+
+
+class Result(NamedTuple):
+    """What the statistics say of one message."""
+
+    spam: bool
+    name: str  # Spam, Innocent, Whitelisted: the word of X-DSPAM-Result
+    probability: float
+    confidence: float

@@ -1,0 +1,102 @@
+"""Failures that already know their answer.
+
+A failure is born where it happens, with the reply that the sending mail server
+gets and the exit status that a calling program gets.  `TempFail` keeps the mail
+where it is (it will be tried again), `PermFail` returns it to its sender.
+Anything else that is raised is a bug of ours: it is logged with its traceback
+and answered like a `TempFail` (`INTERNAL`), because our bugs must never cost
+anybody a message.
+
+Replies follow RFC 5321 4.2 with the enhanced codes of RFC 3463; exit statuses
+follow sysexits.h, which Postfix pipe(8), procmail and maildrop understand.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One SMTP or LMTP reply: code, enhanced status code, text for the peer."""
+
+    code: int
+    enhanced: str
+    text: str
+
+    @property
+    def ok(self) -> bool:
+        return 200 <= self.code < 300
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.enhanced} {self.text}".rstrip()
+
+
+class Failure(Exception):
+    """Something that went wrong and what to tell the peer.
+
+    `text` is shown to the peer, so it stays generic; `detail` goes to the log.
+    """
+
+    code = 451
+    enhanced = "4.3.0"
+    exit_status = os.EX_TEMPFAIL
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        detail: str = "",
+        code: int | None = None,
+        enhanced: str | None = None,
+        exit_status: int | None = None,
+    ) -> None:
+        super().__init__(f"{text}: {detail}" if detail else text)
+        self.text = text
+        self.detail = detail
+        self.reply = Reply(code or self.code, enhanced or self.enhanced, text)
+        self.exit_status = self.exit_status if exit_status is None else exit_status
+
+
+class TempFail(Failure):
+    """Try again later: the mail stays where it is (451, exit 75)."""
+
+
+class PermFail(Failure):
+    """Trying again would not help: 550, exit 69."""
+
+    code = 550
+    enhanced = "5.3.0"
+    exit_status = os.EX_UNAVAILABLE
+
+
+INTERNAL = Reply(451, "4.3.0", "Internal error, please try again later")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong in a configuration file."""
+
+    file: str
+    line: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.text}" if self.line else f"{self.file}: {self.text}"
+
+
+class ConfigError(Exception):
+    """A configuration that cannot be used, with everything wrong in it (exit 78)."""
+
+    exit_status = os.EX_CONFIG
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = problems
+
+
+class UsageError(Exception):
+    """A command line that cannot be carried out; the original exits 1 here."""
+
+    exit_status = 1

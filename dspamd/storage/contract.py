@@ -1,0 +1,151 @@
+"""What every store must do: the one contract behind which the drivers stand.
+
+A store keeps, for each owner of a dictionary, the eight totals, the hits of
+tokens, the signatures of recent messages, and the corrections made with them.
+The owner is a user, or the group that a user shares a dictionary with; its key
+(`Uid`) is what the driver says it is: a number in the SQL databases, the name
+itself in file stores.
+
+Promises of every driver:
+
+* One message costs one read (`read`) and one write (`apply`).  `apply` is one
+  transaction: totals, hits, signature and correction change together or not at
+  all, and concurrent writers of one owner lose nothing.
+* Counters never fall below zero.
+* A signature belongs to its owner.  Asking for another owner's finds nothing.
+* Statements carry the uid, touch one uid's rows, use no sequence and no session
+  state, so that they run unchanged on engines that shard or replicate by key.
+* No call blocks the event loop or waits without a deadline.  Trouble with the
+  store is raised as `TempFail`, never as the driver's own exception.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from dspamd.engine.model import Hits, Label, Learned, Snapshot, TokenChange, Totals
+
+Uid = int | str
+
+
+class Signature(NamedTuple):
+    """The tokens of a message as first seen, kept so that a correction needs no mail."""
+
+    id: str
+    data: bytes  # engine.md 8.2
+
+
+class Correction(NamedTuple):
+    """The correction in force for one signature.
+
+    `label` is what the user said the message is.  `shortfall` holds what could
+    not be subtracted because a counter stood at zero already: taking the
+    correction back restores the counters exactly with it.
+    """
+
+    label: Label
+    learned: Totals  # the change of totals as applied, after clamping
+    shortfall: TokenChange
+
+
+@dataclass(frozen=True, slots=True)
+class Correct:
+    """Guard and record of a correction inside `Change`.
+
+    The change is applied only if the signature's correction in force still is
+    `expected`; afterwards it is `label` (None: no correction any more).
+    """
+
+    signature: str
+    expected: Label | None
+    label: Label | None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Everything one message changes for one owner, applied in one transaction."""
+
+    learned: Learned
+    signature: Signature | None = None  # store it
+    correct: Correct | None = None
+
+
+class Stale(Exception):
+    """Another correction of the same signature came first; read again and decide anew."""
+
+
+class Stored(NamedTuple):
+    """A stored signature with the correction in force, if there is one."""
+
+    data: bytes
+    correction: Correction | None
+
+
+class TokenRow(NamedTuple):
+    token: int
+    spam: int
+    innocent: int
+    last_hit: int  # days since 1970-01-01
+
+
+class Storage(Protocol):
+    """A store.  All methods may raise `TempFail`."""
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def uid(self, owner: str, *, create: bool) -> Uid | None:
+        """The key of an owner; made, free of races, if `create`; else None if unknown."""
+
+    async def read(self, uid: Uid, tokens: array[int]) -> Snapshot:
+        """Totals and the hits of those of `tokens` ('Q') that are known; one round trip."""
+
+    async def apply(self, uid: Uid, change: Change) -> None:
+        """Do all of `change` or nothing.  Raises `Stale` if its guard does not hold."""
+
+    async def signature(self, uid: Uid, signature: str) -> Stored | None:
+        """The signature of that id which belongs to `uid`."""
+
+    async def delete_signature(self, uid: Uid, signature: str) -> bool: ...
+
+    async def preferences(self, owner: str) -> Mapping[str, str]:
+        """Stored preferences of a user, or of everybody under the name "" (config.md 5.3)."""
+
+    async def set_preference(self, owner: str, name: str, value: str | None) -> None:
+        """Store a preference; None removes it."""
+
+    async def owners(self) -> list[str]:
+        """Names of all owners, sorted."""
+
+    def tokens(self, uid: Uid) -> AsyncIterator[list[TokenRow]]:
+        """All tokens of an owner in batches, ascending by token."""
+
+    async def signatures(self, uid: Uid) -> list[tuple[str, int]]:
+        """All signature ids of an owner with their day of creation (days since 1970-01-01)."""
+
+    async def delete_tokens(self, uid: Uid, tokens: array[int]) -> int:
+        """Remove tokens in one short transaction; how many were there."""
+
+    async def delete_owner(self, owner: str) -> None:
+        """Remove everything kept for an owner."""
+
+
+__all__ = [
+    "Change",
+    "Correct",
+    "Correction",
+    "Hits",
+    "Learned",
+    "Signature",
+    "Snapshot",
+    "Stale",
+    "Storage",
+    "Stored",
+    "TokenRow",
+    "Totals",
+    "Uid",
+]
