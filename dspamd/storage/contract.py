@@ -26,7 +26,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from dspamd.engine.model import Hits, Label, Learned, Snapshot, TokenChange, Totals
+from dspamd.engine.model import Hits, Label, Learned, Snapshot, Totals
 
 Uid = int | str
 
@@ -41,14 +41,13 @@ class Signature(NamedTuple):
 class Correction(NamedTuple):
     """The correction in force for one signature.
 
-    `label` is what the user said the message is.  `shortfall` holds what could
-    not be subtracted because a counter stood at zero already: taking the
-    correction back restores the counters exactly with it.
+    `label` is what the user said the message is.  `applied` is what the correction
+    changed in effect, after clamping at zero: taking the correction back means
+    applying its negation, which restores every counter exactly.
     """
 
     label: Label
-    learned: Totals  # the change of totals as applied, after clamping
-    shortfall: TokenChange
+    applied: Learned
 
 
 @dataclass(frozen=True, slots=True)
