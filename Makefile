@@ -1,0 +1,56 @@
+# dspamd. `make` alone lists what can be made; nothing is asked, nothing outside this folder is changed
+# (as root, missing Debian packages are installed: etc/install-packages).
+
+PYTHON ?= python3
+ONLY ?=
+
+bin := .venv/bin
+stamp := .venv/.complete
+part = $(if $(ONLY),tests/$(ONLY),tests)
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo run check test fuzz bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: $(stamp) ## compile the kernel in place (and make the environment .venv first)
+	@$(bin)/python setup.py -q build_ext --inplace
+
+demo: build ## watch it learn: a real daemon, sample mail, a correction
+	$(bin)/python demo/demo.py
+
+run: build ## keep a daemon in the foreground, its files below build/run
+	@mkdir -p build/run
+	@sed 's|@RUN@|$(CURDIR)/build/run|' etc/run.conf > build/run/dspam.conf
+	$(bin)/dspamd --config build/run/dspam.conf
+
+check: build ## format, lint, types, direction of imports
+	$(bin)/ruff format --check .
+	$(bin)/ruff check .
+	$(bin)/mypy
+	$(bin)/lint-imports
+
+test: build $(if $(ONLY),,check) ## check, then all tests (ONLY=unit|golden|contract|dialogue|e2e|chaos: one part)
+	etc/install-packages test
+	$(bin)/pytest $(part)
+
+fuzz: build ## throw noise at the kernel, built with address and undefined-behaviour sanitizers
+	DSPAMD_SANITIZE=1 $(bin)/python setup.py -q build_py --build-lib build/sanitized \
+	    build_ext --build-lib build/sanitized --build-temp build/sanitized-temp
+	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
+	    ASAN_OPTIONS=detect_leaks=0 $(bin)/pytest -o pythonpath="build/sanitized ." tests/fuzz
+
+bench: build ## measure against the budgets (ONLY=engine|path|storage|daemon), table and build/bench.json
+	$(bin)/python -m bench $(ONLY)
+
+clean: ## remove what was made, the environment too
+	rm -rf .venv build dist *.egg-info dspamd/engine/*.so .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# A virtual environment with everything in it. It is made anew when what it depends on changes.
+$(stamp): pyproject.toml setup.py etc/install-packages
+	etc/install-packages build
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	test -x $(bin)/python || $(PYTHON) -m venv .venv
+	$(bin)/pip install -q --disable-pip-version-check -e '.[dev]'
+	@touch $@
