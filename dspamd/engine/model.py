@@ -124,6 +124,14 @@ class Learned(NamedTuple):
     totals: Totals
     tokens: TokenChange
 
+    @classmethod
+    def nothing(cls) -> Learned:
+        return cls(Totals(), TokenChange.none())
+
+    def negated(self) -> Learned:
+        """What takes this back."""
+        return Learned(self.totals.negated(), self.tokens.negated())
+
 
 class Factor(NamedTuple):
     """A token that decided, by name, with its probability (single precision)."""

@@ -54,13 +54,14 @@ class Correction(NamedTuple):
 class Correct:
     """Guard and record of a correction inside `Change`.
 
-    The change is applied only if the signature's correction in force still is
-    `expected`; afterwards it is `label` (None: no correction any more).
+    The change is applied only if the label in force for the signature still is
+    `expected` (None: never corrected); afterwards it is `label`, and what the change
+    did in effect is kept as the `Correction`.
     """
 
     signature: str
     expected: Label | None
-    label: Label | None
+    label: Label
 
 
 @dataclass(frozen=True, slots=True)
