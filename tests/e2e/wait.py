@@ -1,0 +1,19 @@
+"""Waiting for an event under a deadline: the only way these tests pass time.
+
+The events are things of other processes (a file in a Maildir, a listening
+port), which can only be looked at again and again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+
+def until(event: Callable[[], bool], what: str | Callable[[], str], timeout_s: float = 30) -> None:
+    """Return once `event` is true; fail saying `what` was awaited after `timeout_s` seconds."""
+    deadline = time.monotonic() + timeout_s
+    while not event():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"Waited {timeout_s} s for " + (what if isinstance(what, str) else what()))
+        time.sleep(0.02)
