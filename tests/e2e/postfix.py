@@ -44,6 +44,7 @@ data_directory = {folder}/data
 maillog_file = {folder}/log/mail.log
 maillog_file_prefixes = {folder}/log
 myhostname = mx.{domain}
+myorigin = {domain}
 mydestination =
 inet_interfaces = 127.0.0.1
 inet_protocols = ipv4
@@ -115,6 +116,14 @@ def free_port() -> int:
         return port
 
 
+def greets(port: int) -> bool:
+    """Does a mail server answer on this loopback port?"""
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 5) as connection:
+        connection.settimeout(5)
+        return connection.recv(4) == b"220 "
+    return False
+
+
 class Postfix:
     """One private Postfix; a context manager that starts and stops it.
 
@@ -146,17 +155,25 @@ class Postfix:
         self.folder.chmod(0o711)
         self._lay_out()
         self._postfix("check")
+        self.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
+        shutil.rmtree(self.folder)
+
+    def start(self) -> None:
+        """Start it, again too, and wait until it listens."""
         self._master = subprocess.Popen(
             [PROGRAMS / "master", "-c", self.folder / "etc", "-d"],
             start_new_session=True,  # it signals its process group when it ends
         )
-        until(lambda: self._greets(self.inbound) and self._greets(self.back), "Postfix to listen")
-        return self
+        until(lambda: greets(self.inbound) and greets(self.back), "Postfix to listen")
 
-    def __exit__(self, *exception: object) -> None:
+    def stop(self) -> None:
+        """Stop it; mail and queue stay."""
         self._master.send_signal(signal.SIGTERM)
         self._master.wait(20)
-        shutil.rmtree(self.folder)
 
     def _lay_out(self) -> None:
         """Configuration, queue and Maildirs with the owners that Postfix insists on."""
@@ -190,11 +207,6 @@ class Postfix:
         )
         assert done.returncode == 0, done.stderr + self.log
         return done.stdout
-
-    def _greets(self, port: int) -> bool:
-        with contextlib.suppress(OSError, smtplib.SMTPException), smtplib.SMTP("127.0.0.1", port, timeout=5):
-            return True
-        return False
 
     @property
     def log(self) -> str:
