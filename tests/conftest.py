@@ -1,0 +1,26 @@
+"""Fixtures that more than one folder of tests shares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.site import Site, mail_site
+
+USERS = ("alice", "bob", "carol", "dave")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Postfix with dspamd behind it, for all tests of a module."""
+    with mail_site(tmp_path_factory.mktemp("dspamd"), USERS) as site:
+        yield site
+
+
+@pytest.fixture
+def own_site(tmp_path: Path) -> Iterator[Site]:
+    """The same for one test that stops and breaks things."""
+    with mail_site(tmp_path, USERS) as site:
+        yield site

@@ -1,0 +1,111 @@
+"""The real dspamd as a process of its own, configured as the guide for Postfix says.
+
+`Daemon` starts it in the foreground on a folder and a free port, waits until it
+greets, and stops or kills it by its process id.  Its output is kept in a file
+that failing tests show.
+"""
+
+from __future__ import annotations
+
+import smtplib
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.e2e.postfix import DOMAIN, SENDER, free_port, greets, stuffed
+from tests.e2e.wait import until
+
+PROGRAM = Path(sys.executable).with_name("dspamd")
+
+DSPAM_CONF = """\
+Home {folder}
+StorageDriver {driver}
+TrainingMode teft
+Feature whitelist
+Algorithm graham burton
+Tokenizer osb
+PValue bcr
+Preference "spamAction=tag"
+Preference "signatureLocation=headers"
+Preference "showFactors=on"
+ServerHost 127.0.0.1
+ServerPort {port}
+ServerMode standard
+ServerPID {folder}/dspam.pid
+ServerParameters "--deliver=innocent,spam"
+StripRcptDomain on
+ParseToHeaders on
+ChangeModeOnParse on
+ChangeUserOnParse user
+DeliveryHost 127.0.0.1
+DeliveryPort {next_hop}
+DeliveryProto SMTP
+"""
+
+
+class Daemon:
+    """One dspamd whose files are in `folder` and whose next hop listens on `next_hop`.
+
+    `settings` are further lines of dspam.conf.  A context manager that starts and stops it.
+    """
+
+    def __init__(
+        self, folder: Path, next_hop: int, *, driver: str = "libsqlite3_drv.so", settings: str = ""
+    ) -> None:
+        self.port = free_port()
+        self.folder = folder
+        self._config = folder / "dspam.conf"
+        conf = DSPAM_CONF.format(folder=folder, driver=driver, port=self.port, next_hop=next_hop)
+        self._config.write_text(conf + settings)
+
+    def __enter__(self) -> Daemon:
+        self.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start it, again too, and wait until it greets."""
+        with (self.folder / "output").open("ab") as output:
+            self._process = subprocess.Popen(
+                [PROGRAM, "--config", self._config], stdout=output, stderr=subprocess.STDOUT
+            )
+        until(self._ready, lambda: "dspamd to greet; it said:\n" + self.output)
+
+    def _ready(self) -> bool:
+        assert self._process.poll() is None, f"dspamd ended at once:\n{self.output}"
+        return greets(self.port)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def output(self) -> str:
+        """What it wrote to its standard output and error."""
+        return (self.folder / "output").read_text(errors="replace")
+
+    def stop(self) -> None:
+        """Ask it to end and wait until it has."""
+        self._process.terminate()
+        assert self._process.wait(20) == 0, self.output
+
+    def kill(self) -> None:
+        """End it at once, as a power cut would."""
+        self._process.kill()
+        self._process.wait(20)
+
+    def deliver(self, content: bytes, *users: str) -> list[int]:
+        """Hand `content` over by LMTP, byte by byte as it is; the reply codes, one for each of `users`."""
+        with smtplib.LMTP("127.0.0.1", self.port, timeout=60) as lmtp:
+            lmtp.ehlo("client.example.net")
+            assert lmtp.docmd(f"MAIL FROM:<{SENDER}>")[0] == 250
+            for user in users:
+                assert lmtp.docmd(f"RCPT TO:<{user}@{DOMAIN}>")[0] == 250
+            assert lmtp.docmd("DATA")[0] == 354
+            lmtp.send(stuffed(content))
+            codes = [lmtp.getreply()[0] for _ in users]
+            # Were there one reply more than recipients, it would be read here.
+            assert lmtp.docmd("QUIT")[0] == 221
+            return codes
