@@ -1,0 +1,29 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, embedsignature=True
+"""The hot loops of the engine: from the bytes of a message to its tokens, and from hits to a verdict.
+
+One extension, one `.pxi` file per noun, in the order of a message's way through it.  All of it works
+on packed C arrays without the GIL and makes no Python object per token, part or header; every
+allocation is checked and becomes MemoryError; every step takes time and memory linear in its input,
+whatever the message looks like.  Bytes and numbers in, values out: nothing here knows files,
+sockets, clocks or randomness.
+
+The readable faces are `dspamd.mail.classic` and `dspamd.engine.tokenizer`; the rules are those of
+reference/engine.md, quoted by section.
+"""
+
+cimport cython
+from cpython cimport array
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t, UINT32_MAX, SIZE_MAX
+from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.string cimport memchr, memcmp, memcpy, memmove, memset
+
+import array
+
+cdef extern from "<endian.h>" nogil:
+    uint64_t le64toh(uint64_t)
+    uint64_t htole64(uint64_t)
+
+include "memory.pxi"
+include "crc.pxi"
+include "tokens.pxi"

@@ -1,0 +1,449 @@
+# The token table of one message (engine.md 2.2).
+#
+# While the words are walked, entries are in the order of their first touch; `arrange` then puts them
+# into iteration order (ascending value mod 24593, equal remainders by first touch), and from then on
+# nothing changes any more: one table serves all users and threads.
+#
+# Names are not stored.  An entry keeps a `Shape`, the first word and a mask of the words behind it,
+# from which `spell` builds the name; the words point into the text, which is kept.
+#
+# What others may read (all arrays in iteration order, `count` long):
+#
+#   count               entries
+#   value[i]            the token
+#   frequency[i]        touches; a signature's byte for tokens loaded from one (may be 0)
+#   mark[i]             FROM_MARK: the name begins with `From*`; BNR_MARK: with `bnr.`
+#   named               False if loaded from a signature: no names, no marks, spell gives 0
+#   whitelist_index     index of the whitelist token, or -1
+#   order[k], order_length; chained[k], chained_length
+#                       the two streams of engine.md 5 as indexes; empty unless options.noise
+#   find(value)         index of a token, or -1
+#   spell(i, out)       writes the name (at most 255 bytes), returns its length
+#   complexity(i), weight(i)   engine.md 2.7
+# All methods named here need no GIL.
+
+cdef enum:
+    NAME_SIZE = 255
+    ORDER_MODULUS = 24593
+
+cdef enum:
+    FROM_MARK = 1
+    BNR_MARK = 2
+    PLAIN_MARK = 4  # '+' and '#' in the name come from the mask alone: weight by table
+
+cdef enum Source:  # where the words of a line lie, and what stands in front of them
+    BODY_SOURCE
+    HEADER_SOURCE
+    URL_SOURCE
+
+
+cdef struct Word:
+    uint32_t at
+    uint32_t length
+
+
+cdef struct Line:  # words that share a prefix and may form windows
+    uint32_t first  # its first word
+    uint32_t heading  # where its heading lies in `text`
+    uint8_t heading_length
+    uint8_t source
+
+
+cdef struct Shape:
+    uint32_t word
+    uint8_t mask  # bit j: word + j is part of the name; other fields up to the highest are '#'
+
+
+cdef double[32] MASK_WEIGHT
+cdef uint8_t[32] MASK_COMPLEXITY
+
+
+cdef uint32_t name_complexity(const uint8_t* name, uint32_t length) noexcept nogil:
+    """1 + the number of `+`, where the byte after a counted `+` is skipped."""
+    cdef uint32_t i = 0, complexity = 1
+    while i < length:
+        if name[i] == b"+":
+            complexity += 1
+            i += 1
+        i += 1
+    return complexity
+
+
+cdef double name_weight(const uint8_t* name, uint32_t length) noexcept nogil:
+    """4^(complexity - sparse - 1) for up to five fields with a literal at both ends, else 1."""
+    cdef uint32_t i, sparse = 0, complexity = name_complexity(name, length)
+    if complexity > 5 or length == 0:
+        return 1.0
+    if length > 1 and (
+        (name[0] == b"#" and name[1] == b"+") or (name[length - 1] == b"#" and name[length - 2] == b"+")
+    ):
+        return 1.0
+    for i in range(2, length):
+        sparse += name[i - 2] == b"+" and name[i - 1] == b"#" and name[i] == b"+"
+    return <double>(1 << 2 * (complexity - sparse - 1)) if complexity > sparse else 1.0
+
+
+cdef int _fill_masks() noexcept:
+    cdef uint8_t[10] name
+    cdef uint32_t mask, field, length
+    for mask in range(1, 32):
+        length = 0
+        for field in range(5):
+            if mask >> field:
+                name[length] = b"w" if mask >> field & 1 else b"#"
+                name[length + 1] = b"+"
+                length += 2
+        MASK_WEIGHT[mask] = name_weight(name, length - 1)
+        MASK_COMPLEXITY[mask] = name_complexity(name, length - 1)
+    return 0
+
+
+_fill_masks()
+
+
+cdef inline uint32_t _append(uint8_t* out, uint32_t length, const uint8_t* text, uint32_t n) noexcept nogil:
+    """Add `text` to a name, as far as it goes; returns the new length."""
+    n = min(n, NAME_SIZE - length)
+    memcpy(out + length, text, n)
+    return length + n
+
+
+cdef void _sort_by(const uint32_t* key, uint32_t* order, uint32_t* spare, uint32_t n) noexcept nogil:
+    """Fill `order` with 0..n-1, stably sorted by 16-bit keys."""
+    cdef uint32_t[256] start
+    cdef uint32_t* source = spare
+    cdef uint32_t* target = order
+    cdef uint32_t i, digit, total, number
+    cdef int shift
+    for i in range(n):
+        order[i] = i
+    for shift in range(0, 16, 8):
+        source, target = target, source
+        memset(start, 0, sizeof(start))
+        for i in range(n):
+            start[(key[i] >> shift) & 255] += 1
+        total = 0
+        for digit in range(256):
+            number = start[digit]
+            start[digit] = total
+            total += number
+        for i in range(n):
+            digit = (key[source[i]] >> shift) & 255
+            target[start[digit]] = source[i]
+            start[digit] += 1
+
+
+cdef bint _gather(void** block, const uint32_t* order, uint32_t n, size_t item) noexcept nogil:
+    """Replace an array by its items in `order`; False if there is no memory."""
+    cdef uint8_t* source = <uint8_t*>block[0]
+    cdef uint8_t* target = <uint8_t*>malloc(n * item)
+    cdef uint32_t i
+    if target == NULL:
+        return False
+    if item == 8:
+        for i in range(n):
+            (<uint64_t*>target)[i] = (<uint64_t*>source)[order[i]]
+    elif item == 4:
+        for i in range(n):
+            (<uint32_t*>target)[i] = (<uint32_t*>source)[order[i]]
+    else:
+        for i in range(n):
+            target[i] = source[order[i]]
+    free(source)
+    block[0] = target
+    return True
+
+
+@cython.final
+@cython.no_gc
+cdef class Tokens:
+    """The tokens of one message; made by `tokenize` and `from_signature`, never changed."""
+
+    cdef uint32_t count
+    cdef uint64_t* value
+    cdef uint32_t* frequency
+    cdef uint8_t* mark
+    cdef Shape* shape
+    cdef bint named
+    cdef int64_t whitelist_index
+    cdef uint32_t* order
+    cdef uint32_t* chained
+    cdef uint32_t order_length, chained_length
+
+    cdef size_t capacity  # of value, frequency, mark and shape
+    cdef size_t order_capacity, chained_capacity
+    cdef uint32_t* slots  # index + 1 of the entry, or 0; open addressing
+    cdef size_t slot_mask
+
+    cdef Word* words
+    cdef Line* lines
+    cdef size_t word_count, word_capacity, line_count, line_capacity
+    cdef uint8_t* text  # header text, then body text with its URLs blanked, then padding
+    cdef size_t text_capacity
+    cdef const uint8_t* body_text  # of `body`: the names of URL tokens lie there
+    cdef bytes headers, body  # the view, kept for names and for the text signature
+    cdef bint text_signature  # sbph: a signature is the text itself
+
+    def __cinit__(self):
+        self.whitelist_index = -1
+
+    def __dealloc__(self):
+        free(self.value)
+        free(self.frequency)
+        free(self.mark)
+        free(self.shape)
+        free(self.order)
+        free(self.chained)
+        free(self.slots)
+        free(self.words)
+        free(self.lines)
+        free(self.text)
+
+    # -- building
+
+    cdef int reserve(self, size_t more) except -1 nogil:
+        """Make room for `more` new entries, so that `touch` need not look."""
+        cdef size_t needed = self.count + more, capacity
+        if needed >= UINT32_MAX:
+            out_of_memory()
+        if needed > self.capacity or self.value == NULL:
+            capacity = self.capacity
+            self.value = <uint64_t*>room(self.value, &capacity, needed, sizeof(uint64_t))
+            needed = capacity
+            capacity = self.capacity
+            self.frequency = <uint32_t*>room(self.frequency, &capacity, needed, sizeof(uint32_t))
+            capacity = self.capacity
+            self.mark = <uint8_t*>room(self.mark, &capacity, needed, sizeof(uint8_t))
+            capacity = self.capacity
+            self.shape = <Shape*>room(self.shape, &capacity, needed, sizeof(Shape))
+            self.capacity = needed
+        if self.slots == NULL or self.slot_mask < 2 * self.capacity:
+            self.rehash(2 * self.capacity)
+        return 0
+
+    cdef int rehash(self, size_t wanted) except -1 nogil:
+        cdef size_t size = 1024, slot
+        cdef uint32_t i
+        while size <= wanted:
+            size *= 2
+        free(self.slots)
+        self.slots = <uint32_t*>calloc(size, sizeof(uint32_t))
+        if self.slots == NULL:
+            out_of_memory()
+        self.slot_mask = size - 1
+        for i in range(self.count):
+            slot = self.slot(self.value[i])
+            self.slots[slot] = i + 1
+        return 0
+
+    cdef inline size_t slot(self, uint64_t value) noexcept nogil:
+        """Where `value` is in the table, or the free place where it would go."""
+        cdef size_t slot = (mixed(value) >> 32) & self.slot_mask
+        while self.slots[slot] and self.value[self.slots[slot] - 1] != value:
+            slot = (slot + 1) & self.slot_mask
+        return slot
+
+    cdef inline uint32_t touch(
+        self, uint64_t value, uint32_t word, uint32_t mask, uint32_t mark
+    ) noexcept nogil:
+        """Count one token; there must be room (`reserve`).  Returns its index."""
+        cdef size_t slot = self.slot(value)
+        cdef uint32_t i = self.slots[slot]
+        if i:
+            self.frequency[i - 1] += 1
+            return i - 1
+        i = self.count
+        self.slots[slot] = i + 1
+        self.value[i] = value
+        self.frequency[i] = 1
+        self.mark[i] = <uint8_t>mark
+        self.shape[i].word = word
+        self.shape[i].mask = <uint8_t>mask
+        self.count = i + 1
+        return i
+
+    cdef int arrange(self) except -1 nogil:
+        """Put the entries into iteration order; two passes of a stable radix sort."""
+        cdef uint32_t n = self.count, i
+        cdef uint32_t* work
+        cdef uint32_t* place
+        if n == 0:
+            return 0
+        work = <uint32_t*>malloc(3 * <size_t>n * sizeof(uint32_t))
+        if work == NULL:
+            out_of_memory()
+        place = work + 2 * <size_t>n
+        for i in range(n):
+            place[i] = <uint32_t>(self.value[i] % ORDER_MODULUS)
+        _sort_by(place, work, work + n, n)
+        if not (
+            _gather(<void**>&self.value, work, n, sizeof(uint64_t))
+            and _gather(<void**>&self.frequency, work, n, sizeof(uint32_t))
+            and _gather(<void**>&self.mark, work, n, sizeof(uint8_t))
+            and (self.shape == NULL or _gather(<void**>&self.shape, work, n, sizeof(Shape)))
+        ):
+            free(work)
+            out_of_memory()
+        for i in range(n):
+            place[work[i]] = i
+        self.settle(place)
+        free(work)
+        self.capacity = n
+        return 0
+
+    cdef void settle(self, const uint32_t* place) noexcept nogil:
+        """Carry everything that refers to entries over to their new places."""
+        cdef size_t k
+        for k in range(self.slot_mask + 1):
+            if self.slots[k]:
+                self.slots[k] = place[self.slots[k] - 1] + 1
+        for k in range(self.order_length):
+            self.order[k] = place[self.order[k]]
+        for k in range(self.chained_length):
+            self.chained[k] = place[self.chained[k]]
+        if self.whitelist_index >= 0:
+            self.whitelist_index = place[self.whitelist_index]
+
+    # -- reading
+
+    cdef int64_t find(self, uint64_t value) noexcept nogil:
+        return <int64_t>self.slots[self.slot(value)] - 1 if self.count else -1
+
+    cdef const Line* line_of(self, uint32_t word) noexcept nogil:
+        cdef size_t low = 0, high = self.line_count, middle
+        while high - low > 1:
+            middle = (low + high) // 2
+            if self.lines[middle].first <= word:
+                low = middle
+            else:
+                high = middle
+        return &self.lines[low]
+
+    cdef uint32_t spell(self, uint32_t i, uint8_t* out) noexcept nogil:
+        """Write the name of entry i, cut to 255 bytes, and return its length."""
+        if not self.named:
+            return 0
+        return self.spell_shape(self.shape[i].word, self.shape[i].mask, out)
+
+    cdef uint32_t spell_shape(self, uint32_t word, uint32_t mask, uint8_t* out) noexcept nogil:
+        cdef const Line* line = self.line_of(word)
+        cdef const uint8_t* text = self.text
+        cdef uint32_t length = 0
+        if line.source == HEADER_SOURCE:
+            length = _append(out, length, self.text + line.heading, line.heading_length)
+            length = _append(out, length, b"*", 1)
+        elif line.source == URL_SOURCE:
+            length = _append(out, length, b"Url*", 4)
+            text = self.body_text
+        while mask:
+            if mask & 1:
+                length = _append(out, length, text + self.words[word].at, self.words[word].length)
+            else:
+                length = _append(out, length, b"#", 1)
+            mask >>= 1
+            word += 1
+            if mask:
+                length = _append(out, length, b"+", 1)
+        return length
+
+    cdef inline uint32_t complexity(self, uint32_t i) noexcept nogil:
+        cdef uint8_t[NAME_SIZE] name
+        if not self.named:
+            return 1
+        if self.mark[i] & PLAIN_MARK:
+            return MASK_COMPLEXITY[self.shape[i].mask]
+        return name_complexity(name, self.spell(i, name))
+
+    cdef inline double weight(self, uint32_t i) noexcept nogil:
+        cdef uint8_t[NAME_SIZE] name
+        if not self.named:
+            return 1.0
+        if self.mark[i] & PLAIN_MARK:
+            return MASK_WEIGHT[self.shape[i].mask]
+        return name_weight(name, self.spell(i, name))
+
+    # -- the Python face
+
+    def __len__(self):
+        return self.count
+
+    @property
+    def values(self):
+        """The tokens in iteration order, array('Q')."""
+        return _array("Q", self.value, self.count, sizeof(uint64_t))
+
+    @property
+    def frequencies(self):
+        """How often each token was touched, array('I')."""
+        return _array("I", self.frequency, self.count, sizeof(uint32_t))
+
+    @property
+    def order_stream(self):
+        """Indexes of the tokens of the first noise reduction stream, array('I')."""
+        return _array("I", self.order, self.order_length, sizeof(uint32_t))
+
+    @property
+    def chained_stream(self):
+        """Indexes of the tokens of the second noise reduction stream, array('I')."""
+        return _array("I", self.chained, self.chained_length, sizeof(uint32_t))
+
+    @property
+    def whitelist(self):
+        """The token of the sender's From line, or None."""
+        return self.value[self.whitelist_index] if self.whitelist_index >= 0 else None
+
+    def index(self, uint64_t value):
+        """Where a token is in iteration order; ValueError if it is not in the message."""
+        cdef int64_t i = self.find(value)
+        if i < 0:
+            raise ValueError(f"{value} is not a token of this message")
+        return i
+
+    def name(self, uint32_t i):
+        """The name of token i, at most 255 bytes; empty if loaded from a signature.
+
+        IndexError if there are not so many tokens.
+        """
+        cdef uint8_t[NAME_SIZE] name
+        if i >= self.count:
+            raise IndexError(i)
+        return PyBytes_FromStringAndSize(<char*>name, self.spell(i, name))
+
+    def signature(self):
+        """What is stored to train this message later (engine.md 8.2)."""
+        cdef bytes records
+        cdef uint8_t* record
+        cdef uint64_t value
+        cdef uint32_t i
+        if self.text_signature:
+            return self.headers + b"\x01" + self.body
+        records = PyBytes_FromStringAndSize(NULL, 16 * <Py_ssize_t>self.count)
+        record = <uint8_t*>PyBytes_AS_STRING(records)
+        memset(record, 0, 16 * <size_t>self.count)
+        for i in range(self.count):
+            value = htole64(self.value[i])
+            memcpy(record + 16 * <size_t>i, &value, 8)
+            record[16 * <size_t>i + 8] = <uint8_t>self.frequency[i]
+        return records
+
+    @staticmethod
+    def from_signature(const unsigned char[::1] records not None):
+        """The tokens of a stored signature of 16-byte records; an odd rest is ignored."""
+        cdef Tokens tokens = Tokens()
+        cdef size_t n = records.shape[0] // 16, k
+        cdef const uint8_t* record = &records[0] if n else NULL
+        cdef uint32_t i
+        with nogil:
+            tokens.reserve(n)
+            for k in range(n):
+                i = tokens.touch(eight_bytes(record + 16 * k), 0, 0, 0)
+                tokens.frequency[i] = record[16 * k + 8]
+            tokens.arrange()
+        return tokens
+
+
+cdef object _array(str typecode, const void* items, size_t n, size_t item):
+    cdef array.array copy = array.clone(array.array(typecode), n, zero=False)
+    if n:
+        memcpy(copy.data.as_voidptr, items, n * item)
+    return copy
