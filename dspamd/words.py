@@ -1,0 +1,134 @@
+"""The words of a command line, and how they divide into options.
+
+The same words reach us in three ways: on the command line of `dspam` and
+`dspamc`, as `ServerParameters` for mail that comes by LMTP, and as
+`DSPAMPROCESSMODE` from `dspamc`.  `divide` says which word is which option,
+`join` and `split` carry words through the protocol (reference/cli.md 3, 4;
+protocols.md 3).  What the values mean is `dspamd.request`'s business.
+
+`dspamc` starts once per message and imports this module, so it imports nothing
+itself: no `re`, no `typing`.  Pure.
+"""
+
+from __future__ import annotations
+
+from dspamd import __version__
+
+Item = tuple[str, str]  # option name without dashes and its value; ("", word) for any other word
+
+_LISTS = ("user", "rcpt-to")
+_PLAIN = ("classify", "process", "stdout", "client", "daemon", "nofork", "debug", "help", "version")
+_VALUED = ("mail-from", "class", "source", "mode", "feature", "deliver", "signature", "profile")
+OPTIONS = _LISTS + _PLAIN + _VALUED
+
+# Words of releases before 3.4.  3.10.2 takes them for arguments of the delivery
+# agent and learns the spam it is shown as new mail.
+_ALIASES: dict[str, tuple[Item, ...]] = {
+    "--addspam": (("class", "spam"), ("source", "error")),
+    "--falsepositive": (("class", "innocent"), ("source", "error")),
+}
+
+# Scripts cut the lists of --class, --source and --mode out of this line.
+SYNTAX = (
+    "Syntax: dspam [--help|--version|[--client|--daemon [--nofork]] [--debug] "
+    "--mode=[toe|tum|teft|notrain|unlearn] --user [user1 user2 ... userN] [--feature=[no,wh,tb=N]] "
+    "[--class=[spam|innocent]] [--source=[error|corpus|inoculation]] [--profile=[PROFILE]] "
+    "[--deliver=[spam,[innocent|nonspam],summary,stdout]] [--process|--classify] [--stdout] "
+    "[--mail-from=sender-address] [--rcpt-to recipient-address(es)] [--signature=DSPAM-Signature] "
+    "[passthru-arguments]]\n"
+)
+
+
+def divide(words: list[str]) -> list[Item]:
+    """The options in the order given; a list option makes one item for each of its names.
+
+    A list ends before a word that starts with a dash and before an empty word;
+    `--` ends it and is swallowed.
+    """
+    items: list[Item] = []
+    inside = ""  # the list option whose names are being read
+    for word in words:
+        if inside and word and not word.startswith("-"):
+            items.append((inside, word))
+            continue
+        swallowed = inside and word == "--"
+        inside = word[2:] if word.startswith("--") and word[2:] in _LISTS else ""
+        if not inside and not swallowed:
+            items.extend(_ALIASES.get(word) or (_item(word),))
+    return items
+
+
+def _item(word: str) -> Item:
+    if word.startswith("--"):
+        name, equals, value = word[2:].partition("=")
+        if name in (_VALUED if equals else _PLAIN):
+            return name, value
+    return "", word
+
+
+def values(items: list[Item], option: str) -> list[str]:
+    """Every value of one option."""
+    return [value for name, value in items if name == option]
+
+
+def untrusted(items: list[Item], login: str, uid: int) -> str:
+    """Why an untrusted caller may not ask for this; empty if he may (reference/cli.md 2)."""
+    caller = f"e.g.. root or Trusted User [uid={uid}({login})]"
+    for name, value in items:
+        if name in _LISTS and value != login:
+            return (
+                f"Option --{name} requires special privileges when user does not match current user, {caller}"
+            )
+        if name == "profile":
+            return f"Option --profile requires special privileges; {caller}"
+    return ""
+
+
+def join(items: list[Item]) -> str:
+    """The text of DSPAMPROCESSMODE: all items except the lists, which travel as RCPT commands.
+
+    Words with blanks come apart on the other side; the protocol has no quoting for them.
+    Raises ValueError for a word with a line end, which would end the command.
+    """
+    text = "".join(f"{_spell(name, value)} " for name, value in items if name not in _LISTS)
+    if "\n" in text or "\r" in text:
+        raise ValueError("An option may not contain a line end")
+    return text.replace('"', '\\"')
+
+
+def _spell(name: str, value: str) -> str:
+    if not name:
+        return value or '""'
+    return f"--{name}={value}" if name in _VALUED else f"--{name}"
+
+
+def split(text: str) -> list[str]:
+    """The words of ServerParameters or DSPAMPROCESSMODE, the latter as it stands between its quotes."""
+    return ["" if word == '""' else word for word in text.replace('\\"', '"').split()]
+
+
+def version(parameters: list[str]) -> str:
+    """The answer to --version.
+
+    The web pages read the line `DSPAM Anti-Spam Suite`, scripts the settings in
+    `Configuration parameters:`, which only a trusted caller is shown.
+    """
+    banner = (
+        "\nDSPAM Anti-Spam Suite 3.10.2 (agent/library)\n\n"
+        f"dspamd {__version__}, compatible with the release named above.\n"
+        "Licensed under the Apache License, version 2.0.\n\n"
+    )
+    settings = " ".join(f"'{parameter}'" for parameter in parameters)
+    return f"{banner}Configuration parameters:  {settings}\n\n" if parameters else banner
+
+
+def parameters(home: str, driver: str, config_file: str, layout: str) -> list[str]:
+    """The settings that maintenance scripts look for in the answer to --version.
+
+    `layout` is `normal`, `large` or `domain`: how the data directory is laid out.
+    """
+    folder = config_file.rpartition("/")[0]
+    shown = [f"--with-dspam-home={home}", f"--sysconfdir={folder}", f"--with-storage-driver={driver}"]
+    shown += ["--enable-daemon", "--enable-preferences-extension", "--enable-virtual-users"]
+    shown += ["--enable-long-usernames"]
+    return shown + ([f"--enable-{layout}-scale"] if layout in ("large", "domain") else [])
