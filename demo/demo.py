@@ -195,15 +195,18 @@ def expect(wanted: int, reply: tuple[int, bytes]) -> None:
         sys.exit(f"dspamd answered {reply[0]} {reply[1].decode()}")
 
 
+NUMBERS = ("Result", "Probability", "Confidence")
+
+
 def show(verdicts: list[tuple[Mail, Message]]) -> None:
     """A line for each message; a cross marks a mistake."""
     print(f"  {'Subject':<36} {'Verdict':<9} {'Prob.':<6} {'Conf.':<6} The three tokens that decided most")
     for mail, answer in verdicts:
         mark = " " if right(mail, answer) else "✗"
-        print(
-            f"{mark} {str(answer['Subject'])[:36]:<36} {answer['X-DSPAM-Result']:<9} "
-            f"{answer['X-DSPAM-Probability']:<6} {answer['X-DSPAM-Confidence']:<6} {', '.join(deciding(answer))}"
-        )
+        subject = str(answer["Subject"])[:36]
+        verdict, probability, confidence = (answer[f"X-DSPAM-{name}"] for name in NUMBERS)
+        why = ", ".join(deciding(answer))
+        print(f"{mark} {subject:<36} {verdict:<9} {probability:<6} {confidence:<6} {why}")
     count = sum(right(mail, answer) for mail, answer in verdicts)
     print(f"\n{count} of {len(verdicts)} right, after {2 * TAUGHT} messages.\n")
 
@@ -237,13 +240,12 @@ def correct(port: int, sink: Sink, mistake: tuple[Mail, Message]) -> None:
         + answer.as_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
     )
     confirmation = ask(port, sink, forwarded, "spam-demo")
-    print(
-        f"dspamd confirms (X-DSPAM-Reclassified: {confirmation['X-DSPAM-Reclassified']}), and we send it again:\n"
-    )
+    reclassified = confirmation["X-DSPAM-Reclassified"]
+    print(f"dspamd confirms (X-DSPAM-Reclassified: {reclassified}), and we send it again:\n")
     again = ask(port, sink, mail.content)
     for when, message in (("before", answer), ("after", again)):
         print(f"  {when:<7}{message['X-DSPAM-Result']:<9} probability {message['X-DSPAM-Probability']}")
-    if confirmation["X-DSPAM-Reclassified"] != "Spam" or again["X-DSPAM-Result"] != "Spam":
+    if reclassified != "Spam" or again["X-DSPAM-Result"] != "Spam":
         sys.exit("It did not learn.")
     print("\nIt learned.")
 
