@@ -46,7 +46,7 @@ DeliveryProto SMTP
 class Daemon:
     """One dspamd whose files are in `folder` and whose next hop listens on `next_hop`.
 
-    `settings` are further lines of dspam.conf.  A context manager that starts and stops it.
+    `settings` are lines of dspam.conf that come first.  A context manager that starts and stops it.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Daemon:
         self.folder = folder
         self._config = folder / "dspam.conf"
         conf = DSPAM_CONF.format(folder=folder, driver=driver, port=self.port, next_hop=next_hop)
-        self._config.write_text(conf + settings)
+        self._config.write_text(settings + conf)  # of two values, the first one counts
 
     def __enter__(self) -> Daemon:
         self.start()

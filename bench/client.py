@@ -1,0 +1,59 @@
+"""A mail server that has much to deliver, over several LMTP sessions at once.
+
+    python -m bench.client PORT SESSIONS COUNT SIZE
+
+Prints the seconds that COUNT messages of SIZE bytes took.  A process of its own, so that its work
+is not counted as the daemon's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+
+import uvloop
+
+from bench.sample import of_size
+
+DIFFERENT = 50
+
+
+async def deliver(port: int, contents: list[bytes]) -> None:
+    """One session; commands are pipelined as Postfix does it."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    await reader.readline()
+    writer.write(b"LHLO client\r\n")
+    while (await reader.readline())[3:4] == b"-":
+        pass
+    for content in contents:
+        writer.write(b"MAIL FROM:<sender@example.net>\r\nRCPT TO:<user@example.org>\r\nDATA\r\n")
+        for wanted in (b"250", b"250", b"354"):
+            await expect(reader, wanted)
+        writer.write(content)
+        await expect(reader, b"250")
+    writer.write(b"QUIT\r\n")
+    await expect(reader, b"221")
+    writer.close()
+
+
+async def expect(reader: asyncio.StreamReader, code: bytes) -> None:
+    line = await reader.readline()
+    if not line.startswith(code):
+        raise RuntimeError(f"wanted {code.decode()}, got {line.decode()!r}")
+
+
+async def main(port: int, sessions: int, count: int, size: int) -> None:
+    wire = [content.replace(b"\r\n.", b"\r\n..") + b".\r\n" for content in of_size(size, DIFFERENT)]
+    shares = [
+        [wire[number % DIFFERENT] for number in range(first, count, sessions)] for first in range(sessions)
+    ]
+    start = time.perf_counter()
+    async with asyncio.TaskGroup() as group:
+        for share in shares:
+            group.create_task(deliver(port, share))
+    print(time.perf_counter() - start)
+
+
+if __name__ == "__main__":
+    uvloop.run(main(*map(int, sys.argv[1:5])))
