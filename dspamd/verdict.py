@@ -1,5 +1,143 @@
 """What became of a message, and how it is told: headers and the summary line.
 
-The block of X-DSPAM headers and the summary line are those of the original
-(reference/engine.md 11, protocols.md 9.1), to the last digit.
+`Verdict` holds what one user's processing of a message decided; `header_lines`
+and `summary_line` put it into the words of the original, to the last digit
+(reference/engine.md 11, protocols.md 9.1), because filters and scripts of many
+sites read them.  `Outcome` is what the pipeline hands back for one recipient.
+
+Header lines come without line ends; a folded header is several lines.  No value
+can end its line: line breaks and NUL in names and reasons become blanks.
+
+Nothing here decides anything, and the clock is an argument.
 """
+
+from __future__ import annotations
+
+import re
+import struct
+from dataclasses import dataclass
+from datetime import datetime
+
+from dspamd.engine.model import Factor, Result, Source
+from dspamd.errors import Reply
+
+_UNPRINTABLE = re.compile(rb"[^ -~]|%")
+_BREAKS = re.compile(r"[\r\n\0]+")
+
+_NAME_LIMIT = 112
+"""A factor's name takes no further byte when it has that many."""
+
+_FACTORS_LIMIT = 10239
+"""Bytes of the whole X-DSPAM-Factors header."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One user's verdict of one message.
+
+    result         of the statistics, or of whatever decided before them (Virus, ...)
+    processed      when, in the time zone of the site; told of plain inbound mail alone
+    source         why the message was taught, None for plain inbound mail
+    signature      id of the stored signature, None if there is none
+    user           shown in X-DSPAM-User, None: not shown (managed groups, localStore)
+    factors        shown in X-DSPAM-Factors, None: not shown (`showFactors`)
+    improbability  show X-DSPAM-Improbability (`ImprobabilityDrive on`)
+    """
+
+    result: Result
+    processed: datetime | None = None
+    source: Source | None = None
+    signature: str | None = None
+    user: str | None = None
+    factors: tuple[Factor, ...] | None = None
+    improbability: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the pipeline did with a message for one recipient (`Recipient.text`).
+
+    `output` is what a calling program is to print; `status` is the short text
+    of the user log ("Delivered", "Quarantined", ...).
+    """
+
+    recipient: str
+    reply: Reply
+    verdict: Verdict | None
+    output: bytes = b""
+    status: str = ""
+
+
+def header_lines(verdict: Verdict) -> list[bytes]:
+    """The X-DSPAM header block in the order of the original."""
+    result, error = verdict.result, verdict.source is Source.ERROR
+    lines = [f"X-DSPAM-{'Reclassified' if error else 'Result'}: {result.name}"]
+    if verdict.source is None and verdict.processed is not None:
+        lines.append(f"X-DSPAM-Processed: {verdict.processed.ctime()}")
+    if not error:
+        lines.append(f"X-DSPAM-Confidence: {result.confidence:.4f}")
+        if verdict.improbability:
+            other = "ham" if result.spam else "spam"
+            lines.append(f"X-DSPAM-Improbability: 1 in {_odds(result.confidence)} chance of being {other}")
+        lines.append(f"X-DSPAM-Probability: {result.probability:.4f}")
+        if verdict.signature:
+            lines.append(f"X-DSPAM-Signature: {verdict.signature}")
+    if verdict.user is not None:
+        lines.append(f"X-DSPAM-User: {_one_line(verdict.user)}")
+    block = [_bytes(line) for line in lines]
+    if verdict.factors is not None:
+        block += _factor_lines(verdict.factors)
+    return block
+
+
+def unfiltered_lines(reason: str) -> list[bytes]:
+    """The headers of a message that went through without a verdict, and why."""
+    return [b"X-DSPAM-Result: Unfiltered", _bytes(f"X-DSPAM-Reason: {_one_line(reason)}")]
+
+
+def summary_line(user: str, verdict: Verdict) -> bytes:
+    """The answer to `--classify` and `--deliver=summary`, without line end."""
+    result = verdict.result
+    return _bytes(
+        f'X-DSPAM-Result: {_one_line(user)}; result="{"Spam" if result.spam else "Innocent"}"; '
+        f'class="{result.name}"; probability={result.probability:.4f}; '
+        f"confidence={result.confidence:.2f}; signature={verdict.signature or 'N/A'}"
+    )
+
+
+def _one_line(text: str) -> str:
+    return _BREAKS.sub(" ", text)
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _single(value: float) -> float:
+    """The nearest number of single precision."""
+    return float(struct.unpack("f", struct.pack("f", value))[0])
+
+
+def _odds(confidence: float) -> int:
+    """N of "1 in N", in the single precision of the original: 1.0 gives 98689409."""
+    c = _single(min(confidence, 0.999999))
+    return round(1 + _single(_single(100 * c) / _single(1 - c)))
+
+
+def _factor_lines(factors: tuple[Factor, ...]) -> list[bytes]:
+    shown = [b"X-DSPAM-Factors: %d" % len(factors)]
+    shown += [b"\t%s, %.5f" % (_escaped(factor.name), factor.value) for factor in factors]
+    # A cut may leave an empty line, which would end the headers of the message.
+    return b",\n".join(shown)[:_FACTORS_LIMIT].rstrip().split(b"\n")
+
+
+def _escaped(name: bytes) -> bytes:
+    """A token's name in printable ASCII, cut where the original cuts it."""
+    if len(name) < _NAME_LIMIT and not _UNPRINTABLE.search(name):
+        return name
+    shown = bytearray()
+    for byte in name:
+        if len(shown) >= _NAME_LIMIT:
+            break
+        shown += b"%%%02x" % byte if byte < 0x20 or byte > 0x7E or byte == 0x25 else bytes((byte,))
+    return bytes(shown)

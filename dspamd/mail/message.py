@@ -1,0 +1,70 @@
+"""A message as bytes: its two line-end forms and its top header block.
+
+The bytes are kept as they came, with CR LF (from the network) or LF (from a
+pipe).  Anything is a message: without headers, without a body, with NUL or
+8-bit bytes, with an mbox "From " line.  Nothing here fails and nothing is
+re-serialised; edits are made by `dspamd.mail.rewrite`, which gives new bytes.
+
+One thing is taken away: a first line that starts with `From QUARANTINE`, which
+the quarantine put there itself (reference/engine.md 1.1).
+
+A `Message` is parsed once and shared by all recipients of the mail; what is
+derived from it is computed when first asked for and kept.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from dspamd.mail import headers
+
+_QUARANTINE = b"From QUARANTINE"
+
+
+class Message:
+    """The bytes of one message and what can be read off them cheaply."""
+
+    def __init__(self, raw: bytes) -> None:
+        if raw.startswith(_QUARANTINE):
+            raw = raw.partition(b"\n")[2]
+        self.raw = raw
+        self.head_end = headers.block_end(raw)
+
+    def __len__(self) -> int:
+        return len(self.raw)
+
+    @cached_property
+    def head(self) -> bytes:
+        """The top header block, without the empty line that ends it."""
+        return self.raw[: self.head_end]
+
+    @cached_property
+    def body_start(self) -> int:
+        """Offset of the first byte behind the empty line; `len(raw)` without a body."""
+        return headers.after_empty_line(self.raw, self.head_end)
+
+    @cached_property
+    def newline(self) -> bytes:
+        """The line end that the message uses: that of its first line, LF if it has none."""
+        first = self.raw.find(b"\n")
+        return b"\r\n" if first > 0 and self.raw[first - 1] == 0x0D else b"\n"
+
+    @cached_property
+    def lf(self) -> bytes:
+        """The message with LF line ends, as the engine and files want it."""
+        return self.raw.replace(b"\r\n", b"\n")
+
+    @cached_property
+    def crlf(self) -> bytes:
+        """The message with CR LF line ends, as SMTP and LMTP want it (RFC 5321 2.3.8)."""
+        if self.raw.count(b"\n") == self.raw.count(b"\r\n"):
+            return self.raw
+        return self.lf.replace(b"\n", b"\r\n")
+
+    def values(self, name: str) -> list[bytes]:
+        """The unfolded values of all top headers called `name`, from the top."""
+        return headers.values(self.head, name.encode())
+
+    def first(self, name: str) -> bytes | None:
+        """The unfolded value of the first top header called `name`; None if there is none."""
+        return next(iter(self.values(name)), None)

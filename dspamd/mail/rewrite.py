@@ -1,0 +1,148 @@
+"""What we write into a message, as one edit: bytes in, bytes out.
+
+`Rewrite` says what to do, `rewrite` does it.  Header lines of ours come and go;
+all other header lines, and the body, stay bit-identical unless an option asks
+for a change in the text: a tag for spam (`tagSpam`), or the signature
+(`signatureLocation=message`).  With neither, a signed message still verifies
+(RFC 6376), and only its header block is looked at.
+
+The text is changed as in reference/protocols.md 9.3 and 9.4, with these
+differences:
+
+* base64 and quoted-printable parts are encoded again, as their header says; the
+  original sent them as bare 8-bit text.
+* Parts that cannot take ASCII text unharmed are left alone: UTF-16 and UTF-32,
+  base64 with something behind its padding, encoded data that is no text.
+* A multipart/signed that is not the outermost part, and attached messages, are
+  left alone: changes would break what somebody signed.
+* What is around the parts (preamble, epilogue) stays as it came.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from dspamd.mail import headers, mime, signature
+from dspamd.mail.message import Message
+
+_HTML_END = (re.compile(rb"(?i)</body"), re.compile(rb"(?i)</html"))
+_NO_ASCII = (b"utf-16", b"utf-32", b"utf16", b"utf32", b"ucs-2", b"ucs-4")
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """What to change in a message; nothing that is not asked for changes.
+
+    lines         header lines without line ends, appended to the top header block;
+                  a folded header is several lines
+    subject_tag   put in front of every Subject (`spamAction=tag`)
+    text_tag      appended to every text part (`tagSpam`, `tagNonspam`)
+    signature     id to embed into every text part (`signatureLocation=message`);
+                  ids that are in the text already are removed, a corrected message
+                  must bring back this one
+    drop_foreign  remove X-DSPAM-* headers that came in: anybody can write
+                  `X-DSPAM-Result: Innocent`
+    """
+
+    lines: tuple[bytes, ...] = ()
+    subject_tag: bytes = b""
+    text_tag: bytes = b""
+    signature: str | None = None
+    drop_foreign: bool = True
+
+
+def rewrite(message: Message, changes: Rewrite) -> bytes:
+    """The message with `changes` made, in its own style of line ends."""
+    head = message.head
+    if changes.drop_foreign:
+        head, _ = headers.drop(head, b"x-dspam-")
+    head = headers.append(head, changes.lines, message.newline)
+    if changes.subject_tag:
+        head = headers.prefix_subject(head, changes.subject_tag, message.newline)
+    if not changes.text_tag and changes.signature is None:
+        return head + message.raw[message.head_end :]
+    if mime.media_type(message.head) == (b"multipart", b"signed"):
+        return _wrapped(message, head, changes.signature)
+    if message.head_end == len(message.raw):  # a text needs the empty line before it
+        head = headers.append(head, [b""], message.newline)
+    return b"".join([head, *_annotated(message, changes)])
+
+
+def _annotated(message: Message, changes: Rewrite) -> list[bytes]:
+    """All behind the header block, in pieces, with the text parts changed."""
+    raw, at = message.raw, message.head_end
+    pieces: list[bytes] = []
+    for part in mime.parts(raw):
+        if _takes_text(part, raw):
+            pieces += raw[at : part.body], _annotated_body(part, raw[part.body : part.end], message, changes)
+            at = part.end
+    pieces.append(raw[at:])
+    return pieces
+
+
+def _takes_text(part: mime.Part, raw: bytes) -> bool:
+    """Whether text may be put into this part (engine.md 8.4)."""
+    if part.attachment or part.sealed or part.charset.startswith(_NO_ASCII):
+        return False
+    if not part.top and part.body == part.end:
+        return False
+    if part.type == b"text":
+        return mime.reversible(part.encoding, raw[part.body : part.end])
+    return part.top and part.type != b"multipart" and not part.encodes
+
+
+def _annotated_body(part: mime.Part, body: bytes, message: Message, changes: Rewrite) -> bytes:
+    text = mime.decoded(part.encoding, body)
+    added = b"\n" + changes.text_tag if changes.text_tag else b""
+    closing = b""
+    if changes.signature is not None:
+        text = signature.TAG.sub(b"", text)
+        added += b"\n" + signature.tag(changes.signature) + b"\n\n"
+        closing = b"\n\n"
+    newline = message.newline
+    if part.encoding == b"base64" and b"\n" in text:  # its line ends are part of the text
+        newline = b"\r\n" if b"\r\n" in text else b"\n"
+    if newline != b"\n":
+        added = added.replace(b"\r\n", b"\n").replace(b"\n", newline)
+        closing = closing.replace(b"\n", newline)
+    end = _html_end(text) if part.type == b"text" and part.subtype == b"html" else None
+    text = text + added if end is None else b"".join([text[:end], added, text[end:], closing])
+    return mime.encoded(part.encoding, text, message.newline)
+
+
+def _html_end(text: bytes) -> int | None:
+    """Where the visible text of a page ends; None if the page does not say."""
+    for pattern in _HTML_END:
+        if match := pattern.search(text):
+            return match.start()
+    return None
+
+
+def _wrapped(message: Message, head: bytes, id_: str | None) -> bytes:
+    """A multipart/signed put whole into a multipart/mixed, beside a part with the id.
+
+    The signed entity stays bit-identical, so its signature still verifies.
+    """
+    if id_ is None:
+        return head + message.raw[message.head_end :]
+    boundary = b"DSPAM_MULTIPART_EX-" + id_.rpartition(",")[2][-40:].encode()
+    while boundary in message.raw:
+        boundary += b"x"
+    head, type_ = headers.drop(head, b"content-type:")
+    head, disposition = headers.drop(head, b"content-disposition:")
+    head = headers.append(head, [b"Content-Type: multipart/mixed; boundary=" + boundary], message.newline)
+    first = headers.append(type_ + disposition, [b""], message.newline)
+    second = [
+        b"",
+        b"--" + boundary,
+        b"Content-Type: text/plain",
+        signature.HEADER + b": " + id_.encode(),
+        b"",
+        signature.tag(id_),
+        b"--" + boundary + b"--",
+    ]
+    newline = message.newline
+    opening = newline + b"--" + boundary + newline
+    rest = b"".join([line + newline for line in second])
+    return b"".join([head, opening, first, message.raw[message.body_start :], rest])

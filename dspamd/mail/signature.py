@@ -1,0 +1,116 @@
+"""The signature id of a message: made, checked, found again.
+
+A delivered message carries the id of its signature in the header
+`X-DSPAM-Signature` and, if the user wants, as `!DSPAM:id!` in its text
+(`dspamd.mail.rewrite` puts it there).  When the user corrects us, the id comes
+back: with the message itself, quoted in a forwarded text, in a re-encoded part,
+or in an attached original (reference/protocols.md 8, engine.md 8.3).
+
+Which id wins, if there are several:
+
+1. The outermost message wins over the originals attached to it: what is deeper
+   came from somebody else, or is older.
+2. Within one message the header wins, then a tag, then a quoted header line.
+   Others cannot have written the header: inbound ones are dropped.
+3. Of several headers the last one: ours is appended at the end.  Of several
+   parts the last one that has an id, as in the original; within a part the first.
+4. If no part has one, the bytes as they came are searched: a forwarded message with
+   a broken structure is still a correction.
+
+Ids that are not `[0-9A-Za-z,]{1,127}` are passed over (they become file names and
+keys).
+"""
+
+from __future__ import annotations
+
+import re
+
+from dspamd.mail import headers, mime
+from dspamd.mail.message import Message
+
+MAX_DEPTH = 8
+"""Originals attached to originals; what is deeper is not searched."""
+
+HEADER = b"X-DSPAM-Signature"
+
+_ID = re.compile(rb"[0-9A-Za-z,]{1,127}")
+_LONE_ID = rb"([0-9A-Za-z,]{1,127}+)(?![0-9A-Za-z,])"
+TAG = re.compile(rb"!DSPAM:[ ]*+" + _LONE_ID + rb"!?")
+"""A tag in a text; the mark at its end may have got lost on the way."""
+
+# Mail programs show the headers of a forwarded message in a table, a quote, or bold.
+_QUOTED = re.compile(HEADER + rb":(?:[\s>*|]|&nbsp;|<[^<>]{0,256}>)*+" + _LONE_ID)
+
+
+def new_id(time: int, pid: int, first: int, second: int, uid: int | None = None) -> str:
+    """The id of a new signature (engine.md 8.1).
+
+    `time` is in seconds of the epoch, `first` and `second` are random numbers of
+    which five digits count; `uid` names the owner of the dictionary
+    (`MySQLUIDInSignature`).  At most 32 characters with a uid below seven digits.
+    """
+    owner = "" if uid is None else f"{uid},"
+    return f"{owner}{time:08x}{pid}{str(first)[:5]}{str(second)[:5]}"
+
+
+def valid(id_: str) -> bool:
+    """Whether this can be an id at all: `[0-9A-Za-z,]{1,127}`."""
+    return id_.isascii() and _ID.fullmatch(id_.encode()) is not None
+
+
+def tag(id_: str) -> bytes:
+    """The form of an id in a text."""
+    return b"!DSPAM:" + id_.encode() + b"!"
+
+
+def find(message: Message, headers_only: bool = False) -> str | None:
+    """The id that a message brings back, or None; see above which one wins.
+
+    `headers_only` passes over all texts: only headers count, of the message and
+    of the originals attached to it.
+    """
+    found = _search(message.raw, MAX_DEPTH, headers_only)
+    if found is None and not headers_only:
+        found = _in_text(message.raw[message.body_start :])
+    return None if found is None else found.decode()
+
+
+def _search(data: bytes, depth: int, headers_only: bool) -> bytes | None:
+    """The id in a message: in its header block, its texts, the originals attached to it."""
+    if found := _in_header(data[: headers.block_end(data)]):
+        return found
+    leaves = mime.parts(data)[::-1]
+    if not headers_only and (found := _in_texts(data, leaves)):
+        return found
+    if depth:
+        for part in leaves:
+            if part.type == b"message" or part.filename.endswith(b".eml"):
+                original = mime.decoded(part.encoding, data[part.body : part.end])
+                if found := _search(original, depth - 1, headers_only):
+                    return found
+    return None
+
+
+def _in_header(block: bytes) -> bytes | None:
+    for value in reversed(headers.values(block, HEADER)):
+        if _ID.fullmatch(value):
+            return value
+        if match := TAG.match(value):
+            return match[1]
+    return None
+
+
+def _in_texts(data: bytes, leaves: list[mime.Part]) -> bytes | None:
+    quoted = None
+    for part in leaves:
+        if part.type == b"text" or (part.top and not part.encodes):
+            text = mime.decoded(part.encoding, data[part.body : part.end])
+            if match := TAG.search(text):
+                return match[1]
+            quoted = quoted or _QUOTED.search(text)
+    return quoted[1] if quoted else None
+
+
+def _in_text(text: bytes) -> bytes | None:
+    match = TAG.search(text) or _QUOTED.search(text)
+    return match[1] if match else None
