@@ -1,0 +1,57 @@
+"""What a correction changed in effect, and how stores keep that.
+
+A counter that stands at zero cannot be reduced, so what a correction changes may
+be less than what was asked for.  `in_effect` says what it is; drivers call it with
+the counters as they are inside the transaction that changes them, and keep the
+result with the signature.  Negated and applied again it restores every counter.
+
+`pack` and `unpack` are the form in which it is kept, the same for all stores and
+machines: eight 64-bit totals, then for n tokens n numbers of 64 bits, n changes of
+spam hits and n changes of innocent hits of 32 bits each, all little-endian.
+"""
+
+from __future__ import annotations
+
+import struct
+from array import array
+
+from dspamd.engine.model import Learned, Snapshot, TokenChange, Totals
+
+_TOTALS = struct.Struct("<8q")
+_TOKEN_BYTES = 16
+
+
+def in_effect(learned: Learned, before: Snapshot) -> Learned:
+    """The change that `learned` makes to counters that stand at `before`."""
+    asked, hits = learned.tokens, before.hits
+    spam = dict(zip(hits.tokens, hits.spam, strict=True))
+    innocent = dict(zip(hits.tokens, hits.innocent, strict=True))
+    return Learned(
+        Totals(*(max(change, -total) for change, total in zip(learned.totals, before.totals, strict=True))),
+        TokenChange(
+            asked.tokens,
+            _floored(asked.tokens, asked.spam, spam),
+            _floored(asked.tokens, asked.innocent, innocent),
+        ),
+    )
+
+
+def _floored(tokens: array[int], changes: array[int], hits: dict[int, int]) -> array[int]:
+    return array("i", (max(n, -hits.get(token, 0)) for token, n in zip(tokens, changes, strict=True)))
+
+
+def pack(learned: Learned) -> bytes:
+    tokens, spam, innocent = learned.tokens
+    n = len(tokens)
+    return _TOTALS.pack(*learned.totals) + struct.pack(f"<{n}Q{2 * n}i", *tokens, *spam, *innocent)
+
+
+def unpack(data: bytes) -> Learned:
+    """What `pack` made.  Raises `struct.error` for anything else."""
+    n = (len(data) - _TOTALS.size) // _TOKEN_BYTES
+    totals = Totals(*_TOTALS.unpack_from(data))
+    numbers = struct.unpack(f"<{n}Q{2 * n}i", data[_TOTALS.size :])
+    return Learned(
+        totals,
+        TokenChange(array("Q", numbers[:n]), array("i", numbers[n : 2 * n]), array("i", numbers[2 * n :])),
+    )

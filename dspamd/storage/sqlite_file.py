@@ -1,0 +1,271 @@
+"""One user's SQLite database and the statements that work on it.
+
+The tables are those of DSPAM 3.10.2, found as it left them or made like its own
+(reference/storage.md 3.3); what we add lives in tables of ours.  `schema/sqlite/`
+holds the numbered steps, `PRAGMA user_version` says how many a file has taken.
+
+Many values go in as one JSON text and come out as one row.  Python's sqlite3 gives
+up the interpreter for each row and each set of parameters; beside a busy event loop
+two thousand of those took a hundred times as long as the query itself.
+
+Everything here blocks, and belongs to one thread.  Errors are `sqlite3.Error`, or
+`Stale` from `apply`; after any error the transaction is rolled back.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import time
+from array import array
+from collections.abc import Iterable, Iterator
+from functools import cache
+from importlib import resources
+from itertools import compress
+from pathlib import Path
+
+from dspamd import log
+from dspamd.engine.model import Hits, Label, Learned, Snapshot, TokenChange, Totals
+from dspamd.storage.contract import Change, Correct, Correction, Stale, Stored, TokenRow
+from dspamd.storage.correction import in_effect, pack, unpack
+
+_PRAGMAS = (
+    "synchronous = NORMAL",  # with WAL: a crash of the machine may cost the last messages' training
+    "wal_autocheckpoint = 4000",  # pages; a message touches some 2,000, the default would copy each time
+    "temp_store = MEMORY",  # the statement journal of the upsert
+)
+_STEPS_PER_LOOK = 100_000  # instructions of SQLite between two looks at the clock, some 10 ms
+_DAY = "ifnull(CAST(julianday({}) - 2440587.5 AS INTEGER), 0)"
+
+_HITS = """
+SELECT group_concat(token), group_concat(max(0, ifnull(spam_hits, 0))),
+    group_concat(max(0, ifnull(innocent_hits, 0)))
+FROM dspam_token_data WHERE token IN (SELECT value FROM json_each(?))"""
+
+_TOTALS = f"SELECT {', '.join(Totals._fields)} FROM dspam_stats WHERE dspam_stat_id = 0"
+
+_LEARN = """
+INSERT INTO dspam_token_data (token, spam_hits, innocent_hits, last_hit)
+SELECT value, max(0, :spam), max(0, :innocent), :day FROM json_each(:tokens) WHERE true
+ON CONFLICT (token) DO UPDATE SET last_hit = :day"""
+
+_UNLEARN = "UPDATE dspam_token_data SET last_hit = :day"
+_UNLEARN_WHICH = " WHERE token IN (SELECT value FROM json_each(:tokens))"
+
+_CORRECTION = """
+SELECT data, label, applied FROM dspam_signature_data LEFT JOIN dspamd_correction USING (signature)
+WHERE signature = ?"""
+
+_BATCH = f"""
+SELECT group_concat(token), group_concat(spam), group_concat(innocent), group_concat(day) FROM (
+    SELECT token, ifnull(spam_hits, 0) AS spam, ifnull(innocent_hits, 0) AS innocent,
+        {_DAY.format("last_hit")} AS day
+    FROM dspam_token_data WHERE token > ? AND length(token) = ? ORDER BY token LIMIT ?)"""
+
+_SIGNATURES = f"""
+SELECT json_group_array(signature), json_group_array({_DAY.format("created_on")}) FROM dspam_signature_data"""
+
+
+class SQLiteFile:
+    """An open database file, made if it does not exist.
+
+    `until` is when the work in hand must be done (`time.monotonic()`); a statement
+    that runs longer is interrupted.
+    """
+
+    def __init__(self, path: Path, statements: Iterable[str], busy_s: float, until: float) -> None:
+        """`statements` are the site's own, after ours; `busy_s` bounds the wait for other writers."""
+        if not path.exists():  # never open an existing one like this: closing it would drop SQLite's locks
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o660))
+        self.until = until
+        self._connection = sqlite3.connect(path, timeout=busy_s, isolation_level=None)
+        self.inode = path.stat().st_ino
+        try:
+            self._connection.set_progress_handler(lambda: time.monotonic() > self.until, _STEPS_PER_LOOK)
+            for pragma in _PRAGMAS:
+                self._connection.execute(f"PRAGMA {pragma}")
+            self._migrate()
+            for statement in statements:
+                self._try(statement)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _try(self, statement: str) -> None:
+        """Carry out a statement of the site's own; a wrong one must not stop mail."""
+        try:
+            self._connection.execute(statement)
+        except sqlite3.Error as error:
+            log.get().warning("sqlite_pragma_failed", statement=statement, error=str(error))
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _migrate(self) -> None:
+        """Take the steps of the schema that this file has not taken yet."""
+        if self._version() == len(_schema()):
+            return
+        with self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            for step in _schema()[self._version() :]:
+                for statement in step:
+                    self._connection.execute(statement)
+            self._connection.execute(f"PRAGMA user_version = {len(_schema())}")
+        self._write_ahead()
+
+    def _version(self) -> int:
+        version: int = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        return version
+
+    def _write_ahead(self) -> None:
+        """Turn the write-ahead log on, for good.
+
+        This needs the file for itself and does not wait for it.  Where another
+        process is at work on the file we go on without: the log only makes it fast.
+        """
+        try:
+            self._connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+
+    def read(self, tokens: array[int]) -> Snapshot:
+        with self._connection:
+            self._connection.execute("BEGIN")  # totals and hits of the same moment
+            return Snapshot(self._totals(), self._hits(tokens))
+
+    def _totals(self) -> Totals:
+        row = self._connection.execute(_TOTALS).fetchone()
+        return Totals() if row is None else Totals(*(n or 0 for n in row))
+
+    def _hits(self, tokens: array[int]) -> Hits:
+        row = self._connection.execute(_HITS, (_texts(tokens),)).fetchone()
+        return Hits(*(array("Q", _numbers(column)) for column in row))
+
+    def apply(self, change: Change, day: str) -> None:
+        """Do all of `change`, dated `day` (YYYY-MM-DD), or nothing."""
+        learned, signature = change.learned, change.signature
+        with self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            totals = self._totals()
+            if change.correct is not None:
+                self._correct(change.correct, learned, totals)
+            if any(learned.totals):
+                self._set_totals(totals.plus(learned.totals))
+            for spam, innocent, tokens in _by_change(learned.tokens):
+                self._learn(spam, innocent, tokens, day)
+            if signature is not None:
+                self._connection.execute(
+                    "INSERT INTO dspam_signature_data (signature, data, created_on) VALUES (?1, ?2, ?3)"
+                    " ON CONFLICT (signature) DO UPDATE SET data = ?2, created_on = ?3",
+                    (signature.id, signature.data, day),
+                )
+
+    def _correct(self, correct: Correct, learned: Learned, totals: Totals) -> None:
+        """Check the guard of a correction, and keep what the change is about to do."""
+        stored = self.signature(correct.signature)
+        if stored is None or (stored.correction and stored.correction.label) != correct.expected:
+            raise Stale
+        applied = in_effect(learned, Snapshot(totals, self._hits(learned.tokens.tokens)))
+        self._connection.execute(
+            "INSERT OR REPLACE INTO dspamd_correction (signature, label, applied) VALUES (?, ?, ?)",
+            (correct.signature, correct.label.value, pack(applied)),
+        )
+
+    def _set_totals(self, totals: Totals) -> None:
+        self._connection.execute(
+            f"INSERT OR REPLACE INTO dspam_stats (dspam_stat_id, {', '.join(Totals._fields)})"
+            f" VALUES (0{', ?' * len(totals)})",
+            totals,
+        )
+
+    def _learn(self, spam: int, innocent: int, tokens: str, day: str) -> None:
+        """Change the hits of all `tokens` alike.
+
+        A token that would start with no hits gets no row (DSPAM made such rows).
+        Only columns that change are set: `innocent_hits` has an index.
+        """
+        changes = "".join(
+            f", {column}_hits = max(0, ifnull({column}_hits, 0) + :{column})"
+            for column, hits in (("spam", spam), ("innocent", innocent))
+            if hits
+        )
+        new = spam > 0 or innocent > 0
+        self._connection.execute(
+            _LEARN + changes if new else _UNLEARN + changes + _UNLEARN_WHICH,
+            {"spam": spam, "innocent": innocent, "tokens": tokens, "day": day},
+        )
+
+    def signature(self, signature: str) -> Stored | None:
+        row = self._connection.execute(_CORRECTION, (_storable(signature),)).fetchone()
+        if row is None:
+            return None
+        data, label, applied = row
+        return Stored(data, Correction(Label(label), unpack(applied)) if label else None)
+
+    def delete_signature(self, signature: str) -> bool:
+        """Its correction goes with it, by a trigger of the schema."""
+        delete = "DELETE FROM dspam_signature_data WHERE signature = ?"
+        return self._connection.execute(delete, (_storable(signature),)).rowcount > 0
+
+    def signatures(self) -> list[tuple[str, int]]:
+        names, days = self._connection.execute(_SIGNATURES).fetchone()
+        return list(zip(json.loads(names), json.loads(days), strict=True))
+
+    def token_lengths(self) -> list[int]:
+        """How many digits the tokens have; as text they are in order only among equals."""
+        lengths = "SELECT DISTINCT length(token) FROM dspam_token_data ORDER BY 1"
+        return [length for (length,) in self._connection.execute(lengths)]
+
+    def tokens(self, after: str, length: int, limit: int) -> list[TokenRow]:
+        """The next tokens of that many digits, ascending."""
+        row = self._connection.execute(_BATCH, (after, length, limit)).fetchone()
+        return list(map(TokenRow, *map(_numbers, row)))
+
+    def delete_tokens(self, tokens: array[int]) -> int:
+        delete = "DELETE FROM dspam_token_data WHERE token IN (SELECT value FROM json_each(?))"
+        return self._connection.execute(delete, (_texts(tokens),)).rowcount
+
+
+def _texts(tokens: Iterable[int]) -> str:
+    """Tokens as a JSON list of decimal texts, which is how the table holds them."""
+    return json.dumps(list(map(str, tokens)))
+
+
+def _numbers(column: str | None) -> list[int]:
+    """The numbers in a column that group_concat made one text of."""
+    numbers: list[int] = json.loads(f"[{column or ''}]")
+    return numbers
+
+
+def _by_change(change: TokenChange) -> Iterator[tuple[int, int, str]]:
+    """Spam hits, innocent hits, and the tokens to change by them: mostly one group for all."""
+    changes = list(zip(change.spam, change.innocent, strict=True))
+    for alike in set(changes):
+        yield *alike, _texts(compress(change.tokens, map(alike.__eq__, changes)))
+
+
+def _storable(signature: str) -> str:
+    """A signature id from a mail, which may be anything, as text that SQLite can be asked for."""
+    return signature.encode("utf-8", "replace").decode()
+
+
+@cache
+def _schema() -> list[list[str]]:
+    """The statements of each numbered step."""
+    folder = resources.files("dspamd.storage") / "schema" / "sqlite"
+    steps = sorted(
+        (step for step in folder.iterdir() if step.name.endswith(".sql")), key=lambda step: step.name
+    )
+    return [list(_statements(step.read_text())) for step in steps]
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The statements of a script; a trigger contains semicolons of its own."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

@@ -1,0 +1,47 @@
+"""Every driver keeps the contract, case by case (dspamd/storage/conformance.py)."""
+
+from __future__ import annotations
+
+import pytest
+
+from dspamd.storage import conformance
+from dspamd.storage.conformance import CASES, Case, Violation
+from dspamd.storage.contract import Change, Storage, Uid
+from dspamd.storage.sqlite import SQLite
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+async def test_case(case: Case, storage: Storage) -> None:
+    await case(storage, "someone")
+
+
+def test_every_case_is_listed() -> None:
+    functions = {name for name, value in vars(conformance).items() if _is_case(name, value)}
+    assert functions == {case.__name__ for case in CASES}
+
+
+def _is_case(name: str, value: object) -> bool:
+    hints = getattr(value, "__annotations__", {})
+    return (
+        not name.startswith("_")
+        and list(hints) == ["storage", "owner", "return"]
+        and hints["return"] == "None"
+    )
+
+
+async def test_a_check_reports_success_and_cleans_up(storage: Storage) -> None:
+    report = [entry async for entry in conformance.check(storage, "check")]
+    assert report == [(case.__name__.replace("_", " "), None) for case in CASES]
+    assert await storage.owners() == []
+
+
+async def test_a_check_finds_what_is_broken(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    apply = SQLite.apply
+
+    async def forgetful(self: SQLite, uid: Uid, change: Change) -> None:
+        await apply(self, uid, Change(change.learned, change.signature))
+
+    monkeypatch.setattr(type(storage), "apply", forgetful)
+    broken = {name: trouble async for name, trouble in conformance.check(storage, "check") if trouble}
+    assert isinstance(broken["corrections count once"], Violation)
+    assert "counters add up and stop at zero" not in broken
