@@ -1,0 +1,251 @@
+"""One connection to the next hop, from its greeting to QUIT.
+
+aiosmtplib connects (names, both IP versions, unix sockets), reads the greeting
+and says EHLO.  Then our own protocol takes over its transport, for three things
+that aiosmtplib's cannot do: it drops what arrives between commands, so that a
+421 from a server that goes away is lost; it reads one reply per command written,
+so nothing can be pipelined; its DATA rewrites the message.
+
+A reply of the next hop is a value (`aiosmtplib.SMTPResponse`); trouble with the
+connection is `ConnectionError` or `TimeoutError`.  What either means for the
+message is decided elsewhere (smtp.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, cast
+
+import aiosmtplib
+
+REPLY_LIMIT = 65536  # bytes of one reply; more is no mail server
+
+
+class Target(NamedTuple):
+    """Where the next hop listens: a host (name or address) and port, or the path of a unix socket."""
+
+    host: str
+    port: int
+
+    @property
+    def is_socket(self) -> bool:
+        return self.host.startswith("/")
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """How long we wait for the next hop, in seconds.
+
+    `reply` is for the verdict on a message: a server may deliver or scan before
+    it answers, and giving up early means a second copy (RFC 5321 4.5.3.2.6).
+    """
+
+    connect: float = 30
+    command: float = 300
+    reply: float = 600
+
+
+class Refused(Exception):
+    """The next hop answered, but will not talk to us; the text is its answer."""
+
+
+class Connection(asyncio.Protocol):
+    """A connection after EHLO; `offers` maps its keywords, in lower case, to their values."""
+
+    def __init__(self, transport: asyncio.Transport, offers: Mapping[str, str], deadlines: Deadlines) -> None:
+        self.offers = offers
+        self.used = False  # for a message before this one
+        self._transport = transport
+        self._deadlines = deadlines
+        self._received = bytearray()
+        self._lines: list[str] = []  # of a reply that is still incomplete
+        self._replies: deque[aiosmtplib.SMTPResponse] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._paused = False
+        self._lost: Exception | None = None
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the next command can be sent: still connected, and nothing unasked-for was said."""
+        return self._lost is None and not self._replies and not self._received and not self._lines
+
+    async def commands(self, *lines: bytes) -> list[aiosmtplib.SMTPResponse]:
+        """Send commands and read their replies, in one write where the next hop allows it (RFC 2920).
+
+        The list is shorter than `lines` where the next hop left after a refusal,
+        or, without pipelining, where the rest was not sent because of one.
+        """
+        pipelining = "pipelining" in self.offers
+        if pipelining:
+            self._transport.write(b"".join(line + b"\r\n" for line in lines))
+        replies: list[aiosmtplib.SMTPResponse] = []
+        for line in lines:
+            if not pipelining:
+                self._transport.write(line + b"\r\n")
+            try:
+                replies.append(await self._reply(self._deadlines.command))
+            except ConnectionError:
+                if replies and replies[-1].code >= 400:
+                    break
+                raise
+            if not pipelining and replies[-1].code >= 400:
+                break
+        return replies
+
+    async def data(self, pieces: Iterable[bytes]) -> None:
+        """Send a message, without its final dot, at the pace of the next hop."""
+        for piece in pieces:
+            self._raise_if_lost()
+            if self._replies:
+                return  # refused already, see `end_data`
+            self._transport.write(piece)
+            while self._paused:
+                await self._wait(self._deadlines.command)
+
+    async def end_data(self) -> aiosmtplib.SMTPResponse:
+        """Send the final dot and read the verdict on the message."""
+        early = self.said()
+        if early is None:
+            self._raise_if_lost()
+            self._transport.write(b".\r\n")
+            return await self._reply(self._deadlines.reply)
+        # It did not wait for the end of the message, so what it says of the
+        # message is final only if it is a refusal; and we are out of step now.
+        self.abort()
+        if early.code < 400:
+            raise ConnectionError("answered before the message was out")
+        return early
+
+    def said(self) -> aiosmtplib.SMTPResponse | None:
+        """What the next hop said without being asked, if it said anything."""
+        return self._replies.popleft() if self._replies else None
+
+    def close(self) -> None:
+        """Close; politely if the connection is in order.  Nobody waits for the reply to QUIT."""
+        if self.fresh:
+            self._transport.write(b"QUIT\r\n")
+        self._lost = self._lost or ConnectionError("closed by ourselves")
+        self._transport.close()
+
+    def abort(self) -> None:
+        """Drop the connection at once, and what was written to it."""
+        self._lost = self._lost or ConnectionError("closed by ourselves")
+        self._transport.abort()
+
+    async def _reply(self, deadline: float) -> aiosmtplib.SMTPResponse:
+        while not self._replies:
+            self._raise_if_lost()
+            await self._wait(deadline)
+        return self._replies.popleft()
+
+    async def _wait(self, deadline: float) -> None:
+        """Wait until something happens on the connection."""
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(deadline):
+                await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _raise_if_lost(self) -> None:
+        if self._lost is not None:
+            raise self._lost
+
+    # asyncio calls what follows.
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        while (end := self._received.find(b"\n")) >= 0:
+            line = bytes(self._received[:end])
+            del self._received[: end + 1]
+            self._line(line.rstrip(b"\r"))
+        if len(self._received) + sum(map(len, self._lines)) > REPLY_LIMIT:
+            self._fail("the reply is too long")
+        self._wake()
+
+    def _line(self, line: bytes) -> None:
+        if not line[:3].isdigit() or line[3:4] not in (b"", b" ", b"-"):
+            self._fail("this is no reply: " + line[:80].decode("utf-8", "replace"))
+            return
+        self._lines.append(line[4:].decode("utf-8", "surrogateescape"))
+        if line[3:4] != b"-":
+            self._replies.append(aiosmtplib.SMTPResponse(int(line[:3]), "\n".join(self._lines)))
+            self._lines.clear()
+
+    def _fail(self, text: str) -> None:
+        self._lost = self._lost or ConnectionError(text)
+        self._transport.abort()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._lost = self._lost or ConnectionError(str(error) if error else "connection closed")
+        self._paused = False
+        self._wake()
+
+    def eof_received(self) -> bool:
+        self._lost = self._lost or ConnectionError("connection closed")
+        self._wake()
+        return False
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        self._wake()
+
+
+async def connect(target: Target, ident: str, lmtp: bool, deadlines: Deadlines) -> Connection:
+    """Connect and introduce ourselves as `ident`, by LHLO or by EHLO with HELO to fall back on.
+
+    Raises `Refused` with the answer of a server that will not have us, `OSError`
+    (also `ConnectionError`, `TimeoutError`) if there is none to talk to.
+    """
+    client = aiosmtplib.SMTP(
+        hostname=None if target.is_socket else target.host,
+        port=None if target.is_socket else target.port,
+        socket_path=target.host if target.is_socket else None,
+        local_hostname=ident,
+        timeout=deadlines.connect,
+        start_tls=False,
+    )
+    try:
+        await client.connect()
+        await _introduce(client, ident, lmtp)
+    except aiosmtplib.SMTPHeloError as refusal:
+        client.close()
+        raise Refused(f"{'LHLO' if lmtp else 'HELO'}: {refusal.code} {refusal.message}") from refusal
+    except aiosmtplib.SMTPResponseException as refusal:
+        client.close()
+        raise Refused(f"{refusal.code} {refusal.message}") from refusal
+    except (Exception, asyncio.CancelledError):
+        client.close()
+        raise
+    if client.transport is None:
+        raise ConnectionError("connection closed")
+    # uvloop's transports do not inherit from asyncio's.
+    transport = cast(asyncio.Transport, client.transport)
+    connection = Connection(transport, client.esmtp_extensions, deadlines)
+    transport.set_protocol(connection)
+    return connection
+
+
+async def _introduce(client: aiosmtplib.SMTP, ident: str, lmtp: bool) -> None:
+    if lmtp:
+        response = await client.execute_command(b"LHLO", ident.encode("ascii"))
+        if response.code != 250:
+            raise aiosmtplib.SMTPHeloError(response.code, response.message)
+        client.last_ehlo_response = response  # aiosmtplib reads the keywords
+        return
+    try:
+        await client.ehlo()
+    except aiosmtplib.SMTPHeloError as refusal:
+        if refusal.code < 500:
+            raise
+        await client.helo()

@@ -1,0 +1,68 @@
+"""Connections to one next hop, kept for the next message.
+
+At most `limit` connections exist at a time; who comes later waits.  An idle
+connection is given back to the peer after `idle_s` seconds, so that a quiet
+filter does not occupy the server processes of the mail system.
+
+The pool lends only connections that are still in order as far as we know.  That
+the peer closes one in the very moment in which it is used can't be excluded; the
+borrower then asks for a new one (smtp.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from dspamd.delivery.connection import Connection
+
+
+class Pool:
+    """Lends connections made by `connect`."""
+
+    def __init__(self, connect: Callable[[], Awaitable[Connection]], limit: int, idle_s: float) -> None:
+        self._connect = connect
+        self._slots = asyncio.Semaphore(limit)
+        self._idle_s = idle_s
+        self._idle: list[tuple[Connection, asyncio.TimerHandle]] = []
+
+    @asynccontextmanager
+    async def slot(self, wait_s: float) -> AsyncIterator[None]:
+        """The right to one connection.  Raises `TimeoutError` if none is free in time."""
+        async with asyncio.timeout(wait_s):
+            await self._slots.acquire()
+        try:
+            yield
+        finally:
+            self._slots.release()
+
+    def reuse(self) -> Connection | None:
+        """The connection used last of those that are idle and in order."""
+        while self._idle:
+            connection, expiry = self._idle.pop()
+            expiry.cancel()
+            if connection.fresh:
+                connection.used = True
+                return connection
+            connection.close()
+        return None
+
+    async def connect(self) -> Connection:
+        """A new connection.  Raises what its maker raises."""
+        return await self._connect()
+
+    def keep(self, connection: Connection) -> None:
+        """Take a connection back, for the next message if it is in order."""
+        if not connection.fresh:
+            connection.abort()
+            return
+        expiry = asyncio.get_running_loop().call_later(self._idle_s, connection.close)
+        self._idle.append((connection, expiry))
+
+    def close(self) -> None:
+        """Close all idle connections."""
+        for connection, expiry in self._idle:
+            expiry.cancel()
+            connection.close()
+        self._idle.clear()

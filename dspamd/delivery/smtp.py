@@ -1,0 +1,264 @@
+"""Hand-over by SMTP or LMTP, over connections that are kept.
+
+Addresses and content leave as they are: raw bytes, dot-stuffed, nothing folded,
+requoted or re-encoded.  Of the parameters that the message came with, those
+leave whose extension the next hop offers; SIZE is the size of what we send.
+
+What a failure means (reference/protocols.md 4.3):
+
+* The next hop refuses, 4xx or 5xx: that is the answer, temporary or permanent.
+* It is down, slow, closes, or talks nonsense: temporary, always.
+* A kept connection turns out dead before any of the message was sent: one new
+  connection is tried, unseen.
+* Nothing is heard after the final dot: temporary.  The next hop may have taken
+  the message; a second copy is the lesser evil, and no protocol can tell.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import partial
+
+from aiosmtplib import SMTPResponse
+
+from dspamd.delivery.connection import Connection, Deadlines, Refused, Target, connect
+from dspamd.delivery.handover import Handover
+from dspamd.delivery.pool import Pool
+from dspamd.errors import PermFail, Reply, TempFail
+from dspamd.mail.transparency import stuffed
+
+# The extension (RFC 6152, 6531, 3461, 4954) that allows a parameter.
+MAIL_EXTENSIONS = {
+    b"BODY": "8bitmime",
+    b"SMTPUTF8": "smtputf8",
+    b"RET": "dsn",
+    b"ENVID": "dsn",
+    b"AUTH": "auth",
+}
+RCPT_EXTENSIONS = {b"NOTIFY": "dsn", b"ORCPT": "dsn"}
+
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
+_ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?: (.*))?", re.DOTALL)
+
+
+class _StaleError(Exception):
+    """A kept connection was dead already."""
+
+
+class SmtpDelivery:
+    """Delivers to hosts chosen by the recipient's domain.
+
+    `hosts` and `ports` map domains in lower case to `DeliveryHost.<domain>` and
+    `DeliveryPort.<domain>`, independently of each other; the empty domain stands
+    for all others.  A host that begins with `/` is a unix socket.  `ident` is
+    our name in EHLO; `connections` the most to one target.
+    """
+
+    def __init__(
+        self,
+        hosts: Mapping[str, str],
+        ports: Mapping[str, int],
+        *,
+        lmtp: bool = False,
+        ident: str = "localhost",
+        connections: int = 20,
+        idle_s: float = 60,
+        deadlines: Deadlines | None = None,
+    ) -> None:
+        self._hosts = hosts
+        self._ports = ports
+        self._lmtp = lmtp
+        self._ident = ident
+        self._connections = connections
+        self._idle_s = idle_s
+        self._deadlines = deadlines or Deadlines()
+        self._pools: dict[Target, Pool] = {}
+
+    async def deliver(self, handover: Handover) -> Reply:
+        """Hand over and return the next hop's reply.  Raises `TempFail`, `PermFail`."""
+        pool = self._pool(self._target(handover.recipient))
+        try:
+            async with pool.slot(self._deadlines.reply):
+                return await self._hand_over(pool, handover)
+        except TimeoutError:
+            raise _deferred("the next hop is busy with other messages") from None
+
+    async def close(self) -> None:
+        """Close the connections that wait for the next message."""
+        for pool in self._pools.values():
+            pool.close()
+
+    def _target(self, recipient: bytes) -> Target:
+        domain = recipient.rpartition(b"@")[2].decode("utf-8", "surrogateescape").lower()
+        host = self._hosts.get(domain) or self._hosts.get("")
+        if not host:
+            # Our configuration's fault; the mail should not suffer for it.
+            raise _deferred(f"no DeliveryHost for {domain}")
+        return Target(host, self._ports.get(domain) or self._ports.get("", 24))
+
+    def _pool(self, target: Target) -> Pool:
+        if target not in self._pools:
+            new = partial(connect, target, self._ident, self._lmtp, self._deadlines)
+            self._pools[target] = Pool(new, self._connections, self._idle_s)
+        return self._pools[target]
+
+    async def _hand_over(self, pool: Pool, handover: Handover) -> Reply:
+        kept = pool.reuse()
+        if kept is not None:
+            try:
+                return await self._converse(pool, kept, handover)
+            except _StaleError:
+                pass
+        try:
+            connection = await pool.connect()
+        except Refused as refusal:
+            raise TempFail(_one_line(str(refusal)), code=450) from refusal
+        except (OSError, UnicodeError) as error:
+            # UnicodeError: a host name that no DNS query can be made of.
+            raise TempFail("Unable to connect to server", detail=str(error), code=450) from error
+        return await self._converse(pool, connection, handover)
+
+    async def _converse(self, pool: Pool, connection: Connection, handover: Handover) -> Reply:
+        """One message over one connection, which is kept if it is in order afterwards."""
+        try:
+            await _open(connection, handover)
+            verdict = await _send(connection, handover.content)
+        except (TempFail, PermFail):
+            pool.keep(connection)
+            raise
+        except BaseException:
+            connection.abort()
+            raise
+        pool.keep(connection)
+        _expect(verdict, 200)
+        return _reply(verdict)
+
+
+async def _open(connection: Connection, handover: Handover) -> None:
+    """Everything up to the go-ahead for DATA.  Raises `_StaleError`, `TempFail`, `PermFail`."""
+    commands = [_mail(connection.offers, handover), _rcpt(connection.offers, handover), b"DATA"]
+    if any(map(_CONTROL.search, commands)):
+        raise PermFail("Fatal: control character in an address", enhanced="5.1.3")
+    try:
+        xforward = _xforward(connection.offers, handover.xforward)
+        if xforward:
+            await connection.commands(*xforward)  # good to have, but no reason to refuse mail
+        replies = await connection.commands(*commands)
+    except TimeoutError:
+        connection.abort()
+        raise _deferred("no answer") from None
+    except ConnectionError as error:
+        if connection.used:
+            raise _StaleError from error
+        raise _deferred(str(error)) from error
+    if connection.used and replies[0].code == 421:
+        raise _StaleError
+    try:
+        for reply, code in zip(replies, (200, 200, 300), strict=False):
+            _expect(reply, code)
+    except (TempFail, PermFail):
+        await _back_out(connection, replies)
+        raise
+
+
+async def _back_out(connection: Connection, replies: list[SMTPResponse]) -> None:
+    """End a transaction that was refused, so that the next one can begin."""
+    if replies[-1].code == 354:
+        # It takes a message without sender or recipient: nothing but leaving is safe.
+        connection.abort()
+        return
+    try:
+        await connection.commands(b"RSET")
+    except (ConnectionError, TimeoutError):
+        connection.abort()
+
+
+async def _send(connection: Connection, content: bytes) -> SMTPResponse:
+    """The message, and what the next hop says of it.  Raises `TempFail`."""
+    try:
+        await connection.data(stuffed(content))
+    except (ConnectionError, TimeoutError) as error:
+        last_words = connection.said()
+        connection.abort()
+        if last_words is not None and last_words.code >= 400:
+            return last_words
+        raise TempFail("Packet send failure", detail=str(error), code=450) from error
+    try:
+        return await connection.end_data()
+    except TimeoutError:
+        connection.abort()
+        raise _deferred("no answer") from None
+    except ConnectionError as error:
+        raise _deferred(str(error)) from error
+
+
+def _mail(offers: Mapping[str, str], handover: Handover) -> bytes:
+    """The MAIL command.  Raises `PermFail` if the message can't pass the next hop at all."""
+    parameters = _offered(handover.mail_parameters, MAIL_EXTENSIONS, offers)
+    if "smtputf8" not in offers and _needs_smtputf8(handover):
+        raise PermFail("Fatal: the next hop does not offer SMTPUTF8", enhanced="5.6.7")
+    if "size" in offers:
+        parameters.insert(0, b"SIZE=%d" % len(handover.content))
+    return b" ".join([b"MAIL FROM:<" + handover.sender + b">", *parameters])
+
+
+def _rcpt(offers: Mapping[str, str], handover: Handover) -> bytes:
+    parameters = _offered(handover.rcpt_parameters, RCPT_EXTENSIONS, offers)
+    return b" ".join([b"RCPT TO:<" + handover.recipient + b">", *parameters])
+
+
+def _offered(
+    parameters: tuple[bytes, ...], extensions: Mapping[bytes, str], offers: Mapping[str, str]
+) -> list[bytes]:
+    return [
+        parameter
+        for parameter in parameters
+        if extensions.get(parameter.partition(b"=")[0].upper()) in offers
+    ]
+
+
+def _needs_smtputf8(handover: Handover) -> bool:
+    """Whether the message was declared SMTPUTF8 and really is (RFC 6531 3.1)."""
+    if b"SMTPUTF8" not in map(bytes.upper, handover.mail_parameters):
+        return False
+    header = handover.content[: handover.content.find(b"\r\n\r\n") + 1 or None]
+    return not (header.isascii() and handover.sender.isascii() and handover.recipient.isascii())
+
+
+def _xforward(offers: Mapping[str, str], attributes: Mapping[str, str]) -> list[bytes]:
+    """XFORWARD commands with what the next hop wants to know, one for each to keep lines short."""
+    wanted = offers.get("xforward", "").upper().split()
+    return [
+        f"XFORWARD {name}={value}".encode("ascii", "replace")
+        for name, value in attributes.items()
+        if name in wanted
+    ]
+
+
+def _expect(reply: SMTPResponse, kind: int) -> None:
+    """Accept a reply of the hundred `kind`.  Raises `TempFail`, `PermFail` for another."""
+    if kind <= reply.code < kind + 100:
+        return
+    if reply.code >= 500:
+        raise PermFail(f"Fatal: {_line(reply)}")
+    raise _deferred(_line(reply))
+
+
+def _deferred(text: str) -> TempFail:
+    return TempFail(f"Deferred: {text}", code=450)
+
+
+def _line(reply: SMTPResponse) -> str:
+    return _one_line(f"{reply.code} {reply.message}")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _reply(response: SMTPResponse) -> Reply:
+    match = _ENHANCED.match(response.message)
+    if match is None:
+        return Reply(response.code, "", _one_line(response.message))
+    return Reply(response.code, match[1], _one_line(match[2] or ""))

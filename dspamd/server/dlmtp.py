@@ -1,0 +1,88 @@
+"""DLMTP: what dspamc's protocol adds to LMTP.
+
+dspamc logs in with every message: the address of MAIL is `password@ident`, and
+`DSPAMPROCESSMODE="..."` behind it carries the words of its command line.  What
+the command line asks to be shown comes back on the connection, in place of the
+replies, and ends at a line that holds a lone dot (reference/protocols.md 3).
+
+The original sends that output with LF line ends and without dot-stuffing, so a
+message with a lone dot in it is cut short.  Its clients rely on the form, so
+they get it unchanged.  A client that saw `DSPAMSTUFFED` among our capabilities
+may put that word behind MAIL's address and gets CR LF and dot-stuffing instead.
+
+Pure: bytes in, values out.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from dspamd.mail.transparency import PIECE, stuffed
+from dspamd.server.command import Path, SyntaxFault, mail_path, rcpt_path
+
+CAPABILITY = b"DSPAMSTUFFED"
+
+_OPTIONS = re.compile(rb' *DSPAMPROCESSMODE="((?:[^"\\]|\\.)*)"', re.IGNORECASE)
+
+
+class Login(NamedTuple):
+    """What dspamc says with MAIL: who it is, its command line, how it wants its output."""
+
+    password: bytes
+    ident: bytes
+    options: str
+    stuffed: bool
+
+
+def login(argument: bytes) -> Login:
+    """Read the argument of MAIL.  Raises `SyntaxFault`."""
+    match = _OPTIONS.search(argument)
+    options = b""
+    if match:
+        options = match[1].replace(b'\\"', b'"')
+        argument = argument[: match.start()] + argument[match.end() :]
+    path = mail_path(argument)
+    password, _, ident = path.address.partition(b"@")
+    wants_stuffing = any(parameter.upper() == CAPABILITY for parameter in path.parameters)
+    return Login(password, ident, options.decode("utf-8", "surrogateescape"), wants_stuffing)
+
+
+def is_known(ident: bytes, passwords: Mapping[str, str]) -> bool:
+    """Whether `ident` is a client of ours: a key of `passwords`, in any case."""
+    return ident.decode("utf-8", "surrogateescape").lower() in passwords
+
+
+def is_admitted(login: Login, passwords: Mapping[str, str]) -> bool:
+    """Whether the password is that of the ident (`ServerPass.<ident>`)."""
+    expected = passwords.get(login.ident.decode("utf-8", "surrogateescape").lower())
+    return expected is not None and hmac.compare_digest(
+        login.password, expected.encode("utf-8", "surrogateescape")
+    )
+
+
+def user_path(argument: bytes) -> Path:
+    """Read the argument of RCPT, which names a user here.  Raises `SyntaxFault`."""
+    path = rcpt_path(argument)
+    if path.address.startswith(b"-"):
+        # A user that looks like an option; the original refuses it, too.
+        raise SyntaxFault("5.1.3", "Invalid RCPT TO. Use RCPT TO: <recipient>")
+    return path
+
+
+def output_phase(output: bytes, stuffing: bool) -> Iterator[bytes]:
+    """`output` as the client reads it, in pieces, with its end."""
+    if stuffing:
+        yield from stuffed(output)
+    else:
+        for start in range(0, len(output), PIECE):
+            piece = output[start : start + PIECE]
+            # A CR at the end of a piece may belong to a LF at the start of the next.
+            if piece.endswith(b"\r") and output[start + PIECE : start + PIECE + 1] == b"\n":
+                piece = piece[:-1]
+            yield piece.replace(b"\r\n", b"\n")
+        if not output.endswith(b"\n"):
+            yield b"\n"
+    yield b".\r\n"

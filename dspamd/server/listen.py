@@ -1,0 +1,155 @@
+"""Listening sockets: opened once, before there is a loop, served by any number of loops.
+
+Where to listen is `ServerDomainSocketPath`, or else `ServerHost` and
+`ServerPort` (an address or a name of either IP version; none means all
+interfaces).  The backlog is `ServerQueueSize`.
+
+A unix socket is a file: its mode and owner say who may connect, and they hold
+from its first moment.  The original made it writable for everybody; here that is
+a choice.  A socket file that nobody listens on any more is replaced; one with a
+living server behind it is never stolen, and what is no socket is left alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import shutil
+import socket
+import stat
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+_PROBE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where to listen: at `path`, if it is given, or at `host` and `port`.
+
+    `owner` and `group` are names or decimal numbers; empty means our own.
+    """
+
+    path: str = ""
+    mode: int = 0o660
+    owner: str = ""
+    group: str = ""
+    host: str = ""
+    port: int = 24
+    backlog: int = 32
+
+
+def listen(endpoint: Endpoint) -> list[socket.socket]:
+    """Open the endpoint's listening sockets.
+
+    May resolve a name, so it is not for a running loop.  Raises `OSError` (with
+    EADDRINUSE if another server is there), `LookupError` for an unknown owner.
+    """
+    if endpoint.path:
+        return [_unix_socket(endpoint)]
+    opened: list[socket.socket] = []
+    try:
+        for family, address in _addresses(endpoint):
+            opened.append(_tcp_socket(family, address, endpoint.backlog))
+    except OSError:
+        for each in opened:
+            each.close()
+        raise
+    return opened
+
+
+async def serve(
+    loop: asyncio.AbstractEventLoop,
+    sockets: Iterable[socket.socket],
+    factory: Callable[[], asyncio.BaseProtocol],
+    backlog: int = 32,
+) -> list[asyncio.Server]:
+    """Accept connections on `sockets`, with a protocol from `factory` for each."""
+    servers: list[asyncio.Server] = []
+    for each in sockets:
+        if each.family is not socket.AF_UNIX:
+            servers.append(await loop.create_server(factory, sock=each, backlog=backlog))
+        elif sys.version_info >= (3, 13):
+            # One worker that stops must not remove the file that the others listen on.
+            servers.append(
+                await loop.create_unix_server(factory, sock=each, backlog=backlog, cleanup_socket=False)
+            )
+        else:
+            servers.append(await loop.create_unix_server(factory, sock=each, backlog=backlog))
+    return servers
+
+
+def _addresses(endpoint: Endpoint) -> Iterable[tuple[socket.AddressFamily, tuple[object, ...]]]:
+    found = socket.getaddrinfo(
+        endpoint.host or None, endpoint.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    return dict.fromkeys((family, address) for family, _, _, _, address in found)
+
+
+def _tcp_socket(family: socket.AddressFamily, address: tuple[object, ...], backlog: int) -> socket.socket:
+    opened = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family is socket.AF_INET6:
+            # "All interfaces" is one socket for each IP version.
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        opened.bind(address)
+        opened.listen(backlog)
+        opened.setblocking(False)
+    except OSError:
+        opened.close()
+        raise
+    return opened
+
+
+def _unix_socket(endpoint: Endpoint) -> socket.socket:
+    path = Path(endpoint.path)
+    _make_way(path)
+    opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    # Nobody can connect before mode and owner are as they should be.
+    umask = os.umask(0o777)
+    try:
+        opened.bind(endpoint.path)
+    except OSError:
+        opened.close()
+        raise
+    finally:
+        os.umask(umask)
+    try:
+        if endpoint.owner or endpoint.group:
+            shutil.chown(path, _account(endpoint.owner), _account(endpoint.group))
+        path.chmod(endpoint.mode)
+        opened.listen(endpoint.backlog)
+        opened.setblocking(False)
+    except (OSError, LookupError):
+        opened.close()
+        path.unlink(missing_ok=True)
+        raise
+    return opened
+
+
+def _account(name: str) -> str | int | None:
+    return int(name) if name.isdecimal() else name or None
+
+
+def _make_way(path: Path) -> None:
+    """Remove the socket file of a server that is no more.  Raises `OSError` if anything else is there."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise FileExistsError(errno.EEXIST, "exists and is no socket", str(path))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(_PROBE_S)
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink(missing_ok=True)
+            return
+        except TimeoutError:
+            pass  # a queue that is full belongs to a server that lives
+    raise OSError(errno.EADDRINUSE, "another server is listening", str(path))
