@@ -103,8 +103,11 @@ def _spell(name: str, value: str) -> str:
 
 
 def split(text: str) -> list[str]:
-    """The words of ServerParameters or DSPAMPROCESSMODE, the latter as it stands between its quotes."""
-    return ["" if word == '""' else word for word in text.replace('\\"', '"').split()]
+    """The words of ServerParameters, or of DSPAMPROCESSMODE with its quotes unescaped.
+
+    There is no quoting; `""` stands for an empty word.
+    """
+    return ["" if word == '""' else word for word in text.split()]
 
 
 def version(parameters: list[str]) -> str:

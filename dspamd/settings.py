@@ -1,0 +1,118 @@
+"""The few directives of dspam.conf that a thin client needs.
+
+`dspamc` starts once per message and cannot wait for the option table, so this
+module reads the file by itself, with the grammar of `dspamd.directives` (tests
+compare the two) and with nothing imported that start-up would feel: no `re`, no
+`pathlib`.  It does not check values and warns of nothing; the daemon and
+`dspamd --check-config` do that.
+"""
+
+# ruff: noqa: PTH110, PTH112, PTH118, PTH120, PTH123, PTH207, PTH208 (pathlib is slow to load)
+
+from __future__ import annotations
+
+import os
+
+_DIRECTIVES = (
+    "broken",
+    "clienthost",
+    "clientident",
+    "clientport",
+    "directorylayout",
+    "home",
+    "include",
+    "parsetoheaders",
+    "storagedriver",
+    "strictcompatibility",
+    "trust",
+)
+
+
+class Settings:
+    """What a configuration file says to a client, by name in any case.
+
+    Raises OSError if the file, or one that it includes, cannot be read.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._values: dict[str, list[str]] = {}
+        self._open: list[str] = []  # the files being read, outermost first
+        self._read(path, strict=False)
+        if self.flag("StrictCompatibility"):
+            self._values.clear()
+            self._read(path, strict=True)
+
+    def all(self, name: str) -> list[str]:
+        return self._values.get(name.lower(), [])
+
+    def text(self, name: str, default: str = "") -> str:
+        return (self.all(name) or [default])[0]
+
+    def flag(self, name: str) -> bool:
+        return self.text(name).lower() in ("on", "yes", "true", "1")
+
+    def matches(self, name: str, word: str) -> bool:
+        return word.lower() in [value.lower() for value in self.all(name)]
+
+    def _read(self, path: str, *, strict: bool) -> None:
+        if path in self._open:
+            return
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            lines = file.read().split("\n")
+        self._open.append(path)
+        for line in lines:
+            # Hundreds of IgnoreHeader lines are not worth a closer look.
+            if not line.lower().lstrip(' \t"').startswith(_DIRECTIVES):
+                continue
+            key, *values = split_line(line.removesuffix("\r"), strict=strict)
+            if key.lower() == "include":
+                for value in values:
+                    self._include(os.path.join(os.path.dirname(path), value), strict=strict)
+            else:
+                self._values.setdefault(key.lower(), []).extend(values)
+        self._open.pop()
+
+    def _include(self, target: str, *, strict: bool) -> None:
+        if os.path.isdir(target):
+            names = sorted(name for name in os.listdir(target) if name.endswith(".conf") and name[0] != ".")
+            found = [os.path.join(target, name) for name in names]
+        elif os.path.exists(target):
+            found = [target]
+        else:
+            from glob import glob
+
+            found = sorted(glob(target))
+        for path in found:
+            self._read(path, strict=strict)
+
+
+def split_line(line: str, *, strict: bool) -> list[str]:
+    """The words of a line; `strict` cuts comments as DSPAM 3.10.2 did, without a look at quotes."""
+    stops = " \t" if strict else " \t#;"
+    if strict:
+        line = line.split("#" if "#" in line else ";", 1)[0]
+    found = []
+    at = 0
+    while at < len(line):
+        if line[at] in " \t":
+            at += 1
+        elif line[at] in stops:
+            break
+        elif line[at] == '"':
+            end = line.find('"', at + 1)
+            end = len(line) if end < 0 else end
+            found.append(line[at + 1 : end])
+            at = end + 1
+        else:
+            start = at
+            while at < len(line) and line[at] not in stops:
+                at += 1
+            found.append(line[start:at])
+    return found
+
+
+def config_path() -> str:
+    """dspam.conf; DSPAM_CONF may name another, unless we run with borrowed privileges."""
+    own = os.getuid() == os.geteuid() and os.getgid() == os.getegid()
+    return (own and os.environ.get("DSPAM_CONF")) or "/etc/dspam/dspam.conf"

@@ -1,0 +1,229 @@
+"""dspamc: what it sends, what it shows, how it ends."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dspamd.commands.dspamc import send_message
+from tests.scripted_daemon import Ended, Turn, daemon, dspamc
+
+GREETING: list[Turn] = [
+    ("S", b"220 DSPAM DLMTP 3.10.2 Authentication Required\r\n"),
+    ("C", b""),
+    ("S", b"250-mx\r\n250-DSPAMPROCESSMODE\r\n250-DSPAMSTUFFED\r\n250 SIZE\r\n"),
+    ("C", b""),
+]
+ACCEPTED: list[Turn] = [*GREETING, ("S", b"250 OK\r\n"), ("C", b""), ("S", b"250 OK\r\n"), ("C", b"")]
+LEAVE: list[Turn] = [("C", b"QUIT"), ("S", b"221 OK\r\n")]
+MESSAGE = b"Subject: x\n\nbody\n"
+
+
+def result(text: bytes) -> list[Turn]:
+    """A dialogue with one user up to the daemon's result."""
+    return [*ACCEPTED, ("S", b"354 go\r\n"), ("C", b""), ("S", text), *LEAVE]
+
+
+class Client:
+    """dspamc with a daemon that follows a script."""
+
+    def __init__(self, folder: Path) -> None:
+        self.config = folder / "dspam.conf"
+        self.socket = folder / "s"
+        self.said: list[bytes] = []
+        self.configure()
+
+    def configure(self, *lines: str) -> None:
+        basic = f"Home {self.socket.parent}\nClientHost {self.socket}\nClientIdent secret@relay\nTrust root\n"
+        self.config.write_text(basic + "\n".join(lines))
+
+    async def __call__(self, words: str, script: list[Turn], stdin: bytes = MESSAGE) -> Ended:
+        async with daemon(script, self.socket) as scripted:
+            ended = await dspamc(words.split(), stdin, self.config)
+        self.said = scripted.said
+        return ended
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Client:
+    return Client(tmp_path)
+
+
+class Wire:
+    """Collects what is sent."""
+
+    def __init__(self) -> None:
+        self.sent = b""
+
+    def send(self, data: bytes) -> None:
+        self.sent += data
+
+
+LINES = st.lists(st.sampled_from([b".", b"a", b"\n", b"\r", b"\r\n", b"..", b"\xff"])).map(b"".join)
+
+
+@given(st.lists(LINES, max_size=5))
+def test_the_message_arrives_whole(pieces: list[bytes]) -> None:
+    pieces = [piece for piece in pieces if piece and not piece.endswith(b"\r")]  # as message_pieces cuts them
+    wire = Wire()
+    send_message(wire, iter(pieces))  # type: ignore[arg-type]
+    message = b"".join(pieces).replace(b"\r\n", b"\n")
+    assert wire.sent.endswith(b".\r\n")
+    lines = wire.sent[:-3].split(b"\r\n")
+    assert all(not line.startswith(b".") or line.startswith(b"..") for line in lines)
+    arrived = b"\n".join(line[1:] if line.startswith(b".") else line for line in lines)
+    assert arrived == message + (b"" if message.endswith(b"\n") or not message else b"\n")
+
+
+async def test_a_large_message(client: Client) -> None:
+    body = b"line of text\n" * (20_000_000 // 13)
+    ended = await client("--user bob", result(b"250 2.6.0 <bob> accepted: INNOCENT\r\n"), MESSAGE + body)
+    assert ended == Ended(0, b"", b"")
+    assert client.said[4] == (MESSAGE + body).replace(b"\n", b"\r\n") + b".\r\n"
+
+
+async def test_a_dot_on_the_first_line_and_no_last_line_end(client: Client) -> None:
+    await client("--user bob", result(b"250 2.6.0 <bob> accepted: INNOCENT\r\n"), b".a\r\n.\r\nb")
+    assert client.said[4] == b"..a\r\n..\r\nb\r\n.\r\n"
+
+
+async def test_output_is_unstuffed(client: Client) -> None:
+    wire = b"X-Daemon-Classification: INNOCENT\r\nSubject: x\r\n\r\n..\r\n...two\r\n..one\r\nend\r\n.\r\n"
+    ended = await client("--user bob --stdout", result(wire))
+    assert ended == Ended(0, b"Subject: x\n\n.\n..two\n.one\nend\n", b"")
+    assert client.said[1].endswith(b'DSPAMPROCESSMODE="--stdout " DSPAMSTUFFED\r\n')
+
+
+async def test_output_of_an_old_daemon_ends_at_a_dot_with_cr_lf(client: Client) -> None:
+    script = result(b"X-Daemon-Classification: INNOCENT\nSubject: x\r\n\r\n.\n.one\nend\n.\r\n")
+    script[2] = ("S", b"250-mx\r\n250-DSPAMPROCESSMODE\r\n250 SIZE\r\n")
+    ended = await client("--user bob --stdout", script)
+    assert ended == Ended(0, b"Subject: x\n\n.\n.one\nend\n", b"")
+    assert client.said[1].endswith(b'DSPAMPROCESSMODE="--stdout "\r\n')
+
+
+async def test_nothing_to_show_is_no_failure(client: Client) -> None:
+    ended = await client(
+        "--user bob --deliver=spam --stdout", result(b"250 2.6.0 <bob> accepted: INNOCENT\r\n")
+    )
+    assert ended == Ended(0, b"", b"")
+
+
+async def test_old_words_for_corrections_are_passed_on_in_new_ones(client: Client) -> None:
+    await client("--addspam --user bob", result(b"250 2.6.0 <bob> accepted: SPAM\r\n"))
+    assert b'DSPAMPROCESSMODE="--class=spam --source=error "' in client.said[1]
+
+
+@pytest.mark.parametrize(
+    ("wire", "status", "stderr"),
+    [
+        (b"550 5.3.0 <bob> Fatal: 550 unknown\r\n", 69, b"550 5.3.0 <bob> Fatal: 550 unknown"),
+        (b"450 4.3.0 <bob> Deferred: 451 later\r\n", 75, b"450 4.3.0 <bob> Deferred: 451 later"),
+        (b"", 75, b"the daemon closed the connection"),
+        (b"X-Daemon-Classification: SPAM\r\ncut sho", 75, b"the daemon closed the connection"),
+        (b"X-DSPAM-Result: bob; half\r\n", 75, b"the daemon closed the connection"),
+    ],
+)
+async def test_failures(client: Client, wire: bytes, status: int, stderr: bytes) -> None:
+    script = result(wire)[:-2] if not wire.endswith(b"\r\n") or wire.startswith(b"X") else result(wire)
+    ended = await client("--user bob", script)
+    assert (ended.status, ended.stderr) == (status, b"dspamc: " + stderr + b"\n")
+
+
+async def test_one_user_of_two_later(client: Client) -> None:
+    replies = b"250 2.6.0 <bob> accepted: INNOCENT\r\n450 4.3.0 <ann> later\r\n"
+    ended = await client(
+        "--user bob ann", [*ACCEPTED[:-1], ("C", b""), ("S", b"250 OK\r\n"), *result(replies)[7:]]
+    )
+    assert (ended.status, ended.stderr) == (75, b"dspamc: 450 4.3.0 <ann> later\n")
+
+
+@pytest.mark.parametrize(
+    ("script", "status"),
+    [
+        ([("S", b"421 4.3.2 busy\r\n")], 75),
+        ([*GREETING, ("S", b"503 5.1.0 Authentication Required\r\n"), *LEAVE], 75),
+        ([*ACCEPTED[:-2], ("S", b"550 5.1.1 no such user\r\n"), *LEAVE], 69),
+        ([*ACCEPTED[:-2], ("S", b"452 4.5.3 too many\r\n"), *LEAVE], 75),
+        ([*ACCEPTED, ("S", b"554 5.1.0 No such class\r\n"), *LEAVE], 1),
+        ([*ACCEPTED, ("S", b"451 4.3.0 not now\r\n"), *LEAVE], 75),
+    ],
+)
+async def test_refusals_before_the_message(client: Client, script: list[Turn], status: int) -> None:
+    ended = await client("--user bob", script)
+    assert (ended.status, ended.stdout, ended.stderr.count(b"\n")) == (status, b"", 1)
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [
+        b"250 2.6.0 <bob> Message accepted for delivery: SPAM\r\n",
+        b"X-Daemon-Classification: SPAM\r\nSubject: x\r\n\r\n.\r\n",
+        b'X-DSPAM-Result: bob; result="Spam"; class="Spam"; probability=1.0000\r\n.\r\n',
+    ],
+)
+@pytest.mark.parametrize(("directive", "status"), [("Broken returnCodes", 99), ("Broken case", 0)])
+async def test_spam_as_exit_status(client: Client, wire: bytes, directive: str, status: int) -> None:
+    client.configure(directive)
+    ended = await client("--user bob", result(wire))
+    assert (ended.status, ended.stderr) == (status, b"")
+
+
+@pytest.mark.parametrize(
+    ("words", "stdin", "status", "stderr"),
+    [
+        ("", MESSAGE, 1, b"Unable to determine the destination user"),
+        ("--user bob", b"", 1, b"empty message (no data received)"),
+        ("--user <bob>", MESSAGE, 1, b"Illegal username"),
+    ],
+)
+async def test_wrong_usage(client: Client, words: str, stdin: bytes, status: int, stderr: bytes) -> None:
+    ended = await dspamc(words.split(), stdin, client.config)
+    assert ended == Ended(status, b"", b"dspamc: " + stderr + b"\n")
+
+
+@pytest.mark.parametrize("strict", ["", "StrictCompatibility on"])
+@pytest.mark.parametrize(
+    ("change", "classic"),
+    [
+        (lambda text: text, 251),  # nobody listens
+        (lambda text: text.replace("ClientIdent", "#"), 22),
+        (lambda text: text.replace("ClientHost /", "ClientHost no.such.host.invalid #/"), 251),
+    ],
+)
+async def test_trouble_of_ours_keeps_the_mail(
+    client: Client, change: Callable[[str], str], classic: int, strict: str
+) -> None:
+    client.config.write_text(change(client.config.read_text()) + strict)
+    ended = await dspamc(["--user", "bob"], MESSAGE, client.config)
+    assert (ended.status, ended.stderr.count(b"\n")) == (classic if strict else 75, 1)
+
+
+async def test_no_configuration(tmp_path: Path) -> None:
+    ended = await dspamc(["--user", "bob"], MESSAGE, tmp_path / "none.conf")
+    assert ended == Ended(75, b"", f"dspamc: {tmp_path}/none.conf: No such file or directory\n".encode())
+
+
+async def test_the_user_in_a_retraining_address(client: Client) -> None:
+    client.configure(
+        "ParseToHeaders on", "ChangeUserOnParse on", "ChangeModeOnParse on", "StorageDriver libsqlite3_drv.so"
+    )
+    stdin = b"Subject: x\nTo: <spam-ann@example.org>\n\nbody\n"
+    ended = await client("--deliver=innocent", result(b"250 2.6.0 <ann> accepted: SPAM\r\n"), stdin)
+    assert ended == Ended(0, b"", b"")
+    assert client.said[2] == b"RCPT TO: <ann>\r\n"
+
+
+def test_start_up_loads_nothing_it_does_not_need() -> None:
+    code = "import sys, dspamd.commands.dspamc; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-S", "-E", "-c", code], capture_output=True, text=True, check=True
+    )
+    slow = {"re", "enum", "typing", "socket", "collections", "argparse", "dataclasses", "pathlib", "site"}
+    assert not slow & set(done.stdout.split())
