@@ -1,0 +1,216 @@
+"""What dspam.conf says, as a frozen value.
+
+`Config.load` reads a file against the option table (`options`) and either returns
+a configuration that can be used as it stands, or raises `ConfigError` with
+everything wrong in it at once.  What DSPAM let pass, and what a migrated file may
+well contain, is only warned of: unknown and retired directives, repeated ones,
+options without effect.
+
+Values are asked for by the name of their option.  Every option has a value,
+absent ones their default; an absent text is empty.  Asking for a name that is
+not in the table is a bug, and a KeyError.  Names are matched in any case; of a
+repeated scalar the first value counts.
+
+Options of storage and processing may carry a profile after a dot
+(`HashRecMax.big`); under that profile they hold, under any other the plain ones.
+
+A configuration never changes.  Reloading builds a new one (reference/config.md).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from dspamd.directives import Directive, Reader
+from dspamd.errors import ConfigError, Problem, UsageError
+from dspamd.kinds import Tolerated
+from dspamd.options import OPTIONS, RETIRED, Option
+
+DEFAULT_PATH = Path("/etc/dspam/dspam.conf")
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A checked configuration.  Values hold passwords, so they stay out of its repr."""
+
+    file: str
+    profile: str
+    warnings: tuple[Problem, ...]
+    _values: Mapping[str, tuple[str, ...]] = field(repr=False)  # by lower-case key, with its suffix
+
+    @classmethod
+    def load(cls, path: Path | None = None) -> Config:
+        """Read a file, by default the one that DSPAM_CONF names, else /etc/dspam/dspam.conf.
+
+        Raises `ConfigError` with every problem in it.
+        """
+        path = path or default_path()
+        return _build(lambda reader: reader.read(path), str(path))
+
+    @classmethod
+    def from_text(cls, text: str, file: str = "dspam.conf") -> Config:
+        """A configuration from the text of a file.  Raises `ConfigError`."""
+        return _build(lambda reader: reader.parse(text, file), file)
+
+    def with_profile(self, name: str) -> Config:
+        """The same under another storage profile; UsageError if the file declares no such one."""
+        if name.lower() not in map(str.lower, self.all("Profile")):
+            raise UsageError(f"No such profile '{name}'")
+        return replace(self, profile=name)
+
+    def text(self, name: str) -> str:
+        """The value of a scalar in its canonical spelling; empty if it has none."""
+        return self.all(name)[0]
+
+    def flag(self, name: str) -> bool:
+        return self.text(name) == "on"
+
+    def number(self, name: str) -> int:
+        """The value of a number: bytes for sizes, seconds for times, bits for file modes."""
+        return int(self.text(name))
+
+    def days(self, name: str) -> int | None:
+        """An age in days; None if it is off."""
+        text = self.text(name)
+        return None if text == "off" else int(text)
+
+    def all(self, name: str) -> tuple[str, ...]:
+        """All values of a list, in the order of the file."""
+        key = name.lower()
+        if self.profile and OPTIONS[key].suffix == "profile":
+            return self._values.get(f"{key}.{self.profile.lower()}", self._values[key])
+        return self._values[key]
+
+    def matches(self, name: str, word: str) -> bool:
+        """Whether a list contains a word, in any case."""
+        return word.lower() in map(str.lower, self.all(name))
+
+    def keyed(self, name: str, suffix: str) -> str:
+        """The value under a suffix (`DeliveryHost`, "example.org"), else that without one, else empty."""
+        option = OPTIONS[name.lower()]
+        values = self._values.get(f"{name.lower()}.{suffix.lower()}")
+        if values is None:
+            return self.text(name) if option.bare else ""
+        return values[0]
+
+
+def default_path() -> Path:
+    """The file to read: DSPAM_CONF may name it, unless we run with borrowed privileges."""
+    borrowed = os.getuid() != os.geteuid() or os.getgid() != os.getegid()
+    named = "" if borrowed else os.environ.get("DSPAM_CONF", "")
+    return Path(named) if named else DEFAULT_PATH
+
+
+def _build(read: Callable[[Reader], None], file: str) -> Config:
+    reader = Reader()
+    read(reader)
+    draft = _Draft(reader)
+    if draft.value("StrictCompatibility") == "on":  # which decides how its own file is to be read
+        reader = Reader(strict=True)
+        read(reader)
+        draft = _Draft(reader)
+    draft.complete(file)
+    if draft.errors:
+        raise ConfigError(draft.errors)
+    return Config(file, draft.value("DefaultProfile"), tuple(draft.warnings), draft.values)
+
+
+class _Draft:
+    """The values of directives on their way into a Config, and everything wrong with them."""
+
+    def __init__(self, reader: Reader) -> None:
+        self.errors = list(reader.errors)
+        self.warnings = list(reader.warnings)
+        self.values: dict[str, tuple[str, ...]] = {}
+        self._named: set[str] = set()  # what was warned of once already
+        for directive in reader.directives:
+            self._take(directive)
+
+    def value(self, name: str) -> str:
+        return self.values.get(name.lower(), ("",))[0]
+
+    def _take(self, directive: Directive) -> None:
+        """Add the values of one line to those of its option."""
+        option = self._option(directive)
+        if option is None:
+            return
+        if not option.used:
+            self._once(directive, f"{option.name} has no effect yet")
+        known = self.values.get(directive.key.lower(), ())
+        values = known + tuple(self._canonical(option, directive))
+        if not option.many and len(set(values)) > 1:
+            values = (min(values, key=option.kind.words.index) if option.kind.ranked else values[0],)
+            self.warnings.append(
+                directive.problem(f"{option.name} is given several times, {values[0]} counts")
+            )
+        if values:
+            self.values[directive.key.lower()] = values
+
+    def _option(self, directive: Directive) -> Option | None:
+        name, dot, suffix = directive.key.partition(".")
+        option = OPTIONS.get(name.lower())
+        if option is None:
+            self._unknown(directive, name)
+        elif dot and not (option.suffix and suffix):
+            self.warnings.append(directive.problem(f"nothing can follow {option.name} after a dot; ignored"))
+        elif not dot and not option.bare:
+            self.warnings.append(
+                directive.problem(f"{option.name} needs the name of a {option.suffix} after a dot; ignored")
+            )
+        else:
+            return option
+        return None
+
+    def _unknown(self, directive: Directive, name: str) -> None:
+        """Warn of a directive that is not in the table, with the one that was probably meant."""
+        if name.lower() in RETIRED:
+            heir = RETIRED[name.lower()]
+            self._once(directive, f"{name} is retired" + (f", use {heir}" if heir else ""))
+            return
+        from difflib import get_close_matches  # rarely needed, and costs every start of a command
+
+        near = get_close_matches(name.lower(), OPTIONS, 1)
+        hint = f", did you mean {OPTIONS[near[0]].name}?" if near else ""
+        self.warnings.append(directive.problem(f"unknown directive {name}{hint}"))
+
+    def _canonical(self, option: Option, directive: Directive) -> Iterator[str]:
+        for value in directive.values:
+            try:
+                yield option.kind.canonical(value)
+            except Tolerated as trouble:
+                self.warnings.append(directive.problem(f"{option.name} {value}: {trouble}"))
+                if trouble.value is not None:
+                    yield trouble.value
+            except ValueError as trouble:
+                self.errors.append(directive.problem(f"{option.name} {value}: {trouble}"))
+
+    def _once(self, directive: Directive, text: str) -> None:
+        if text not in self._named:
+            self._named.add(text)
+            self.warnings.append(directive.problem(text))
+
+    def complete(self, file: str) -> None:
+        """Add the defaults, and check what concerns several options."""
+        if not self.value("Home"):
+            self.errors.append(Problem(file, 0, "No DSPAM home specified: Home is required"))
+        for key, option in OPTIONS.items():
+            self.values.setdefault(key, option.defaults)
+        profile = self.value("DefaultProfile")
+        if profile and profile.lower() not in map(str.lower, self.values["profile"]):
+            self.warnings.append(Problem(file, 0, f"DefaultProfile {profile} is not declared with Profile"))
+        if self.value("DeliveryHost") and not self.value("DeliveryProto"):
+            self._guess_protocol(file)
+
+    def _guess_protocol(self, file: str) -> None:
+        """DSPAM took DeliveryHost without DeliveryProto for no host at all, and used the agent."""
+        if self.value("StrictCompatibility") == "on":
+            return
+        port = int(self.value("DeliveryPort"))
+        if port == 25 or port >= 10025:
+            self.values["deliveryproto"] = ("SMTP",)
+            self.warnings.append(Problem(file, 0, "DeliveryHost without DeliveryProto: SMTP is assumed"))
+        else:
+            self.errors.append(Problem(file, 0, "DeliveryHost needs DeliveryProto, SMTP or LMTP"))

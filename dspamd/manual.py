@@ -1,0 +1,176 @@
+"""The sample dspam.conf and the manual page dspam.conf(5), made from the option table.
+
+    python -m dspamd.manual sample >etc/dspam.conf
+    python -m dspamd.manual man >docs/dspam.conf.5
+
+Run it at the top of the source tree after a change of the table; a test compares
+both files with what this prints.  The list of headers that sites do not tokenize
+is `etc/ignore-headers.txt`.
+
+The manual page uses the man(7) macros.
+"""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from dspamd.kinds import FLAG
+from dspamd.options import PREFERENCES, SECTIONS, Option
+
+_IGNORE_HEADERS = Path("etc/ignore-headers.txt")
+
+_SAMPLE_HEAD = """\
+# dspam.conf - configuration of dspamd and its commands, see dspam.conf(5).
+#
+# Directive value "value with blanks"   # comment
+#
+# Lines commented out show defaults and examples.
+"""
+
+_MAN_HEAD = r""".\" Made from the option table by python -m dspamd.manual; do not edit.
+.TH DSPAM.CONF 5 "" dspamd "File formats"
+.SH NAME
+dspam.conf \- configuration of the dspamd spam filter
+.SH SYNOPSIS
+.I /etc/dspam/dspam.conf
+.SH DESCRIPTION
+Each line holds a directive and its values, separated by blanks:
+.PP
+.RS
+.EX
+Trust         root dspam
+ServerIdent   "mail.example.org"   # a comment
+.EE
+.RE
+.PP
+Names of directives are matched in any case.
+Double quotes hold blanks together; there are no escapes.
+A
+.B #
+or
+.B ;
+outside quotes starts a comment.
+A directive without value is ignored.
+.PP
+Lists may be given on several lines; their values add up.
+Of any other directive the first value counts, of
+.B on
+and
+.B off
+the former.
+.BR on ,
+.BR yes ,
+.B true
+and
+.B 1
+mean the same.
+Sizes are in bytes and may end in
+.BR k ,
+.B M
+or
+.BR G .
+.PP
+Some directives may be followed by a dot and a name:
+.I profile
+stands for a storage profile (see
+.BR DefaultProfile ),
+.I domain
+for the domain of a recipient,
+.I client
+for the name that a client gives.
+Without a line of its own, a profile or domain takes the plain directive.
+.PP
+Unknown directives are warned of.
+Values that cannot be used are reported together, with file and line, and keep the
+daemon from starting (exit status 78); a running daemon keeps the configuration it has.
+"""
+
+_MAN_TAIL = r""".SH ENVIRONMENT
+.TP
+.B DSPAM_CONF
+The file to read instead, unless the program runs with borrowed privileges.
+.SH DIFFERENCES FROM DSPAM 3.10.2
+Comments respect quotes.
+.B Include
+takes files and patterns too, and reads directories in the order of names.
+Host names and IPv6 addresses are accepted wherever an address is.
+Numbers that are none are refused, not taken for 0.
+.B Algorithm
+and
+.B TrainingMode
+have defaults.
+A profile falls back to the plain directives.
+With
+.B StrictCompatibility on
+comments are cut as DSPAM cut them.
+"""
+
+
+def sample(ignore_headers: Iterable[str]) -> str:
+    """The sample file."""
+    parts = [_SAMPLE_HEAD]
+    for title, options in SECTIONS.items():
+        parts.append(f"\n# --- {title} {'-' * (70 - len(title))}\n")
+        parts += [block for option in options for block in _sample_option(option)]
+        if title == "Headers that are not tokens":
+            parts += [f"IgnoreHeader {name}\n" for name in ignore_headers]
+    return "".join(parts)
+
+
+def _sample_option(option: Option) -> Iterator[str]:
+    yield "\n"
+    for line in textwrap.wrap(option.help, 76):
+        yield f"# {line}\n"
+    if option.kind.words and option.kind is not FLAG:
+        yield f"# {option.kind.text}\n"
+    name = option.name if option.bare else f"{option.name}.Relay1"
+    for value in (option.sample or f"# {option.default}").split("\n"):
+        active = option.used and not value.startswith("# ")
+        yield f"{'' if active else '#'}{name} {value.removeprefix('# ')}\n"
+
+
+def man() -> str:
+    """The manual page."""
+    parts = [_MAN_HEAD]
+    for title, options in SECTIONS.items():
+        parts.append(f".SH {_roff(title.upper())}\n")
+        parts += [line for option in options for line in _man_option(option)]
+    parts.append(".SH PREFERENCES\nThe preferences that\n.B Preference\nand\n.B AllowOverride\ntake:\n")
+    parts.append(_roff(", ".join(PREFERENCES)) + ".\n")
+    return "".join(parts) + _MAN_TAIL
+
+
+def _man_option(option: Option) -> Iterator[str]:
+    suffix = f"\\fR[\\fP.\\fI{option.suffix}\\fP\\fR]\\fP" if option.suffix else ""
+    if not option.bare:
+        suffix = f".\\fI{option.suffix}\\fP"
+    many = " ..." if option.many else ""
+    yield f".TP\n\\fB{option.name}\\fP{suffix} \\fI{_roff(option.kind.text)}\\fP{many}\n"
+    yield _roff(option.help) + "\n"
+    if option.default:
+        yield f"Default: {_roff(option.default)}.\n"
+    if not option.used:
+        yield "Understood, but without effect in this release.\n"
+
+
+def _roff(text: str) -> str:
+    """Text that no macro is made of, and no typographic dash."""
+    text = text.replace("\\", "\\e").replace("-", "\\-")
+    return f"\\&{text}" if text.startswith((".", "'")) else text
+
+
+def main() -> None:
+    match sys.argv[1:]:
+        case ["sample"]:
+            sys.stdout.write(sample(_IGNORE_HEADERS.read_text("ascii").split()))
+        case ["man"]:
+            sys.stdout.write(man())
+        case _:
+            sys.exit("usage: python -m dspamd.manual sample|man")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,471 @@
+"""The options of dspam.conf: one table, from which everything else about them follows.
+
+A row says how an option is called, what its values look like, what holds when it
+is absent, and what it is for.  The reader (`config`), the sample file and the
+manual page (`manual`) walk the same rows, so nothing about an option is written
+down twice.
+
+Names, defaults and meanings are those of DSPAM 3.10.2 (reference/config.md 4);
+its build-time switches (4.8) and what it did not have are options here, at the
+end of the table.  `used=False` marks what is understood but has no effect yet:
+the administrator is told at start.
+
+No files are read here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dspamd.kinds import (
+    CHARACTER,
+    COMMAND,
+    COUNT,
+    DAYS,
+    FEATURE,
+    FLAG,
+    MODE,
+    PATH,
+    PORT,
+    PREFERENCE,
+    SECONDS,
+    SIZE,
+    TEXT,
+    Kind,
+    choice,
+    familiar,
+    number,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One row.  `default` of a list is its words; `sample` are the lines of the sample file.
+
+    `suffix` names what may follow the option after a dot ("profile", "domain",
+    ...); a `bare` option may also stand without it.
+    """
+
+    name: str
+    kind: Kind
+    default: str
+    sample: str = ""  # "# value": commented out; "": the default, commented out
+    help: str = ""
+    many: bool = False
+    suffix: str = ""
+    bare: bool = True
+    used: bool = True
+
+    @property
+    def defaults(self) -> tuple[str, ...]:
+        """The values that hold when the option is absent; an empty text where there is none."""
+        if self.many:
+            return tuple(map(self.kind.canonical, self.default.split()))
+        return (self.kind.canonical(self.default) if self.default else "",)
+
+
+# Every preference there is (config.md 5.1), spelt as documented; comparisons ignore case.
+# fmt: off
+PREFERENCES = (
+    "trainingMode", "spamAction", "spamSubject", "statisticalSedation", "enableBNR", "enableWhitelist",
+    "signatureLocation", "tagSpam", "tagNonspam", "showFactors", "optIn", "optOut", "whitelistThreshold",
+    "makeCorpus", "storeFragments", "localStore", "processorBias", "fallbackDomain", "trainPristine",
+    "optOutClamAV", "ignoreRBLLookups", "RBLInoculate", "ignoreGroups", "notifications",
+    "dailyQuarantineSummary",
+)
+# fmt: on
+
+_SAMPLE_PREFERENCES = """\
+"trainingMode=TOE"
+"spamAction=quarantine"
+"spamSubject=[SPAM]"
+"statisticalSedation=0"
+"enableBNR=on"
+"enableWhitelist=on"
+"signatureLocation=message"
+"tagSpam=off"
+"tagNonspam=off"
+"showFactors=off"
+"optIn=off"
+"optOut=off"
+"whitelistThreshold=10"
+"makeCorpus=off"
+"storeFragments=off"
+"localStore="
+"processorBias=on"
+"fallbackDomain=off"
+"trainPristine=off"
+"optOutClamAV=off"
+"ignoreRBLLookups=off"
+"RBLInoculate=off"
+"notifications=off\""""
+
+
+def _database(server: str, title: str, port: str, *, used: bool) -> tuple[Option, ...]:
+    """The options that reach an SQL server; `server` is the prefix of their names."""
+    kinds = (
+        ("Server", TEXT, "", f"Host name of the {title} server, or the path of its socket.", "# localhost"),
+        ("Port", number(0, 65535), port, "Its TCP port; 0 is the client's own default.", ""),
+        ("User", TEXT, "", "Account to log in with.", "# dspam"),
+        ("Pass", TEXT, "", "Password of the account.", "# changeme"),
+        ("Db", TEXT, "", "Name of the database.", "# dspam"),
+    )
+    return tuple(
+        Option(server + name, kind, default, sample, help_, suffix="profile", used=used)
+        for name, kind, default, help_, sample in kinds
+    )
+
+
+def _virtual(server: str, *, used: bool) -> tuple[Option, ...]:
+    """The options that say how users and pooled connections are kept in an SQL server."""
+    rows = (
+        ("ConnectionCache", number(1, 10000), "3", "Connections that the daemon keeps open."),
+        ("UIDInSignature", FLAG, "off", "Put the number of the user in front of signatures, with a comma."),
+        ("VirtualTable", TEXT, "dspam_virtual_uids", "Table that gives users their numbers."),
+        ("VirtualUIDField", TEXT, "uid", "Its column with the number."),
+        ("VirtualUsernameField", TEXT, "username", "Its column with the name."),
+    )
+    return tuple(
+        Option(server + name, kind, default, help=help_, suffix="profile", used=used)
+        for name, kind, default, help_ in rows
+    )
+
+
+# Rows would take a screen each if laid out by the formatter.
+# fmt: off
+SECTIONS: dict[str, tuple[Option, ...]] = {
+    "Where things are": (
+        Option("Home", PATH, "", "/var/spool/dspam",
+               help="Directory below which all files are kept. Required."),
+        Option("StorageDriver", TEXT, "sqlite3_drv", "sqlite3_drv",
+               help="Storage: sqlite3_drv, hash_drv, mysql_drv or pgsql_drv; only the last part of a path "
+                    "counts."),
+        Option("TxtDirectory", PATH, "", "# /etc/dspam/txt",
+               help="Templates of notices and tags; below Home in txt if absent."),
+        Option("GroupConfig", PATH, "", "# /var/spool/dspam/group", used=False,
+               help="File of groups; none if absent."),
+        Option("Include", PATH, "", "# /etc/dspam/dspam.d/", many=True,
+               help="Read another file, a directory of *.conf files, or a pattern, here."),
+    ),
+    "Delivery": (
+        Option("TrustedDeliveryAgent", COMMAND, "", '"/usr/bin/procmail"',
+               help="Delivers mail for trusted callers; arguments of the caller are appended. %u is the "
+                    "user, %r the recipient, %s the sender."),
+        Option("UntrustedDeliveryAgent", COMMAND, "", '# "/usr/bin/procmail -d %u"',
+               help="Delivers mail for all other callers."),
+        Option("QuarantineAgent", COMMAND, "", '# "/usr/bin/procmail -d spam"',
+               help="Receives spam that is to be quarantined, instead of the built-in mailbox."),
+        Option("QuarantineMailbox", TEXT, "", "# +quarantine",
+               help="Suffix for the local part of the recipient of spam."),
+        Option("DeliveryHost", TEXT, "", "# 127.0.0.1", suffix="domain",
+               help="Hand over to this host, or to the socket at this path, instead of an agent. With a "
+                    "domain after a dot: for its recipients."),
+        Option("DeliveryPort", PORT, "24", "# 10034", suffix="domain",
+               help="Port of DeliveryHost."),
+        Option("DeliveryIdent", TEXT, "localhost",
+               help="Name we greet the next hop with."),
+        Option("DeliveryProto", choice("SMTP", "LMTP"), "", "# SMTP",
+               help="Protocol spoken to DeliveryHost."),
+        Option("OnFail", choice("error", "unlearn"), "error", "error",
+               help="After a failed delivery: only report it, or also take back what was learned."),
+        Option("LMTPLDAErrorsPermanent", FLAG, "off",
+               help="Every failure of a delivery agent is permanent."),
+        Option("EnablePlusedDetail", FLAG, "off",
+               help="Process user+detail as user."),
+        Option("PlusedCharacter", CHARACTER, "+",
+               help="What separates the detail."),
+        Option("PlusedUserLowercase", FLAG, "off",
+               help="Lower-case the user of a plus address."),
+        Option("FallbackDomains", FLAG, "off",
+               help="Users without preferences share those and the dictionary of @domain, if that allows "
+                    "it."),
+        Option("StripRcptDomain", FLAG, "off",
+               help="LMTP: the user is the recipient without its domain."),
+        Option("Broken", choice("returnCodes", "case", "lineStripping"), "", "# case", many=True,
+               help="Work around the mail server: exit 99 for spam, lower-case users, strip carriage "
+                    "returns."),
+        Option("MaxMessageSize", SIZE, "0", "# 4M",
+               help="Bigger messages are delivered unprocessed; 0: no limit."),
+    ),
+    "Trust and debugging": (
+        Option("Trust", TEXT, "", "root\ndspam\nmail\nmailnull\nsmmsp\ndaemon", many=True,
+               help="Accounts that may act for other users; the daemon's own must be there."),
+        Option("Debug", TEXT, "", "# *", many=True, used=False,
+               help="Users, or *, whose mail is logged in detail."),
+        Option("DebugOpt", choice("process", "classify", "spam", "fp", "inoculation", "corpus"), "",
+               "# process", many=True, used=False,
+               help="What Debug is limited to."),
+    ),
+    "Training and classification": (
+        Option("TrainingMode", choice("teft", "toe", "tum", "notrain"), "teft", "toe",
+               help="When mail is learned without being told to."),
+        Option("TestConditionalTraining", FLAG, "off", "on",
+               help="Accepted: a correction counts exactly once, as it did in the end with DSPAM too."),
+        Option("Feature", FEATURE, "", "noise\nwhitelist", many=True,
+               help="Noise reduction, automatic whitelist, sedation."),
+        Option("Algorithm", choice("naive", "graham", "burton", "robinson", "chi-square"), "graham burton",
+               "graham burton", many=True,
+               help="How token probabilities become a verdict; any of several may say spam."),
+        Option("Tokenizer", choice("word", "chain", "sbph", "osb", ranked=True, chained="chain"), "chain",
+               "osb",
+               help="How a message is cut into tokens."),
+        Option("PValue", choice("bcr", "robinson", "markov", ranked=True), "bcr", "bcr",
+               help="How hits become the probability of a token."),
+        Option("ProcessorWordFrequency", choice("once", "occurrence"), "once", suffix="profile",
+               help="Count a token once per message, or each time."),
+        Option("ProcessorURLContext", FLAG, "off", "on", suffix="profile",
+               help="Words of URLs are tokens of their own."),
+        Option("ProcessorBias", FLAG, "off", "on", suffix="profile",
+               help="Count innocent hits twice."),
+        Option("TrainPristine", FLAG, "off",
+               help="No signatures: corrections bring the original message."),
+        Option("ClassAliasSpam", TEXT, "", "# badstuff",
+               help="Another word for --class=spam."),
+        Option("ClassAliasNonspam", TEXT, "", "# goodstuff",
+               help="Another word for --class=innocent."),
+        Option("ImprobabilityDrive", FLAG, "off",
+               help="Add X-DSPAM-Improbability."),
+        Option("DataSource", choice("mail", "document"), "mail",
+               help="Input is mail, or text without headers."),
+        Option("ParseToHeaders", FLAG, "off",
+               help="Mail to spam-USER and notspam-USER is a correction."),
+        Option("ChangeModeOnParse", FLAG, "off",
+               help="With ParseToHeaders: the address says the class."),
+        Option("ChangeUserOnParse", choice("off", "on", "user", "full"), "off",
+               help="With ParseToHeaders: the address says the user, without (user) or with (full) "
+                    "domain."),
+    ),
+    "Preferences": (
+        Option("Preference", PREFERENCE, "", _SAMPLE_PREFERENCES, many=True,
+               help="Preference of everybody who has none stored."),
+        Option("AllowOverride", familiar("preference", PREFERENCES), "", "\n".join(PREFERENCES), many=True,
+               help="Preference that users may set themselves."),
+        Option("Opt", choice("out", "in"), "out", "out",
+               help="Mail is filtered unless the user opted out, or only if the user opted in."),
+    ),
+    "Headers that are not tokens": (
+        Option("IgnoreHeader", TEXT, "", "# X-Example", many=True,
+               help="Header whose words are not learned."),
+    ),
+    "SQLite": (
+        Option("SQLitePragma", TEXT, "", '# "synchronous = NORMAL"', many=True, suffix="profile",
+               help="PRAGMA that is set on every connection."),
+    ),
+    "MySQL and MariaDB": (
+        *_database("MySQL", "MySQL", "0", used=False),
+        Option("MySQLCompress", FLAG, "off", suffix="profile", used=False,
+               help="Compress the connection."),
+        Option("MySQLReconnect", FLAG, "off", suffix="profile", used=False,
+               help="Connect again by itself."),
+        *_database("MySQLWrite", "writing MySQL", "0", used=False),
+        Option("MySQLWriteCompress", FLAG, "off", suffix="profile", used=False,
+               help="Compress it."),
+        Option("MySQLWriteReconnect", FLAG, "off", suffix="profile", used=False,
+               help="Reconnect it."),
+        Option("MySQLReadSignaturesFromWriteDb", FLAG, "off", suffix="profile", used=False,
+               help="Look signatures up where they are written."),
+        *_virtual("MySQL", used=False),
+    ),
+    "PostgreSQL": (
+        *_database("PgSQL", "PostgreSQL", "5432", used=False),
+        *_virtual("PgSQL", used=False),
+    ),
+    "Hash files": (
+        Option("HashRecMax", number(1, 2**31 - 1), "98317", "98317", suffix="profile", used=False,
+               help="Records of a new file."),
+        Option("HashAutoExtend", FLAG, "off", "on", suffix="profile", used=False,
+               help="Let full files grow."),
+        Option("HashMaxExtents", COUNT, "0", "0", suffix="profile", used=False,
+               help="How often a file may grow; 0: always."),
+        Option("HashExtentSize", number(1, 2**31 - 1), "49157", "49157", suffix="profile", used=False,
+               help="Records of the first extent added."),
+        Option("HashPctIncrease", number(0, 100), "0", "10", suffix="profile", used=False,
+               help="Growth of each extent over the last, in percent."),
+        Option("HashMaxSeek", number(1, 2**31 - 1), "100", "10", suffix="profile", used=False,
+               help="Records looked at for a place in an extent."),
+        Option("HashConcurrentUser", TEXT, "", "# globaluser", suffix="profile", used=False,
+               help="User whose file stays open."),
+        Option("HashConnectionCache", number(1, 10000), "1", "10", suffix="profile", used=False,
+               help="Files worked on at the same time."),
+        Option("HashNoHoles", FLAG, "off", suffix="profile", used=False,
+               help="Do not make sparse files."),
+        Option("HashPow2", FLAG, "off", suffix="profile", used=False,
+               help="Extents of a power of two."),
+        Option("HashFallocate", FLAG, "off", suffix="profile", used=False,
+               help="Reserve the blocks of an extent."),
+    ),
+    "Storage profiles": (
+        Option("Profile", TEXT, "", "# DECAlpha", many=True,
+               help="Declares a profile: NAME in options such as HashRecMax.NAME."),
+        Option("DefaultProfile", TEXT, "", "# DECAlpha",
+               help="Profile in use."),
+        Option("Failover", TEXT, "", "# Sun420R", suffix="profile", bare=False, used=False,
+               help="Profile to use when that after the dot is out of order."),
+        Option("FailoverAttempts", COUNT, "1", used=False,
+               help="How often to fail over."),
+    ),
+    "Lookup of users": (
+        Option("ExtLookup", FLAG, "off", used=False,
+               help="Ask a directory or a program who a user is."),
+        Option("ExtLookupMode", choice("verify", "map", "strict"), "verify", used=False,
+               help="Verify names, replace them, or both."),
+        Option("ExtLookupDriver", choice("ldap", "program"), "", "# ldap", used=False,
+               help="What to ask."),
+        Option("ExtLookupServer", TEXT, "", "# ldap.example.org", used=False,
+               help="Directory server, or command line with %u."),
+        Option("ExtLookupPort", PORT, "389", used=False,
+               help="Port of the directory server."),
+        Option("ExtLookupDB", TEXT, "", '# "ou=people,dc=example,dc=org"', used=False,
+               help="Base of the search."),
+        Option("ExtLookupQuery", TEXT, "", '# "(mail=%u)"', used=False,
+               help="Filter of the search, with %u."),
+        Option("ExtLookupLDAPAttribute", TEXT, "", "# uid", used=False,
+               help="Attribute that holds the user."),
+        Option("ExtLookupLDAPScope", choice("sub", "one", "base"), "sub", used=False,
+               help="Scope of the search."),
+        Option("ExtLookupLDAPVersion", number(1, 3), "3", used=False,
+               help="Protocol version."),
+        Option("ExtLookupLogin", TEXT, "", '# "cn=dspam,dc=example,dc=org"', used=False,
+               help="Name to bind with."),
+        Option("ExtLookupPassword", TEXT, "", "# changeme", used=False,
+               help="Password to bind with."),
+        Option("ExtLookupCrypto", choice("none", "tls"), "none", used=False,
+               help="Encrypt with StartTLS."),
+    ),
+    "Blacklists, viruses, sources": (
+        Option("Lookup", TEXT, "", "# rbl.example.org", many=True, used=False,
+               help="DNS blacklist to ask for the source of a message."),
+        Option("RBLInoculate", FLAG, "off", used=False,
+               help="Learn what a blacklist lists."),
+        Option("LocalMX", TEXT, "", "127.0.0.1", many=True, suffix="profile", used=False,
+               help="Address of a host of ours, never the source."),
+        Option("TrackSources", choice("spam", "nonspam", "virus"), "", "# spam nonspam virus", many=True,
+               used=False,
+               help="Log the source of such messages."),
+        Option("RABLQueue", PATH, "", "# /var/spool/rabl", used=False,
+               help="Directory in which the sources of spam are noted."),
+        Option("ClamAVHost", TEXT, "", "# 127.0.0.1", used=False,
+               help="Host of the virus scanner."),
+        Option("ClamAVPort", number(0, 65535), "0", "# 3310", used=False,
+               help="Port of the virus scanner; 0: no scan."),
+        Option("ClamAVResponse", choice("accept", "reject", "spam"), "accept", used=False,
+               help="A virus is dropped, refused, or treated as spam."),
+    ),
+    "Notices, logs, statistics": (
+        Option("Notifications", FLAG, "off", "off", used=False,
+               help="Send notices to users."),
+        Option("QuarantineWarnSize", SIZE, "2097152", used=False,
+               help="Quarantine size that causes a notice."),
+        Option("WebStats", FLAG, "off", "on", used=False,
+               help="Keep USER.stats for the web pages."),
+        Option("SystemLog", FLAG, "off", "on", used=False,
+               help="Keep Home/system.log."),
+        Option("UserLog", FLAG, "off", "on", used=False,
+               help="Keep USER.log, the history of a user."),
+    ),
+    "Purging (dspam_clean)": (
+        Option("PurgeSignatures", DAYS, "off", "14", used=False,
+               help="Age of signatures."),
+        Option("PurgeNeutral", DAYS, "off", "90", used=False,
+               help="Age of tokens that say nothing."),
+        Option("PurgeUnused", DAYS, "off", "90", used=False,
+               help="Age of all tokens."),
+        Option("PurgeHapaxes", DAYS, "30", "30", used=False,
+               help="Age of tokens seen rarely."),
+        Option("PurgeHits1S", DAYS, "15", "15", used=False,
+               help="Age of tokens seen once, in spam."),
+        Option("PurgeHits1I", DAYS, "15", "15", used=False,
+               help="Age of tokens seen once, in innocent mail."),
+    ),
+    "Server": (
+        Option("ServerMode", choice("dspam", "standard", "auto"), "dspam", "# auto",
+               help="Speak the protocol of dspamc, LMTP, or whichever the client speaks."),
+        Option("ServerHost", TEXT, "", "# 127.0.0.1",
+               help="Address to listen on; all if absent."),
+        Option("ServerPort", PORT, "24", "# 10033",
+               help="Port to listen on."),
+        Option("ServerDomainSocketPath", PATH, "", "# /run/dspam/dspam.sock",
+               help="Listen on this socket instead."),
+        Option("ServerQueueSize", number(1, 65535), "32",
+               help="Connections that may wait to be accepted."),
+        Option("ServerPID", PATH, "/var/run/dspam/dspam.pid",
+               help="File with the number of the process."),
+        Option("ServerIdent", TEXT, "localhost.localdomain",
+               help="Name given in the answer to LHLO."),
+        Option("ServerParameters", TEXT, "", '# "--deliver=innocent,spam -d %u"',
+               help="Options of dspam for mail that comes by LMTP."),
+        Option("ServerPass", TEXT, "", "# secret", suffix="client", bare=False,
+               help="Password of the client whose name follows the dot."),
+    ),
+    "Client (dspamc, dspam --client)": (
+        Option("ClientHost", TEXT, "", "# /run/dspam/dspam.sock",
+               help="Host of the daemon, or the path of its socket."),
+        Option("ClientPort", PORT, "24",
+               help="Port of the daemon."),
+        Option("ClientIdent", TEXT, "", "# secret@Relay1",
+               help="password@name, as in ServerPass.name of the daemon."),
+    ),
+    "Limits and sockets": (
+        Option("ServerWorkers", number(1, 256), "1", used=False,
+               help="Processes that share the work."),
+        Option("ServerMaxConnections", number(1, 100000), "200",
+               help="Connections served at the same time."),
+        Option("ServerMaxMessageSize", SIZE, "100M",
+               help="Bigger messages are refused; keep it above the limit of the mail server. 0: no "
+                    "limit."),
+        Option("ServerTimeout", SECONDS, "300",
+               help="Seconds to wait for a client."),
+        Option("DeliveryTimeout", SECONDS, "300",
+               help="Seconds to wait for the next hop or a delivery agent."),
+        Option("DeliveryConnections", number(1, 10000), "20",
+               help="Connections kept to the next hop."),
+        Option("StorageTimeout", SECONDS, "30",
+               help="Seconds to wait for the storage."),
+        Option("SocketMode", MODE, "0666",
+               help="Who may connect to ServerDomainSocketPath."),
+        Option("SocketOwner", TEXT, "", "# dspam:mail",
+               help="Its owner, as user or user:group."),
+    ),
+    "Behaviour": (
+        Option("OnStorageFailure", choice("defer", "deliver"), "defer",
+               help="While the storage is down, mail is kept back, or delivered unfiltered."),
+        Option("StrictCompatibility", FLAG, "off",
+               help="Do what DSPAM 3.10.2 did even where it was wrong."),
+        Option("CorrectionFailureExit", number(0, 255), "1",
+               help="Exit status of a correction that failed."),
+        Option("TrustedUserSecurity", FLAG, "on",
+               help="Off: every account is trusted."),
+        Option("DirectoryLayout", choice("normal", "large", "domain"), "normal",
+               help="How directories of users are spread: not, by their first letters, by domain."),
+        Option("HomeDirectories", FLAG, "off", used=False,
+               help="Keep files of users in their home directories."),
+        Option("LongUsernames", FLAG, "on", used=False,
+               help="Names of more than 32 characters; two lines in dspam_stats."),
+        Option("VirtualUsers", FLAG, "on", used=False,
+               help="Numbers of users come from a table, not from the accounts."),
+        Option("PreferencesInDatabase", FLAG, "on", used=False,
+               help="SQL databases keep the preferences too."),
+    ),
+    "Log of the daemon": (
+        Option("LogLevel", choice("debug", "info", "warning", "error"), "info",
+               help="What is worth a line."),
+        Option("LogFormat", choice("logfmt", "json"), "logfmt",
+               help="What a line looks like."),
+        Option("LogTarget", TEXT, "stderr", used=False,
+               help="stderr, syslog, or the path of a file."),
+        Option("LogDirectory", PATH, "", "# /var/log/dspam", used=False,
+               help="Other logs; below Home in log if absent."),
+    ),
+}
+# fmt: on
+
+OPTIONS: dict[str, Option] = {option.name.lower(): option for rows in SECTIONS.values() for option in rows}
+
+# Words of older releases, and what became of them (config.md 4.7).
+RETIRED: dict[str, str] = {
+    "sblqueue": "RABLQueue",
+    "purgesignature": "PurgeSignatures",
+    "supresswebstats": "WebStats",
+    "suppresswebstats": "WebStats",
+    "mysqlsupressquote": "",
+}

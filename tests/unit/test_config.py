@@ -1,0 +1,348 @@
+"""dspam.conf: grammar, table, profiles, and how mistakes are told."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dspamd import manual
+from dspamd.config import Config, default_path
+from dspamd.directives import classic_words, words
+from dspamd.errors import ConfigError, UsageError
+from dspamd.options import OPTIONS, PREFERENCES, SECTIONS
+
+ROOT = Path(__file__).parents[2]
+
+
+def config(*lines: str) -> Config:
+    return Config.from_text("\n".join(("Home /var/spool/dspam", *lines)))
+
+
+def warnings(*lines: str) -> list[str]:
+    return [str(problem) for problem in config(*lines).warnings]
+
+
+def errors(*lines: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        config(*lines)
+    assert caught.value.exit_status == os.EX_CONFIG
+    return [str(problem) for problem in caught.value.problems]
+
+
+# --- grammar -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("", []),
+        ("# a comment", []),
+        ("  Home\t/var/x  ", ["Home", "/var/x"]),
+        ("Trust root dspam mail", ["Trust", "root", "dspam", "mail"]),
+        ('ServerParameters "--deliver=innocent -d %u"', ["ServerParameters", "--deliver=innocent -d %u"]),
+        ('A "one"two "three', ["A", "one", "two", "three"]),
+        ('A mid"quote ""', ["A", 'mid"quote', ""]),
+        ('ServerPass.a "se#c;ret" # hidden', ["ServerPass.a", "se#c;ret"]),
+        ("A b;c  # note", ["A", "b"]),
+        ("A b#c", ["A", "b"]),
+        ("A a\\b", ["A", "a\\b"]),
+    ],
+)
+def test_words_of_a_line(line: str, expected: list[str]) -> None:
+    assert words(line) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ('A "se#cret" x', ["A", "se"]),
+        ("A b;c  # note", ["A", "b;c"]),
+        ('A "b;c" d', ["A", "b"]),
+        ("A b # c", ["A", "b"]),
+    ],
+)
+def test_words_as_dspam_cut_them(line: str, expected: list[str]) -> None:
+    assert classic_words(line) == expected
+
+
+@given(
+    st.lists(st.text(st.characters(blacklist_characters='"\n\r', blacklist_categories=["Cs"])), max_size=5)
+)
+def test_what_is_quoted_comes_back(values: list[str]) -> None:
+    assert words("Key " + " ".join(f'"{value}"' for value in values)) == ["Key", *values]
+
+
+@given(st.text(st.characters(blacklist_characters='#;"')))
+def test_both_readings_agree_without_comments_and_quotes(line: str) -> None:
+    assert words(line) == classic_words(line)
+
+
+def test_a_line_that_dspam_read_differently_is_warned_of_without_showing_it() -> None:
+    found = warnings('ServerPass.relay "se#cret"')
+    assert found == ["dspam.conf:2: DSPAM 3.10.2 would have cut this line elsewhere"]
+
+
+def test_strict_compatibility_cuts_comments_as_dspam_did() -> None:
+    strict = config("StrictCompatibility on", 'ServerPass.relay "se#cret"', "Trust a;b # both")
+    assert strict.keyed("ServerPass", "relay") == "se"
+    assert strict.all("Trust") == ("a;b",)
+    assert strict.warnings == ()
+
+
+def test_line_ends_of_windows_and_bytes_that_are_no_text() -> None:
+    text = b"Home /x\r\nTrust caf\xe9\r\n".decode("utf-8", "surrogateescape")
+    assert Config.from_text(text).all("Trust")[0].encode("utf-8", "surrogateescape") == b"caf\xe9"
+
+
+# --- values --------------------------------------------------------------------------------
+
+
+def test_defaults_of_the_original() -> None:
+    plain = config()
+    assert plain.number("ServerPort") == 24
+    assert plain.text("ServerIdent") == "localhost.localdomain"
+    assert plain.text("ServerMode") == "dspam"
+    assert plain.text("DeliveryHost") == ""
+    assert plain.all("Algorithm") == ("graham", "burton")
+    assert (plain.text("Tokenizer"), plain.text("PValue")) == ("chain", "bcr")
+    assert plain.number("QuarantineWarnSize") == 2097152
+    assert plain.flag("WebStats") is False
+    assert plain.all("Trust") == ()
+    assert plain.text("OnStorageFailure") == "defer"
+
+
+def test_keys_and_choices_are_matched_in_any_case() -> None:
+    odd = config("deliveryproto lmtp", "TRAININGMODE ToE", "Broken LINESTRIPPING", "DELIVERYHOST mx")
+    assert odd.text("DeliveryProto") == "LMTP"
+    assert odd.text("TrainingMode") == "toe"
+    assert odd.matches("broken", "lineStripping")
+    assert odd.text("DeliveryHost") == "mx"
+
+
+def test_lists_add_up_and_scalars_take_the_first() -> None:
+    both = config("Trust a b", "Trust c", "ServerIdent one", "ServerIdent two")
+    assert both.all("Trust") == ("a", "b", "c")
+    assert both.text("ServerIdent") == "one"
+    assert [str(w) for w in both.warnings] == ["dspam.conf:5: ServerIdent is given several times, one counts"]
+
+
+def test_of_repeated_words_the_one_that_dspam_looked_for_first_counts() -> None:
+    both = config("Tokenizer osb", "Tokenizer chained", "WebStats off", "WebStats on")
+    assert both.text("Tokenizer") == "chain"
+    assert both.flag("WebStats")
+
+
+@pytest.mark.parametrize("word", ["on", "ON", "yes", "true", "1"])
+def test_words_for_on(word: str) -> None:
+    assert config(f"ProcessorBias {word}").flag("ProcessorBias")
+
+
+def test_other_words_for_a_flag_are_off_and_warned_of() -> None:
+    odd = config("ProcessorBias enabled")
+    assert not odd.flag("ProcessorBias")
+    assert "ProcessorBias enabled: on or off is expected" in str(odd.warnings[0])
+
+
+def test_sizes_days_and_modes() -> None:
+    sized = config("ServerMaxMessageSize 2M", "PurgeUnused off", "PurgeNeutral 90", "SocketMode 0660")
+    assert sized.number("ServerMaxMessageSize") == 2 * 1024 * 1024
+    assert sized.days("PurgeUnused") is None
+    assert sized.days("PurgeNeutral") == 90
+    assert sized.number("SocketMode") == 0o660
+    assert config("HashRecMax 0x100").number("HashRecMax") == 256
+
+
+def test_features_by_their_first_letters() -> None:
+    assert config("Feature no wh tb=5").all("Feature") == ("noise", "whitelist", "tb=5")
+    odd = config("Feature chained tb=11")
+    assert odd.all("Feature") == ()
+    assert [w.line for w in odd.warnings] == [2, 2]
+
+
+def test_keyed_values_fall_back_to_the_plain_one() -> None:
+    hosts = config("DeliveryHost a", "DeliveryHost.Example.org b", "DeliveryPort.example.org 2525",
+                   "DeliveryProto SMTP", "ServerPass.Relay1 secret")  # fmt: skip
+    assert hosts.keyed("DeliveryHost", "example.ORG") == "b"
+    assert hosts.keyed("DeliveryHost", "example.net") == "a"
+    assert hosts.keyed("DeliveryPort", "example.org") == "2525"
+    assert hosts.keyed("DeliveryPort", "example.net") == "24"
+    assert hosts.keyed("ServerPass", "relay1") == "secret"
+    assert hosts.keyed("ServerPass", "nobody") == ""
+
+
+def test_asking_for_an_option_that_is_not_in_the_table_is_a_bug() -> None:
+    with pytest.raises(KeyError):
+        config().text("NoSuchOption")
+
+
+def test_passwords_are_not_shown() -> None:
+    assert "secret" not in repr(config("ServerPass.a secret", "MySQLPass secret"))
+
+
+# --- profiles ------------------------------------------------------------------------------
+
+PROFILES = ("Profile big", "Profile Small", "HashRecMax 10", "HashRecMax.big 20", "HashMaxSeek.Small 7")
+
+
+def test_a_profile_falls_back_to_plain_values_and_to_defaults() -> None:
+    plain = config(*PROFILES)
+    assert plain.number("HashRecMax") == 10
+    big = plain.with_profile("big")
+    assert (big.number("HashRecMax"), big.number("HashMaxSeek")) == (20, 100)
+    small = plain.with_profile("small")
+    assert (small.number("HashRecMax"), small.number("HashMaxSeek")) == (10, 7)
+    assert plain.number("HashRecMax") == 10
+
+
+def test_the_default_profile() -> None:
+    assert config(*PROFILES, "DefaultProfile big").number("HashRecMax") == 20
+    assert "DefaultProfile huge is not declared" in warnings(*PROFILES, "DefaultProfile huge")[-1]
+
+
+def test_an_undeclared_profile_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="No such profile 'huge'"):
+        config(*PROFILES).with_profile("huge")
+
+
+# --- mistakes ------------------------------------------------------------------------------
+
+
+def test_all_errors_are_told_at_once_with_file_and_line() -> None:
+    assert errors("ServerPort 70000", "DeliveryPort abc", "ServerMode lmtp", "PurgeNeutral 12abc") == [
+        "dspam.conf:2: ServerPort 70000: a number from 1 to 65535 is expected",
+        "dspam.conf:3: DeliveryPort abc: a number from 1 to 65535 is expected",
+        "dspam.conf:4: ServerMode lmtp: one of dspam, standard, auto is expected",
+        "dspam.conf:5: PurgeNeutral 12abc: a number of days or off is expected",
+    ]
+
+
+def test_home_is_required() -> None:
+    with pytest.raises(ConfigError, match="No DSPAM home specified"):
+        Config.from_text("Trust root\n")
+
+
+def test_an_unknown_directive_is_warned_of_with_the_nearest_name() -> None:
+    assert warnings("ServrPort 25", "Xyzzy 1") == [
+        "dspam.conf:2: unknown directive ServrPort, did you mean ServerPort?",
+        "dspam.conf:3: unknown directive Xyzzy",
+    ]
+
+
+def test_words_of_older_releases_are_warned_of_once() -> None:
+    assert warnings("SBLQueue /x", "SBLQueue /y", "MySQLSupressQuote on") == [
+        "dspam.conf:2: SBLQueue is retired, use RABLQueue",
+        "dspam.conf:4: MySQLSupressQuote is retired",
+    ]
+
+
+def test_an_option_without_effect_is_named_once() -> None:
+    unused = next(option.name for option in OPTIONS.values() if not option.used and option.many)
+    assert warnings(f"{unused} spam", f"{unused} spam") == [f"dspam.conf:2: {unused} has no effect yet"]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("ServerPort.x 25", "nothing can follow ServerPort after a dot"),
+        ("ServerPass secret", "ServerPass needs the name of a client after a dot"),
+        ("Trust", "Trust has no value and is ignored"),
+        ("AllowOverride spamAcion", "there is no such preference"),
+        ("Preference spamAction", '"name=value" is expected'),
+    ],
+)
+def test_lines_that_mean_nothing_are_warned_of(line: str, expected: str) -> None:
+    assert expected in warnings(line)[0]
+
+
+def test_a_delivery_host_without_protocol() -> None:
+    guessed = config("DeliveryHost 127.0.0.1", "DeliveryPort 10034")
+    assert guessed.text("DeliveryProto") == "SMTP"
+    assert "SMTP is assumed" in str(guessed.warnings[0])
+    assert errors("DeliveryHost 127.0.0.1") == ["dspam.conf: DeliveryHost needs DeliveryProto, SMTP or LMTP"]
+    assert config("DeliveryHost h", "StrictCompatibility on").text("DeliveryProto") == ""
+
+
+# --- files ---------------------------------------------------------------------------------
+
+
+def test_include_of_directory_file_and_pattern(tmp_path: Path) -> None:
+    parts = tmp_path / "dspam.d"
+    parts.mkdir()
+    (parts / "b.conf").write_text("Trust b\n")
+    (parts / "a.conf").write_text("Trust a\nInclude more.inc\n")
+    (parts / ".hidden.conf").write_text("Trust hidden\n")
+    (parts / "more.inc").write_text("Trust more\n")
+    main = tmp_path / "dspam.conf"
+    main.write_text("Home /x\nTrust first\nInclude dspam.d/\nInclude dspam.d/*.inc\nTrust last\n")
+    assert Config.load(main).all("Trust") == ("first", "a", "more", "b", "more", "last")
+
+
+def test_problems_of_included_files_are_told_with_their_own_file(tmp_path: Path) -> None:
+    (tmp_path / "part.conf").write_text("\nServerPort 0\nInclude dspam.conf\n")
+    main = tmp_path / "dspam.conf"
+    main.write_text("Home /x\nInclude part.conf\nInclude missing\n")
+    with pytest.raises(ConfigError) as caught:
+        Config.load(main)
+    assert sorted(str(problem) for problem in caught.value.problems) == [
+        f"{main}:3: Include: there is no {tmp_path / 'missing'}",
+        f"{tmp_path / 'part.conf'}:2: ServerPort 0: a number from 1 to 65535 is expected",
+        f"{tmp_path / 'part.conf'}:3: Include: {main} includes itself",
+    ]
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read: No such file or directory"):
+        Config.load(tmp_path / "dspam.conf")
+
+
+def test_dspam_conf_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    main = tmp_path / "mine.conf"
+    main.write_text("Home /mine\n")
+    monkeypatch.setenv("DSPAM_CONF", str(main))
+    assert Config.load().text("Home") == "/mine"
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    assert default_path() == Path("/etc/dspam/dspam.conf")
+
+
+# --- the table -----------------------------------------------------------------------------
+
+
+def test_names_are_unique_and_every_default_is_valid() -> None:
+    rows = [option for options in SECTIONS.values() for option in options]
+    assert len(rows) == len(OPTIONS)
+    for option in rows:
+        assert option.help.endswith("."), option.name
+        assert option.many or len(option.defaults) == 1  # a bad default raises
+        assert option.default or option.sample, f"{option.name} has nothing to show in the sample file"
+
+
+def test_every_directive_of_dspam_is_in_the_table() -> None:
+    directives = (ROOT / "tests/unit/directives.txt").read_text("ascii").split()
+    assert [name for name in directives if name.lower() not in OPTIONS] == []
+
+
+def test_the_sample_file_is_up_to_date_and_has_nothing_to_complain_of() -> None:
+    headers = (ROOT / "etc/ignore-headers.txt").read_text("ascii").split()
+    assert (ROOT / "etc/dspam.conf").read_text("ascii") == manual.sample(headers)
+    loaded = Config.load(ROOT / "etc/dspam.conf")
+    assert loaded.warnings == ()
+    assert loaded.all("IgnoreHeader") == tuple(headers)
+    assert loaded.all("AllowOverride") == PREFERENCES
+
+
+def test_the_manual_page_is_up_to_date_and_names_every_option() -> None:
+    page = (ROOT / "docs/dspam.conf.5").read_text("ascii")
+    assert page == manual.man()
+    assert [option.name for option in OPTIONS.values() if f"\\fB{option.name}\\fP" not in page] == []
+
+
+@given(st.text(max_size=200))
+def test_no_text_breaks_the_reader(text: str) -> None:
+    try:
+        Config.from_text("Home /x\n" + text)
+    except ConfigError as error:
+        assert error.problems
