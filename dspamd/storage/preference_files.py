@@ -1,0 +1,98 @@
+"""Preferences in flat files: `USER.prefs` and `default.prefs`.
+
+One `name=value` on a line, LF or CR LF; a line that starts with `#` is a comment;
+the value is everything after the first `=` (reference/config.md 5.3).  The web
+pages of DSPAM read and write the same files.
+
+A file is replaced as a whole, under a lock, so a reader finds the old preferences
+or the new ones.  The last preference takes the file with it.  There is no limit
+to their number.
+
+These functions block: call them in a thread.  The directory must exist.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dspamd.errors import TempFail, UsageError
+
+_FILE_MODE = 0o660
+_LOCK_TIMEOUT = 10.0  # seconds; the lock is held for one short write
+_LOCK_PAUSE = 0.01
+
+
+def read(path: Path) -> dict[str, str]:
+    """The preferences in a file, none if it is not there; the first of a repeated name counts.
+
+    Raises `TempFail` if the file cannot be read.
+    """
+    preferences: dict[str, str] = {}
+    for line in _lines(path):
+        name, equals, value = line.partition("=")
+        if equals and not line.startswith("#"):
+            preferences.setdefault(name, value)
+    return preferences
+
+
+def write(path: Path, name: str, value: str | None) -> None:
+    """Set one preference, or remove it if `value` is None.
+
+    Raises `UsageError` for a name or value that a line cannot hold, `TempFail` if
+    the file cannot be written.
+    """
+    if not name or name.startswith("#") or any(c in name + (value or "") for c in "\r\n\0"):
+        raise UsageError(f"A preference cannot be called or hold that: {name!r}")
+    try:
+        with _locked(path):
+            start = f"{name}=".lower()  # names are compared in any case, so one line may hold a name
+            lines = [line for line in _lines(path) if not line.lower().startswith(start)]
+            if value is not None:
+                lines.append(f"{name}={value}")
+            _replace(path, lines)
+    except OSError as error:
+        raise TempFail("Preferences unavailable", detail=str(error)) from error
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        text = path.read_bytes().decode("utf-8", "surrogateescape")
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise TempFail("Preferences unavailable", detail=str(error)) from error
+    return [line.removesuffix("\r") for line in text.split("\n") if line.strip("\r")]
+
+
+def _replace(path: Path, lines: list[str]) -> None:
+    if not lines:
+        path.unlink(missing_ok=True)
+        return
+    fresh = path.with_name(path.name + ".new")
+    with fresh.open("wb") as file:
+        file.write("".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape"))
+        file.flush()
+        os.fchmod(file.fileno(), _FILE_MODE)
+        os.fsync(file.fileno())
+    fresh.replace(path)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the lock of a file.  It is a file of its own: that of the preferences is replaced."""
+    deadline = time.monotonic() + _LOCK_TIMEOUT
+    with path.with_name(path.name + ".lock").open("ab") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise TempFail("Preferences are locked", detail=str(path)) from None
+                time.sleep(_LOCK_PAUSE)
+        yield
