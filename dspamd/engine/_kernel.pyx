@@ -14,9 +14,9 @@ reference/engine.md, quoted by section.
 cimport cython
 from cpython cimport array
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t, UINT32_MAX, SIZE_MAX
+from libc.stdint cimport int8_t, int64_t, uint8_t, uint32_t, uint64_t, UINT32_MAX, SIZE_MAX
 from libc.stdlib cimport calloc, free, malloc, realloc
-from libc.string cimport memchr, memcmp, memcpy, memmove, memset
+from libc.string cimport memchr, memcmp, memcpy, memmove, memset, strlen
 
 import array
 
@@ -24,6 +24,15 @@ cdef extern from "<endian.h>" nogil:
     uint64_t le64toh(uint64_t)
     uint64_t htole64(uint64_t)
 
+cdef extern from "<string.h>" nogil:
+    void* memmem(const void*, size_t, const void*, size_t)
+
 include "memory.pxi"
+include "bytes.pxi"
+include "decode.pxi"
+include "mime.pxi"
+include "html.pxi"
+include "view.pxi"
 include "crc.pxi"
 include "tokens.pxi"
+include "words.pxi"

@@ -179,7 +179,6 @@ cdef class Tokens:
     cdef Line* lines
     cdef size_t word_count, word_capacity, line_count, line_capacity
     cdef uint8_t* text  # header text, then body text with its URLs blanked, then padding
-    cdef size_t text_capacity
     cdef const uint8_t* body_text  # of `body`: the names of URL tokens lie there
     cdef bytes headers, body  # the view, kept for names and for the text signature
     cdef bint text_signature  # sbph: a signature is the text itself
@@ -261,6 +260,46 @@ cdef class Tokens:
         self.shape[i].mask = <uint8_t>mask
         self.count = i + 1
         return i
+
+    cdef int reserve_streams(self, size_t more) except -1 nogil:
+        self.order = <uint32_t*>room(
+            self.order, &self.order_capacity, self.order_length + more, sizeof(uint32_t)
+        )
+        self.chained = <uint32_t*>room(
+            self.chained, &self.chained_capacity, self.chained_length + more, sizeof(uint32_t)
+        )
+        return 0
+
+    cdef int keep(self, bytes headers, bytes body, bint text_signature) except -1:
+        """Take the texts of a view: the first step of tokenizing."""
+        cdef size_t header_length = len(headers), body_length = len(body)
+        self.headers, self.body, self.text_signature = headers, body, text_signature
+        self.body_text = <const uint8_t*>PyBytes_AS_STRING(body)
+        self.named = True
+        self.text = <uint8_t*>malloc(header_length + body_length + PADDING)
+        if self.text == NULL:
+            raise MemoryError
+        memcpy(self.text, PyBytes_AS_STRING(headers), header_length)
+        memcpy(self.text + header_length, self.body_text, body_length)
+        memset(self.text + header_length + body_length, 0, PADDING)
+        return 0
+
+    cdef int begin_line(self, uint32_t first, uint8_t source, uint32_t heading, uint32_t length) except -1 nogil:
+        """The words from `first` on stand behind this heading."""
+        cdef Line* line
+        self.lines = <Line*>room(self.lines, &self.line_capacity, self.line_count + 1, sizeof(Line))
+        line = &self.lines[self.line_count]
+        line.first, line.heading, line.heading_length, line.source = first, heading, <uint8_t>length, source
+        self.line_count += 1
+        return 0
+
+    cdef inline int add_word(self, uint32_t at, uint32_t length) except -1 nogil:
+        if self.word_count == self.word_capacity:
+            self.words = <Word*>room(self.words, &self.word_capacity, self.word_count + 1, sizeof(Word))
+        self.words[self.word_count].at = at
+        self.words[self.word_count].length = length
+        self.word_count += 1
+        return 0
 
     cdef int arrange(self) except -1 nogil:
         """Put the entries into iteration order; two passes of a stable radix sort."""

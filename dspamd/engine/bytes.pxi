@@ -1,0 +1,86 @@
+# What a byte is: white space, letter, digit, delimiter; and searching bytes.
+#
+# Letters are ASCII, whatever the locale says; bytes from 128 are neither letters nor white space
+# (engine.md 0).
+
+cdef enum:
+    SPACE = 1
+    LETTER = 2
+    DIGIT = 4
+    BODY_WORD = 8  # delimiters of word and chain (2.5)
+    HEADER_WORD = 16
+    BODY_SPARSE = 32  # delimiters of osb and sbph (2.6)
+    HEADER_SPARSE = 64
+
+cdef uint8_t[256] KIND
+cdef uint8_t[256] LOWER
+cdef int8_t[256] HEX  # value of a digit, or -1
+cdef int8_t[256] BASE64
+
+
+cdef int _fill_kinds() except -1:
+    word = b" .,;:\n\t\r@-+*"
+    sparse = b" \t\n\r" + bytes(c for c in range(33, 127) if not chr(c).isalnum() and c not in b"!'")
+    alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    cdef int c
+    for c in range(256):
+        KIND[c] = (
+            (SPACE if c in b" \t\n\v\f\r" else 0)
+            | (LETTER if c < 128 and chr(c).isalpha() else 0)
+            | (DIGIT if c in b"0123456789" else 0)
+            | (BODY_WORD if c in word else 0)
+            | (HEADER_WORD if c in word and c != ord(".") else 0)
+            | (BODY_SPARSE if c in sparse else 0)
+            | (HEADER_SPARSE if c in sparse and c not in b"._-" else 0)
+        )
+        LOWER[c] = c | 32 if 65 <= c <= 90 else c
+        HEX[c] = b"0123456789abcdef".find(LOWER[c])
+        BASE64[c] = alphabet.find(c)
+    return 0
+
+
+_fill_kinds()
+
+
+cdef inline bint begins(const uint8_t* text, size_t length, const char* lower) noexcept nogil:
+    """Whether `text` begins with `lower` (in lower case), whatever its case."""
+    cdef size_t i = 0
+    while lower[i]:
+        if i >= length or LOWER[text[i]] != <uint8_t>lower[i]:
+            return False
+        i += 1
+    return True
+
+
+cdef inline bint is_named(const uint8_t* text, size_t length, const char* lower) noexcept nogil:
+    return length == strlen(lower) and begins(text, length, lower)
+
+
+cdef inline size_t position(const uint8_t* text, size_t start, size_t length, uint8_t byte) noexcept nogil:
+    """Index of the next `byte` from `start` on, or `length`."""
+    cdef const uint8_t* found = NULL
+    if start < length:
+        found = <const uint8_t*>memchr(text + start, byte, length - start)
+    return found - text if found else length
+
+
+cdef size_t position_of(const uint8_t* text, size_t start, size_t length, const char* lower) noexcept nogil:
+    """Index of the next text equal to `lower` in any case, or `length`."""
+    cdef size_t i
+    cdef uint8_t first = lower[0]
+    for i in range(start, length):
+        if LOWER[text[i]] == first and begins(text + i, length - i, lower):
+            return i
+    return length
+
+
+cdef struct Buffer:
+    uint8_t* at
+    size_t length, capacity
+
+
+cdef int append(Buffer* buffer, const void* text, size_t length) except -1 nogil:
+    buffer.at = <uint8_t*>room(buffer.at, &buffer.capacity, buffer.length + length, 1)
+    memcpy(buffer.at + buffer.length, text, length)
+    buffer.length += length
+    return 0

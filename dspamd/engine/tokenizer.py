@@ -1,0 +1,62 @@
+"""From a view of a message, or from its signature, to its tokens.
+
+Four tokenizers (reference/engine.md 2): `word` gives single words, `chain` words and neighbouring
+pairs, `osb` pairs within five words, `sbph` all combinations within five words.  Every token is a
+64-bit number; its name is built only when somebody asks.
+
+Tokens depend on the message and on `TokenOptions` alone: users with equal options share them.  They
+never change once made, and may be read from any thread.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from dspamd.engine import _kernel
+from dspamd.engine._kernel import Tokens, crc64
+
+if TYPE_CHECKING:
+    from dspamd.engine.model import TokenOptions
+    from dspamd.mail.classic import View
+
+__all__ = ["Tokens", "crc64", "tokenize", "tokens_from_signature"]
+
+TEXT_MARK = b"\x01"  # stands between the two texts of an sbph signature (engine.md 8.2)
+
+
+def tokenize(view: View, options: TokenOptions) -> Tokens:
+    """The tokens of a view.
+
+    Raises ValueError for an unknown tokenizer, MemoryError, and OverflowError from 4 GiB of text.
+    """
+    headers, body = view
+    return _tokens(headers, body, options)
+
+
+def tokens_from_signature(signature: bytes, options: TokenOptions) -> Tokens:
+    """The tokens of a stored signature, to train a message that is gone (engine.md 7.7, 8.2).
+
+    An sbph signature is text and is tokenized again; any other is a list of tokens without names.
+    """
+    if options.tokenizer != "sbph":
+        return Tokens.from_signature(signature)
+    headers, _, body = signature.partition(TEXT_MARK)
+    return _tokens(headers, body, options)
+
+
+def _tokens(headers: bytes, body: bytes, options: TokenOptions) -> Tokens:
+    return _kernel.tokenize_view(
+        headers,
+        body,
+        options.tokenizer,
+        options.url_context,
+        options.whitelist,
+        options.noise,
+        _headings(options.ignore_headers),
+    )
+
+
+@lru_cache(maxsize=16)
+def _headings(names: frozenset[bytes]) -> _kernel.Headings:
+    return _kernel.Headings(names)

@@ -1,0 +1,52 @@
+"""The classic view of a message: what the original's tokenizer got to see.
+
+A message becomes two texts: the headers of all its parts, decoded and cut as the original cut them,
+and the bodies of its text parts, decoded and freed of HTML (reference/engine.md 1).  The view is what
+makes old dictionaries usable, so the original's oddities are kept: boundaries that never expire, text
+after an encoded word that is lost, script content that shows.  Reads beyond the text are repaired;
+NUL bytes are dropped, as the original's LMTP input did.
+
+The original looked for a signature before it tokenized, and that changed what it tokenized;
+`SignaturePass` says how.  Nothing here changes the message, keeps state, or fails for any bytes; time
+and memory grow linearly with the message.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from dspamd.engine import _kernel
+
+
+class View(NamedTuple):
+    """Header text and body text, as they are tokenized and kept in sbph signatures."""
+
+    headers: bytes
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SignaturePass:
+    """How the search for a signature changes the view (engine.md 1.8).
+
+    `headers_only`: signatures are looked for in headers alone (`signatureLocation=headers`), so bodies
+    stay as they are.  `cut_tags`: the first signature tag of every part is cut out (inbound mail,
+    unless it is trained as it came).
+    """
+
+    headers_only: bool = False
+    cut_tags: bool = False
+
+
+def view(message: bytes, *, signature_pass: SignaturePass | None = None) -> View:
+    """The classic view of a message with LF line ends.
+
+    Without `signature_pass` it is that of a message that is not searched for a signature (engine.md
+    9.6).  Raises MemoryError if there is no memory.
+    """
+    if b"\0" in message:
+        message = message.replace(b"\0", b"")
+    if signature_pass is None:
+        return View(*_kernel.flatten_message(message, False, False, False))
+    return View(*_kernel.flatten_message(message, True, signature_pass.headers_only, signature_pass.cut_tags))
