@@ -227,8 +227,8 @@ async def test_what_holds_when_nothing_is_said(tmp_path: Path) -> None:
 async def test_what_is_said_holds(tmp_path: Path) -> None:
     user = await bob(
         tmp_path, spamAction="Tag", spamSubject="", signatureLocation="headers", tagSpam="on",
-        tagNonspam="on", showFactors="on", makeCorpus="on", storeFragments="on", optOutClamAV="on", ignoreRBLLookups="On",
-        ignoreGroups="on", trainPristine="on", RBLInoculate="ON", notifications="on",
+        tagNonspam="on", showFactors="on", makeCorpus="on", storeFragments="on", optOutClamAV="on",
+        ignoreRBLLookups="On", ignoreGroups="on", trainPristine="on", RBLInoculate="ON", notifications="on",
     )  # fmt: skip
     assert (user.spam_action, user.spam_subject, user.signature_in_headers) == ("tag", b"[SPAM]", True)
     answers = (user.tag_spam, user.tag_nonspam, user.show_factors, user.make_corpus, user.store_fragments,
@@ -275,8 +275,8 @@ async def test_the_subject_tag_was_cut_by_dspam(tmp_path: Path) -> None:
 async def test_directives_reach_the_engine(tmp_path: Path) -> None:
     user = await bob(
         tmp_path, "Tokenizer osb", "ProcessorURLContext on", "IgnoreHeader X-Foo Received",
-        "Feature noise tb=4", "Algorithm chi-square", "PValue robinson", "TrainingMode tum", "ProcessorBias on",
-        "ProcessorWordFrequency occurrence", "StrictCompatibility on",
+        "Feature noise tb=4", "Algorithm chi-square", "PValue robinson", "TrainingMode tum",
+        "ProcessorBias on", "ProcessorWordFrequency occurrence", "StrictCompatibility on",
     )  # fmt: skip
     ignored = frozenset({b"x-foo", b"received"})
     assert user.token_options(Request()) == TokenOptions(
