@@ -11,7 +11,7 @@ Promises of every driver:
 * One message costs one read (`read`) and one write (`apply`).  `apply` is one
   transaction: totals, hits, signature and correction change together or not at
   all, and concurrent writers of one owner lose nothing.
-* Counters never fall below zero.
+* Counters never fall below zero, and a token without hits gets no row of its own.
 * A signature belongs to its owner.  Asking for another owner's finds nothing.
 * Statements carry the uid, touch one uid's rows, use no sequence and no session
   state, so that they run unchanged on engines that shard or replicate by key.
@@ -54,9 +54,9 @@ class Correction(NamedTuple):
 class Correct:
     """Guard and record of a correction inside `Change`.
 
-    The change is applied only if the label in force for the signature still is
-    `expected` (None: never corrected); afterwards it is `label`, and what the change
-    did in effect is kept as the `Correction`.
+    The change is applied only if the signature is still there and the label in force
+    for it still is `expected` (None: never corrected); afterwards it is `label`, and
+    what the change did in effect is kept as the `Correction`, as long as the signature.
     """
 
     signature: str
@@ -69,12 +69,15 @@ class Change:
     """Everything one message changes for one owner, applied in one transaction."""
 
     learned: Learned
-    signature: Signature | None = None  # store it
+    signature: Signature | None = None  # store it, in place of one with the same id
     correct: Correct | None = None
 
 
 class Stale(Exception):
-    """Another correction of the same signature came first; read again and decide anew."""
+    """Another correction of the same signature came first, or the signature is gone.
+
+    Nothing was changed; read again and decide anew.
+    """
 
 
 class Stored(NamedTuple):
@@ -99,7 +102,10 @@ class Storage(Protocol):
     async def close(self) -> None: ...
 
     async def uid(self, owner: str, *, create: bool) -> Uid | None:
-        """The key of an owner; made, free of races, if `create`; else None if unknown."""
+        """The key of an owner; made, free of races, if `create`; else None if unknown.
+
+        Raises `PermFail` for a name that this store can never keep.
+        """
 
     async def read(self, uid: Uid, tokens: array[int]) -> Snapshot:
         """Totals and the hits of those of `tokens` ('Q') that are known; one round trip."""

@@ -86,6 +86,7 @@ class SQLiteFile:
             for pragma in _PRAGMAS:
                 self._connection.execute(f"PRAGMA {pragma}")
             self._migrate()
+            self._write_ahead()
             for statement in statements:
                 self._try(statement)
         except BaseException:
@@ -112,7 +113,6 @@ class SQLiteFile:
                 for statement in step:
                     self._connection.execute(statement)
             self._connection.execute(f"PRAGMA user_version = {len(_schema())}")
-        self._write_ahead()
 
     def _version(self) -> int:
         version: int = self._connection.execute("PRAGMA user_version").fetchone()[0]

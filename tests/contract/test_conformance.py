@@ -7,7 +7,6 @@ import pytest
 from dspamd.storage import conformance
 from dspamd.storage.conformance import CASES, Case, Violation
 from dspamd.storage.contract import Change, Storage, Uid
-from dspamd.storage.sqlite import SQLite
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
@@ -36,12 +35,12 @@ async def test_a_check_reports_success_and_cleans_up(storage: Storage) -> None:
 
 
 async def test_a_check_finds_what_is_broken(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
-    apply = SQLite.apply
+    apply = storage.apply
 
-    async def forgetful(self: SQLite, uid: Uid, change: Change) -> None:
-        await apply(self, uid, Change(change.learned, change.signature))
+    async def forgetful(uid: Uid, change: Change) -> None:
+        await apply(uid, Change(change.learned, change.signature))
 
-    monkeypatch.setattr(type(storage), "apply", forgetful)
+    monkeypatch.setattr(storage, "apply", forgetful)
     broken = {name: trouble async for name, trouble in conformance.check(storage, "check") if trouble}
     assert isinstance(broken["corrections count once"], Violation)
     assert "counters add up and stop at zero" not in broken

@@ -1,0 +1,83 @@
+"""What a correction changed in effect takes it back exactly."""
+
+from __future__ import annotations
+
+import struct
+from array import array
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dspamd.engine.model import Hits, Learned, Snapshot, TokenChange, Totals
+from dspamd.storage.correction import in_effect, pack, unpack
+
+tokens = st.lists(st.integers(0, 2**64 - 1), unique=True, max_size=20)
+changes = st.integers(-10, 10)
+hits = st.integers(0, 5)
+eight = st.tuples(*[changes] * 8)
+
+
+@st.composite
+def lessons(draw: st.DrawFn) -> tuple[Learned, Snapshot]:
+    """A change, and counters that know some of its tokens."""
+    asked = draw(tokens)
+    known = draw(st.lists(st.sampled_from(asked), unique=True)) if asked else []
+
+    def column(code: str, values: st.SearchStrategy[int], n: int) -> array[int]:
+        return array(code, draw(st.lists(values, min_size=n, max_size=n)))
+
+    n, k = len(asked), len(known)
+    learned = Learned(
+        Totals(*draw(eight)), TokenChange(array("Q", asked), column("i", changes, n), column("i", changes, n))
+    )
+    before = Hits(array("Q", known), column("Q", hits, k), column("Q", hits, k))
+    return learned, Snapshot(Totals(*map(abs, draw(eight))), before)
+
+
+def counters(snapshot: Snapshot) -> dict[int, tuple[int, int]]:
+    return {token: (spam, innocent) for token, spam, innocent in zip(*snapshot.hits, strict=True)}
+
+
+def after(learned: Learned, before: dict[int, tuple[int, int]]) -> dict[int, tuple[int, int]]:
+    """The hits that a store has after a change."""
+    hits = dict(before)
+    for token, spam, innocent in zip(*learned.tokens, strict=True):
+        s, i = hits.get(token, (0, 0))
+        hits[token] = max(0, s + spam), max(0, i + innocent)
+    return hits
+
+
+@given(lessons())
+def test_effect_is_what_the_store_does(lesson: tuple[Learned, Snapshot]) -> None:
+    learned, before = lesson
+    effect = in_effect(learned, before)
+    assert after(effect, counters(before)) == after(learned, counters(before))
+    assert before.totals.plus(effect.totals) == before.totals.plus(learned.totals)
+
+
+@given(lessons())
+def test_negated_effect_restores(lesson: tuple[Learned, Snapshot]) -> None:
+    learned, before = lesson
+    back = in_effect(learned, before).negated()
+    known = dict.fromkeys(learned.tokens.tokens, (0, 0)) | counters(before)
+    assert after(back, after(learned, counters(before))) == known
+    assert before.totals.plus(learned.totals).plus(back.totals) == before.totals
+
+
+@given(lessons())
+def test_packed_comes_back(lesson: tuple[Learned, Snapshot]) -> None:
+    learned, _ = lesson
+    assert unpack(pack(learned)) == learned
+
+
+def test_packed_form_is_fixed() -> None:
+    learned = Learned(Totals(1, -1), TokenChange(array("Q", [2**64 - 1]), array("i", [1]), array("i", [-1])))
+    packed = "0100000000000000" + "ff" * 8 + "00" * 48 + "ff" * 8 + "01000000" + "ffffffff"
+    assert pack(learned).hex() == packed
+
+
+def test_anything_else_is_refused() -> None:
+    for damaged in (b"", bytes(63), bytes(64 + 15)):
+        with pytest.raises(struct.error):
+            unpack(damaged)

@@ -1,0 +1,56 @@
+"""Work in lanes: in order, by one thread, within its deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from dspamd.errors import TempFail
+from dspamd.storage.threads import Threads
+
+
+@pytest.fixture
+def threads() -> Iterator[Threads]:
+    lanes = Threads("test", 3, deadline_s=5)
+    yield lanes
+    lanes.stop()
+
+
+async def test_one_key_one_thread_in_order(threads: Threads) -> None:
+    seen: list[tuple[int, str]] = []
+
+    async def note(number: int, key: str) -> None:
+        name = await threads.run(threads.lane(key), lambda _: threading.current_thread().name)
+        seen.append((number, name))
+
+    await asyncio.gather(*(note(number, "bob") for number in range(20)))
+    assert [number for number, _ in seen] == list(range(20))
+    assert len({name for _, name in seen}) == 1
+    assert {threads.lane(f"user{n}") for n in range(100)} == {0, 1, 2}
+
+
+async def test_work_is_told_when_to_be_done(threads: Threads) -> None:
+    now = time.monotonic()
+    assert 0 < await threads.run(0, lambda until: until) - now < 10
+
+
+async def test_errors_pass(threads: Threads) -> None:
+    with pytest.raises(ZeroDivisionError):
+        await threads.run(0, lambda _: 1 // 0)
+
+
+async def test_what_waits_past_its_deadline_is_never_begun() -> None:
+    threads = Threads("test", 1, deadline_s=0.05)
+    release, begun = threading.Event(), []
+    with pytest.raises(TempFail, match="busy"):
+        await threads.run(0, lambda _: release.wait(10))
+    with pytest.raises(TempFail, match="busy"):
+        await threads.run(0, begun.append)
+    release.set()
+    assert await threads.run(0, lambda _: "next") == "next"
+    assert begun == []
+    threads.stop()
