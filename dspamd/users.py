@@ -37,6 +37,7 @@ REMEMBERED_SECONDS = 5.0
 REMEMBERED_USERS = 10_000
 
 _CLASSIC_SUBJECT_BYTES = 15  # as much of spamSubject as DSPAM used
+_MODES = {mode.value: mode for mode in Mode}
 _SPELLING = {name.lower(): name for name in PREFERENCES}
 
 T = TypeVar("T")
@@ -153,9 +154,9 @@ class User:
     def _mode(self, request: Request) -> Mode:
         if request.mode is not None:
             return request.mode
-        preferred = self.preferences.get("trainingMode", "").lower()
-        if preferred in {mode.value for mode in Mode}:
-            return Mode(preferred)
+        preferred = _MODES.get(self.preferences.get("trainingMode", "").lower())
+        if preferred is not None:
+            return preferred
         return Mode.NOTRAIN if request.classify else self.defaults.score.mode
 
     def _feature(self, preference: str, word: str, request: Request) -> bool:
