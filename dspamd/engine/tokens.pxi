@@ -1,10 +1,10 @@
 # The token table of one message (engine.md 2.2).
 #
-# While the words are walked, entries are in the order of their first touch; `arrange` then puts them
-# into iteration order (ascending value mod 24593, equal remainders by first touch), and from then on
-# nothing changes any more: one table serves all users and threads.
+# While the words are walked, entries are in the order of their first touch; `arrange` then makes
+# arrays of them in iteration order (ascending value mod 24593, equal remainders by first touch), and
+# from then on nothing changes any more: one table serves all users and threads.
 #
-# Names are not stored.  An entry keeps a `Shape`, the first word and a mask of the words behind it,
+# Names are not stored.  A token keeps its `Shape`, the first word and a mask of the words behind it,
 # from which `spell` builds the name; the words point into the text, which is kept.
 #
 # What others may read (all arrays in iteration order, `count` long):
@@ -12,7 +12,7 @@
 #   count               entries
 #   value[i]            the token
 #   frequency[i]        touches; a signature's byte for tokens loaded from one (may be 0)
-#   mark[i]             FROM_MARK: the name begins with `From*`; BNR_MARK: with `bnr.`
+#   shape[i].mark       FROM_MARK: the name begins with `From*`; BNR_MARK: with `bnr.`
 #   named               False if loaded from a signature: no names, no marks, spell gives 0
 #   whitelist_index     index of the whitelist token, or -1
 #   order[k], order_length; chained[k], chained_length
@@ -52,6 +52,13 @@ cdef struct Line:  # words that share a prefix and may form windows
 cdef struct Shape:
     uint32_t word
     uint8_t mask  # bit j: word + j is part of the name; other fields up to the highest are '#'
+    uint8_t mark
+
+
+cdef struct Entry:  # a token while the words are walked
+    uint64_t value
+    uint32_t frequency
+    Shape shape
 
 
 cdef double[32] MASK_WEIGHT
@@ -133,27 +140,6 @@ cdef void _sort_by(const uint32_t* key, uint32_t* order, uint32_t* spare, uint32
             start[digit] += 1
 
 
-cdef bint _gather(void** block, const uint32_t* order, uint32_t n, size_t item) noexcept nogil:
-    """Replace an array by its items in `order`; False if there is no memory."""
-    cdef uint8_t* source = <uint8_t*>block[0]
-    cdef uint8_t* target = <uint8_t*>malloc(n * item)
-    cdef uint32_t i
-    if target == NULL:
-        return False
-    if item == 8:
-        for i in range(n):
-            (<uint64_t*>target)[i] = (<uint64_t*>source)[order[i]]
-    elif item == 4:
-        for i in range(n):
-            (<uint32_t*>target)[i] = (<uint32_t*>source)[order[i]]
-    else:
-        for i in range(n):
-            target[i] = source[order[i]]
-    free(source)
-    block[0] = target
-    return True
-
-
 @cython.final
 @cython.no_gc
 cdef class Tokens:
@@ -162,7 +148,6 @@ cdef class Tokens:
     cdef uint32_t count
     cdef uint64_t* value
     cdef uint32_t* frequency
-    cdef uint8_t* mark
     cdef Shape* shape
     cdef bint named
     cdef int64_t whitelist_index
@@ -170,8 +155,8 @@ cdef class Tokens:
     cdef uint32_t* chained
     cdef uint32_t order_length, chained_length
 
-    cdef size_t capacity  # of value, frequency, mark and shape
-    cdef size_t order_capacity, chained_capacity
+    cdef Entry* entries  # in order of first touch; gone once arranged
+    cdef size_t capacity, order_capacity, chained_capacity
     cdef uint32_t* slots  # index + 1 of the entry, or 0; open addressing
     cdef size_t slot_mask
 
@@ -187,9 +172,9 @@ cdef class Tokens:
         self.whitelist_index = -1
 
     def __dealloc__(self):
+        free(self.entries)
         free(self.value)
         free(self.frequency)
-        free(self.mark)
         free(self.shape)
         free(self.order)
         free(self.chained)
@@ -202,26 +187,16 @@ cdef class Tokens:
 
     cdef int reserve(self, size_t more) except -1 nogil:
         """Make room for `more` new entries, so that `touch` need not look."""
-        cdef size_t needed = self.count + more, capacity
+        cdef size_t needed = self.count + more
         if needed >= UINT32_MAX:
             out_of_memory()
-        if needed > self.capacity or self.value == NULL:
-            capacity = self.capacity
-            self.value = <uint64_t*>room(self.value, &capacity, needed, sizeof(uint64_t))
-            needed = capacity
-            capacity = self.capacity
-            self.frequency = <uint32_t*>room(self.frequency, &capacity, needed, sizeof(uint32_t))
-            capacity = self.capacity
-            self.mark = <uint8_t*>room(self.mark, &capacity, needed, sizeof(uint8_t))
-            capacity = self.capacity
-            self.shape = <Shape*>room(self.shape, &capacity, needed, sizeof(Shape))
-            self.capacity = needed
+        self.entries = <Entry*>room(self.entries, &self.capacity, needed, sizeof(Entry))
         if self.slots == NULL or self.slot_mask < 2 * self.capacity:
             self.rehash(2 * self.capacity)
         return 0
 
     cdef int rehash(self, size_t wanted) except -1 nogil:
-        cdef size_t size = 1024, slot
+        cdef size_t size = 1024
         cdef uint32_t i
         while size <= wanted:
             size *= 2
@@ -231,14 +206,13 @@ cdef class Tokens:
             out_of_memory()
         self.slot_mask = size - 1
         for i in range(self.count):
-            slot = self.slot(self.value[i])
-            self.slots[slot] = i + 1
+            self.slots[self.entry_slot(self.entries[i].value)] = i + 1
         return 0
 
-    cdef inline size_t slot(self, uint64_t value) noexcept nogil:
+    cdef inline size_t entry_slot(self, uint64_t value) noexcept nogil:
         """Where `value` is in the table, or the free place where it would go."""
         cdef size_t slot = (mixed(value) >> 32) & self.slot_mask
-        while self.slots[slot] and self.value[self.slots[slot] - 1] != value:
+        while self.slots[slot] and self.entries[self.slots[slot] - 1].value != value:
             slot = (slot + 1) & self.slot_mask
         return slot
 
@@ -246,19 +220,18 @@ cdef class Tokens:
         self, uint64_t value, uint32_t word, uint32_t mask, uint32_t mark
     ) noexcept nogil:
         """Count one token; there must be room (`reserve`).  Returns its index."""
-        cdef size_t slot = self.slot(value)
+        cdef size_t slot = self.entry_slot(value)
         cdef uint32_t i = self.slots[slot]
+        cdef Entry* entry
         if i:
-            self.frequency[i - 1] += 1
+            self.entries[i - 1].frequency += 1
             return i - 1
         i = self.count
         self.slots[slot] = i + 1
-        self.value[i] = value
-        self.frequency[i] = 1
-        self.mark[i] = <uint8_t>mark
-        self.shape[i].word = word
-        self.shape[i].mask = <uint8_t>mask
         self.count = i + 1
+        entry = &self.entries[i]
+        entry.value, entry.frequency = value, 1
+        entry.shape.word, entry.shape.mask, entry.shape.mark = word, <uint8_t>mask, <uint8_t>mark
         return i
 
     cdef int reserve_streams(self, size_t more) except -1 nogil:
@@ -302,51 +275,51 @@ cdef class Tokens:
         return 0
 
     cdef int arrange(self) except -1 nogil:
-        """Put the entries into iteration order; two passes of a stable radix sort."""
+        """Turn the entries into arrays in iteration order: a stable radix sort in two passes."""
         cdef uint32_t n = self.count, i
-        cdef uint32_t* work
+        cdef uint32_t* work = <uint32_t*>malloc((3 * <size_t>n + 1) * sizeof(uint32_t))
         cdef uint32_t* place
-        if n == 0:
-            return 0
-        work = <uint32_t*>malloc(3 * <size_t>n * sizeof(uint32_t))
-        if work == NULL:
+        cdef const Entry* entry
+        self.value = <uint64_t*>malloc(max(n, <size_t>1) * sizeof(uint64_t))
+        self.frequency = <uint32_t*>malloc(max(n, <size_t>1) * sizeof(uint32_t))
+        self.shape = <Shape*>malloc(max(n, <size_t>1) * sizeof(Shape))
+        if work == NULL or self.value == NULL or self.frequency == NULL or self.shape == NULL:
+            free(work)
             out_of_memory()
         place = work + 2 * <size_t>n
         for i in range(n):
-            place[i] = <uint32_t>(self.value[i] % ORDER_MODULUS)
+            place[i] = <uint32_t>(self.entries[i].value % ORDER_MODULUS)
         _sort_by(place, work, work + n, n)
-        if not (
-            _gather(<void**>&self.value, work, n, sizeof(uint64_t))
-            and _gather(<void**>&self.frequency, work, n, sizeof(uint32_t))
-            and _gather(<void**>&self.mark, work, n, sizeof(uint8_t))
-            and (self.shape == NULL or _gather(<void**>&self.shape, work, n, sizeof(Shape)))
-        ):
-            free(work)
-            out_of_memory()
+        place[0] = 0
         for i in range(n):
-            place[work[i]] = i
+            entry = &self.entries[work[i]]
+            self.value[i], self.frequency[i], self.shape[i] = entry.value, entry.frequency, entry.shape
+            place[work[i] + 1] = i + 1
         self.settle(place)
         free(work)
-        self.capacity = n
+        free(self.entries)
+        self.entries = NULL
         return 0
 
     cdef void settle(self, const uint32_t* place) noexcept nogil:
-        """Carry everything that refers to entries over to their new places."""
+        """Carry what refers to entries over to the arrays; place[i + 1] - 1 is where entry i went."""
         cdef size_t k
-        for k in range(self.slot_mask + 1):
-            if self.slots[k]:
-                self.slots[k] = place[self.slots[k] - 1] + 1
+        for k in range(self.slot_mask + 1):  # without a branch: place[0] is 0
+            self.slots[k] = place[self.slots[k]]
         for k in range(self.order_length):
-            self.order[k] = place[self.order[k]]
+            self.order[k] = place[self.order[k] + 1] - 1
         for k in range(self.chained_length):
-            self.chained[k] = place[self.chained[k]]
+            self.chained[k] = place[self.chained[k] + 1] - 1
         if self.whitelist_index >= 0:
-            self.whitelist_index = place[self.whitelist_index]
+            self.whitelist_index = <int64_t>place[self.whitelist_index + 1] - 1
 
     # -- reading
 
     cdef int64_t find(self, uint64_t value) noexcept nogil:
-        return <int64_t>self.slots[self.slot(value)] - 1 if self.count else -1
+        cdef size_t slot = (mixed(value) >> 32) & self.slot_mask
+        while self.slots[slot] and self.value[self.slots[slot] - 1] != value:
+            slot = (slot + 1) & self.slot_mask
+        return <int64_t>self.slots[slot] - 1
 
     cdef const Line* line_of(self, uint32_t word) noexcept nogil:
         cdef size_t low = 0, high = self.line_count, middle
@@ -389,7 +362,7 @@ cdef class Tokens:
         cdef uint8_t[NAME_SIZE] name
         if not self.named:
             return 1
-        if self.mark[i] & PLAIN_MARK:
+        if self.shape[i].mark & PLAIN_MARK:
             return MASK_COMPLEXITY[self.shape[i].mask]
         return name_complexity(name, self.spell(i, name))
 
@@ -397,7 +370,7 @@ cdef class Tokens:
         cdef uint8_t[NAME_SIZE] name
         if not self.named:
             return 1.0
-        if self.mark[i] & PLAIN_MARK:
+        if self.shape[i].mark & PLAIN_MARK:
             return MASK_WEIGHT[self.shape[i].mask]
         return name_weight(name, self.spell(i, name))
 
@@ -476,7 +449,7 @@ cdef class Tokens:
             tokens.reserve(n)
             for k in range(n):
                 i = tokens.touch(eight_bytes(record + 16 * k), 0, 0, 0)
-                tokens.frequency[i] = record[16 * k + 8]
+                tokens.entries[i].frequency = record[16 * k + 8]
             tokens.arrange()
         return tokens
 

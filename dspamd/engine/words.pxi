@@ -143,13 +143,27 @@ cdef int tokenize_links(Tokens tokens, uint32_t body, uint32_t length) except -1
     tokens.begin_line(0, URL_SOURCE, 0, 0)
     for k in range(3):
         key = b"http://" if k == 0 else b"www." if k == 1 else b"href="
-        at = <uint32_t>position_of(text, 0, length, key)
+        at = next_link(text, 0, length, key)
         while at < length:
             end = link_end(text, at, length, <uint32_t>strlen(key))
             touch_link(tokens, text, at, end)
             memset(text + at, b" ", end - at)
-            at = <uint32_t>position_of(text, end, length, key)
+            at = next_link(text, end, length, key)
     return 0
+
+
+cdef uint32_t next_link(const uint8_t* text, uint32_t start, uint32_t length, const char* key) noexcept nogil:
+    """Index of the next `key`, or `length`; looks for its first byte that is no letter, which is rare."""
+    cdef uint32_t sign = 0, at
+    while KIND[<uint8_t>key[sign]] & LETTER:
+        sign += 1
+    at = start + sign
+    while at < length:
+        at = <uint32_t>position(text, at, length, key[sign])
+        if at < length and begins(text + at - sign, length - at + sign, key):
+            return at - sign
+        at += 1
+    return length
 
 
 cdef uint32_t link_end(const uint8_t* text, uint32_t at, uint32_t length, uint32_t key) noexcept nogil:
