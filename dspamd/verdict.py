@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from dspamd.engine.model import Factor, Result, Source
+from dspamd.envelope import Recipient
 from dspamd.errors import Reply
 
 _UNPRINTABLE = re.compile(rb"[^ -~]|%")
@@ -55,16 +56,19 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the pipeline did with a message for one recipient (`Recipient.text`).
+    """What the pipeline did with a message for one recipient.
 
-    `output` is what a calling program is to print; `status` is the short text
-    of the user log ("Delivered", "Quarantined", ...).
+    verdict   None if the message passed without one
+    summary   the summary line, if it was asked for
+    printed   the message, if it was asked for (`--stdout`)
+    status    the short text of the user log ("Delivered", "Quarantined", ...)
     """
 
-    recipient: str
+    recipient: Recipient
     reply: Reply
     verdict: Verdict | None
-    output: bytes = b""
+    summary: bytes = b""
+    printed: bytes = b""
     status: str = ""
 
 

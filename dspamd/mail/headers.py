@@ -19,14 +19,14 @@ import re
 from collections.abc import Iterable, Iterator
 
 _END = re.compile(rb"\n\r?\n")
-_FOLD = re.compile(rb"\r?\n")
+_FIELD_END = re.compile(rb"\n(?![ \t])")
 
 
-def block_end(data: bytes, start: int = 0) -> int:
+def block_end(data: bytes) -> int:
     """Offset of the empty line that ends the header block; `len(data)` if there is none."""
-    if data.startswith((b"\n", b"\r\n"), start):
-        return start
-    match = _END.search(data, start)
+    if data.startswith((b"\n", b"\r\n")):
+        return 0
+    match = _END.search(data)
     return match.start() + 1 if match else len(data)
 
 
@@ -38,12 +38,8 @@ def after_empty_line(data: bytes, offset: int) -> int:
 
 
 def _field_end(block: bytes, start: int) -> int:
-    while True:
-        start = block.find(b"\n", start) + 1
-        if not start:
-            return len(block)
-        if block[start : start + 1] not in (b" ", b"\t"):
-            return start
+    match = _FIELD_END.search(block, start)
+    return match.end() if match else len(block)
 
 
 def _fields(block: bytes, prefix: bytes) -> Iterator[tuple[int, int]]:
@@ -60,7 +56,7 @@ def _fields(block: bytes, prefix: bytes) -> Iterator[tuple[int, int]]:
 
 def unfolded(value: bytes) -> bytes:
     """A value on one line (RFC 5322 2.2.3), without the white space around it."""
-    return _FOLD.sub(b"", value).strip() if b"\n" in value else value.strip()
+    return value.replace(b"\r\n", b"").replace(b"\n", b"").strip()
 
 
 def values(block: bytes, name: bytes) -> list[bytes]:

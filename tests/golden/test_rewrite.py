@@ -161,7 +161,7 @@ def test_written_as_the_original_wrote_it(row: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("row", RE_ENCODED, ids=name_of)
 def test_encoded_parts_stay_encoded(row: dict[str, Any]) -> None:
-    """Q-M9: the original sends the decoded text as 8bit; ours is encoded as its header says, and the same text."""
+    """Q-M9: the original sends the decoded text as 8bit; ours is encoded as its header says."""
     recorded, encoding = row["output"].encode("latin-1"), encoding_of(given(row))
     written, before = Message(ours(row, recorded)), Message(recorded)
     text = before.raw[before.body_start :]
