@@ -96,6 +96,11 @@ class Config:
             return self.text(name) if option.bare else ""
         return values[0]
 
+    def suffixes(self, name: str) -> dict[str, str]:
+        """The values of an option under its suffixes, by suffix in lower case."""
+        start = f"{name.lower()}."
+        return {key[len(start) :]: values[0] for key, values in self._values.items() if key.startswith(start)}
+
 
 def default_path() -> Path:
     """The file to read: DSPAM_CONF may name it, unless we run with borrowed privileges."""
@@ -107,6 +112,8 @@ def default_path() -> Path:
 def _build(read: Callable[[Reader], None], file: str) -> Config:
     reader = Reader()
     read(reader)
+    if reader.errors and not reader.directives:  # no file, and nothing to say of what is in it
+        raise ConfigError(reader.errors)
     draft = _Draft(reader)
     if draft.value("StrictCompatibility") == "on":  # which decides how its own file is to be read
         reader = Reader(strict=True)
@@ -143,9 +150,8 @@ class _Draft:
         values = known + tuple(self._canonical(option, directive))
         if not option.many and len(set(values)) > 1:
             values = (min(values, key=option.kind.words.index) if option.kind.ranked else values[0],)
-            self.warnings.append(
-                directive.problem(f"{option.name} is given several times, {values[0]} counts")
-            )
+            counts = values[0] if option.kind.words else "the first value"  # which may be a password
+            self.warnings.append(directive.problem(f"{option.name} is given several times, {counts} counts"))
         if values:
             self.values[directive.key.lower()] = values
 
@@ -201,7 +207,8 @@ class _Draft:
         profile = self.value("DefaultProfile")
         if profile and profile.lower() not in map(str.lower, self.values["profile"]):
             self.warnings.append(Problem(file, 0, f"DefaultProfile {profile} is not declared with Profile"))
-        if self.value("DeliveryHost") and not self.value("DeliveryProto"):
+        hosts = (key for key in self.values if key.partition(".")[0] == "deliveryhost")
+        if any(map(self.value, hosts)) and not self.value("DeliveryProto"):
             self._guess_protocol(file)
 
     def _guess_protocol(self, file: str) -> None:
