@@ -12,7 +12,7 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
-FOLDER = Path(__file__).parent / "data"
+FOLDER = Path(__file__).parent
 
 
 def rows(name: str) -> list[dict[str, Any]]:

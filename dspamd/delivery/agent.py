@@ -1,0 +1,103 @@
+"""Hands a message to a program: TrustedDeliveryAgent, UntrustedDeliveryAgent, QuarantineAgent.
+
+The program is started without a shell, reads the message with LF line ends from
+its standard input, and says by its exit status whether it took it.  Its output is
+ours: what it prints appears where we print.
+
+Words of the command that are, as a whole, `%u`, `$u`, `%r` or `%s` stand for user,
+recipient and sender; inside a longer word they stand for themselves
+(reference/cli.md 3.10).
+
+A status other than 0 means later, or with LMTPLDAErrorsPermanent never.  A program
+that asks for a retry (75, EX_TEMPFAIL), died by a signal, could not be started or
+took too long never means never.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Sequence
+
+from dspamd.delivery.handover import Handover
+from dspamd.errors import PermFail, Reply, TempFail
+from dspamd.words import split
+
+_KILL_TIMEOUT_S = 5.0
+_SYSEXITS = range(os.EX_USAGE, os.EX_CONFIG + 1)
+
+
+class Agent:
+    """A command that takes one user's messages.
+
+    `command` is as configured, `arguments` are what the caller passes through;
+    both are split at blanks.  `timeout_s` bounds the whole delivery.
+    """
+
+    def __init__(
+        self,
+        command: str,
+        arguments: Sequence[str] = (),
+        *,
+        user: str,
+        timeout_s: float,
+        errors_permanent: bool = False,
+    ) -> None:
+        self._words = split(command)
+        for argument in arguments:
+            self._words += argument.split() or [""]
+        self._user = user
+        self._timeout_s = timeout_s
+        self._errors_permanent = errors_permanent
+
+    async def deliver(self, handover: Handover) -> Reply:
+        """Run the command on a message.  Raises `TempFail`, `PermFail`."""
+        if not self._words:
+            raise TempFail("Unable to run delivery agent", detail="none is configured")
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *self._command_line(handover),
+                stdin=asyncio.subprocess.PIPE,
+                start_new_session=True,  # so that its children can be killed with it
+            )
+        except (OSError, ValueError) as error:
+            raise TempFail("Unable to run delivery agent", detail=f"{self._words[:1]}: {error}") from error
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await process.communicate(handover.content.replace(b"\r\n", b"\n"))
+        except TimeoutError as error:
+            raise TempFail("Delivery agent took too long", detail=" ".join(self._words)) from error
+        finally:
+            if process.returncode is None:
+                await _kill(process)
+        return self._reply(process.returncode or 0)
+
+    async def close(self) -> None:
+        """Nothing is kept between messages."""
+
+    def _command_line(self, handover: Handover) -> list[bytes]:
+        user = os.fsencode(self._user)
+        stands_for = {"%u": user, "$u": user, "%r": handover.recipient or user, "%s": handover.sender}
+        # The original's manual writes them with a backslash against the shell.
+        stands_for |= {f"\\{word}": value for word, value in stands_for.items()}
+        return [stands_for.get(word, os.fsencode(word)) for word in self._words]
+
+    def _reply(self, status: int) -> Reply:
+        if status == 0:
+            return Reply(250, "2.0.0", "Delivered")
+        detail = " ".join(self._words)
+        if status < 0:
+            raise TempFail(f"Delivery agent died by signal {-status}", detail=detail)
+        text = f"Delivery agent returned exit code {status}"
+        if self._errors_permanent and status != os.EX_TEMPFAIL:
+            raise PermFail(text, detail=detail, exit_status=status if status in _SYSEXITS else None)
+        raise TempFail(text, detail=detail)
+
+
+async def _kill(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(process.wait(), _KILL_TIMEOUT_S)

@@ -1,0 +1,140 @@
+"""The quarantine: spam that is kept back, in one mbox file per user.
+
+    From QUARANTINE Fri Nov 20 08:56:05 2026
+    <message, LF line ends, other lines that begin with "From " behind a ">">
+    <three empty lines>
+
+The web pages read, release and delete in the same file; both sides hold an fcntl
+lock while they write (reference/protocols.md 5.1).
+
+A message is on disk when `keep` returns.  If it cannot be written whole (disk
+full, no lock in time) the file is what it was before and the mail stays where it
+is: `TempFail`.  A torn message that a crash left behind is shut off by a line end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import Lock
+from weakref import WeakValueDictionary
+
+from dspamd.errors import Reply, TempFail
+
+_THREADS = 4
+_POLL_S = 0.05  # how often a lock of another process is tried
+_DISK_TIMEOUT_S = 30.0  # for writing, once a mailbox is ours
+
+
+class Quarantine:
+    """Appends to mailboxes, each message whole or not at all.
+
+    `timeout_s` bounds the wait for a mailbox that somebody else is writing to;
+    `clock` gives the time for the `From QUARANTINE` line in seconds.
+    """
+
+    def __init__(self, *, timeout_s: float, clock: Callable[[], float] = time.time) -> None:
+        self._timeout_s = timeout_s
+        self._clock = clock
+        self._threads = ThreadPoolExecutor(_THREADS, "quarantine")
+        # fcntl locks hold between processes only; within ours a mailbox has one of these.
+        self._locks: WeakValueDictionary[Path, Lock] = WeakValueDictionary()
+
+    async def keep(self, mailbox: Path, content: bytes) -> Reply:
+        """Append a message with either line ends.  Raises `TempFail`."""
+        lock = self._locks.setdefault(mailbox, Lock())
+        deadline = time.monotonic() + self._timeout_s
+        try:
+            async with asyncio.timeout(self._timeout_s + _DISK_TIMEOUT_S):
+                await asyncio.get_running_loop().run_in_executor(
+                    self._threads, _append, mailbox, entry(content, self._clock()), lock, deadline
+                )
+        except TimeoutError as error:
+            raise TempFail("Quarantine is busy", detail=str(mailbox)) from error
+        except OSError as error:
+            raise TempFail("Unable to quarantine", detail=f"{mailbox}: {error}") from error
+        return Reply(250, "2.0.0", "Quarantined")
+
+    async def close(self) -> None:
+        self._threads.shutdown(wait=False)
+
+
+def entry(content: bytes, when: float) -> bytes:
+    """A message as it stands in the mailbox."""
+    text = content.replace(b"\r\n", b"\n")
+    first = b"" if text.startswith(b"From ") else f"From QUARANTINE {time.ctime(when)}\n".encode()
+    return first + text.replace(b"\nFrom ", b"\n>From ") + b"\n\n\n"
+
+
+def _append(mailbox: Path, text: bytes, lock: Lock, deadline: float) -> None:
+    if not lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
+        raise TimeoutError
+    try:
+        mailbox.parent.mkdir(mode=0o770, parents=True, exist_ok=True)
+        with _locked(mailbox, deadline) as file:
+            _write(file, mailbox, text)
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _locked(mailbox: Path, deadline: float) -> Iterator[int]:
+    """The open mailbox, created if there is none, under its lock."""
+    while True:
+        file = os.open(mailbox, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o660)
+        try:
+            _lock(file, deadline)
+            if _is_still(mailbox, file):
+                yield file
+                return
+        finally:
+            os.close(file)
+
+
+def _lock(file: int, deadline: float) -> None:
+    while time.monotonic() < deadline:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except (BlockingIOError, PermissionError):  # EAGAIN or EACCES, as the system likes
+            time.sleep(_POLL_S)
+    raise TimeoutError
+
+
+def _is_still(mailbox: Path, file: int) -> bool:
+    """Whether nobody has put another file in the place of ours while we waited."""
+    try:
+        return os.path.samestat(mailbox.stat(), os.fstat(file))
+    except FileNotFoundError:
+        return False
+
+
+def _write(file: int, mailbox: Path, text: bytes) -> None:
+    size = os.fstat(file).st_size
+    torn = size > 0 and os.pread(file, 1, size - 1) != b"\n"
+    rest = memoryview(b"\n\n" + text if torn else text)
+    try:
+        while rest:
+            rest = rest[os.write(file, rest) :]
+        os.fsync(file)
+    except OSError:
+        with suppress(OSError):
+            os.ftruncate(file, size)
+        raise
+    if size == 0:
+        _sync_folder(mailbox.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the name of a new mailbox last, too."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,35 @@
+"""Quarantine mailboxes that DSPAM 3.10.2 wrote are written the same way by us."""
+
+from __future__ import annotations
+
+import time
+from itertools import pairwise
+
+import pytest
+
+from dspamd.delivery.quarantine import entry
+from tests.golden.data import rows
+
+MAILBOXES = [
+    (row["id"], file["content"].encode("latin-1"))
+    for row in rows("files.jsonl")
+    for file in row.get("files", ())
+    if file["path"].endswith(".mbox")
+]
+WHEN = "Fri Nov 20 09:16:09 2026"
+QUARANTINE = f"From QUARANTINE {WHEN}\n".encode()
+END = b"\n\n\n"
+
+
+@pytest.mark.parametrize(("name", "mailbox"), MAILBOXES, ids=[name for name, _ in MAILBOXES])
+def test_mailbox(name: str, mailbox: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "ctime", lambda when: WHEN)
+    messages = [message.removeprefix(QUARANTINE) for message in split(mailbox)]
+    assert len(messages) >= 3
+    assert b"".join(entry(message, 0.0) for message in messages) == mailbox
+
+
+def split(mailbox: bytes) -> list[bytes]:
+    """The messages between `From ` lines, with these."""
+    starts = [0, *(at + 1 for at in range(len(mailbox)) if mailbox.startswith(b"\nFrom ", at)), len(mailbox)]
+    return [mailbox[start:end].removesuffix(END) for start, end in pairwise(starts)]
