@@ -20,6 +20,7 @@ import base64
 import binascii
 import re
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from dspamd.mail import headers
 
@@ -27,7 +28,7 @@ MAX_DEPTH = 16
 """Multiparts inside multiparts; deeper ones are leaves."""
 
 MAX_PARTS = 1000
-"""Leaves of one message; the rest is not looked at."""
+"""Parts of one message, multiparts among them; the rest is not looked at."""
 
 _MAX_VALUE = 4096
 """Bytes of a Content-Type or Content-Disposition that are looked at."""
@@ -126,6 +127,15 @@ def _part(data: bytes, start: int, body: int, default: tuple[bytes, bytes], top:
     )
 
 
+class _Delimiter(NamedTuple):
+    """A line that delimits an open multipart, from `start` to `end`."""
+
+    level: int  # which one: index into the open multiparts
+    closes: bool
+    start: int
+    end: int
+
+
 class _Walk:
     """One pass over a message: entities open at a delimiter and close at the next one."""
 
@@ -135,20 +145,20 @@ class _Walk:
         self.leaves: list[Part] = []
 
     def run(self) -> list[Part]:
-        start, top, end = 0, True, 0
-        while len(self.leaves) < MAX_PARTS:
+        start = 0
+        for number in range(MAX_PARTS):
             body, cut = self.head(start)
-            part = self.entity(start, body, top)
-            level, closing, line, end = cut or self.delimiter(body)
+            part = self.entity(start, body, top=number == 0)
+            line = cut or self.delimiter(body)
             if part is not None:
-                self.leaves.append(replace(part, end=line))
-            while closing:  # what follows a closing delimiter is an epilogue, up to the next delimiter
-                del self.open[level:]
-                level, closing, _, end = self.delimiter(end)
-            if level < 0:
+                self.leaves.append(replace(part, end=line.start if line else len(self.data)))
+            while line and line.closes:  # behind it is an epilogue, up to the next delimiter
+                del self.open[line.level :]
+                line = self.delimiter(line.end)
+            if line is None:
                 break
-            del self.open[level + 1 :]
-            start, top = end, False
+            del self.open[line.level + 1 :]
+            start = line.end
         return self.leaves
 
     def entity(self, start: int, body: int, top: bool) -> Part | None:
@@ -163,40 +173,33 @@ class _Walk:
         self.open.append(_Open(part.boundary.rstrip(), part.subtype, sealed or part.subtype == b"signed"))
         return None
 
-    def head(self, start: int) -> tuple[int, tuple[int, bool, int, int] | None]:
+    def head(self, start: int) -> tuple[int, _Delimiter | None]:
         """Where the body starts, and the delimiter that came instead of an empty line."""
         for event in _HEAD_EVENT.finditer(self.data, start):
             if event[1] is None:
                 return event.end(), None
-            if found := self.level(event[1]):
-                return event.start(), (*found, event.start(), self.line_end(event.end()))
+            if line := self.recognized(event):
+                return line.start, line
         return len(self.data), None
 
-    def delimiter(self, start: int) -> tuple[int, bool, int, int]:
-        """The next delimiter: index of its multipart (-1: none), closing?, line, end of line."""
-        if self.open:
-            for event in _BODY_EVENT.finditer(self.data, start):
-                if found := self.level(event[1]):
-                    return (*found, event.start(), self.line_end(event.end()))
-        return -1, False, len(self.data), len(self.data)
+    def delimiter(self, start: int) -> _Delimiter | None:
+        """The next delimiter of an open multipart."""
+        events = _BODY_EVENT.finditer(self.data, start) if self.open else ()
+        return next(filter(None, map(self.recognized, events)), None)
 
-    def level(self, line: bytes) -> tuple[int, bool] | None:
-        """Which open multipart a line `--...` delimits, innermost first, and whether it closes it."""
-        line = line.rstrip()
-        for index in range(len(self.open) - 1, -1, -1):
-            boundary = self.open[index].boundary
-            if line == boundary:
-                return index, False
-            if line == boundary + b"--":
-                return index, True
+    def recognized(self, event: re.Match[bytes]) -> _Delimiter | None:
+        """The delimiter that a line `--...` is, if it is one; inner multiparts are asked first."""
+        text = event[1].rstrip()
+        for level in range(len(self.open) - 1, -1, -1):
+            boundary = self.open[level].boundary
+            if text == boundary or text == boundary + b"--":
+                end = self.data.find(b"\n", event.end()) + 1 or len(self.data)
+                return _Delimiter(level, text != boundary, event.start(), end)
         return None
-
-    def line_end(self, offset: int) -> int:
-        return self.data.find(b"\n", offset) + 1 or len(self.data)
 
 
 def parts(data: bytes) -> list[Part]:
-    """The leaves of a message, in order; at most `MAX_PARTS`, in linear time."""
+    """The leaves of a message, in order; in linear time."""
     return _Walk(data).run()
 
 
