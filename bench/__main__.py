@@ -8,12 +8,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from bench import engine, memory, path
+from bench import engine, memory, path, storage
 from bench.figures import Figure, report
 
 PARTS: dict[str, Callable[[], list[Figure]]] = {
     "engine": engine.measure,
     "path": path.measure,
+    "storage": storage.measure,
     "daemon": memory.measure,
 }
 

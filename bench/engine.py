@@ -1,0 +1,96 @@
+"""The engine, against the parser of the standard library, and how it grows.
+
+One side splits, decodes, tokenizes (OSB) and scores a message, with counters in
+memory; the other parses and decodes the same message with the email package.
+Both take turns on each message, and the best of a few runs counts.
+"""
+
+from __future__ import annotations
+
+import email
+import time
+from array import array
+from collections.abc import Callable
+from typing import ParamSpec
+
+from bench.figures import Figure
+from bench.sample import messages, of_size
+from dspamd.engine import Run, tokenize
+from dspamd.engine.model import Hits, ScoreOptions, Snapshot, TokenOptions, Totals
+from dspamd.mail.classic import View, view
+from dspamd.mail.message import Message
+
+P = ParamSpec("P")
+
+RUNS = 5
+TOTALS = Totals(spam_learned=1000, innocent_learned=1000)
+TOKENIZERS = {"osb": 50.0, "word": 50.0, "chain": 50.0, "sbph": 10.0}  # MB/s; the budget is that of osb
+SIZES = {"1 kB": 1_000, "10 kB": 10_000, "100 kB": 100_000, "1 MB": 1_000_000, "20 MB": 20_000_000}
+
+
+def measure() -> list[Figure]:
+    return [against_email(), *tokenizers(), *growth()]
+
+
+def best(work: Callable[P, object], *arguments: P.args, **options: P.kwargs) -> float:
+    """Seconds of the quickest of a few calls."""
+    times = []
+    for _ in range(RUNS):
+        start = time.perf_counter()
+        work(*arguments, **options)
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def against_email() -> Figure:
+    ours = theirs = 0.0
+    sample = messages()
+    for raw in sample:
+        snapshot = known(view(raw))
+        ours += best(judge, raw, snapshot)
+        theirs += best(parse, raw)
+    share = 1000 / len(sample)
+    return Figure("engine, one message, against email", ours * share, "ms", theirs * share, 1.0)
+
+
+def judge(raw: bytes, snapshot: Snapshot) -> object:
+    tokens = tokenize(view(Message(raw).lf), TokenOptions("osb"))
+    return Run(tokens, snapshot, ScoreOptions(), None).result
+
+
+def parse(raw: bytes) -> None:
+    for part in email.message_from_bytes(raw).walk():
+        if not part.is_multipart():
+            part.get_payload(decode=True)
+
+
+def known(seen: View) -> Snapshot:
+    """Counters in which every token of a view was seen in a few messages."""
+    values = tokenize(seen, TokenOptions("osb")).values
+    count = len(values)
+    spam, innocent = array("Q", (n % 7 for n in range(count))), array("Q", (n % 11 for n in range(count)))
+    return Snapshot(TOTALS, Hits(values, spam, innocent))
+
+
+def tokenizers() -> list[Figure]:
+    views = [view(raw) for raw in messages()]
+    megabytes = sum(len(seen.headers) + len(seen.body) for seen in views) / 1e6
+    figures = []
+    for name, budget in TOKENIZERS.items():
+        options = TokenOptions(name)
+        seconds = sum(best(tokenize, seen, options) for seen in views)
+        figures.append(Figure(f"tokenizer {name}", megabytes / seconds, "MB/s", budget, 1.0, more=True))
+    return figures
+
+
+def growth() -> list[Figure]:
+    """Time for each byte, against that of a message of 100 kB: work is linear in the size."""
+    cost = {}
+    for name, size in SIZES.items():
+        (raw,) = of_size(size, 1)
+        snapshot = known(view(Message(raw).lf))
+        cost[name] = best(judge, raw, snapshot) / size * 1e9
+    return [
+        Figure(f"engine, time per byte, {name}", cost[name], "ns", cost["100 kB"], budget)
+        for name, budget in (("1 kB", 3.0), ("10 kB", 1.5), ("1 MB", 1.5), ("20 MB", 2.0))
+    ]
