@@ -207,16 +207,19 @@ class _Draft:
         profile = self.value("DefaultProfile")
         if profile and profile.lower() not in map(str.lower, self.values["profile"]):
             self.warnings.append(Problem(file, 0, f"DefaultProfile {profile} is not declared with Profile"))
-        hosts = (key for key in self.values if key.partition(".")[0] == "deliveryhost")
+        hosts = [key for key in self.values if key.partition(".")[0] == "deliveryhost"]
         if any(map(self.value, hosts)) and not self.value("DeliveryProto"):
-            self._guess_protocol(file)
+            self._without_protocol(file, hosts)
 
-    def _guess_protocol(self, file: str) -> None:
+    def _without_protocol(self, file: str, hosts: list[str]) -> None:
         """DSPAM took DeliveryHost without DeliveryProto for no host at all, and used the agent."""
-        if self.value("StrictCompatibility") == "on":
-            return
         port = int(self.value("DeliveryPort"))
-        if port == 25 or port >= 10025:
+        if self.value("StrictCompatibility") == "on":
+            for key in hosts:
+                del self.values[key]
+            self.values["deliveryhost"] = ("",)
+            self.warnings.append(Problem(file, 0, "DeliveryHost without DeliveryProto is ignored"))
+        elif port == 25 or port >= 10025:
             self.values["deliveryproto"] = ("SMTP",)
             self.warnings.append(Problem(file, 0, "DeliveryHost without DeliveryProto: SMTP is assumed"))
         else:

@@ -271,7 +271,9 @@ def test_a_delivery_host_without_protocol() -> None:
     assert "SMTP is assumed" in str(guessed.warnings[0])
     assert errors("DeliveryHost 127.0.0.1") == ["dspam.conf: DeliveryHost needs DeliveryProto, SMTP or LMTP"]
     assert errors("DeliveryHost.example.org 127.0.0.1", "DeliveryHost.example.net 127.0.0.1")
-    assert config("DeliveryHost h", "StrictCompatibility on").text("DeliveryProto") == ""
+    strict = config("DeliveryHost h", "DeliveryHost.example.org h", "StrictCompatibility on")
+    assert (strict.text("DeliveryHost"), strict.suffixes("DeliveryHost")) == ("", {})
+    assert "is ignored" in str(strict.warnings[0])
 
 
 # --- files ---------------------------------------------------------------------------------
@@ -327,6 +329,17 @@ def test_names_are_unique_and_every_default_is_valid() -> None:
         assert option.help.endswith("."), option.name
         assert option.many or len(option.defaults) == 1  # a bad default raises
         assert option.default or option.sample, f"{option.name} has nothing to show in the sample file"
+
+
+def test_used_marks_what_the_program_asks_for() -> None:
+    table = ("options.py", "kinds.py", "manual.py", "settings.py")
+    source = "".join(file.read_text() for file in (ROOT / "dspamd").rglob("*.py") if file.name not in table)
+    asked = {option.name for option in OPTIONS.values() if f'"{option.name}"' in source}
+    used = {option.name for option in OPTIONS.values() if option.used}
+    # Preferences are called the same, but nobody sends notices or asks blacklists.
+    assert asked - used == {"Notifications", "RBLInoculate"}
+    # One is carried out while reading, the other does nothing, as it always did.
+    assert used - asked == {"Include", "TestConditionalTraining"}
 
 
 def test_every_directive_of_dspam_is_in_the_table() -> None:
