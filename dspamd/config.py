@@ -144,14 +144,14 @@ class _Draft:
         option = self._option(directive)
         if option is None:
             return
-        if not option.used:
-            self._once(directive, f"{option.name} has no effect yet")
         known = self.values.get(directive.key.lower(), ())
         values = known + tuple(self._canonical(option, directive))
         if not option.many and len(set(values)) > 1:
             values = (min(values, key=option.kind.words.index) if option.kind.ranked else values[0],)
             counts = values[0] if option.kind.words else "the first value"  # which may be a password
             self.warnings.append(directive.problem(f"{option.name} is given several times, {counts} counts"))
+        if not option.used and values != option.defaults:
+            self._once(directive, f"{option.name} has no effect yet")
         if values:
             self.values[directive.key.lower()] = values
 
