@@ -209,7 +209,7 @@ SECTIONS: dict[str, tuple[Option, ...]] = {
         Option("Tokenizer", choice("word", "chain", "sbph", "osb", ranked=True, chained="chain"), "chain",
                "osb",
                help="How a message is cut into tokens."),
-        Option("PValue", choice("bcr", "robinson", "markov", ranked=True), "bcr", "bcr",
+        Option("PValue", choice("bcr", "robinson", "markov", ranked=True, graham="bcr"), "bcr", "bcr",
                help="How hits become the probability of a token."),
         Option("ProcessorWordFrequency", choice("once", "occurrence"), "once", suffix="profile",
                help="Count a token once per message, or each time."),

@@ -156,6 +156,7 @@ def test_sizes_days_and_modes() -> None:
     assert sized.days("PurgeNeutral") == 90
     assert sized.number("SocketMode") == 0o660
     assert config("HashRecMax 0x100").number("HashRecMax") == 256
+    assert config("PValue graham").text("PValue") == "bcr"  # its name in older releases
 
 
 def test_features_by_their_first_letters() -> None:
