@@ -191,8 +191,8 @@ cdef class Tokens:
         if needed >= UINT32_MAX:
             out_of_memory()
         self.entries = <Entry*>room(self.entries, &self.capacity, needed, sizeof(Entry))
-        if self.slots == NULL or self.slot_mask < 2 * self.capacity:
-            self.rehash(2 * self.capacity)
+        if self.slots == NULL or self.slot_mask < self.capacity + self.capacity // 2:
+            self.rehash(self.capacity + self.capacity // 2)
         return 0
 
     cdef int rehash(self, size_t wanted) except -1 nogil:
