@@ -162,7 +162,8 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._received += data
-        while (end := self._received.find(b"\n")) >= 0:
+        # After nonsense nothing that follows can be matched to a command any more.
+        while self._lost is None and (end := self._received.find(b"\n")) >= 0:
             line = bytes(self._received[:end])
             del self._received[: end + 1]
             self._line(line.rstrip(b"\r"))

@@ -240,7 +240,7 @@ def _expect(reply: SMTPResponse, kind: int) -> None:
     """Accept a reply of the hundred `kind`.  Raises `TempFail`, `PermFail` for another."""
     if kind <= reply.code < kind + 100:
         return
-    if reply.code >= 500:
+    if 500 <= reply.code <= 599:
         raise PermFail(f"Fatal: {_line(reply)}")
     raise _deferred(_line(reply))
 

@@ -45,9 +45,12 @@ def login(argument: bytes) -> Login:
         options = match[1].replace(b'\\"', b'"')
         argument = argument[: match.start()] + argument[match.end() :]
     path = mail_path(argument)
+    words = [parameter.upper() for parameter in path.parameters]
+    if any(word.startswith(b"DSPAMPROCESSMODE") for word in words):
+        # The quote is missing or never closed; without its options the message would be mistreated.
+        raise SyntaxFault("5.5.4", 'Invalid DSPAMPROCESSMODE. Use DSPAMPROCESSMODE="options"')
     password, _, ident = path.address.partition(b"@")
-    wants_stuffing = any(parameter.upper() == CAPABILITY for parameter in path.parameters)
-    return Login(password, ident, options.decode("utf-8", "surrogateescape"), wants_stuffing)
+    return Login(password, ident, options.decode("utf-8", "surrogateescape"), CAPABILITY in words)
 
 
 def is_known(ident: bytes, passwords: Mapping[str, str]) -> bool:

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import grp
 import os
-import shutil
+import pwd
 import socket
 import stat
 import sys
@@ -120,7 +121,7 @@ def _unix_socket(endpoint: Endpoint) -> socket.socket:
         os.umask(umask)
     try:
         if endpoint.owner or endpoint.group:
-            shutil.chown(path, _account(endpoint.owner), _account(endpoint.group))
+            os.chown(path, _uid(endpoint.owner), _gid(endpoint.group))
         path.chmod(endpoint.mode)
         opened.listen(endpoint.backlog)
         opened.setblocking(False)
@@ -131,8 +132,16 @@ def _unix_socket(endpoint: Endpoint) -> socket.socket:
     return opened
 
 
-def _account(name: str) -> str | int | None:
-    return int(name) if name.isdecimal() else name or None
+def _uid(name: str) -> int:
+    if not name:
+        return -1  # for chown(2): as it is
+    return int(name) if name.isdecimal() else pwd.getpwnam(name).pw_uid
+
+
+def _gid(name: str) -> int:
+    if not name:
+        return -1
+    return int(name) if name.isdecimal() else grp.getgrnam(name).gr_gid
 
 
 def _make_way(path: Path) -> None:

@@ -1,0 +1,455 @@
+"""Hand-over to a next hop that is kind, slow, refusing, broken, or gone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dspamd.delivery.connection import Deadlines
+from dspamd.delivery.handover import Handover
+from dspamd.delivery.smtp import SmtpDelivery
+from dspamd.errors import Failure, PermFail, Reply, TempFail
+from tests.unit.delivery.sink import ANSWERS, CLOSE, HANG, Script, Sink, always, first
+
+MESSAGE = b"From: a@example.org\r\nSubject: hi\r\n\r\nbody\r\n"
+HANDOVER = Handover(b"a@example.org", b"bob@example.net", MESSAGE)
+SHORT = Deadlines(connect=0.2, command=0.2, reply=0.2)
+QUEUED = Reply(250, "2.0.0", "queued")
+PLAIN = b"250 sink.example\r\n"  # an answer to EHLO that offers nothing
+
+
+@asynccontextmanager
+async def delivering(sink: Sink, path: Path | None = None, **options: Any) -> AsyncIterator[SmtpDelivery]:
+    """A delivery to `sink`, which is started for it."""
+    await sink.start(path)
+    delivery = SmtpDelivery({"": str(path or "127.0.0.1")}, {"": sink.port}, **options)
+    try:
+        yield delivery
+    finally:
+        await delivery.close()
+        await sink.stop()
+
+
+async def failure_of(delivery: SmtpDelivery, handover: Handover = HANDOVER) -> Failure:
+    with pytest.raises(Failure) as error:
+        await delivery.deliver(handover)
+    return error.value
+
+
+def handover(content: bytes = MESSAGE, **fields: Any) -> Handover:
+    return Handover(
+        **{"sender": b"a@example.org", "recipient": b"bob@example.net", "content": content, **fields}
+    )
+
+
+# What arrives.
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\r\n",
+        b"Subject: x\r\n\r\n",
+        b".\r\n",
+        b"a\r\n.\r\n..\r\n...\r\n.b\r\n",
+        b"Subject: \xe4\r\n\r\n\xff\xfe \0 \r\n",
+        b"x" * 1_000_000 + b"\r\n",
+        b".\r\n" * 200_000,
+        (b"x" * 70 + b"\r\n") * 280_000,
+    ],
+    ids=["empty", "empty-line", "no-body", "dot", "dots", "8bit-nul", "long-line", "many-dots", "20MB"],
+)
+async def test_content_arrives_bit_for_bit(content: bytes) -> None:
+    sink = Sink()
+    async with delivering(sink) as delivery:
+        assert await delivery.deliver(handover(content)) == QUEUED
+    assert sink.messages == [content]
+
+
+@pytest.mark.parametrize(
+    ("content", "arrives"),
+    [
+        (b"no final line end", b"no final line end\r\n"),
+        (b"a\n.\nMAIL FROM:<evil@example.org>\n", b"a\r\n.\r\nMAIL FROM:<evil@example.org>\r\n"),
+        (b"a\r.\rMAIL FROM:<evil@example.org>\r\n", b"a . MAIL FROM:<evil@example.org>\r\n"),
+    ],
+)
+async def test_no_message_hides_another(content: bytes, arrives: bytes) -> None:
+    sink = Sink()
+    async with delivering(sink) as delivery:
+        await delivery.deliver(handover(content))
+    assert sink.messages == [arrives]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        b"",
+        b'"a b"@x',
+        b'"a>b"@x',
+        b"a,b@c.d",
+        b'a"b@c.d',
+        b"x@y (c)",
+        b"J\xc3\xbc@x",
+        b"\xff@x",
+        b"no address",
+    ],
+)
+async def test_addresses_leave_as_they_came(address: bytes) -> None:
+    sink = Sink()
+    async with delivering(sink) as delivery:
+        await delivery.deliver(handover(sender=address, recipient=address or b"bob"))
+    mail, rcpt, _ = sink.lines[1:4]
+    assert mail == b"MAIL FROM:<%s> SIZE=%d" % (address, len(MESSAGE))
+    assert rcpt == b"RCPT TO:<%s>" % (address or b"bob")
+
+
+@pytest.mark.parametrize("field", ["sender", "recipient"])
+async def test_an_address_with_a_line_end_goes_nowhere(field: str) -> None:
+    sink = Sink()
+    async with delivering(sink) as delivery:
+        failure = await failure_of(delivery, handover(**{field: b"a@b>\r\nRCPT TO:<evil@x"}))
+        assert isinstance(failure, PermFail)
+        assert failure.reply.enhanced == "5.1.3"
+        await delivery.deliver(HANDOVER)
+    assert sink.connections == 1
+    assert sink.messages == [MESSAGE]
+
+
+async def test_parameters_leave_if_their_extension_is_offered() -> None:
+    sink = Sink()
+    parameters = (b"SIZE=1", b"BODY=8BITMIME", b"SMTPUTF8", b"RET=HDRS", b"ENVID=Ab", b"AUTH=<>", b"OWN=1")
+    dsn = (b"NOTIFY=NEVER", b"ORCPT=rfc822;Bob@Example.Net")
+    async with delivering(sink) as delivery:
+        await delivery.deliver(handover(mail_parameters=parameters, rcpt_parameters=dsn))
+    size = b"SIZE=%d" % len(MESSAGE)
+    assert (
+        sink.lines[1] == b"MAIL FROM:<a@example.org> " + size + b" BODY=8BITMIME SMTPUTF8 RET=HDRS ENVID=Ab"
+    )
+    assert sink.lines[2] == b"RCPT TO:<bob@example.net> NOTIFY=NEVER ORCPT=rfc822;Bob@Example.Net"
+
+
+@pytest.mark.parametrize("body", [b"\xff\xfe\r\n", b"plain\r\n"])
+async def test_without_extensions_the_message_leaves_as_it_is(body: bytes) -> None:
+    sink = Sink({b"EHLO": always(PLAIN)})
+    parameters = (b"SIZE=1", b"BODY=8BITMIME", b"SMTPUTF8", b"RET=HDRS")
+    async with delivering(sink) as delivery:
+        content = b"Subject: x\r\n\r\n" + body
+        await delivery.deliver(
+            handover(content, mail_parameters=parameters, rcpt_parameters=(b"NOTIFY=NEVER",))
+        )
+    assert sink.lines[1:4] == [b"MAIL FROM:<a@example.org>", b"RCPT TO:<bob@example.net>", b"DATA"]
+    assert sink.messages == [content]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"sender": b"J\xc3\xbc@x"},
+        {"recipient": b"J\xc3\xbc@x"},
+        {"content": b"Subject: J\xc3\xbc\r\n\r\n"},
+        {"content": b"Subject: J\xc3\xbc\r\n"},
+    ],
+)
+async def test_internationalized_mail_does_not_pass_a_next_hop_without_smtputf8(
+    fields: dict[str, bytes],
+) -> None:
+    sink = Sink({b"EHLO": always(PLAIN)})
+    async with delivering(sink) as delivery:
+        failure = await failure_of(delivery, handover(mail_parameters=(b"SMTPUTF8",), **fields))
+    assert isinstance(failure, PermFail)
+    assert (failure.reply.code, failure.reply.enhanced) == (550, "5.6.7")
+
+
+@pytest.mark.parametrize("pipelining", [True, False])
+async def test_xforward_tells_what_the_next_hop_wants_to_know(pipelining: bool) -> None:
+    keywords = b"250-PIPELINING\r\n" if pipelining else b""
+    sink = Sink({b"EHLO": always(b"250-x\r\n" + keywords + b"250 XFORWARD NAME ADDR\r\n")})
+    xforward = {"NAME": "spike", "ADDR": "1.2.3.4", "IDENT": "4abc"}
+    async with delivering(sink) as delivery:
+        await delivery.deliver(handover(xforward=xforward))
+    assert sink.lines[1:3] == [b"XFORWARD NAME=spike", b"XFORWARD ADDR=1.2.3.4"]
+    assert sink.messages == [MESSAGE]
+
+
+# Where it goes.
+
+
+async def test_lmtp_says_lhlo() -> None:
+    sink = Sink()
+    async with delivering(sink, lmtp=True, ident="dspam.example.org") as delivery:
+        assert await delivery.deliver(HANDOVER) == QUEUED
+    assert sink.lines[0] == b"LHLO dspam.example.org"
+
+
+async def test_unix_sockets(tmp_path: Path) -> None:
+    sink = Sink()
+    async with delivering(sink, tmp_path / "lmtp", lmtp=True) as delivery:
+        assert await delivery.deliver(HANDOVER) == QUEUED
+
+
+@pytest.mark.parametrize(("host", "bound"), [("localhost", "127.0.0.1"), ("::1", "::1")])
+async def test_names_and_ipv6(host: str, bound: str) -> None:
+    sink = Sink()
+    await sink.start(host=bound)
+    delivery = SmtpDelivery({"": host}, {"": sink.port})
+    assert await delivery.deliver(HANDOVER) == QUEUED
+    await delivery.close()
+    await sink.stop()
+
+
+async def test_a_domain_may_have_a_host_or_a_port_of_its_own() -> None:
+    general, special = Sink(), Sink()
+    await general.start()
+    await special.start()
+    ports = {"": general.port, "special.example": special.port}
+    delivery = SmtpDelivery({"": "127.0.0.1", "nowhere.example": "127.0.0.1"}, ports)
+    await delivery.deliver(handover(recipient=b"a@Special.Example"))
+    await delivery.deliver(handover(recipient=b"b@other.example"))
+    await delivery.deliver(handover(recipient=b"c@nowhere.example"))
+    await delivery.deliver(handover(recipient=b"d"))
+    assert (len(special.messages), len(general.messages)) == (1, 3)
+    await delivery.close()
+    await general.stop()
+    await special.stop()
+
+
+async def test_no_host_at_all_is_no_reason_to_lose_mail() -> None:
+    assert isinstance(await failure_of(SmtpDelivery({}, {})), TempFail)
+
+
+@pytest.mark.parametrize("refusal", [b"502 5.5.1 what?\r\n", b"500 what?\r\n"])
+async def test_helo_for_those_who_do_not_know_ehlo(refusal: bytes) -> None:
+    sink = Sink({b"EHLO": always(refusal)})
+    async with delivering(sink, ident="dspam.example.org") as delivery:
+        assert await delivery.deliver(HANDOVER) == QUEUED
+    assert sink.lines[:3] == [
+        b"EHLO dspam.example.org",
+        b"HELO dspam.example.org",
+        b"MAIL FROM:<a@example.org>",
+    ]
+
+
+# What the next hop says.
+
+
+@pytest.mark.parametrize("extensions", [ANSWERS[b"EHLO"], PLAIN], ids=["pipelining", "in-turn"])
+@pytest.mark.parametrize("verb", [b"MAIL", b"RCPT", b"DATA", b"."])
+@pytest.mark.parametrize(
+    ("answer", "kind", "reply"),
+    [
+        (b"450 4.2.0 later\r\n", TempFail, Reply(450, "4.3.0", "Deferred: 450 4.2.0 later")),
+        (
+            b"452-4.2.2 mailbox\r\n452 4.2.2 full\r\n",
+            TempFail,
+            Reply(450, "4.3.0", "Deferred: 452 4.2.2 mailbox 4.2.2 full"),
+        ),
+        (b"421 4.3.2 closing\r\n", TempFail, Reply(450, "4.3.0", "Deferred: 421 4.3.2 closing")),
+        (b"550 5.1.1 unknown\r\n", PermFail, Reply(550, "5.3.0", "Fatal: 550 5.1.1 unknown")),
+        (b"554 no\r\n", PermFail, Reply(550, "5.3.0", "Fatal: 554 no")),
+    ],
+    ids=["450", "452", "421", "550", "554"],
+)
+async def test_a_refusal_is_told_as_it_is(
+    extensions: bytes, verb: bytes, answer: bytes, kind: type[Failure], reply: Reply
+) -> None:
+    sink = Sink({b"EHLO": always(extensions), verb: first(answer, ANSWERS[verb])})
+    async with delivering(sink) as delivery:
+        failure = await failure_of(delivery)
+        assert type(failure) is kind
+        assert failure.reply == reply
+        # And the next message goes through, over the same connection if it is in order.
+        assert await delivery.deliver(HANDOVER) == QUEUED
+    assert sink.messages[-1] == MESSAGE
+
+
+@pytest.mark.parametrize(
+    ("answer", "reply"),
+    [
+        (b"250 2.6.0 <m@x> Queued\r\n", Reply(250, "2.6.0", "<m@x> Queued")),
+        (b"250 ok\r\n", Reply(250, "", "ok")),
+        (b"250\r\n", Reply(250, "", "")),
+        (b"250-2.0.0 a\r\n250 b\r\n", Reply(250, "2.0.0", "a b")),
+    ],
+)
+async def test_a_success_is_told_as_it_is(answer: bytes, reply: Reply) -> None:
+    async with delivering(Sink({b".": always(answer)})) as delivery:
+        assert await delivery.deliver(HANDOVER) == reply
+
+
+@pytest.mark.parametrize(
+    ("verb", "answer", "lmtp", "text"),
+    [
+        (b"", b"554 go away\r\n", False, "554 go away"),
+        (b"", b"421 busy\r\n", False, "421 busy"),
+        (b"LHLO", b"550 not you\r\n", True, "LHLO: 550 not you"),
+        (b"EHLO", b"421 not now\r\n", False, "HELO: 421 not now"),
+        (b"", CLOSE, False, "Unable to connect to server"),
+        (b"EHLO", CLOSE, False, "Unable to connect to server"),
+        (b"", HANG, False, "Unable to connect to server"),
+        (b"EHLO", HANG, False, "Unable to connect to server"),
+    ],
+)
+async def test_who_does_not_greet_us_gets_the_mail_later(
+    verb: bytes, answer: bytes | None, lmtp: bool, text: str
+) -> None:
+    async with delivering(Sink({verb: always(answer)}), lmtp=lmtp, deadlines=SHORT) as delivery:
+        failure = await failure_of(delivery)
+    assert isinstance(failure, TempFail)
+    assert failure.reply == Reply(450, "4.3.0", text)
+
+
+async def test_helo_refused() -> None:
+    script: dict[bytes, Script] = {b"EHLO": always(b"502 what?\r\n"), b"HELO": always(b"550 not you\r\n")}
+    async with delivering(Sink(script)) as delivery:
+        assert (await failure_of(delivery)).reply == Reply(450, "4.3.0", "HELO: 550 not you")
+
+
+async def test_nobody_there() -> None:
+    sink = Sink()
+    await sink.start()
+    await sink.stop()
+    failure = await failure_of(SmtpDelivery({"": "127.0.0.1"}, {"": sink.port}))
+    assert isinstance(failure, TempFail)
+    assert failure.reply == Reply(450, "4.3.0", "Unable to connect to server")
+
+
+@pytest.mark.parametrize("host", ["/no/such/socket", "no..name", "name.invalid"])
+async def test_nowhere(host: str) -> None:
+    failure = await failure_of(SmtpDelivery({"": host}, {"": 25}))
+    assert isinstance(failure, TempFail)
+    assert failure.text == "Unable to connect to server"
+
+
+@pytest.mark.parametrize("extensions", [ANSWERS[b"EHLO"], PLAIN], ids=["pipelining", "in-turn"])
+@pytest.mark.parametrize("verb", [b"MAIL", b"RCPT", b"DATA", b"."])
+@pytest.mark.parametrize("answer", [CLOSE, HANG, b"what?\r\n", b"999 x\r\n", b"2" * 70_000], ids=str)
+async def test_trouble_is_never_permanent(extensions: bytes, verb: bytes, answer: bytes | None) -> None:
+    sink = Sink({b"EHLO": always(extensions), verb: first(answer, ANSWERS[verb])})
+    async with delivering(sink, deadlines=SHORT) as delivery:
+        failure = await failure_of(delivery)
+        assert isinstance(failure, TempFail)
+        assert failure.text.startswith("Deferred: ")
+        assert await delivery.deliver(HANDOVER) == QUEUED
+
+
+@pytest.mark.parametrize("size", [100, 5_000_000])
+async def test_a_connection_that_breaks_in_the_middle_of_a_message(size: int) -> None:
+    sink = Sink(close_after=50)
+    async with delivering(sink) as delivery:
+        failure = await failure_of(delivery, handover(b"x" * size + b"\r\n"))
+    assert isinstance(failure, TempFail)
+    assert failure.text.startswith(("Packet send failure", "Deferred: "))
+    assert not sink.wire
+
+
+# Connections that are kept.
+
+
+async def test_connections_are_kept_and_bounded() -> None:
+    sink = Sink()
+    async with delivering(sink, connections=3) as delivery:
+        replies = await asyncio.gather(*(delivery.deliver(handover(b"%d\r\n" % n)) for n in range(50)))
+    assert replies == [QUEUED] * 50
+    assert sorted(sink.messages) == sorted(b"%d\r\n" % n for n in range(50))
+    assert sink.connections <= 3
+
+
+async def test_a_refused_recipient_leaves_the_others_alone() -> None:
+    def answer(seen: int, line: bytes) -> bytes:
+        return b"250 ok\r\n" if line[len(b"RCPT TO:<user")] % 2 else b"550 5.1.1 unknown\r\n"
+
+    sink = Sink({b"RCPT": answer})
+    async with delivering(sink, connections=5) as delivery:
+        results = await asyncio.gather(
+            *(delivery.deliver(handover(recipient=b"user%d@x" % (n % 10))) for n in range(50)),
+            return_exceptions=True,
+        )
+    assert [isinstance(result, PermFail) for result in results] == [n % 2 == 0 for n in range(50)]
+    assert len(sink.messages) == 25
+    assert sink.connections <= 5
+
+
+async def test_a_kept_connection_that_the_peer_closed_is_replaced() -> None:
+    sink = Sink()
+    async with delivering(sink) as delivery:
+        await delivery.deliver(HANDOVER)
+        sink.hang_up()
+        assert await delivery.deliver(HANDOVER) == QUEUED
+    assert sink.connections == 2
+
+
+@pytest.mark.parametrize("answer", [CLOSE, b"421 4.4.2 timeout\r\n"])
+async def test_a_kept_connection_that_dies_when_it_is_used_is_replaced_once(answer: bytes) -> None:
+    sink = Sink({b"MAIL": lambda seen, line: answer if seen == 1 else ANSWERS[b"MAIL"]})
+    async with delivering(sink) as delivery:
+        await delivery.deliver(HANDOVER)
+        assert await delivery.deliver(HANDOVER) == QUEUED
+    assert sink.connections == 2
+    assert len(sink.messages) == 2
+
+
+async def test_a_new_connection_that_dies_is_not_replaced() -> None:
+    sink = Sink({b"MAIL": always(b"421 4.4.2 always\r\n")})
+    async with delivering(sink) as delivery:
+        assert (await failure_of(delivery)).text == "Deferred: 421 4.4.2 always"
+    assert sink.connections == 1
+
+
+async def test_a_message_whose_fate_is_unknown_is_not_sent_twice() -> None:
+    sink = Sink({b".": lambda seen, line: CLOSE if seen == 1 else ANSWERS[b"."]})
+    async with delivering(sink) as delivery:
+        await delivery.deliver(HANDOVER)
+        failure = await failure_of(delivery)
+    assert isinstance(failure, TempFail)
+    assert len(sink.messages) == 2
+    assert sink.connections == 1
+
+
+async def test_a_next_hop_that_takes_data_for_nobody_gets_nothing() -> None:
+    # RFC 2920 3.1 warns of servers that answer 354 although every RCPT was refused.
+    sink = Sink({b"RCPT": first(b"550 5.1.1 unknown\r\n", ANSWERS[b"RCPT"])}, careless=True)
+    async with delivering(sink) as delivery:
+        assert isinstance(await failure_of(delivery), PermFail)
+        assert not sink.messages
+        assert await delivery.deliver(HANDOVER) == QUEUED
+    assert sink.messages == [MESSAGE]
+
+
+async def test_idle_connections_are_given_back() -> None:
+    sink = Sink()
+    async with delivering(sink, idle_s=0.01) as delivery:
+        await delivery.deliver(HANDOVER)
+        async with asyncio.timeout(5):
+            await sink.arrived[b"QUIT"].wait()
+        assert await delivery.deliver(HANDOVER) == QUEUED
+    assert sink.connections == 2
+
+
+async def test_a_cancelled_hand_over_does_not_spoil_the_next() -> None:
+    sink = Sink({b".": first(HANG, ANSWERS[b"."])})
+    async with delivering(sink, connections=1) as delivery:
+        task = asyncio.create_task(delivery.deliver(HANDOVER))
+        await sink.arrived[b"."].wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await delivery.deliver(HANDOVER) == QUEUED
+    assert sink.connections == 2
+
+
+async def test_who_waits_too_long_for_a_connection_comes_back_later() -> None:
+    sink = Sink({b".": always(HANG)})
+    deadlines = Deadlines(connect=1, command=1, reply=0.2)
+    async with delivering(sink, connections=1, deadlines=deadlines) as delivery:
+        results = await asyncio.gather(
+            *(delivery.deliver(HANDOVER) for _ in range(3)), return_exceptions=True
+        )
+    assert all(isinstance(result, TempFail) for result in results)
+    assert sink.connections >= 1

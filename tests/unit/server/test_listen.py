@@ -1,0 +1,100 @@
+"""Listening sockets: their files, their owners, and whose they are."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from dspamd.server.listen import Endpoint, listen, serve
+
+
+def test_a_socket_file_has_the_mode_it_is_given(tmp_path: Path) -> None:
+    path = tmp_path / "dspam.sock"
+    (opened,) = listen(Endpoint(path=str(path), mode=0o640))
+    with opened:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_a_socket_file_has_the_owner_it_is_given(tmp_path: Path) -> None:
+    path = tmp_path / "dspam.sock"
+    owner, group = os.getuid(), os.getgid()
+    (opened,) = listen(Endpoint(path=str(path), owner=str(owner), group=str(group)))
+    with opened:
+        assert (path.stat().st_uid, path.stat().st_gid) == (owner, group)
+
+
+def test_an_unknown_owner_leaves_nothing_behind(tmp_path: Path) -> None:
+    path = tmp_path / "dspam.sock"
+    with pytest.raises(LookupError):
+        listen(Endpoint(path=str(path), owner="no-such-user"))
+    assert not path.exists()
+
+
+def test_a_stale_socket_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "dspam.sock"
+    listen(Endpoint(path=str(path)))[0].close()
+    assert path.exists()
+    (opened,) = listen(Endpoint(path=str(path)))
+    with opened, socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+
+
+def test_a_living_socket_is_not_stolen(tmp_path: Path) -> None:
+    path = tmp_path / "dspam.sock"
+    (first,) = listen(Endpoint(path=str(path)))
+    with first:
+        with pytest.raises(OSError, match="another server is listening") as error:
+            listen(Endpoint(path=str(path)))
+        assert error.value.errno == errno.EADDRINUSE
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+
+
+def test_what_is_no_socket_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "mailbox"
+    path.write_bytes(b"precious")
+    with pytest.raises(FileExistsError):
+        listen(Endpoint(path=str(path)))
+    assert path.read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "", "::1"])
+def test_addresses_and_names(host: str) -> None:
+    opened = listen(Endpoint(host=host, port=0))
+    assert opened
+    for each in opened:
+        with each:
+            assert each.getsockname()[1] > 0
+
+
+def test_a_port_in_use_is_an_error() -> None:
+    (first,) = listen(Endpoint(host="127.0.0.1", port=0))
+    with first, pytest.raises(OSError, match="in use"):
+        listen(Endpoint(host="127.0.0.1", port=first.getsockname()[1]))
+
+
+async def test_both_kinds_of_sockets_are_served(tmp_path: Path) -> None:
+    class Hello(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            assert isinstance(transport, asyncio.Transport)
+            transport.write(b"hello")
+            transport.close()
+
+    path = str(tmp_path / "dspam.sock")
+    sockets = listen(Endpoint(path=path)) + listen(Endpoint(host="127.0.0.1", port=0))
+    port = sockets[1].getsockname()[1]
+    servers = await serve(asyncio.get_running_loop(), sockets, Hello)
+    for connecting in (asyncio.open_unix_connection(path), asyncio.open_connection("127.0.0.1", port)):
+        reader, writer = await connecting
+        assert await reader.read() == b"hello"
+        writer.close()
+        await writer.wait_closed()
+    for server in servers:
+        server.close()
+        await server.wait_closed()
