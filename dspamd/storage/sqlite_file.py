@@ -8,8 +8,8 @@ Many values go in as one JSON text and come out as one row.  Python's sqlite3 gi
 up the interpreter for each row and each set of parameters; beside a busy event loop
 two thousand of those took a hundred times as long as the query itself.
 
-Everything here blocks, and belongs to one thread.  Errors are `sqlite3.Error`, or
-`Stale` from `apply`; after any error the transaction is rolled back.
+Errors are `sqlite3.Error`, or `Stale` from `apply`; after any error the transaction
+is rolled back.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import sqlite3
 import time
 from array import array
 from collections.abc import Iterable, Iterator
+from datetime import date
 from functools import cache
 from importlib import resources
 from itertools import compress
@@ -35,6 +36,8 @@ _PRAGMAS = (
     "wal_autocheckpoint = 4000",  # pages; a message touches some 2,000, the default would copy each time
     "temp_store = MEMORY",  # the statement journal of the upsert
 )
+_FILE_MODE = 0o660  # the web pages run under another account of the same group
+_DIGITS = 20  # of the largest token
 _STEPS_PER_LOOK = 100_000  # instructions of SQLite between two looks at the clock, some 10 ms
 _DAY = "ifnull(CAST(julianday({}) - 2440587.5 AS INTEGER), 0)"
 
@@ -68,20 +71,16 @@ SELECT json_group_array(signature), json_group_array({_DAY.format("created_on")}
 
 
 class SQLiteFile:
-    """An open database file, made if it does not exist.
-
-    `until` is when the work in hand must be done (`time.monotonic()`); a statement
-    that runs longer is interrupted.
-    """
+    """An open database, an `OwnerFile`; a statement that runs past `until` is interrupted."""
 
     def __init__(self, path: Path, statements: Iterable[str], busy_s: float, until: float) -> None:
         """`statements` are the site's own, after ours; `busy_s` bounds the wait for other writers."""
-        if not path.exists():  # never open an existing one like this: closing it would drop SQLite's locks
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o660))
+        if not path.exists():
+            _create(path)
         self.until = until
         self._connection = sqlite3.connect(path, timeout=busy_s, isolation_level=None)
-        self.inode = path.stat().st_ino
         try:
+            self.inode = path.stat().st_ino
             self._connection.set_progress_handler(lambda: time.monotonic() > self.until, _STEPS_PER_LOOK)
             for pragma in _PRAGMAS:
                 self._connection.execute(f"PRAGMA {pragma}")
@@ -143,9 +142,8 @@ class SQLiteFile:
         row = self._connection.execute(_HITS, (_texts(tokens),)).fetchone()
         return Hits(*(array("Q", _numbers(column)) for column in row))
 
-    def apply(self, change: Change, day: str) -> None:
-        """Do all of `change`, dated `day` (YYYY-MM-DD), or nothing."""
-        learned, signature = change.learned, change.signature
+    def apply(self, change: Change, today: date) -> None:
+        learned, signature, day = change.learned, change.signature, today.isoformat()
         with self._connection:
             self._connection.execute("BEGIN IMMEDIATE")
             totals = self._totals()
@@ -213,19 +211,29 @@ class SQLiteFile:
         names, days = self._connection.execute(_SIGNATURES).fetchone()
         return list(zip(json.loads(names), json.loads(days), strict=True))
 
-    def token_lengths(self) -> list[int]:
-        """How many digits the tokens have; as text they are in order only among equals."""
-        lengths = "SELECT DISTINCT length(token) FROM dspam_token_data ORDER BY 1"
-        return [length for (length,) in self._connection.execute(lengths)]
-
-    def tokens(self, after: str, length: int, limit: int) -> list[TokenRow]:
-        """The next tokens of that many digits, ascending."""
-        row = self._connection.execute(_BATCH, (after, length, limit)).fetchone()
-        return list(map(TokenRow, *map(_numbers, row)))
+    def tokens(self, after: int, limit: int, today: date) -> list[TokenRow]:
+        """The next tokens.  As texts they are in order only among those of the same length."""
+        text = str(after) if after else ""
+        for length in range(max(1, len(text)), _DIGITS + 1):
+            row = self._connection.execute(_BATCH, (text, length, limit)).fetchone()
+            if row[0] is not None:
+                return list(map(TokenRow, *map(_numbers, row)))
+            text = ""
+        return []
 
     def delete_tokens(self, tokens: array[int]) -> int:
         delete = "DELETE FROM dspam_token_data WHERE token IN (SELECT value FROM json_each(?))"
         return self._connection.execute(delete, (_texts(tokens),)).rowcount
+
+
+def _create(path: Path) -> None:
+    """Make an empty file for owner and group, which SQLite takes for an empty database.
+
+    An existing one must not be opened like this: closing it would drop SQLite's locks.
+    """
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
+    os.fchmod(file, _FILE_MODE)  # whatever the umask is
+    os.close(file)
 
 
 def _texts(tokens: Iterable[int]) -> str:

@@ -1,0 +1,237 @@
+"""Stores that keep each owner in files of its own, without a server or a setup.
+
+`FileStore` is what such drivers have in common.  Files are made when mail first
+teaches something, below the directory of their owner (`Home`); the uid is the name
+of the owner.  Preferences are flat files, as in DSPAM with these drivers.
+
+What works on one owner's files is an `OwnerFile`: it blocks, so it is called in
+threads; all work on one owner is done by the same thread, in order.  A bounded
+number of files is kept open, because a site may have more users than a process may
+have files.  A file that was deleted or replaced behind our back is noticed.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from array import array
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import ClassVar, Protocol, TypeVar
+
+from dspamd.engine.model import Hits, Snapshot, Totals
+from dspamd.errors import TempFail
+from dspamd.home import Home
+from dspamd.storage import preference_files
+from dspamd.storage.contract import Change, Stored, TokenRow, Uid
+from dspamd.storage.threads import Threads
+
+T = TypeVar("T")
+
+_BATCH = 5_000  # tokens
+_PREFERENCE_FILES = ("prefs", "prefs.lock")
+
+
+def utc_day() -> date:
+    return datetime.now(UTC).date()
+
+
+class OwnerFile(Protocol):
+    """What is kept of one owner, opened.  Belongs to one thread; every call blocks.
+
+    `until` is when the work in hand must be done (`time.monotonic()`); `inode` is the
+    file that was opened.  The methods are those of `Storage`, for this owner.
+    """
+
+    until: float
+    inode: int
+
+    def close(self) -> None: ...
+
+    def read(self, tokens: array[int]) -> Snapshot: ...
+
+    def apply(self, change: Change, today: date) -> None: ...
+
+    def signature(self, signature: str) -> Stored | None: ...
+
+    def delete_signature(self, signature: str) -> bool: ...
+
+    def signatures(self) -> list[tuple[str, int]]: ...
+
+    def tokens(self, after: int, limit: int, today: date) -> list[TokenRow]:
+        """The first tokens above `after`, ascending; none if there are no more."""
+
+    def delete_tokens(self, tokens: array[int]) -> int: ...
+
+
+class FileStore(ABC):
+    """A `Storage` of files below a home directory.
+
+    `today` tells the day of last hits.  A call takes `deadline_s` at most, of which
+    `busy_s` may be spent waiting for another writer.
+    """
+
+    errors: ClassVar[tuple[type[Exception], ...]] = (OSError,)  # of the library; become TempFail
+    endings: ClassVar[tuple[str, ...]]  # of the owner's files, in the order of their removal
+    ending: ClassVar[str]  # of the one that is there if the owner is known
+
+    def __init__(
+        self,
+        home: Home,
+        *,
+        today: Callable[[], date] = utc_day,
+        threads: int = 4,
+        open_files: int = 32,
+        deadline_s: float = 10.0,
+        busy_s: float = 3.0,
+    ) -> None:
+        self._home = home
+        self._today = today
+        self._busy_s = busy_s
+        self._threads = Threads("storage", threads, deadline_s)
+        self._open: list[OrderedDict[Path, OwnerFile]] = [OrderedDict() for _ in range(threads)]
+        self._open_per_thread = max(1, open_files // threads)
+
+    @abstractmethod
+    def _file(self, path: Path, until: float) -> OwnerFile:
+        """Open the file of an owner; make it if it does not exist.  Blocks."""
+
+    async def open(self) -> None:  # noqa: B027  not abstract: most drivers have nothing to add
+        """Nothing to do: files are opened when they are needed."""
+
+    async def close(self) -> None:
+        for lane, files in enumerate(self._open):
+            await self._threads.run(lane, _closing(files))
+        self._threads.stop()
+
+    async def uid(self, owner: str, *, create: bool) -> Uid | None:
+        """The owner's name itself.  Raises `PermFail` if it cannot be the name of a file."""
+        known = await self._on(owner, lambda file: True, False, create=create)
+        return owner if known else None
+
+    async def read(self, uid: Uid, tokens: array[int]) -> Snapshot:
+        return await self._on(uid, lambda file: file.read(tokens), Snapshot(Totals(), Hits.none()))
+
+    async def apply(self, uid: Uid, change: Change) -> None:
+        today = self._today()
+        await self._on(uid, lambda file: file.apply(change, today), None, create=True)
+
+    async def signature(self, uid: Uid, signature: str) -> Stored | None:
+        return await self._on(uid, lambda file: file.signature(signature), None)
+
+    async def delete_signature(self, uid: Uid, signature: str) -> bool:
+        return await self._on(uid, lambda file: file.delete_signature(signature), False)
+
+    async def signatures(self, uid: Uid) -> list[tuple[str, int]]:
+        return await self._on(uid, lambda file: file.signatures(), list[tuple[str, int]]())
+
+    async def tokens(self, uid: Uid) -> AsyncIterator[list[TokenRow]]:
+        last = 0
+        while batch := await self._tokens(uid, last):
+            yield batch
+            last = batch[-1].token
+
+    async def _tokens(self, uid: Uid, after: int) -> list[TokenRow]:
+        today = self._today()
+        return await self._on(uid, lambda file: file.tokens(after, _BATCH, today), list[TokenRow]())
+
+    async def delete_tokens(self, uid: Uid, tokens: array[int]) -> int:
+        return await self._on(uid, lambda file: file.delete_tokens(tokens), 0)
+
+    async def owners(self) -> list[str]:
+        return await self._in_thread("", lambda _: self._home.owners(self.ending))
+
+    async def delete_owner(self, owner: str) -> None:
+        path = self._home.file(owner, self.ending)
+
+        def delete(lane: int) -> None:
+            self._forget(lane, path)
+            for ending in (*self.endings, *_PREFERENCE_FILES):
+                _remove(self._home.file(owner, ending))
+
+        await self._in_thread(owner, delete)
+
+    async def preferences(self, owner: str) -> Mapping[str, str]:
+        path = self._preference_file(owner)
+        return await self._in_thread(owner, lambda _: preference_files.read(path))
+
+    async def set_preference(self, owner: str, name: str, value: str | None) -> None:
+        path = self._preference_file(owner)
+        await self._in_thread(owner, lambda _: preference_files.write(self._home.prepare(path), name, value))
+
+    def _preference_file(self, owner: str) -> Path:
+        return self._home.file(owner, "prefs") if owner else self._home.default_preferences
+
+    async def _in_thread(self, owner: str, work: Callable[[int], T]) -> T:
+        """Do something in the lane of an owner, whose number `work` is told."""
+        path = self._home.file(owner, self.ending) if owner else self._home.path
+        lane = self._threads.lane(path)
+
+        def run(_: float) -> T:
+            try:
+                return work(lane)
+            except OSError as error:
+                raise TempFail("Storage is not available", detail=str(error)) from error
+
+        return await self._threads.run(lane, run)
+
+    async def _on(self, uid: Uid, work: Callable[[OwnerFile], T], absent: T, *, create: bool = False) -> T:
+        """What `work` makes of an owner's file; `absent` if there is no such file."""
+        path = self._home.file(str(uid), self.ending)
+        lane = self._threads.lane(path)
+
+        def run(until: float) -> T:
+            try:
+                file = self._opened(lane, path, until, create=create)
+                return absent if file is None else work(file)
+            except self.errors as error:
+                self._forget(lane, path)
+                raise TempFail("Storage is not available", detail=f"{path}: {error}") from error
+
+        return await self._threads.run(lane, run)
+
+    def _opened(self, lane: int, path: Path, until: float, *, create: bool) -> OwnerFile | None:
+        """The open file, unless it was deleted or replaced since; then the new one."""
+        files = self._open[lane]
+        try:
+            inode = path.stat().st_ino
+        except FileNotFoundError:
+            inode = None
+        file = files.get(path)
+        if file is not None and file.inode != inode:
+            self._forget(lane, path)
+            file = None
+        if file is None:
+            if inode is None and not create:
+                return None
+            self._home.prepare(path)
+            while len(files) >= self._open_per_thread:
+                files.popitem(last=False)[1].close()
+            files[path] = file = self._file(path, until)
+        files.move_to_end(path)
+        file.until = until
+        return file
+
+    def _forget(self, lane: int, path: Path) -> None:
+        file = self._open[lane].pop(path, None)
+        if file is not None:
+            file.close()
+
+
+def _closing(files: OrderedDict[Path, OwnerFile]) -> Callable[[float], None]:
+    def close(_: float) -> None:
+        while files:
+            files.popitem()[1].close()
+
+    return close
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, or a directory of files; it need not exist."""
+    if path.is_dir():
+        for file in path.iterdir():
+            file.unlink(missing_ok=True)
+        path.rmdir()
+    else:
+        path.unlink(missing_ok=True)
