@@ -1,0 +1,145 @@
+"""Mail made to cost much: time and memory stay linear in its length.
+
+Every bomb is a message that can be made n times as long.  Measured is processor time, so that a busy
+machine does not matter; a quadratic step would take 16 times as long for four times the length.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dspamd.engine.model import TokenOptions
+from dspamd.engine.tokenizer import tokenize
+from dspamd.mail import classic
+from dspamd.mail.classic import SignaturePass
+
+MILLION = 1_000_000
+HTML = b"Content-Type: text/html\n\n"
+TEXT = b"A: b\n\n"
+FOLDED = b"Content-Type: multipart/mixed; "
+
+
+def nested(n: int) -> bytes:
+    announce = b'Content-Type: multipart/mixed; boundary="b%d"\n\n--b%d\n'
+    return b"".join(announce % (i, i) for i in range(n))
+
+
+def near_misses(n: int) -> bytes:
+    """Lines that agree with all boundaries in their first hundred bytes."""
+    announce = b"Content-Type: multipart/mixed; boundary=%s%d\n\n--%s%d\n"
+    start = b"q" * 100
+    return b"".join(announce % (start, i, start, i) for i in range(n)) + (b"--" + b"q" * 130 + b"\n") * n
+
+
+def announced_in_body(n: int) -> bytes:
+    return TEXT + b"".join(b"Content-Type: a; boundary=%d\n" % i for i in range(n)) + b"--q\n" * n
+
+
+BOMBS: dict[str, Callable[[int], bytes]] = {
+    "nested boundaries": lambda n: nested(n // 50),
+    "near misses": lambda n: near_misses(n // 400),
+    "boundaries in a body": lambda n: announced_in_body(n // 35),
+    "parts": lambda n: FOLDED + b"boundary=x\n\n" + b"--x\nA: b\n\nhello\n" * (n // 16),
+    "parts that continue a header": lambda n: FOLDED + b"boundary=x\n" + b"--x\n =?q?\n" * (n // 10),
+    "one word": lambda n: TEXT + b"a" * n,
+    "equal words": lambda n: TEXT + b"ab " * (n // 3),
+    "different words": lambda n: TEXT + b"".join(b"%x " % i for i in range(n // 6)),
+    "headers": lambda n: b"X: y z\n" * (n // 7),
+    "different headers": lambda n: b"".join(b"X%d: y z\n" % i for i in range(n // 14)),
+    "a folded header": lambda n: b"X: a\n" + b" b=\n" * (n // 4),
+    "a folded type": lambda n: FOLDED + b"\n" + b" b=\n" * (n // 4),
+    "a folded boundary name": lambda n: FOLDED + b"boundary\n" + b"    \n" * (n // 5),
+    "a folded boundary value": lambda n: FOLDED + b"boundary=\n" + b"  ; \n" * (n // 5),
+    "a folded encoded word": lambda n: b"Subject: =?\n" + b" ?=?\n" * (n // 5),
+    "encoded words": lambda n: b"S: =?a?q?b?=\n" * (n // 13),
+    "less-than signs": lambda n: HTML + b"<" * n,
+    "unclosed tags": lambda n: HTML + b"<a" * (n // 2),
+    "unclosed links": lambda n: HTML + b"<a href=http:" * (n // 13),
+    "unclosed quotes": lambda n: HTML + b'<a href="http:' * (n // 14),
+    "links without a value": lambda n: HTML + b"<a href        " * (n // 15),
+    "cells": lambda n: HTML + b"</td><td" * (n // 8),
+    "unclosed style": lambda n: HTML + b"<style>" + b"</styl" * (n // 6),
+    "entities": lambda n: HTML + b"&;&#0;" * (n // 6),
+    "zeros of an entity": lambda n: HTML + b"&#" + b"0" * n,
+    "almost links": lambda n: TEXT + b"www:" * (n // 4),
+    "links": lambda n: TEXT + b"http://a " * (n // 9),
+    "exclamation marks": lambda n: TEXT + (b"!" * 49 + b" ") * (n // 50),
+    "almost tags": lambda n: TEXT + b"!DSPAM" * (n // 6) + b"X-DSPAM-Signature:" * (n // 18),
+    "names too long": lambda n: (b"H" * 120 + b": " + b" ".join([b"w" * 49] * 5) + b"\n") * (n // 380),
+}
+
+
+def seconds(message: bytes, tokenizer: str) -> float:
+    start = time.process_time()
+    view = classic.view(message, signature_pass=SignaturePass(cut_tags=True))
+    tokenize(view, TokenOptions(tokenizer, url_context=True, whitelist=True, noise=True))
+    return time.process_time() - start
+
+
+@pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS.keys())
+@pytest.mark.parametrize("tokenizer", ["chain", "osb"])
+def test_four_megabytes_take_less_than_two_seconds_and_grow_linearly(
+    bomb: Callable[[int], bytes], tokenizer: str
+) -> None:
+    large = seconds(bomb(4 * MILLION), tokenizer)
+    assert large < 2
+    if large > 0.05:  # below, there is nothing to compare
+        small = min(seconds(bomb(MILLION), tokenizer) for _ in range(3))
+        assert large < 12 * small
+
+
+def test_fifty_megabytes_of_one_line() -> None:
+    assert seconds(TEXT + b"a" * 50 * MILLION, "osb") < 2
+
+
+LIMITED = """
+import resource, sys
+from dspamd.engine.model import TokenOptions
+from dspamd.engine.tokenizer import tokenize
+from dspamd.mail import classic
+
+def address_space():
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[0]) * resource.getpagesize()
+
+from tests.unit.engine.test_bombs import BOMBS
+messages = [bomb(1_000_000) for bomb in BOMBS.values()]
+times = int(sys.argv[1])
+limit = address_space() + times * 1_000_000
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+failed = 0
+for message in messages:
+    try:
+        tokenize(classic.view(message), TokenOptions("osb", True, True, True))
+    except MemoryError:
+        failed += 1
+print(failed)
+"""
+
+
+def failures_within(times: int) -> int:
+    """How many bombs of a megabyte fail for want of memory, with that many megabytes to spare."""
+    root = Path(__file__).parents[3]
+    run = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(times)],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return int(run.stdout)
+
+
+def test_memory_is_bounded_by_the_length() -> None:
+    assert failures_within(128) == 0
+
+
+def test_want_of_memory_is_an_exception() -> None:
+    assert failures_within(4) > 0
