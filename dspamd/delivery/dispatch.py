@@ -1,0 +1,97 @@
+"""Where judged messages go: to the next hop, to a delivery agent, or into quarantine.
+
+The next hop is `DeliveryHost` if there is one (reference/protocols.md 4), else the
+delivery agent (cli.md 3.10).  Spam that is kept back goes to `QuarantineAgent`,
+or, without one, into the mailbox of its user below Home; with a
+`QuarantineMailbox` spam that is delivered goes to another address of its
+recipient (protocols.md 5).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from dspamd.config import Config
+from dspamd.delivery.agent import Agent
+from dspamd.delivery.connection import Deadlines
+from dspamd.delivery.handover import Handover
+from dspamd.delivery.quarantine import Quarantine
+from dspamd.delivery.smtp import SmtpDelivery
+from dspamd.errors import Reply, TempFail
+from dspamd.home import Home
+
+
+class Dispatch:
+    """Implements `Outlet`.  `trusted` says whether our caller may use the trusted agent."""
+
+    def __init__(self, config: Config, home: Home, *, trusted: bool = True) -> None:
+        self._config, self._home, self._trusted = config, home, trusted
+        self._timeout_s = config.number("DeliveryTimeout")
+        self._quarantine = Quarantine(timeout_s=self._timeout_s)
+        self._next_hop = _next_hop(config)
+
+    async def deliver(self, handover: Handover) -> Reply:
+        """Hand over to the next hop or the delivery agent.  Raises `TempFail`, `PermFail`."""
+        if handover.spam and (mailbox := self._config.text("QuarantineMailbox")):
+            handover = replace(handover, recipient=self._mailbox(handover.recipient, mailbox))
+        if self._next_hop is not None:
+            return await self._next_hop.deliver(handover)
+        name = "TrustedDeliveryAgent" if self._trusted else "UntrustedDeliveryAgent"
+        return await self._run(name, handover, handover.arguments if self._trusted else ())
+
+    async def quarantine(self, handover: Handover, owner: str) -> Reply:
+        """Put into the quarantine of `owner`.  Raises `TempFail`, `PermFail` from an agent."""
+        if self._config.text("QuarantineAgent"):
+            return await self._run("QuarantineAgent", handover, ())
+        mailbox = self._home.file(owner, "mbox")
+        try:
+            await asyncio.to_thread(self._home.prepare, mailbox)
+        except OSError as error:
+            raise TempFail("Unable to quarantine", detail=str(error)) from error
+        return await self._quarantine.keep(mailbox, handover.content)
+
+    async def close(self) -> None:
+        """Close the connections that are kept."""
+        if self._next_hop is not None:
+            await self._next_hop.close()
+        await self._quarantine.close()
+
+    async def _run(self, name: str, handover: Handover, arguments: tuple[str, ...]) -> Reply:
+        command = self._config.text(name)
+        if not command.strip():
+            raise TempFail(f"No {name} configured, and --stdout not specified")
+        agent = Agent(
+            command,
+            arguments,
+            user=handover.user,
+            timeout_s=self._timeout_s,
+            errors_permanent=self._config.flag("LMTPLDAErrorsPermanent"),
+        )
+        return await agent.deliver(handover)
+
+    def _mailbox(self, recipient: bytes, mailbox: str) -> bytes:
+        """The recipient's address for spam: `bob+detail@domain` becomes `bob+quarantine@domain`."""
+        local, at, domain = recipient.rpartition(b"@")
+        if not at:
+            local, domain = recipient, b""
+        separator = self._config.text("PlusedCharacter")[:1].encode()
+        return local.split(separator, 1)[0] + mailbox.encode() + at + domain
+
+
+def _next_hop(config: Config) -> SmtpDelivery | None:
+    hosts = config.suffixes("DeliveryHost")
+    if host := config.text("DeliveryHost"):
+        hosts[""] = host
+    if not hosts:
+        return None
+    ports = {domain: int(port) for domain, port in config.suffixes("DeliveryPort").items()}
+    timeout = config.number("DeliveryTimeout")
+    return SmtpDelivery(
+        hosts,
+        {**ports, "": config.number("DeliveryPort")},
+        lmtp=config.text("DeliveryProto").upper() == "LMTP",
+        ident=config.text("DeliveryIdent"),
+        connections=config.number("DeliveryConnections"),
+        deadlines=Deadlines(command=timeout, reply=max(timeout, Deadlines().reply)),
+    )

@@ -1,0 +1,162 @@
+"""The files in which the original told what it did: system.log, user logs, statistics.
+
+Scripts, graphs and the old web pages read them, so their formats stay
+(reference/storage.md 7).  A record is written after the next hop took the message,
+not before.  Records are gathered and appended by one thread at a time: mail never
+waits for them, and trouble with them is logged and never stops mail.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from dspamd import log
+from dspamd.engine.model import Label, Lesson, Source, Totals
+from dspamd.home import Home
+from dspamd.mail.message import Message
+
+_NONE = "<None Specified>"
+_FIELD_BYTES = 255
+_LETTERS = {
+    "Whitelisted": "W",
+    "Virus": "V",
+    "Blacklisted": "A",
+    "Blocklisted": "O",
+    "Spam": "S",
+    "Innocent": "I",
+}
+
+
+def letter(name: str, lesson: Lesson | None, *, failed: bool = False) -> str:
+    """The class letter of a record; a lesson beats the verdict, a failed delivery beats all."""
+    if failed:
+        return "E"
+    if lesson is None:
+        return _LETTERS.get(name, "U")
+    if lesson.source is Source.ERROR:
+        return "M" if lesson.label is Label.SPAM else "F"
+    return "N" if lesson.source is Source.INOCULATION else "C"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One message for one user, as the logs tell it."""
+
+    user: str  # whose name is told
+    file_user: str  # whose log file it is (localStore)
+    letter: str
+    signature: str
+    status: str
+    seconds: float
+    totals: Totals | None  # afterwards; None if nothing is known of them
+    sender: str
+    subject: str
+    message_id: str
+
+    def user_line(self, when: int) -> str:
+        fields = (when, self.letter, self.sender, self.signature, self.subject, self.status, self.message_id)
+        return "\t".join(map(str, fields)) + "\n\n"
+
+    def system_line(self, when: int) -> str:
+        seconds = f"{self.seconds:f}"
+        seen = (when, self.letter, self.sender, self.signature, self.subject)
+        done = (seconds, self.user, self.status, self.message_id)
+        return "\t".join(map(str, seen + done)) + "\n"
+
+
+def header_field(message: Message, name: str, absent: str = _NONE) -> str:
+    """A header value fit for one field of a tab-separated line."""
+    value = message.first(name)
+    if value is None:
+        return absent
+    text = value.strip()[:_FIELD_BYTES].decode("utf-8", "replace")
+    return "".join(c if c >= " " else " " for c in text)
+
+
+def counters(totals: Totals) -> tuple[int, int, int, int, int, int]:
+    """TP, TN, FN, FP, SC, NC: the counters shown to users (engine.md 10), in file order."""
+    t = totals
+    return (
+        max(0, t.spam_learned + t.spam_classified - t.spam_misclassified - t.spam_corpusfed),
+        max(0, t.innocent_learned + t.innocent_classified - t.innocent_misclassified - t.innocent_corpusfed),
+        t.spam_misclassified,
+        t.innocent_misclassified,
+        t.spam_corpusfed,
+        t.innocent_corpusfed,
+    )
+
+
+class History:
+    """Writes records behind the back of the mail."""
+
+    def __init__(
+        self, home: Home, *, system: bool, user: bool, stats: bool, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._home, self._system, self._user, self._stats = home, system, user, stats
+        self._clock = clock
+        self._waiting: list[tuple[int, Record]] = []
+        self._writer: asyncio.Task[None] | None = None
+
+    def add(self, record: Record) -> None:
+        """Have a record written soon."""
+        if not (self._system or self._user or self._stats):
+            return
+        self._waiting.append((int(self._clock()), record))
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.create_task(self._drain())
+
+    async def close(self) -> None:
+        """Wait until everything is written."""
+        if self._writer is not None:
+            await self._writer
+
+    async def _drain(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            await asyncio.to_thread(self._write, batch)
+
+    def _write(self, batch: list[tuple[int, Record]]) -> None:
+        texts: dict[Path, str] = {}
+        stats: dict[Path, Totals] = {}
+        for when, record in batch:
+            if self._system:
+                path = self._home.system_log
+                texts[path] = texts.get(path, "") + record.system_line(when)
+            if self._user:
+                path = self._home.file(record.file_user, "log")
+                texts[path] = texts.get(path, "") + record.user_line(when)
+            if self._stats and record.totals is not None:
+                stats[self._home.file(record.file_user, "stats")] = record.totals
+        for path, text in texts.items():
+            self._guard(path, lambda path=path, text=text: _append(path, text))  # type: ignore[misc]
+        for path, totals in stats.items():
+            line = ",".join(map(str, counters(totals))) + "\n"
+            self._guard(path, lambda path=path, line=line: _replace(path, line))  # type: ignore[misc]
+
+    def _guard(self, path: Path, write: Callable[[], None]) -> None:
+        try:
+            self._home.prepare(path)
+            write()
+        except OSError as error:
+            log.get().warning("history_not_written", file=str(path), error=str(error))
+
+
+def _append(path: Path, text: str) -> None:
+    with path.open("ab", buffering=0) as file:
+        fcntl.lockf(file, fcntl.LOCK_EX)
+        file.write(text.encode("utf-8", "surrogateescape"))
+
+
+def _replace(path: Path, text: str) -> None:
+    new = path.with_name(path.name + ".new")
+    try:
+        new.write_text(text)
+        new.replace(path)
+    except OSError:
+        new.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,119 @@
+"""Who is served: the jobs that one message makes.
+
+A job is one message for one user.  Mail that comes by LMTP is processed for the
+user that each recipient names (StripRcptDomain, plus addresses, Broken case), or
+for the users of `--user` in ServerParameters, with the recipients for delivery
+only; a command names its users and recipients itself (reference/cli.md 3.4).
+
+`spam-user@` and `notspam-user@` in the To header turn a message into a correction
+(ParseToHeaders, ChangeModeOnParse, ChangeUserOnParse: reference/protocols.md 6).
+
+Pure: a configuration and an envelope in, jobs out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dspamd.config import Config
+from dspamd.engine.model import Label, Lesson, Source
+from dspamd.envelope import Recipient
+from dspamd.mail.message import Message
+from dspamd.request import Request, parse
+from dspamd.retrain_address import retrain_address
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One message for one user: who, delivered to whom, and what is asked for."""
+
+    user: str
+    recipient: Recipient
+    request: Request
+
+
+def requested(
+    config: Config, words: Sequence[str], *, trusted: bool = True, login: str = "", uid: int = 0
+) -> Request:
+    """The request that these words make under a configuration.  Raises UsageError."""
+    aliases = {
+        word: label
+        for name, label in (("ClassAliasSpam", Label.SPAM), ("ClassAliasNonspam", Label.INNOCENT))
+        for word in config.all(name)
+        if word
+    }
+    return parse(
+        words,
+        trusted=trusted,
+        login=login,
+        uid=uid,
+        class_aliases=aliases,
+        lower_case=config.matches("Broken", "case"),
+    )
+
+
+def readdress(config: Config, message: Message, request: Request) -> Request:
+    """The request as the message itself changes it: retraining addresses, released quarantine mail."""
+    request = _released(message, request)
+    if not config.flag("ParseToHeaders"):
+        return request
+    found = retrain_address(message)
+    if found is None:
+        return request
+    if config.flag("ChangeModeOnParse"):
+        request = dataclasses.replace(request, lesson=Lesson(found.label, Source.ERROR))
+    match config.text("ChangeUserOnParse").lower():
+        case "on" | "user" if found.user:
+            return dataclasses.replace(request, users=(found.user,))
+        case "full" if found.address:
+            return dataclasses.replace(request, users=(found.address,))
+    return request
+
+
+def _released(message: Message, request: Request) -> Request:
+    """A false positive released from a shared quarantine names its owner in X-DSPAM-User."""
+    if request.lesson is None or request.lesson[:2] != (Label.INNOCENT, Source.ERROR):
+        return request
+    owner = message.first("X-DSPAM-User")
+    return (
+        dataclasses.replace(request, users=(owner.strip().decode("utf-8", "surrogateescape"),))
+        if owner
+        else request
+    )
+
+
+def jobs(config: Config, request: Request, recipients: Sequence[Recipient]) -> list[Job]:
+    """One job for each recipient, or for each user where there are no recipients.
+
+    The n-th recipient belongs to the n-th user; when users run out the first one
+    is used again, which serves a fixed `--user` in ServerParameters.
+    """
+    if not recipients:
+        return [Job(user, recipient_of(user), request) for user in request.users]
+    if not request.users:
+        return [Job(user_of(config, each.text), each, request) for each in recipients]
+    users = list(request.users) + [request.users[0]] * max(0, len(recipients) - len(request.users))
+    return [Job(user, recipient, request) for user, recipient in zip(users, recipients, strict=False)]
+
+
+def recipient_of(user: str) -> Recipient:
+    """The recipient of mail for a user who is known by name only."""
+    return Recipient(user.encode("utf-8", "surrogateescape"))
+
+
+def user_of(config: Config, address: str) -> str:
+    """The user that an address names (config.md 4.1 items 12 to 14 and 134)."""
+    if config.matches("Broken", "case"):
+        address = address.lower()
+    local, at, domain = address.rpartition("@")
+    if not at:
+        local, domain = address, ""
+    if config.flag("EnablePlusedDetail"):
+        local = local.split(config.text("PlusedCharacter")[:1], 1)[0] or local
+        if config.flag("PlusedUserLowercase"):
+            local, domain = local.lower(), domain.lower()
+    if config.flag("StripRcptDomain"):
+        return local
+    return f"{local}{at}{domain}"

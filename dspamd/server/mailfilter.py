@@ -1,0 +1,124 @@
+"""The filter behind the servers: an envelope in, one reply for each recipient out.
+
+It turns the options of a session (ServerParameters, or what dspamc asks for) into
+a `Request`, the recipients into jobs, has the pipeline process them side by side,
+and puts the outcomes into the words of reference/protocols.md 2.5.
+
+Mail that comes by standard LMTP always goes somewhere: parameters that would make
+it vanish (`--stdout`, `--classify`, no `--deliver=innocent`) do not apply to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Sequence
+from functools import lru_cache
+
+from dspamd import log
+from dspamd.config import Config
+from dspamd.envelope import Envelope, Recipient
+from dspamd.errors import INTERNAL, Failure, Reply, UsageError
+from dspamd.incoming import Incoming
+from dspamd.jobs import Job, jobs, readdress, requested
+from dspamd.pipeline import Pipeline
+from dspamd.request import Misconfigured, Request
+from dspamd.server.filter import Answer
+from dspamd.verdict import Outcome
+from dspamd.words import split
+
+SIDE_BY_SIDE = 20
+"""Recipients of one message that are processed at once: a slow next hop must not
+make the client wait longer than its patience, and then send everything again."""
+
+MISCONFIGURED = Reply(503, "5.3.5", "DSPAM agent misconfigured: aborting")
+BAD_OPTIONS = Reply(554, "5.1.0", "Unable to initialize agent context")
+
+
+class MailFilter:
+    """Implements `server.filter.Filter` with a pipeline."""
+
+    def __init__(self, config: Config, pipeline: Pipeline) -> None:
+        self._config, self._pipeline = config, pipeline
+        self._parse = lru_cache(maxsize=64)(self._parsed)
+
+    def check(self, recipients: Sequence[Recipient], options: str | None) -> Reply | None:
+        """Whether these options make sense (protocols.md 2.2, DATA)."""
+        try:
+            self._parse(options)
+        except Misconfigured as error:
+            log.get().error("bad_options", options=options, reason=str(error))
+            return MISCONFIGURED
+        except UsageError as error:
+            log.get().error("bad_options", options=options, reason=str(error))
+            return BAD_OPTIONS
+        return None
+
+    async def filter(self, envelope: Envelope, options: str | None) -> Answer:
+        """Process a message for all its recipients."""
+        request = self._parse(options)
+        if options is not None:
+            envelope = dataclasses.replace(envelope, sender=request.sender)
+        mail = Incoming(envelope)
+        request = readdress(self._config, mail.message, request)
+        lane = asyncio.Semaphore(SIDE_BY_SIDE)
+        work = [self._process(mail, job, lane) for job in self._jobs(request, envelope, options)]
+        outcomes = await asyncio.gather(*work)
+        return Answer(
+            tuple(_answered(outcome, told=options is not None) for outcome in outcomes),
+            b"".join(map(_shown, outcomes)),
+        )
+
+    def _jobs(self, request: Request, envelope: Envelope, options: str | None) -> list[Job]:
+        if options is None:
+            return jobs(self._config, request, envelope.recipients)
+        users = request.users or tuple(recipient.text for recipient in envelope.recipients)
+        return jobs(self._config, dataclasses.replace(request, users=users), envelope.recipients)
+
+    async def _process(self, mail: Incoming, job: Job, lane: asyncio.Semaphore) -> Outcome:
+        async with lane:
+            try:
+                return await self._pipeline.process(mail, job)
+            except Failure as failure:
+                log.get().warning(
+                    "refused" if failure.reply.code >= 500 else "deferred",
+                    queue_id=mail.envelope.queue_id,
+                    user=job.user,
+                    rcpt=job.recipient.text,
+                    reply=str(failure.reply),
+                    reason=failure.detail,
+                )
+                return Outcome(job.recipient, failure.reply, None)
+            except Exception:
+                log.get().exception("bug", queue_id=mail.envelope.queue_id, user=job.user)
+                return Outcome(job.recipient, INTERNAL, None)
+
+    def _parsed(self, options: str | None) -> Request:
+        """The request that these options make; those of ServerParameters if None."""
+        words = split(self._config.text("ServerParameters") if options is None else options)
+        request = requested(self._config, words)
+        if options is not None:
+            return request
+        return dataclasses.replace(
+            request, deliver_innocent=True, stdout=False, classify=False, summary=False
+        )
+
+
+def _answered(outcome: Outcome, *, told: bool) -> Reply:
+    """The reply for one recipient; dspamc is also told the verdict."""
+    reply, name = outcome.reply, outcome.recipient.text
+    if not reply.ok:
+        return dataclasses.replace(reply, text=f"<{name}> {reply.text}")
+    text = f"<{name}> Message accepted for delivery"
+    if told:
+        text += ": SPAM" if outcome.verdict is not None and outcome.verdict.result.spam else ": INNOCENT"
+    return Reply(250, "2.6.0", text)
+
+
+def _shown(outcome: Outcome) -> bytes:
+    """What dspamc shows: the summary, and the message behind the line that says its class."""
+    if not outcome.printed:
+        return outcome.summary
+    spam = outcome.verdict is not None and outcome.verdict.result.spam
+    head = b"X-Daemon-Classification: " + (b"SPAM" if spam else b"INNOCENT") + b"\n"
+    return outcome.summary + head + outcome.printed

@@ -1,0 +1,118 @@
+"""Who is served: recipients, users, retraining addresses (protocols.md 6, cli.md 3.4)."""
+
+from __future__ import annotations
+
+import pytest
+
+from dspamd.config import Config
+from dspamd.engine.model import Label, Lesson, Source
+from dspamd.envelope import Recipient
+from dspamd.errors import UsageError
+from dspamd.jobs import jobs, readdress, requested, user_of
+from dspamd.mail.message import Message
+from dspamd.request import Request
+
+PLAIN = Message(b"To: bob@example.net\n\nbody\n")
+
+
+def config(*lines: str) -> Config:
+    return Config.from_text("\n".join(["Home /nowhere", *lines]))
+
+
+def served(request: Request, *recipients: bytes, lines: tuple[str, ...] = ()) -> list[tuple[str, bytes]]:
+    made = jobs(config(*lines), request, [Recipient(each) for each in recipients])
+    return [(job.user, job.recipient.address) for job in made]
+
+
+def test_each_recipient_is_a_user() -> None:
+    assert served(Request(), b"bob@x.org", b"Ann@x.org") == [
+        ("bob@x.org", b"bob@x.org"),
+        ("Ann@x.org", b"Ann@x.org"),
+    ]
+
+
+def test_the_same_recipient_twice_is_served_twice() -> None:
+    assert len(served(Request(), b"bob@x.org", b"bob@x.org")) == 2
+
+
+def test_a_fixed_user_serves_all_recipients() -> None:
+    assert served(Request(users=("filter",)), b"a@x.org", b"b@x.org") == [
+        ("filter", b"a@x.org"),
+        ("filter", b"b@x.org"),
+    ]
+
+
+def test_recipients_pair_with_users_and_the_first_user_fills_up() -> None:
+    request = Request(users=("one", "two"))
+    assert served(request, b"a@x.org", b"b@x.org", b"c@x.org") == [
+        ("one", b"a@x.org"),
+        ("two", b"b@x.org"),
+        ("one", b"c@x.org"),
+    ]
+    assert served(Request(users=("one", "two", "three")), b"a@x.org") == [("one", b"a@x.org")]
+
+
+def test_without_recipients_the_users_are_served() -> None:
+    assert served(Request(users=("bob", "ann"))) == [("bob", b"bob"), ("ann", b"ann")]
+
+
+@pytest.mark.parametrize(
+    ("lines", "address", "user"),
+    [
+        ((), "Bob+x@Example.Net", "Bob+x@Example.Net"),
+        (("StripRcptDomain on",), "Bob+Detail@Example.Net", "Bob+Detail"),
+        (("Broken case",), "Bob+x@Example.Net", "bob+x@example.net"),
+        (("EnablePlusedDetail on",), "Bob+Detail@Example.Net", "Bob@Example.Net"),
+        (("EnablePlusedDetail on", "PlusedCharacter -"), "bob-x-y@x.org", "bob@x.org"),
+        (("EnablePlusedDetail on", "PlusedUserLowercase on"), "Bob+D@X.Org", "bob@x.org"),
+        (("EnablePlusedDetail on",), "+lonely@x.org", "+lonely@x.org"),
+        (("StripRcptDomain on",), "alice", "alice"),
+        (("StripRcptDomain on",), '"odd@local"@x.org', '"odd@local"'),
+    ],
+)
+def test_the_user_that_an_address_names(lines: tuple[str, ...], address: str, user: str) -> None:
+    assert user_of(config(*lines), address) == user
+
+
+PARSE = ("ParseToHeaders on", "ChangeModeOnParse on")
+
+
+def test_a_retraining_address_corrects_for_its_user() -> None:
+    message = Message(b"From: bob@x.org\nTo: Spam Reports <spam-bob@x.org>\n\nfwd\n")
+    request = readdress(config(*PARSE, "ChangeUserOnParse user"), message, Request())
+    assert request.lesson == Lesson(Label.SPAM, Source.ERROR)
+    assert request.users == ("bob",)
+
+
+def test_a_retraining_address_may_name_the_full_user() -> None:
+    message = Message(b"To: notspam-bob@x.org\n\nfwd\n")
+    request = readdress(config(*PARSE, "ChangeUserOnParse full"), message, Request())
+    assert request.lesson == Lesson(Label.INNOCENT, Source.ERROR)
+    assert request.users == ("bob@x.org",)
+
+
+def test_a_retraining_address_may_leave_the_user_or_the_mode() -> None:
+    message = Message(b"To: spam-bob@x.org\n\nfwd\n")
+    assert readdress(config(*PARSE), message, Request()).users == ()
+    only_user = readdress(config("ParseToHeaders on", "ChangeUserOnParse on"), message, Request())
+    assert (only_user.lesson, only_user.users) == (None, ("bob",))
+
+
+def test_addresses_are_not_parsed_unless_configured() -> None:
+    message = Message(b"To: spam-bob@x.org\n\nfwd\n")
+    assert readdress(config("ChangeModeOnParse on"), message, Request()) == Request()
+    assert readdress(config(*PARSE), PLAIN, Request()) == Request()
+
+
+def test_mail_released_from_a_shared_quarantine_names_its_owner() -> None:
+    message = Message(b"X-DSPAM-User: ann\nSubject: x\n\nbody\n")
+    correction = Request(users=("group",), lesson=Lesson(Label.INNOCENT, Source.ERROR))
+    assert readdress(config(), message, correction).users == ("ann",)
+    assert readdress(config(), message, Request(users=("group",))).users == ("group",)
+
+
+def test_aliases_of_classes_come_from_the_configuration() -> None:
+    words = ["--user", "bob", "--class=junk", "--source=error"]
+    assert requested(config("ClassAliasSpam junk"), words).lesson == Lesson(Label.SPAM, Source.ERROR)
+    with pytest.raises(UsageError, match="No such class 'junk'"):
+        requested(config(), words)
