@@ -18,6 +18,7 @@ _DIRECTIVES = (
     "clienthost",
     "clientident",
     "clientport",
+    "correctionfailureexit",
     "directorylayout",
     "home",
     "include",
@@ -25,6 +26,7 @@ _DIRECTIVES = (
     "storagedriver",
     "strictcompatibility",
     "trust",
+    "trustedusersecurity",
 )
 
 
@@ -49,8 +51,8 @@ class Settings:
     def text(self, name: str, default: str = "") -> str:
         return (self.all(name) or [default])[0]
 
-    def flag(self, name: str) -> bool:
-        return self.text(name).lower() in ("on", "yes", "true", "1")
+    def flag(self, name: str, default: str = "off") -> bool:
+        return self.text(name, default).lower() in ("on", "yes", "true", "1")
 
     def matches(self, name: str, word: str) -> bool:
         return word.lower() in [value.lower() for value in self.all(name)]

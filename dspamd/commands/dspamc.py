@@ -198,15 +198,17 @@ def show_output(daemon: Daemon, first: bytes, *, stuffed: bool) -> bool:
     return spam
 
 
-def read_replies(daemon: Daemon, first: bytes, users: int) -> bool:
-    """One reply per user; returns whether one says spam.  Raises Trouble if any failed."""
+def read_replies(daemon: Daemon, first: bytes, users: int, refused: int) -> bool:
+    """One reply per user; returns whether one says spam.
+
+    Raises Trouble if any failed, with the status `refused` if all of these did for good.
+    """
     replies = [daemon.reply(first)[-1]]
     replies += [daemon.reply(timeout_s=RESULT_TIMEOUT_S)[-1] for _ in range(users - 1)]
     failed = [reply for reply in replies if not reply.startswith("250")]
     if failed:
         final = all(reply.startswith("5") for reply in failed)
-        status = os.EX_UNAVAILABLE if final else os.EX_TEMPFAIL
-        raise Trouble("; ".join(failed), status, classic=256 - len(failed))
+        raise Trouble("; ".join(failed), refused if final else os.EX_TEMPFAIL, classic=256 - len(failed))
     return any(reply.endswith(": SPAM") for reply in replies)
 
 
@@ -224,7 +226,7 @@ def message_pieces() -> Iterator[bytes]:
 def check_caller(items: list[Item], settings: Settings) -> list[Item]:
     """The options that this caller may use; an untrusted one asks for himself only."""
     uid = os.getuid()
-    if uid == 0:
+    if uid == 0 or not settings.flag("TrustedUserSecurity", "on"):
         return items
     import pwd
 
@@ -232,7 +234,7 @@ def check_caller(items: list[Item], settings: Settings) -> list[Item]:
         login = pwd.getpwuid(uid).pw_name
     except KeyError:
         raise usage("Unable to determine the runtime user") from None
-    if login in settings.all("Trust"):
+    if settings.matches("Trust", login):
         return items
     if problem := words.untrusted(items, login, uid):
         raise usage(problem)
@@ -284,7 +286,10 @@ def run(items: list[Item], settings: Settings) -> int:
         first = daemon.line(RESULT_TIMEOUT_S)
         # Output begins with a header line, a reply with its code.
         if first[:3].isdigit() and first[3:4] in (b" ", b"-"):
-            spam = read_replies(daemon, first, len(users))
+            refused = os.EX_UNAVAILABLE
+            if "error" in words.values(items, "source"):
+                refused = int(settings.text("CorrectionFailureExit", "1"))
+            spam = read_replies(daemon, first, len(users), refused)
         else:
             spam = show_output(daemon, first, stuffed=stuffed)
     finally:
@@ -302,11 +307,11 @@ def show_version(settings: Settings) -> None:
     sys.stdout.write(words.version(parameters))
 
 
-def main() -> int:
-    """Run the program with the words of the command line; returns the exit status."""
+def main(arguments: list[str] | None = None) -> int:
+    """Run the program, by default with the words of its command line; returns the exit status."""
     settings = None
     try:
-        items = words.divide(sys.argv[1:])
+        items = words.divide(sys.argv[1:] if arguments is None else arguments)
         if words.values(items, "help"):
             sys.stderr.write(words.SYNTAX)
             return 0
