@@ -140,6 +140,15 @@ class Factor(NamedTuple):
     value: float
 
 
+class Explained(NamedTuple):
+    """A token of a message with what its reader's dictionary says of it."""
+
+    name: bytes
+    spam: int
+    innocent: int
+    probability: float
+
+
 @dataclass(frozen=True, slots=True)
 class TokenOptions:
     """What decides which tokens a message has; equal options, equal tokens."""

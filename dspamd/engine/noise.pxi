@@ -1,0 +1,126 @@
+# Bayesian noise reduction (engine.md 5; Zdziarski's "Bayesian Noise Reduction").
+#
+# Three neighbouring tokens make a pattern: their probabilities, rounded to 0.05.  Patterns are learned
+# like tokens.  Where a pattern has proved to belong to one class, the tokens in it that say the
+# opposite are noise, put there to confuse us, and lose that occurrence.
+#
+# A pattern is written in base 21 as one number below 2*9261 (stream, then three roundings); that
+# number stands in the place of a word in the `Tokens` table that holds the patterns.
+
+cdef enum:
+    STEPS = 21  # 0.00, 0.05 .. 1.00
+    WINDOWS = 9261  # 21^3
+    PATTERN_SIZE = 21  # bytes of a name
+    PATTERN_TOTAL = 18522  # the pattern that counts messages, `bnr.t|`
+    PATTERN_MODULUS = 3079
+    COLLECT_ABOVE = 1000  # innocent messages from which patterns are learned,
+    REDUCE_ABOVE = 2500  # and from which they are trusted
+
+
+cdef inline uint32_t twentieths(double p) noexcept nogil:
+    """p cut to hundredths in single precision, then rounded up to twentieths."""
+    return (<uint32_t><float>(<float>p * 100.0) + 4) // 5
+
+
+cdef uint32_t spell_pattern(uint32_t pattern, uint8_t* name) noexcept nogil:
+    """Write `bnr.s|0.00_0.40_1.00_` and return its length."""
+    cdef uint32_t k, step, length = 6
+    memcpy(name, b"bnr.s|", 6)
+    if pattern == PATTERN_TOTAL:
+        name[4] = b"t"
+        return length
+    if pattern >= WINDOWS:
+        name[4] = b"c"
+    for k in range(3):
+        step = pattern // (STEPS * STEPS if k == 0 else STEPS if k == 1 else 1) % STEPS
+        name[length] = b"1" if step == STEPS - 1 else b"0"
+        name[length + 1] = b"."
+        name[length + 2] = <uint8_t>(c"0" + step * 5 // 10 % 10)
+        name[length + 3] = b"5" if step & 1 else b"0"
+        name[length + 4] = b"_"
+        length += 5
+    return length
+
+
+cdef uint64_t pattern_value(uint32_t pattern) noexcept nogil:
+    cdef uint8_t[PATTERN_SIZE] name
+    return crc_text(0, name, spell_pattern(pattern, name))
+
+
+cdef inline uint32_t slide(uint32_t window, uint32_t step) noexcept nogil:
+    """The window of three after one more token."""
+    return window % (STEPS * STEPS) * STEPS + step
+
+
+cdef uint32_t collect(
+    uint8_t* seen, uint32_t* found, const Scored* entries, const uint32_t* stream, uint32_t length
+) noexcept nogil:
+    """Write the windows of one stream, each once, in the order of their coming; how many there are."""
+    cdef uint32_t k, window = 0, count = 0
+    for k in range(length):
+        window = slide(window, twentieths(entries[stream[k]].p))
+        if not seen[window]:
+            seen[window] = 1
+            found[count] = window
+            count += 1
+    return count
+
+
+cdef Tokens patterns_of(Tokens tokens, const Scored* entries):
+    """The patterns of a message as a table of their own; those of words come before those of pairs."""
+    cdef Tokens patterns = Tokens()
+    cdef uint8_t* seen = <uint8_t*>calloc(2 * WINDOWS, 1)
+    cdef uint32_t* found = <uint32_t*>malloc(4 * (2 * WINDOWS + 1) * sizeof(uint32_t))
+    cdef uint32_t* key = found + (2 * WINDOWS + 1)
+    cdef uint32_t* order = key + (2 * WINDOWS + 1)
+    cdef uint32_t k, words, n
+    try:
+        if seen == NULL or found == NULL:
+            raise MemoryError
+        with nogil:
+            words = collect(seen, found, entries, tokens.order, tokens.order_length)
+            n = words + collect(
+                seen + WINDOWS, found + words, entries, tokens.chained, tokens.chained_length
+            )
+            for k in range(words, n):
+                found[k] += WINDOWS
+            found[n] = PATTERN_TOTAL
+            n += 1
+            # Equal remainders of the table's own modulus stand in the order of this one (5).
+            for k in range(n):
+                key[k] = <uint32_t>(pattern_value(found[k]) % PATTERN_MODULUS)
+            _sort_by(key, order, order + (2 * WINDOWS + 1), n)
+            patterns.reserve(n)
+            for k in range(n):
+                patterns.touch(pattern_value(found[order[k]]), found[order[k]], 0, BNR_MARK)
+            patterns.arrange()
+    finally:
+        free(seen)
+        free(found)
+    return patterns
+
+
+cdef int reduce(
+    Scored* entries, const uint32_t* stream, uint32_t length, const float* belief
+) except -1 nogil:
+    """Take an occurrence from every token that a decided pattern around it contradicts.
+
+    `belief` is the probability of each window, 0.5 or NaN where it says nothing.
+    """
+    cdef uint8_t* noise = <uint8_t*>calloc(length + 1, 1)
+    cdef uint32_t k, member, window = 0
+    cdef float v
+    if noise == NULL:
+        raise MemoryError
+    for k in range(length):
+        window = slide(window, twentieths(entries[stream[k]].p))
+        v = belief[window]
+        if fabs(0.5 - v) > 0.25:
+            for member in range(k - min(k, <uint32_t>2), k + 1):
+                if fabs(<float>(<float>entries[stream[member]].p - v)) > <float>0.33:
+                    noise[member] = 1
+    for k in range(length):
+        if noise[k] and entries[stream[k]].frequency:
+            entries[stream[k]].frequency -= 1
+    free(noise)
+    return 0

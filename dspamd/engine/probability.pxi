@@ -1,0 +1,118 @@
+# How much a token speaks for spam: its hits become a probability (engine.md 3).
+#
+# The ground is Graham's "A Plan for Spam"; Robinson's "A statistical approach to the spam problem"
+# corrects it for rare tokens; markov weighs hits by the shape of the name instead.
+#
+# Numbers are double precision, except where (<float>x) stands: there the original rounded to single
+# precision, and equal verdicts need the same rounding.
+
+from libc.math cimport fabs
+
+cdef enum Method:
+    GRAHAM_METHOD  # "bcr"
+    ROBINSON_METHOD
+    MARKOV_METHOD
+
+
+cdef struct Scored:  # a token of the message, or a noise reduction pattern, in one user's eyes
+    uint64_t value
+    int64_t spam  # messages of that class that contained it
+    int64_t innocent
+    double p
+    uint32_t frequency
+    uint32_t index  # into Tokens, or into the patterns
+    bint pattern
+
+
+cdef struct Scale:  # everything but the token itself that decides a probability
+    Method method
+    double spam  # messages learned
+    double innocent
+    int64_t bias  # what an innocent hit counts: 2, or 1 without bias
+    double unknown  # start value; 3.2
+    int64_t minimum  # hits below which a token says nothing
+    int64_t pattern_minimum
+    double pattern_spam  # messages that taught patterns
+    double pattern_innocent
+
+
+cdef inline double clamp(double p) noexcept nogil:
+    """p within [0.0001, 0.9999]: nobody is ever sure.  NaN stays NaN."""
+    if p < 0.0001:
+        return 0.0001
+    return 0.9999 if p > 0.9999 else p
+
+
+cdef int64_t minimum_hits(int64_t spam, int64_t innocent, int64_t sedation, bint pattern) noexcept nogil:
+    """Statistical sedation: the fewer innocent than spam messages, the more hits are asked (3.1).
+
+    `spam` and `innocent` are messages learned and classified, `sedation` is the training buffer, 0..10.
+    """
+    cdef int64_t base = 25 if pattern and sedation else 5, sedated = 0
+    cdef float share
+    if sedation > 0 and innocent < 1000 and innocent < spam:
+        sedated = base + sedation // 2 + sedation * ((spam - innocent) // 200)
+    elif sedation > 0 and 1000 <= innocent < 2500 and spam > innocent:
+        share = <float>(<double>spam / <double>(spam + innocent) * 100)
+        sedated = <int64_t><float>(<double>(base + sedation // 2) + <float>(sedation * <double><float>(share / 20.0)))
+    return sedated if pattern else max(base, sedated)  # so patterns normally need none (Q-P5)
+
+
+cdef double graham_p(const Scored* entry, const Scale* scale) noexcept nogil:
+    """p = (s/S) / (s/S + b*i/I), as in "A Plan for Spam"; one-sided tokens are nearly sure (3.2)."""
+    cdef double p = scale.unknown, x, y, sure
+    cdef double s = <double>entry.spam
+    cdef double i = <double>(entry.innocent * scale.bias)
+    cdef bint taught = scale.spam > 0 and scale.innocent > 0
+    if taught:
+        if entry.pattern:
+            x = s / scale.pattern_spam
+            y = <double>entry.innocent / scale.pattern_innocent
+        else:
+            x = s / scale.spam
+            y = i / scale.innocent
+        p = x / (x + y)  # patterns: 0/0 and inf/inf are NaN, and NaN is never interesting
+    if entry.spam == 0 and entry.innocent > 0:
+        p = 0.01
+        if taught:
+            sure = (1 / scale.spam) / (1 / scale.spam + i / scale.innocent)
+            p = min(p, sure)
+    elif entry.spam > 0 and entry.innocent == 0:
+        p = 0.99
+        if taught:
+            sure = (s / scale.spam) / (s / scale.spam + scale.bias / scale.innocent)
+            p = max(p, sure)
+    if entry.spam + scale.bias * entry.innocent < (scale.pattern_minimum if entry.pattern else scale.minimum):
+        p = 0.4
+    return clamp(p)
+
+
+cdef double robinson_p(double p, const Scored* entry) noexcept nogil:
+    """Robinson's f(w) = (s*x + n*p) / (s + n) with strength s = 0.1 and assumption x = 0.5 (3.2)."""
+    cdef double n = <double>(entry.spam + entry.innocent)
+    return (0.1 * 0.5 + n * p) / (0.1 + n)
+
+
+cdef double markov_p(const Scored* entry, const Scale* scale, Tokens tokens) noexcept nogil:
+    """Neutral, moved by the hits times the weight of the name (3.3).
+
+    Without a name there is no weight: tokens from a signature stay neutral, and so do patterns and
+    every token of the From header (Q-P6).
+    """
+    cdef double s = <double>entry.spam, i = <double>entry.innocent, weight
+    if entry.pattern or not tokens.named or tokens.shape[entry.index].mark & (FROM_MARK | BNR_MARK):
+        return 0.5
+    weight = tokens.weight(entry.index)
+    if scale.bias == 2:
+        return clamp(0.49 + weight * (s - 2 * i) / (16 * (s + 2 * i + 1) * 256))
+    return clamp(0.50 + weight * (s - i) / (16 * (s + i + 1) * 256))
+
+
+cdef double probability(const Scored* entry, const Scale* scale, Tokens tokens) noexcept nogil:
+    cdef double p
+    if scale.method == MARKOV_METHOD:
+        return markov_p(entry, scale, tokens)
+    p = graham_p(entry, scale)
+    if scale.method == ROBINSON_METHOD and not entry.pattern:
+        return robinson_p(p, entry)
+    return p

@@ -1,0 +1,402 @@
+# One message in the eyes of one user: from hits to verdict, explanation and lesson.
+#
+# The order of engine.md 7.2: load the hits, reduce noise, find probabilities, choose and combine,
+# look at the whitelist, learn.  Arithmetic lives in the files before this one; here it is put
+# together.
+
+from dspamd.engine.model import Explained, Factor, Label, Learned, Mode, Result, Source as Origin, TokenChange
+from dspamd.engine.modes import effective_mode, takes_back, totals_change
+
+cdef double[ALGORITHMS] THRESHOLD = [0.9, 0.9, 0.9, 0.5, 0.5010]  # one for each algorithm (4.7)
+cdef dict ALGORITHM_NAMES = {
+    "naive": NAIVE, "graham": GRAHAM, "burton": BURTON, "robinson": ROBINSON, "chi-square": CHI_SQUARE
+}
+cdef dict METHOD_NAMES = {"bcr": GRAHAM_METHOD, "robinson": ROBINSON_METHOD, "markov": MARKOV_METHOD}
+
+
+@cython.final
+cdef class Run:
+    """The verdict on a message, and what it teaches.
+
+    `tokens` are those of the message, or of a stored signature; `snapshot` brings the totals and the
+    hits of its reader (for merged groups the sums); `lesson` is what the reader said about it, or None
+    for new mail.  If `patterns` is not None, their hits must be read too and given to `weigh` before
+    anything else is asked.  ValueError for options that contradict each other.
+    """
+
+    cdef Tokens tokens
+    cdef Tokens found  # noise reduction patterns, or None
+    cdef Scored* entries  # tokens and, once weighed, patterns, in iteration order
+    cdef uint32_t count
+    cdef Scale scale
+    cdef Teaching teaching
+    cdef Choice[MOST_CHOICES] choices  # from most to least interesting
+    cdef uint32_t chosen
+    cdef bint[ALGORITHMS] enabled
+    cdef int decisive  # whose uses are the factors
+    cdef double probability, confidence
+    cdef bint spam, whitelisted, judged
+    cdef int64_t innocent_seen  # messages learned and classified
+    cdef object totals, options, lesson, mode
+
+    def __init__(self, Tokens tokens not None, snapshot, options, lesson=None):
+        if lesson is not None and options.classify_only:
+            raise ValueError("a message is either classified or taught")
+        if not options.algorithms and not options.strict:
+            raise ValueError("no algorithm")  # Q-P7
+        self.tokens, self.totals, self.options, self.lesson = tokens, snapshot.totals, options, lesson
+        self.mode = effective_mode(snapshot.totals, options, lesson)
+        for name in options.algorithms:
+            if name not in ALGORITHM_NAMES:
+                raise ValueError(f"unknown algorithm {name}")
+            self.enabled[<int>ALGORITHM_NAMES[name]] = True
+        self.prepare_teaching()
+        self.prepare_scale()
+        self.load(snapshot.hits)
+        if options.noise and tokens.named and self.innocent_seen > COLLECT_ABOVE:
+            self.found = patterns_of(tokens, self.entries)
+        else:
+            self.judge()
+
+    def __dealloc__(self):
+        free(self.entries)
+
+    cdef int prepare_teaching(self) except -1:
+        cdef Teaching* teaching = &self.teaching
+        lesson = self.lesson
+        teaching.taught = lesson is not None
+        teaching.occurrence = self.options.occurrence
+        teaching.strict = self.options.strict
+        teaching.takes_back = takes_back(self.mode)
+        if teaching.taught:
+            teaching.spam = lesson.label is Label.SPAM
+            teaching.error = lesson.source is Origin.ERROR
+            teaching.inoculation = lesson.source is Origin.INOCULATION
+            teaching.unlearn = lesson.unlearn
+            teaching.by_signature = not self.tokens.named
+        return 0
+
+    cdef int prepare_scale(self) except -1:
+        cdef Scale* scale = &self.scale
+        totals, options = self.totals, self.options
+        cdef int64_t spam_seen = totals.spam_learned + totals.spam_classified
+        self.innocent_seen = totals.innocent_learned + totals.innocent_classified
+        scale.method = METHOD_NAMES[options.pvalue]
+        scale.spam, scale.innocent = totals.spam_learned, totals.innocent_learned
+        scale.bias = 2 if options.bias else 1
+        scale.unknown = 0.7 if self.teaching.taught and self.teaching.spam else 0.4
+        scale.minimum = minimum_hits(spam_seen, self.innocent_seen, options.sedation, False)
+        scale.pattern_minimum = minimum_hits(spam_seen, self.innocent_seen, options.sedation, True)
+        if self.mode is Mode.TUM:
+            scale.minimum = min(scale.minimum, 20)
+            scale.pattern_minimum = min(scale.pattern_minimum, 20)
+        return 0
+
+    cdef int load(self, hits) except -1:
+        """Make the entries; tokens that the store does not know have no hits."""
+        cdef const uint64_t[::1] values = hits.tokens, spam = hits.spam, innocent = hits.innocent
+        cdef Tokens tokens = self.tokens
+        cdef Scored* entries = <Scored*>calloc(tokens.count + 1, sizeof(Scored))
+        cdef uint32_t i
+        cdef int64_t at
+        cdef Py_ssize_t k
+        self.entries, self.count = entries, tokens.count
+        if entries == NULL:
+            raise MemoryError
+        if not values.shape[0] == spam.shape[0] == innocent.shape[0]:
+            raise ValueError("hits are not parallel")
+        with nogil:
+            for k in range(values.shape[0]):
+                at = tokens.find(values[k])
+                if at >= 0:
+                    entries[at].spam, entries[at].innocent = <int64_t>spam[k], <int64_t>innocent[k]
+            for i in range(tokens.count):
+                entries[i].value = tokens.value[i]
+                entries[i].frequency = tokens.frequency[i]
+                entries[i].index = i
+                entries[i].p = probability(&entries[i], &self.scale, tokens)
+        return 0
+
+    # -- noise reduction
+
+    @property
+    def patterns(self):
+        """Patterns whose hits must be given to `weigh`, array('Q'); None if there are none."""
+        return None if self.found is None else self.found.values
+
+    def weigh(self, hits):
+        """Go on with the hits of the patterns (`Hits`); once, and only if there are patterns."""
+        cdef const uint64_t[::1] values = hits.tokens, spam = hits.spam, innocent = hits.innocent
+        cdef uint32_t n = self.found.count, k
+        cdef Scored* patterns
+        cdef int64_t at
+        if self.judged:
+            raise RuntimeError("the patterns were weighed before")
+        patterns = <Scored*>calloc(n, sizeof(Scored))
+        if patterns == NULL:
+            raise MemoryError
+        try:
+            for k in range(n):
+                patterns[k] = Scored(self.found.value[k], 0, 0, 0.0, 1, self.found.shape[k].word, True)
+            for k in range(<uint32_t>values.shape[0]):
+                at = self.found.find(values[k])
+                if at >= 0:
+                    patterns[at].spam, patterns[at].innocent = <int64_t>spam[k], <int64_t>innocent[k]
+            if self.lesson is None and self.innocent_seen > REDUCE_ABOVE:
+                self.reduce_noise(patterns, n)
+            self.merge(patterns, n)
+        finally:
+            free(patterns)
+        self.judge()
+
+    cdef int reduce_noise(self, Scored* patterns, uint32_t n) except -1:
+        cdef float* belief = <float*>malloc(2 * WINDOWS * sizeof(float))
+        cdef uint32_t k
+        if belief == NULL:
+            raise MemoryError
+        for k in range(n):
+            if patterns[k].index == PATTERN_TOTAL:
+                self.scale.pattern_spam = <double>patterns[k].spam
+                self.scale.pattern_innocent = <double>patterns[k].innocent
+        try:
+            for k in range(n):
+                patterns[k].p = probability(&patterns[k], &self.scale, self.tokens)
+                if patterns[k].index != PATTERN_TOTAL:
+                    belief[patterns[k].index] = <float>patterns[k].p
+            with nogil:
+                reduce(self.entries, self.tokens.order, self.tokens.order_length, belief)
+                reduce(self.entries, self.tokens.chained, self.tokens.chained_length, belief + WINDOWS)
+        finally:
+            free(belief)
+        return 0
+
+    cdef int merge(self, const Scored* patterns, uint32_t n) except -1:
+        """Make the patterns part of the message, behind tokens of the same remainder."""
+        cdef Scored* merged = <Scored*>malloc((self.count + n + 1) * sizeof(Scored))
+        cdef uint32_t i = 0, k, count = 0
+        if merged == NULL:
+            raise MemoryError
+        for k in range(n):
+            if self.tokens.find(patterns[k].value) >= 0:
+                continue  # somebody wrote it into the mail: it stays a word
+            while i < self.count and (
+                self.entries[i].value % ORDER_MODULUS <= patterns[k].value % ORDER_MODULUS
+            ):
+                merged[count] = self.entries[i]
+                count += 1
+                i += 1
+            merged[count] = patterns[k]
+            count += 1
+        memcpy(merged + count, self.entries + i, (self.count - i) * sizeof(Scored))
+        free(self.entries)
+        self.entries, self.count = merged, count + self.count - i
+        return 0
+
+    # -- the verdict
+
+    cdef int judge(self) except -1:
+        """Choose, combine, decide (4.7); a lesson by signature needs no statistics (7.7)."""
+        cdef uint32_t size = BURTON_USES if self.enabled[BURTON] else (
+            ROBINSON_USES if self.enabled[ROBINSON] else GRAHAM_USES
+        )
+        cdef double mean
+        cdef Uses none = Uses(NULL, 0)
+        cdef uint32_t k
+        self.judged = True
+        if self.teaching.by_signature:
+            self.spam, self.probability = self.teaching.spam, self.teaching.spam
+            return 0
+        with nogil:
+            self.chosen = choose(self.entries, self.count, self.tokens, size, self.choices)
+            if self.teaching.taught:
+                for k in range(self.chosen):
+                    self.choices[k].p = self.teaching.spam
+            mean = robinson(self.choices, self.chosen, &none)
+            if self.teaching.taught:
+                self.spam, self.probability = self.teaching.spam, self.teaching.spam
+            else:
+                self.decide()
+        if self.scale.method == MARKOV_METHOD:
+            mean = self.probability
+        self.confidence = mean if self.spam else <float>(1 - mean)
+        self.look_at_whitelist()
+        return 0
+
+    cdef double number(self, int algorithm, Uses* uses) noexcept nogil:
+        """What one algorithm says, and with which entries."""
+        if algorithm == GRAHAM:
+            return graham(self.choices, self.chosen, uses)
+        if algorithm == BURTON:
+            return burton(self.choices, self.chosen, uses)
+        if algorithm == ROBINSON:
+            return robinson(self.choices, self.chosen, uses)
+        if algorithm == CHI_SQUARE:
+            return chi_square(self.entries, self.count, self.scale.method, uses)
+        if self.teaching.strict:
+            return naive_strict(self.choices, self.chosen, self.count, uses)
+        return naive(self.entries, self.count, uses)
+
+    cdef void decide(self) noexcept nogil:
+        """Any algorithm that fires makes spam; the table of 4.7 says which one is reported."""
+        cdef Uses none = Uses(NULL, 0)
+        cdef double value, first = -1  # what the original reported without any algorithm
+        cdef int algorithm, last = GRAHAM
+        cdef bint asked = False
+        for algorithm in range(ALGORITHMS):
+            if not self.enabled[algorithm]:
+                continue
+            value = self.number(algorithm, &none)
+            last = algorithm
+            if not asked:
+                first = value
+                asked = True
+            if value > 0.5 if self.scale.method == MARKOV_METHOD else value >= THRESHOLD[algorithm]:
+                if not self.spam or algorithm <= BURTON:
+                    self.probability = <float>value
+                if not self.spam or algorithm <= GRAHAM:
+                    self.decisive = algorithm
+                self.spam = True
+        if not self.spam:
+            self.probability = <float>first
+            self.decisive = last
+
+    cdef void look_at_whitelist(self) noexcept:
+        """Senders with much innocent mail and hardly any spam pass, whatever they write (6.2)."""
+        cdef const Scored* sender = self.sender()
+        if sender != NULL and not self.teaching.taught and self.options.whitelist:
+            self.whitelisted = (
+                sender.innocent > self.options.whitelist_threshold and sender.spam <= sender.innocent // 15
+            )
+        if self.whitelisted:
+            self.spam = False
+
+    cdef const Scored* sender(self) noexcept nogil:
+        """The whitelist token, which merging the patterns may have moved up; NULL if there is none."""
+        cdef int64_t at = self.tokens.whitelist_index
+        if at < 0:
+            return NULL
+        while self.entries[at].pattern or self.entries[at].index != self.tokens.whitelist_index:
+            at += 1
+        return &self.entries[at]
+
+    cdef int check(self) except -1:
+        if not self.judged:
+            raise RuntimeError("the patterns must be weighed first")
+        return 0
+
+    @property
+    def result(self):
+        """What the statistics say (`Result`)."""
+        self.check()
+        name = "Whitelisted" if self.whitelisted else "Spam" if self.spam else "Innocent"
+        return Result(bool(self.spam), name, self.probability, self.confidence)
+
+    @property
+    def factors(self):
+        """The tokens that decided, in order of use (4.8): list of `Factor`, empty for lessons."""
+        cdef Uses uses = Uses(NULL, 0)
+        cdef double p
+        cdef uint32_t k
+        self.check()
+        if self.teaching.taught or not self.options.algorithms:
+            return []
+        uses.entry = <uint32_t*>malloc((self.count + 2 * MOST_CHOICES) * sizeof(uint32_t))
+        if uses.entry == NULL:
+            raise MemoryError
+        try:
+            self.number(self.decisive, &uses)
+            factors = []
+            for k in range(uses.count):
+                p = self.entries[uses.entry[k]].p
+                if self.decisive == NAIVE and self.teaching.strict:
+                    p = least_interesting(self.choices, self.chosen)
+                factors.append(Factor(self.name(&self.entries[uses.entry[k]]), <float>p))
+            return factors
+        finally:
+            free(uses.entry)
+
+    cdef bytes name(self, const Scored* entry):
+        cdef uint8_t[PATTERN_SIZE] name
+        if entry.pattern:
+            return PyBytes_FromStringAndSize(<char*>name, spell_pattern(entry.index, name))
+        return self.tokens.name(entry.index)
+
+    def explain(self):
+        """All tokens of the message, the most interesting first: list of `Explained`."""
+        cdef const Scored* entry
+        cdef uint32_t k
+        self.check()
+        explained = []
+        for k in range(self.count):
+            entry = &self.entries[k]
+            if not entry.pattern:
+                explained.append(Explained(self.name(entry), entry.spam, entry.innocent, entry.p))
+        explained.sort(key=lambda token: -abs(0.5 - token.probability))
+        return explained
+
+    # -- the lesson
+
+    @property
+    def learned(self):
+        """What the dictionary learns of it (`Learned`); changes are signed and not cut at zero."""
+        self.check()
+        label = Label.SPAM if self.spam else Label.INNOCENT
+        totals = totals_change(
+            label, self.lesson, self.mode, self.options, by_signature=bool(self.teaching.by_signature)
+        )
+        return Learned(totals, self.token_change())
+
+    cdef object token_change(self):
+        cdef array.array tokens, spam, innocent
+        cdef Teaching teaching = self.teaching
+        cdef Step step
+        cdef uint32_t k, n = 0
+        # Q-T4: for toe users the original learned a little even when asked only to classify.
+        if self.mode is Mode.NOTRAIN or (
+            self.options.classify_only and not (teaching.strict and self.mode is Mode.TOE)
+        ):
+            return TokenChange.none()
+        cdef bint toe = self.mode is Mode.TOE and not teaching.taught
+        cdef bint tum = self.mode is Mode.TUM and not (
+            teaching.by_signature or teaching.error or teaching.inoculation or self.confidence < TUM_SURE
+        )
+        teaching.spam = self.spam
+        tokens = array.clone(array.array("Q"), self.count, zero=False)
+        spam = array.clone(array.array("i"), self.count, zero=False)
+        innocent = array.clone(array.array("i"), self.count, zero=False)
+        cdef uint64_t* token_at = <uint64_t*>tokens.data.as_voidptr
+        cdef const Scored* sender = self.sender()
+        cdef const Scored* entry
+        with nogil:
+            for k in range(self.count):
+                entry = &self.entries[k]
+                if not entry.pattern and entry != sender:
+                    if toe or (tum and entry.spam + entry.innocent >= TUM_ENOUGH):
+                        continue
+                step = step_of(entry, &teaching)
+                token_at[n] = entry.value
+                spam.data.as_ints[n], innocent.data.as_ints[n] = step.spam, step.innocent
+                n += 1
+        array.resize(tokens, n)
+        array.resize(spam, n)
+        array.resize(innocent, n)
+        return TokenChange(tokens, spam, innocent)
+
+    @property
+    def signature(self):
+        """What is stored to train this message later (8.2), patterns included."""
+        cdef bytes records
+        cdef uint8_t* record
+        cdef uint64_t value
+        cdef uint32_t k
+        self.check()
+        if self.found is None or self.tokens.text_signature:
+            return self.tokens.signature()
+        records = PyBytes_FromStringAndSize(NULL, 16 * <Py_ssize_t>self.count)
+        record = <uint8_t*>PyBytes_AS_STRING(records)
+        memset(record, 0, 16 * <size_t>self.count)
+        for k in range(self.count):
+            value = htole64(self.entries[k].value)
+            memcpy(record + 16 * <size_t>k, &value, 8)
+            record[16 * <size_t>k + 8] = <uint8_t>self.entries[k].frequency
+        return records
