@@ -41,7 +41,7 @@ def tokens_from_signature(signature: bytes, options: TokenOptions) -> Tokens:
     """
     if options.tokenizer != "sbph":
         return Tokens.from_signature(signature)
-    headers, _, body = signature.partition(TEXT_MARK)
+    headers, _, body = signature.partition(b"\0")[0].partition(TEXT_MARK)
     return _tokens(headers, body, options)
 
 

@@ -428,7 +428,7 @@ cdef class Tokens:
         cdef uint64_t value
         cdef uint32_t i
         if self.text_signature:
-            return self.headers + b"\x01" + self.body
+            return self.headers + b"\x01" + self.body + b"\0"
         records = PyBytes_FromStringAndSize(NULL, 16 * <Py_ssize_t>self.count)
         record = <uint8_t*>PyBytes_AS_STRING(records)
         memset(record, 0, 16 * <size_t>self.count)
