@@ -1,0 +1,244 @@
+"""The engine against all recorded runs of the original, message by message.
+
+Each run starts with an empty hash store and classifies one message after the
+other; whenever the verdict is wrong, the message is corrected by its signature.
+After every message class, probability, confidence, factors, size of the
+signature and totals must be those recorded, and at the end every token.
+
+The original is reproduced with its faults here (`strict`), so that every row
+counts; what the faults are is tested in tests/unit/engine.
+"""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import hashlib
+import itertools
+import json
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import pytest
+
+from dspamd.engine import Run, Tokens, tokenize, tokens_from_signature
+from dspamd.engine.model import Label, Lesson, Mode, ScoreOptions, Source, TokenOptions, Totals
+from dspamd.mail import classic
+from tests.golden.data import FOLDER, messages, rows
+from tests.golden.store import MemoryStore
+
+LABELS = {"spam": Label.SPAM, "ham": Label.INNOCENT}
+MAIN = (
+    *("main-chain-notrain", "main-chain-teft", "main-chain-teft-noise", "main-chain-toe", "main-chain-tum"),
+    *("main-osb-notrain", "main-osb-teft", "main-osb-teft-nobias", "main-osb-teft-noise", "main-osb-toe"),
+    *("main-osb-tum", "main-sbph-teft", "main-word-teft"),
+)
+FILES = (*MAIN, "matrix", "var", "bnr")
+DUMPED = {"main-osb-teft": 2, "main-chain-toe": 0}  # token table recorded from that many hits on
+RECORD = 16  # bytes of a token in a signature; the recorder divided the text of sbph likewise
+TOTALS = {  # the names of the recording
+    "SL": "spam_learned",
+    "IL": "innocent_learned",
+    "SM": "spam_misclassified",
+    "IM": "innocent_misclassified",
+    "SC": "spam_corpusfed",
+    "IC": "innocent_corpusfed",
+    "SCl": "spam_classified",
+    "ICl": "innocent_classified",
+}
+
+
+class Recording(NamedTuple):
+    """One run of the original: its settings, its rows by message number, what it led to."""
+
+    head: dict[str, Any]
+    rows: dict[int, dict[str, Any]]
+    summary: dict[str, Any]
+
+    @property
+    def config(self) -> dict[str, Any]:
+        config: dict[str, Any] = self.head["config"]
+        return config
+
+
+def names(file: str) -> list[str]:
+    """The runs in a file, found without reading all of its rows."""
+    with gzip.open(FOLDER / f"classify/{file}.jsonl.gz") as lines:
+        heads = [json.loads(line) for line in lines if line.startswith(b'{"config"')]
+    return [head["config"]["name"] for head in heads]
+
+
+@functools.lru_cache(maxsize=1)
+def recordings(file: str) -> dict[str, Recording]:
+    found: dict[str, Recording] = {}
+    name = ""
+    for row in rows(f"classify/{file}.jsonl"):
+        name = row.get("config_name", name)
+        if "config" in row:
+            name = row["config"]["name"]
+            found[name] = Recording(row, {}, {})
+        elif "summary" in row:
+            found[name].summary.update(row["summary"])
+        else:
+            found[name].rows[row["i"]] = row
+    return found
+
+
+@functools.cache
+def corpus() -> list[tuple[Label, classic.View]]:
+    texts = messages("corpus_messages.tar.gz")
+    index = gzip.decompress((FOLDER / "corpus_index.gz").read_bytes()).decode().splitlines()
+    labelled = [line.split() for line in index]
+    return [(LABELS[label], classic.view(texts[path.rpartition("/")[2]])) for label, path in labelled]
+
+
+@functools.cache
+def noisy_corpus() -> list[tuple[Label, classic.View]]:
+    return [
+        (LABELS[row["label"]], classic.view(row["message"].encode("latin-1")))
+        for row in rows("classify/bnr_messages.jsonl")
+    ]
+
+
+def token_options(config: dict[str, Any]) -> TokenOptions:
+    return TokenOptions(
+        tokenizer=config["tokenizer"],
+        url_context=config.get("url_context", "on") == "on",
+        whitelist="whitelist" in config["flags"],
+        noise="noise" in config["flags"],
+    )
+
+
+def score_options(config: dict[str, Any]) -> ScoreOptions:
+    return ScoreOptions(
+        algorithms=frozenset(config["algorithm"].split()),
+        pvalue=config["pvalue"],
+        mode=Mode(config["mode"]),
+        bias="bias" in config["flags"],
+        noise="noise" in config["flags"],
+        whitelist="whitelist" in config["flags"],
+        whitelist_threshold=config.get("whitelist_threshold", 10),
+        sedation=config.get("tb", 0),
+        occurrence=config.get("word_frequency") == "occurrence",
+        strict=True,
+    )
+
+
+class Replay:
+    """One user of the original, message after message."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self.token_options = token_options(config)
+        self.options = score_options(config)
+        self.store = MemoryStore(limited=True)
+
+    def process(self, view: classic.View) -> Run:
+        return self._run(tokenize(view, self.token_options), self.options, None)
+
+    def feed(self, view: classic.View, label: Label) -> Run:
+        """Teach from a corpus; users that do not train were fed as if they did."""
+        notrain = self.options.mode is Mode.NOTRAIN
+        options = replace(self.options, mode=Mode.TEFT) if notrain else self.options
+        return self._run(tokenize(view, self.token_options), options, Lesson(label, Source.CORPUS))
+
+    def correct(self, signature: bytes, label: Label) -> Run:
+        tokens = tokens_from_signature(signature, self.token_options)
+        return self._run(tokens, self.options, Lesson(label, Source.ERROR))
+
+    def _run(self, tokens: Tokens, options: ScoreOptions, lesson: Lesson | None) -> Run:
+        run = Run(tokens, self.store.read(tokens.values), options, lesson)
+        if run.patterns is not None:
+            run.weigh(self.store.read(run.patterns).hits)
+        self.store.apply(run.learned)
+        return run
+
+
+class Feeding(NamedTuple):
+    """What decides the dictionary after feeding: in teft mode no algorithm has a say in it."""
+
+    tokenizer: str
+    flags: str
+    url_context: str
+    word_frequency: str | None
+    messages: int
+
+
+@functools.lru_cache(maxsize=2)
+def fed(feeding: Feeding) -> MemoryStore:
+    replay = Replay({**feeding._asdict(), "algorithm": "graham", "pvalue": "bcr", "mode": "teft"})
+    for label, view in corpus()[: feeding.messages]:
+        replay.feed(view, label)
+    return replay.store
+
+
+def assert_totals(totals: Totals, recorded: dict[str, int]) -> None:
+    assert {short: getattr(totals, name) for short, name in TOTALS.items()} == recorded
+
+
+def assert_row(run: Run, row: dict[str, Any], most_factors: int) -> None:
+    assert run.result.name == row["class"]
+    assert run.result.spam is (row["result"] == 1)
+    assert run.result.probability == pytest.approx(row["probability"], abs=1e-6)
+    assert run.result.confidence == pytest.approx(row["confidence"], abs=1e-6)
+    factors = [(factor.name.decode("latin-1"), factor.value) for factor in run.factors[:most_factors]]
+    recorded = row.get("factors", [])
+    assert [name for name, _ in factors] == [name for name, _ in recorded]
+    assert [value for _, value in factors] == pytest.approx([value for _, value in recorded], abs=1e-5)
+
+
+def replay_recording(recording: Recording) -> MemoryStore:
+    config, replay = recording.config, Replay(recording.config)
+    noisy = config["name"].startswith("bnr-")
+    most_factors = 15 if config["name"].startswith("matrix-") else 27
+    feeding, start = config["corpusfirst"], 0
+    if config["mode"] == "teft" and not noisy:
+        start = feeding
+        replay.store = fed(
+            Feeding(
+                config["tokenizer"], config["flags"], config["url_context"], config["word_frequency"], feeding
+            )
+        ).copy()
+    mail = noisy_corpus() if noisy else corpus()
+    for i, (label, view) in itertools.islice(enumerate(mail), start, max(recording.rows) + 1):
+        run = replay.feed(view, label) if i < feeding else replay.process(view)
+        row = recording.rows.get(i)
+        if row is None:
+            continue
+        assert_row(run, row, most_factors)
+        assert_totals(replay.store.totals, row["totals"])
+        if i < feeding:
+            continue
+        signature = run.signature
+        if row["sig_tokens"] is not None:
+            assert len(signature) // RECORD == row["sig_tokens"]
+        wrong = run.result.spam is not (label is Label.SPAM)
+        assert wrong is ("retrain" in row)
+        if wrong:
+            assert replay.correct(signature, label).result.spam is (row["retrain"]["result"] == 1)
+            assert_totals(replay.store.totals, row["retrain"]["totals"])
+    return replay.store
+
+
+@pytest.mark.parametrize(("file", "name"), [(file, name) for file in FILES for name in names(file)])
+def test_every_message_of_a_recorded_run(file: str, name: str) -> None:
+    recording = recordings(file)[name]
+    store = replay_recording(recording)
+    assert_totals(store.totals, recording.summary["totals"])
+    if file in DUMPED:
+        assert_every_token(store, file)
+    if "token_dump_sha256" in recording.head:
+        dump = "".join(f"{token} {spam} {innocent}\n" for token, spam, innocent in store.rows())
+        assert len(store.hits) == recording.head["token_records"]
+        assert hashlib.sha256(dump.encode()).hexdigest() == recording.head["token_dump_sha256"]
+
+
+def assert_every_token(store: MemoryStore, file: str) -> None:
+    """The token table row for row, and the digest of all of it."""
+    folder = FOLDER / "classify"
+    about = json.loads(gzip.decompress((folder / f"{file}.tokens.json.gz").read_bytes()))
+    recorded = gzip.decompress((folder / f"{file}.tokens.csv.gz").read_bytes()).decode()
+    lines = [f"{token},{spam},{innocent}\n" for token, spam, innocent in store.rows()]
+    kept = [line for line, row in zip(lines, store.rows(), strict=True) if row[1] + row[2] >= DUMPED[file]]
+    assert kept == recorded.splitlines(keepends=True)
+    assert len(lines) == about["all_records"]
+    assert hashlib.sha256("".join(lines).encode()).hexdigest() == about["sha256_of_all_records_csv"]
