@@ -1,0 +1,380 @@
+"""The path of a message, on a real SQLite store, with an outlet that records.
+
+What a decision should be is in reference/cli.md 3.5; what is learned when, in
+engine.md 7.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from array import array
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from dspamd.app import Parts
+from dspamd.config import Config
+from dspamd.delivery.handover import Handover
+from dspamd.engine.model import Label, Lesson, Source, Totals
+from dspamd.envelope import Envelope, Recipient
+from dspamd.errors import Reply, TempFail
+from dspamd.incoming import Incoming
+from dspamd.jobs import Job
+from dspamd.pipeline import Action, Pipeline, choose
+from dspamd.request import Request
+from dspamd.training import UnknownSignature
+from dspamd.verdict import Outcome
+
+BASE = """
+StorageDriver sqlite3_drv
+Tokenizer osb
+Algorithm graham burton
+TrainingMode teft
+ProcessorBias on
+ProcessorURLContext on
+Preference "signatureLocation=headers"
+AllowOverride spamAction
+DeliveryHost 127.0.0.1
+DeliveryProto SMTP
+DeliveryPort 10034
+"""
+HAM = b"From: friend@ham.example\r\nSubject: minutes\r\n\r\nproject meeting minutes agenda review lunch\r\n"
+SPAM = b"From: x@spam.example\r\nSubject: pills\r\n\r\ncheap pills offer free money winner casino\r\n"
+BOTH = Request(deliver_innocent=True, deliver_spam=True)
+INNOCENT_ONLY = Request(deliver_innocent=True)
+ERROR_SPAM = Lesson(Label.SPAM, Source.ERROR)
+ERROR_INNOCENT = Lesson(Label.INNOCENT, Source.ERROR)
+CORPUS_SPAM = Lesson(Label.SPAM, Source.CORPUS)
+CORPUS_INNOCENT = Lesson(Label.INNOCENT, Source.CORPUS)
+
+
+class Recorder:
+    """An outlet that takes everything, unless it is told to fail."""
+
+    def __init__(self) -> None:
+        self.delivered: list[Handover] = []
+        self.quarantined: list[tuple[str, Handover]] = []
+        self.failure: Exception | None = None
+
+    async def deliver(self, handover: Handover) -> Reply:
+        if self.failure:
+            raise self.failure
+        self.delivered.append(handover)
+        return Reply(250, "2.0.0", "queued")
+
+    async def quarantine(self, handover: Handover, owner: str) -> Reply:
+        self.quarantined.append((owner, handover))
+        return Reply(250, "2.0.0", "Quarantined")
+
+
+class Bench:
+    """A pipeline with its parts, and short words for what tests do with it."""
+
+    def __init__(self, parts: Parts, outlet: Recorder) -> None:
+        self.parts, self.outlet = parts, outlet
+        self.pipeline = Pipeline(
+            parts.config,
+            parts.users,
+            parts.storage,
+            outlet,
+            parts.history,
+            tags={True: b"-- spam --\n", False: b"-- clean --\n"},
+            new_signature=parts.pipeline._new_signature,
+        )
+
+    async def process(self, content: bytes, request: Request = BOTH, user: str = "bob") -> Outcome:
+        recipient = Recipient(f"{user}@example.net".encode())
+        mail = Incoming(Envelope(b"sender@example.org", (recipient,), content))
+        return await self.pipeline.process(mail, Job(user, recipient, request))
+
+    async def totals(self, user: str = "bob") -> Totals:
+        uid = await self.parts.storage.uid(user, create=True)
+        assert uid is not None
+        return (await self.parts.storage.read(uid, array("Q"))).totals
+
+    async def dump(self, user: str = "bob") -> dict[int, tuple[int, int]]:
+        uid = await self.parts.storage.uid(user, create=True)
+        assert uid is not None
+        return {
+            row.token: (row.spam, row.innocent)
+            async for batch in self.parts.storage.tokens(uid)
+            for row in batch
+            if row.spam or row.innocent
+        }
+
+    async def feed(self, user: str = "bob") -> None:
+        """Teach the difference between HAM and SPAM."""
+        for _ in range(6):  # below five hits a token is neutral
+            await self.process(HAM, Request(lesson=CORPUS_INNOCENT), user)
+            await self.process(SPAM, Request(lesson=CORPUS_SPAM), user)
+
+
+@asynccontextmanager
+async def bench(home: Path, *lines: str) -> AsyncIterator[Bench]:
+    config = Config.from_text("\n".join([f"Home {home}", BASE, *lines]))
+    async with Parts(config) as parts:
+        yield Bench(parts, Recorder())
+
+
+def signature_of(outcome: Outcome) -> str:
+    assert outcome.verdict is not None
+    assert outcome.verdict.signature is not None
+    return outcome.verdict.signature
+
+
+def header(content: bytes, name: str) -> str:
+    head = content.split(b"\r\n\r\n", 1)[0].split(b"\r\n")
+    values = [
+        line.split(b": ", 1)[1] for line in head if line.lower().startswith(name.lower().encode() + b": ")
+    ]
+    assert len(values) == 1, (name, head)
+    return values[0].decode()
+
+
+class TestChoose:
+    """The decision table."""
+
+    @pytest.mark.parametrize(
+        ("spam", "request_", "spam_action", "action"),
+        [
+            (False, BOTH, "quarantine", Action.DELIVER),
+            (False, Request(), "quarantine", Action.NOTHING),
+            (False, Request(deliver_innocent=True, stdout=True), "quarantine", Action.PRINT),
+            (True, BOTH, "quarantine", Action.DELIVER),
+            (True, INNOCENT_ONLY, "quarantine", Action.QUARANTINE),
+            (True, INNOCENT_ONLY, "tag", Action.DELIVER),
+            (True, INNOCENT_ONLY, "deliver", Action.DELIVER),
+            (True, Request(deliver_innocent=True, stdout=True), "tag", Action.PRINT),
+            (True, Request(summary=True), "quarantine", Action.NOTHING),
+            (True, Request(summary=True), "tag", Action.NOTHING),
+            (True, Request(summary=True, stdout=True), "tag", Action.PRINT),
+            (True, Request(lesson=ERROR_SPAM, deliver_innocent=True), "tag", Action.NOTHING),
+            (True, Request(lesson=CORPUS_SPAM, deliver_innocent=True), "quarantine", Action.NOTHING),
+            (True, Request(lesson=ERROR_SPAM, deliver_spam=True), "tag", Action.DELIVER),
+            (True, Request(lesson=Lesson(Label.SPAM, Source.INOCULATION)), "tag", Action.QUARANTINE),
+            (False, Request(lesson=ERROR_INNOCENT, deliver_innocent=True), "tag", Action.DELIVER),
+        ],
+    )
+    def test_table(self, spam: bool, request_: Request, spam_action: str, action: Action) -> None:
+        assert choose(spam, request_, spam_action) is action
+
+
+async def test_mail_goes_on_with_our_headers_and_is_learned(tmp_path: Path) -> None:
+    async with bench(tmp_path) as b:
+        outcome = await b.process(HAM)
+        (sent,) = b.outlet.delivered
+        assert outcome.reply.ok
+        assert header(sent.content, "X-DSPAM-Result") == "Innocent"
+        assert header(sent.content, "X-DSPAM-Signature") == signature_of(outcome)
+        assert sent.content.endswith(b"\r\n\r\nproject meeting minutes agenda review lunch\r\n")
+        assert await b.totals() == Totals(innocent_learned=1)
+        assert all(hits == (0, 1) for hits in (await b.dump()).values())
+
+
+async def test_nothing_is_learned_from_mail_that_the_next_hop_did_not_take(tmp_path: Path) -> None:
+    async with bench(tmp_path) as b:
+        b.outlet.failure = TempFail("Unable to connect to server")
+        with pytest.raises(TempFail):
+            await b.process(HAM)
+        assert (await b.totals(), await b.dump()) == (Totals(), {})
+
+
+async def test_forged_headers_do_not_survive(tmp_path: Path) -> None:
+    async with bench(tmp_path) as b:
+        await b.process(b"X-DSPAM-Result: Innocent\r\nX-DSPAM-Signature: 1234\r\n" + SPAM)
+        (sent,) = b.outlet.delivered
+        assert header(sent.content, "X-DSPAM-Signature") != "1234"
+        assert b"\r\nX-DSPAM-Result: " in sent.content
+        assert sent.content.count(b"X-DSPAM-Result") == 1
+
+
+async def test_spam_is_recognized_and_kept_back(tmp_path: Path) -> None:
+    async with bench(tmp_path) as b:
+        await b.feed()
+        outcome = await b.process(SPAM, INNOCENT_ONLY)
+        assert outcome.status == "Quarantined"
+        ((owner, handover),) = b.outlet.quarantined
+        assert owner == "bob"
+        assert header(handover.content, "X-DSPAM-Result") == "Spam"
+        assert b.outlet.delivered == []
+
+
+async def test_spam_is_tagged_for_who_wants_it_tagged(tmp_path: Path) -> None:
+    async with bench(tmp_path, 'Preference "spamAction=tag" "spamSubject=[JUNK]" "tagSpam=on"') as b:
+        await b.feed()
+        outcome = await b.process(SPAM, INNOCENT_ONLY)
+        (sent,) = b.outlet.delivered
+        assert header(sent.content, "Subject") == "[JUNK] pills"
+        assert b"-- spam --" in sent.content
+        assert outcome.status == "Tagged"
+
+
+async def test_two_users_have_two_dictionaries(tmp_path: Path) -> None:
+    async with bench(tmp_path) as b:
+        await b.feed("bob")
+        spam_for_bob = await b.process(SPAM, user="bob")
+        spam_for_ann = await b.process(SPAM, user="ann")
+        assert spam_for_bob.verdict is not None
+        assert spam_for_ann.verdict is not None
+        assert (spam_for_bob.verdict.result.spam, spam_for_ann.verdict.result.spam) == (True, False)
+
+
+async def test_classifying_changes_nothing(tmp_path: Path) -> None:
+    async with bench(tmp_path) as b:
+        await b.feed()
+        before = (await b.totals(), await b.dump())
+        outcome = await b.process(SPAM, Request(classify=True))
+        assert outcome.summary.startswith(b'X-DSPAM-Result: bob; result="Spam"; class="Spam"; ')
+        assert outcome.summary.endswith(b"signature=N/A\n")
+        assert (await b.totals(), await b.dump()) == before
+        assert b.outlet.delivered == []
+
+
+async def test_classifying_answers_for_unknown_users_and_makes_none(tmp_path: Path) -> None:
+    async with bench(tmp_path) as b:
+        outcome = await b.process(SPAM, Request(classify=True), user="nobody")
+        assert b'result="Innocent"' in outcome.summary
+        assert await b.parts.storage.uid("nobody", create=False) is None
+
+
+class TestCorrection:
+    """By signature: exact, once, and back again."""
+
+    async def test_moves_counters_exactly(self, tmp_path: Path) -> None:
+        async with bench(tmp_path) as b:
+            seen = await b.process(SPAM)  # taken for innocent, nothing was learned before
+            known = await b.dump()
+            request = Request(lesson=ERROR_SPAM, signature=signature_of(seen))
+            await b.process(b"\n\n", request)
+            assert await b.totals() == Totals(spam_learned=1, spam_misclassified=1)
+            assert await b.dump() == dict.fromkeys(known, (1, 0))
+
+    async def test_counts_once_and_the_opposite_restores(self, tmp_path: Path) -> None:
+        async with bench(tmp_path) as b:
+            await b.feed()
+            seen = await b.process(SPAM + b"something new\r\n")
+            spam = Request(lesson=ERROR_SPAM, signature=signature_of(seen))
+            innocent = dataclasses.replace(spam, lesson=ERROR_INNOCENT)
+            before = (await b.totals(), await b.dump())
+            await b.process(b"\n\n", innocent)
+            corrected = (await b.totals(), await b.dump())
+            assert corrected != before
+            await b.process(b"\n\n", innocent)
+            assert (await b.totals(), await b.dump()) == corrected
+            await b.process(b"\n\n", spam)
+            assert (await b.totals(), await b.dump()) == before
+            await b.process(b"\n\n", spam)
+            assert (await b.totals(), await b.dump()) == before
+            await b.process(b"\n\n", innocent)
+            assert (await b.totals(), await b.dump()) == corrected
+
+    async def test_counts_every_time_in_strict_compatibility(self, tmp_path: Path) -> None:
+        async with bench(tmp_path, "StrictCompatibility on") as b:
+            seen = await b.process(SPAM)
+            request = Request(lesson=ERROR_SPAM, signature=signature_of(seen))
+            await b.process(b"\n\n", request)
+            await b.process(b"\n\n", request)
+            assert await b.totals() == Totals(spam_learned=2, spam_misclassified=2)
+
+    @pytest.mark.parametrize("user", ["bob", "ann", "stranger"])
+    async def test_of_what_is_not_there_changes_nothing_for_anyone(self, tmp_path: Path, user: str) -> None:
+        async with bench(tmp_path) as b:
+            seen = await b.process(SPAM, user="bob")
+            await b.process(HAM, user="ann")
+            before = [(await b.totals(who), await b.dump(who)) for who in ("bob", "ann")]
+            signature = "6b000a80122151437417508" if user == "bob" else signature_of(seen)
+            with pytest.raises(UnknownSignature) as caught:
+                await b.process(b"\n\n", Request(lesson=ERROR_SPAM, signature=signature), user=user)
+            assert caught.value.reply.code == 550
+            assert [(await b.totals(who), await b.dump(who)) for who in ("bob", "ann")] == before
+
+    async def test_finds_the_signature_in_the_mail_and_hands_it_on_if_asked(self, tmp_path: Path) -> None:
+        async with bench(tmp_path) as b:
+            await b.feed()
+            await b.process(SPAM)
+            returned = b.outlet.delivered.pop().content
+            outcome = await b.process(returned, dataclasses.replace(INNOCENT_ONLY, lesson=ERROR_INNOCENT))
+            (sent,) = b.outlet.delivered
+            assert header(sent.content, "X-DSPAM-Reclassified") == "Innocent"
+            assert b"X-DSPAM-Result" not in sent.content
+            assert sent.recipient == b"bob"
+            assert outcome.status == "Retrained"
+            assert (await b.totals()).innocent_misclassified == 1
+
+    async def test_without_any_signature_is_refused(self, tmp_path: Path) -> None:
+        async with bench(tmp_path) as b:
+            with pytest.raises(UnknownSignature):
+                await b.process(SPAM, Request(lesson=ERROR_SPAM))
+
+    async def test_of_pristine_mail_takes_its_text(self, tmp_path: Path) -> None:
+        async with bench(tmp_path, "TrainPristine on") as b:
+            await b.process(SPAM)
+            await b.process(SPAM, Request(lesson=ERROR_SPAM))
+            assert await b.totals() == Totals(spam_learned=1, spam_misclassified=1)
+
+
+async def test_mail_without_tokens_passes_untouched(tmp_path: Path) -> None:
+    async with bench(tmp_path) as b:
+        outcome = await b.process(b"\r\nno header\r\n")
+        (sent,) = b.outlet.delivered
+        assert sent.content == b"\r\nno header\r\n"
+        assert outcome.verdict is None
+
+
+async def test_who_opted_out_gets_his_mail_as_it_came(tmp_path: Path) -> None:
+    async with bench(tmp_path, 'Preference "optOut=on"') as b:
+        await b.process(HAM)
+        assert b.outlet.delivered[0].content == HAM
+
+
+async def test_big_mail_passes_untouched(tmp_path: Path) -> None:
+    async with bench(tmp_path, f"MaxMessageSize {len(HAM) - 1}") as b:
+        await b.process(HAM)
+        assert b.outlet.delivered[0].content == HAM
+        assert await b.totals() == Totals()
+
+
+class TestStorageDown:
+    """The store fails: mail waits, or passes marked, as configured."""
+
+    async def test_mail_waits(self, tmp_path: Path) -> None:
+        async with bench(tmp_path) as b:
+            (tmp_path / "data").write_text("a file where the store wants a directory")
+            with pytest.raises(TempFail):
+                await b.process(HAM)
+            assert b.outlet.delivered == []
+
+    async def test_mail_passes_marked(self, tmp_path: Path) -> None:
+        async with bench(tmp_path, "OnStorageFailure deliver") as b:
+            (tmp_path / "data").write_text("a file where the store wants a directory")
+            outcome = await b.process(HAM)
+            (sent,) = b.outlet.delivered
+            assert header(sent.content, "X-DSPAM-Result") == "Unfiltered"
+            assert outcome.status == "Unfiltered"
+
+    async def test_delivered_mail_is_not_refused_when_learning_fails(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async with bench(tmp_path) as b:
+
+            async def broken(*_: object) -> None:
+                raise RuntimeError("a bug in the driver")
+
+            monkeypatch.setattr(b.parts.storage, "apply", broken)
+            outcome = await b.process(HAM)
+            assert outcome.reply.ok
+            assert len(b.outlet.delivered) == 1
+
+    async def test_a_lesson_that_cannot_be_stored_fails(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async with bench(tmp_path) as b:
+
+            async def down(*_: object) -> None:
+                raise TempFail("Storage is down")
+
+            monkeypatch.setattr(b.parts.storage, "apply", down)
+            with pytest.raises(TempFail):
+                await b.process(HAM, Request(lesson=CORPUS_INNOCENT))
