@@ -16,7 +16,7 @@ from abc import ABC, abstractmethod
 from array import array
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import ClassVar, Protocol, TypeVar
 
@@ -24,6 +24,7 @@ from dspamd.engine.model import Hits, Snapshot, Totals
 from dspamd.errors import TempFail
 from dspamd.home import Home
 from dspamd.storage import preference_files
+from dspamd.storage.clock import utc_day
 from dspamd.storage.contract import Change, Stored, TokenRow, Uid
 from dspamd.storage.threads import Threads
 
@@ -31,10 +32,6 @@ T = TypeVar("T")
 
 _BATCH = 5_000  # tokens
 _PREFERENCE_FILES = ("prefs", "prefs.lock")
-
-
-def utc_day() -> date:
-    return datetime.now(UTC).date()
 
 
 class OwnerFile(Protocol):

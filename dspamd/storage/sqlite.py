@@ -18,7 +18,8 @@ from pathlib import Path
 
 from dspamd import log
 from dspamd.home import Home
-from dspamd.storage.file_store import FileStore, utc_day
+from dspamd.storage.clock import utc_day
+from dspamd.storage.file_store import FileStore
 from dspamd.storage.sqlite_file import SQLiteFile
 
 

@@ -1,0 +1,21 @@
+"""The numbered steps by which the tables of a driver come to be: `schema/DRIVER/NNNN.sql`.
+
+Steps only go forward.  Step 1 makes the tables of DSPAM 3.10.2 for who has none;
+those after it make what is ours.  How many steps a database has taken is noted
+there, in a way that each driver chooses; no step is taken twice.
+
+Only reads the files; the drivers carry the steps out.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+
+
+@cache
+def steps(driver: str) -> tuple[str, ...]:
+    """The scripts of a driver, in order."""
+    folder = resources.files("dspamd.storage") / "schema" / driver
+    files = (file for file in folder.iterdir() if file.name.endswith(".sql"))
+    return tuple(file.read_text(encoding="utf-8") for file in sorted(files, key=lambda file: file.name))

@@ -1,0 +1,127 @@
+"""What the drivers of SQL servers share: how to reach one, who its users are, when to try again.
+
+Options of all servers are alike but for their prefix (`PgSQL`, `MySQL`, `MySQLWrite`):
+`Server` and `UserTable` are their values.  `retried` repeats a transaction that the
+server gave up in favour of another one.  `storable` and `owner_name` decide which
+texts may go to a server at all: names come out of addresses, and signature ids out
+of mails, where anybody may write anything.
+
+Nothing here knows a library or a dialect of SQL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from array import array
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import TypeVar
+
+from dspamd.config import Config
+from dspamd.errors import ConfigError, PermFail, Problem, TempFail
+
+T = TypeVar("T")
+
+EVERYBODY = 0
+"""The uid under which preferences of everybody are kept."""
+
+NAME_LENGTH = 128
+"""Characters that a user name may have (reference/storage.md 3)."""
+
+_EPOCH = date(1970, 1, 1)
+_ATTEMPTS = 6
+_FIRST_PAUSE_S = 0.01
+
+
+class Unreachable(TempFail):
+    """No connection could be made: nothing was asked, so another server may be asked instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where a database is, and as whom to log in.  Empty texts and port 0: the library's default."""
+
+    host: str  # a name, an address, or, with a leading slash, the path of a socket or its directory
+    port: int
+    user: str
+    password: str = field(repr=False)
+    database: str
+
+    @classmethod
+    def from_config(cls, config: Config, prefix: str, file: Path) -> Server:
+        """As the options say, or else `file`: host, port, user, password, database, a line for each.
+
+        Raises `ConfigError` for a file that cannot be used.
+        """
+        if config.text(f"{prefix}Server") or not file.exists():
+            host, user, password, database = (
+                config.text(prefix + name) for name in ("Server", "User", "Pass", "Db")
+            )
+            return cls(host, config.number(f"{prefix}Port"), user, password, database)
+        try:
+            host, port, user, password, database = file.read_text().splitlines()[:5]
+            return cls(host, int(port or 0), user, password, database)
+        except (OSError, ValueError) as error:
+            raise ConfigError([Problem(str(file), 0, f"cannot be used: {error}")]) from error
+
+
+@dataclass(frozen=True, slots=True)
+class UserTable:
+    """The table that gives users their numbers, which may be the site's own."""
+
+    table: str
+    uid: str
+    name: str
+
+    @classmethod
+    def from_config(cls, config: Config, prefix: str) -> UserTable:
+        table, uid, name = (
+            config.text(f"{prefix}Virtual{what}") for what in ("Table", "UIDField", "UsernameField")
+        )
+        return cls(table, uid, name)
+
+
+async def retried(work: Callable[[], Awaitable[T]], gave_up: Callable[[Exception], bool]) -> T:
+    """The result of a transaction, done again while the server gave it up in favour of another.
+
+    `gave_up` tells a deadlock or a serialization failure from any other exception.
+    Pauses are random, so that those who met do not meet again.
+    """
+    for attempt in range(1, _ATTEMPTS):
+        try:
+            return await work()
+        except Exception as error:
+            if not gave_up(error):
+                raise
+        await asyncio.sleep(random.uniform(0, _FIRST_PAUSE_S * 2**attempt))
+    return await work()
+
+
+def owner_name(owner: str) -> str:
+    """The name itself.  Raises `PermFail` if no database can keep it."""
+    if not owner or len(owner) > NAME_LENGTH or storable(owner) != owner:
+        raise PermFail("Invalid user name", detail=repr(owner), code=550, enhanced="5.1.1")
+    return owner
+
+
+def storable(text: str) -> str:
+    """Any text as one that can be asked for; what databases cannot hold is replaced."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def signed(tokens: array[int]) -> array[int]:
+    """Tokens ('Q') as the signed numbers ('q') of the same bits."""
+    return array("q", tokens.tobytes())
+
+
+def unsigned(tokens: array[int]) -> array[int]:
+    """Signed numbers ('q') as the tokens ('Q') of the same bits."""
+    return array("Q", tokens.tobytes())
+
+
+def day_number(day: date | None) -> int:
+    """Days since 1970-01-01; 0 if there is no date."""
+    return 0 if day is None else (day - _EPOCH).days
