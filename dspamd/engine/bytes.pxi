@@ -80,6 +80,8 @@ cdef struct Buffer:
 
 
 cdef int append(Buffer* buffer, const void* text, size_t length) except -1 nogil:
+    if length == 0:
+        return 0
     buffer.at = <uint8_t*>room(buffer.at, &buffer.capacity, buffer.length + length, 1)
     memcpy(buffer.at + buffer.length, text, length)
     buffer.length += length

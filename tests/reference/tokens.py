@@ -134,8 +134,8 @@ class Tokenizer:
                 words = rest
                 sender = line[5:]
             else:
-                colon = line.find(b":", 5)
-                sender = line[5:colon] if colon >= 0 else line[5:]
+                colon = lead + len(piece)  # the line's first one, if it has any
+                sender = line[5:colon] if colon >= 5 else line[5:]
             if self.whitelist and heading == b"From":
                 table.whitelist = table.touch(b"From*" + sender.removeprefix(b" "))
             if heading.lower() in self.ignore_headers or heading.startswith(b"X-DSPAM-"):

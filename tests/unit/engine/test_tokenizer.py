@@ -211,7 +211,7 @@ def test_signature_keeps_one_byte_of_the_frequency_and_the_last_of_equals() -> N
 def test_sbph_signature_is_text() -> None:
     view = classic.view(V1)
     tokens = tokenize(view, options("sbph"))
-    assert tokens.signature() == view.headers + b"\x01" + view.body
+    assert tokens.signature() == view.headers + b"\x01" + view.body + b"\0"
     again = tokens_from_signature(tokens.signature(), options("sbph"))
     assert (names(again), again.values) == (names(tokens), tokens.values)
 
