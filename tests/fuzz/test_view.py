@@ -1,0 +1,137 @@
+"""The kernel and the plain reference see the same view and the same tokens, whatever the bytes.
+
+Messages are mixtures of the pieces that rules are made of, and recorded mail with such pieces put in.
+"""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dspamd.engine.model import TokenOptions
+from dspamd.engine.tokenizer import tokenize
+from dspamd.mail import classic
+from dspamd.mail.classic import SignaturePass, View
+from tests.golden.data import messages
+from tests.reference import classic as plain_classic
+from tests.reference import tokens as plain_tokens
+
+MAIL = list(messages("real_messages.tar.gz").values())
+
+MIME_PIECES = [
+    b'Content-Type: multipart/mixed; boundary="x"\n',
+    b"Content-Type: multipart/signed; boundary=x-\n",
+    b"Content-Type: message/rfc822\n",
+    b"Content-Type: text/html\n",
+    b"Content-Transfer-Encoding: base64\n",
+    b"Content-Transfer-Encoding: quoted-printable\n",
+    b"Content-Transfer-Encoding: 8bit\n",
+    b"Content-Disposition: attachment\n",
+    *(b"\n", b"\n\n", b"\n ", b"\n\t", b"--x\n", b"--x-\n", b"--", b"boundary=", b"aGVsbG8gd29ybGQ=", b"\r"),
+    *(
+        b"Subject: =?utf-8?q?",
+        b"=?a?b?",
+        b"?=",
+        b"=?",
+        b"!DSPAM:",
+        b"X-DSPAM-Signature: ",
+        b"=41",
+        b"%41",
+        b"=\n",
+    ),
+]
+HTML_PIECES = [
+    *(
+        b'<a href="http:',
+        b"<a href='",
+        b"<img ",
+        b"src=",
+        b"<script>",
+        b"</script>",
+        b"<style",
+        b"</td>",
+        b"<td",
+    ),
+    *(
+        b"<p",
+        b"<br>",
+        b"<",
+        b">",
+        b'"',
+        b"'",
+        b"&#",
+        b"&#0",
+        b"65;",
+        b"&amp;",
+        b"&AMP",
+        b"&thetasym",
+        b";",
+        b"<!--",
+    ),
+]
+WORD_PIECES = [
+    *(b"From: ", b"From", b"X-DSPAM-R: ", b"x-i: ", b"bnr.x: ", b"a+#: ", b"H" * 200 + b": ", b"w" * 600),
+    *(
+        b" ",
+        b":",
+        b".",
+        b"_",
+        b"+",
+        b"#",
+        b"!",
+        b"wow!! ",
+        b"w" * 49,
+        b"w" * 50,
+        b"\xe4",
+        b"one two three four ",
+    ),
+    *(b"http://", b"www.", b"href="),
+]
+
+pieces = st.sampled_from(MIME_PIECES + HTML_PIECES + WORD_PIECES) | st.binary(max_size=3)
+texts = st.lists(pieces, max_size=60).map(b"".join)
+passes = st.none() | st.builds(SignaturePass, st.booleans(), st.booleans())
+options = st.builds(
+    TokenOptions,
+    st.sampled_from(["word", "chain", "sbph", "osb"]),
+    st.booleans(),
+    st.booleans(),
+    st.just(True),
+    st.just(frozenset([b"x-i"])),
+)
+
+
+@st.composite
+def mutated_mail(draw: st.DrawFn) -> bytes:
+    message = bytearray(draw(st.sampled_from(MAIL))[:6000])
+    for _ in range(draw(st.integers(1, 20))):
+        at = draw(st.integers(0, len(message)))
+        message[at : at + draw(st.sampled_from([0, 1, 5, 100]))] = draw(pieces)
+    return bytes(message)
+
+
+@given(texts | mutated_mail(), passes)
+@settings(max_examples=300, deadline=None)
+def test_view(message: bytes, signature_pass: SignaturePass | None) -> None:
+    assert classic.view(message, signature_pass=signature_pass) == plain_classic.view(
+        message.replace(b"\0", b""),
+        headers_only=signature_pass.headers_only if signature_pass else None,
+        cut_tags=bool(signature_pass and signature_pass.cut_tags),
+    )
+
+
+@given(texts, texts, options)
+@settings(max_examples=200, deadline=None)
+def test_tokens(headers: bytes, body: bytes, options: TokenOptions) -> None:
+    tokens = tokenize(View(headers, body), options)
+    plain = plain_tokens.Tokenizer(
+        options.tokenizer, options.url_context, options.whitelist, options.ignore_headers
+    )(headers, body)
+    entries = plain.iterate()
+    values = tokens.values
+    assert list(values) == [entry.value for entry in entries]
+    assert list(tokens.frequencies) == [entry.frequency for entry in entries]
+    assert [tokens.name(i) for i in range(len(tokens))] == [entry.name for entry in entries]
+    assert tokens.whitelist == plain.whitelist
+    assert [values[i] for i in tokens.order_stream] == plain.order
+    assert [values[i] for i in tokens.chained_stream] == plain.chained
