@@ -24,6 +24,7 @@ cdef struct Walk:
     uint64_t prefix  # the CRC of what stands in front of each name
     uint32_t prefix_length
     uint32_t mark
+    uint32_t plain_mark  # PLAIN_MARK, unless the heading has a '+' of its own
     bint ignored
 
 
@@ -49,7 +50,7 @@ cdef inline uint64_t crc_word(uint64_t crc, const Loaded* word) noexcept nogil:
 
 
 cdef int tokenize_body(Tokens tokens, Walk* walk, uint32_t start, uint32_t end) except -1 nogil:
-    walk.source, walk.mark = BODY_SOURCE, 0
+    walk.source, walk.mark, walk.plain_mark = BODY_SOURCE, 0, PLAIN_MARK
     walk.prefix = walk.prefix_length = walk.heading = walk.heading_length = 0
     return tokenize_line(tokens, walk, start, end)
 
@@ -104,6 +105,7 @@ cdef int set_heading(
     walk.prefix = crc_byte(crc_text(0, heading, length), b"*")
     walk.prefix_length = length + 1
     walk.mark = 0
+    walk.plain_mark = 0 if length and memchr(heading, b"+", length) != NULL else PLAIN_MARK
     if length >= 4 and memcmp(heading, b"From", 4) == 0 and (length == 4 or heading[4] == b"*"):
         walk.mark |= FROM_MARK
     if length >= 4 and memcmp(heading, b"bnr.", 4) == 0:
@@ -302,7 +304,7 @@ cdef inline void touch_window(
     Tokens tokens, const Walk* walk, uint32_t start, uint32_t size, const uint64_t* number
 ) noexcept nogil:
     cdef bint all_masks = walk.tokenizer == SBPH_TOKENIZER
-    cdef uint32_t mask, entry, field, mark = walk.mark | PLAIN_MARK
+    cdef uint32_t mask, entry, field, mark = walk.mark | walk.plain_mark
     cdef uint32_t length = walk.prefix_length + WINDOW - 1
     cdef uint8_t[NAME_SIZE] name
     cdef uint64_t value
