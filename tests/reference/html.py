@@ -177,11 +177,8 @@ class _Stripper:
             delimiter = self.text[at : at + 1]
             at += 1
         if self.lower.startswith((b"http:", b"https:", b"ftp:"), at):
-            close = self.text.find(delimiter, at)
-            if close >= 0:
-                self.emit(b" ")
-                self.emit(self.text[at:close])
-                self.emit(b" ")
+            value, _, _ = self.text[at:].partition(delimiter)
+            self.emit(b" " + value + b" ")
 
     def past_white(self, at: int) -> int:
         while self.byte(at) in WHITE:
