@@ -1,4 +1,4 @@
-"""A stand-in for the daemon that says the lines of a script, and a way to run dspamc against it."""
+"""A stand-in for the daemon that says the lines of a script, and a way to run a client against it."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ class Ended(NamedTuple):
     stderr: bytes
 
 
-async def dspamc(words: Sequence[str], stdin: bytes, config: Path) -> Ended:
-    """Run the installed client as a process of its own."""
+async def run(program: str, words: Sequence[str], stdin: bytes, config: Path) -> Ended:
+    """Run a command of ours as a process of its own."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "dspamd.commands.dspamc",
+        f"dspamd.commands.{program}",
         *words,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,

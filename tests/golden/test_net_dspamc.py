@@ -15,7 +15,7 @@ import pytest
 
 from dspamd.commands import dspamc as program
 from tests.golden.data import messages, rows
-from tests.scripted_daemon import Turn, daemon, dspamc
+from tests.scripted_daemon import Turn, daemon, run
 
 ROWS = [row for row in rows("net_dspamc.jsonl") if "argv" in row]
 
@@ -147,7 +147,7 @@ async def test_dialogue(row: dict[str, Any], tmp_path: Path) -> None:
     config = configure(row, tmp_path)
     socket = tmp_path / ("elsewhere" if name(row) == "no-server" else "s")
     async with daemon(script, socket) as scripted:
-        ended = await dspamc(row["argv"][1:], stdin_of(row), config)
+        ended = await run("dspamc", row["argv"][1:], stdin_of(row), config)
     assert scripted.said == said
     assert ended.stdout == expected_stdout(row)
     assert ended.status == expected_status(row)
@@ -168,13 +168,13 @@ def test_an_untrusted_caller(
 
 @pytest.mark.parametrize("row", [row for row in ROWS if name(row) == "help"], ids=lambda row: row["id"])
 async def test_help(row: dict[str, Any], tmp_path: Path) -> None:
-    ended = await dspamc(row["argv"][1:], b"", tmp_path / "no.conf")
+    ended = await run("dspamc", row["argv"][1:], b"", tmp_path / "no.conf")
     assert ended == (row["exit"], b"", row["stderr"].encode())
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if name(row) == "version"], ids=lambda row: row["id"])
 async def test_version(row: dict[str, Any], tmp_path: Path) -> None:
-    ended = await dspamc(row["argv"][1:], b"", configure(row, tmp_path))
+    ended = await run("dspamc", row["argv"][1:], b"", configure(row, tmp_path))
     assert ended.status == row["exit"]
     ours, theirs = ended.stdout.decode().split("\n"), row["stdout"].split("\n")
     assert ours[0] == theirs[0]

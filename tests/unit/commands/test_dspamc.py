@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dspamd.commands.dspamc import send_message
-from tests.scripted_daemon import Ended, Turn, daemon, dspamc
+from tests.scripted_daemon import Ended, Turn, daemon, run
 
 GREETING: list[Turn] = [
     ("S", b"220 DSPAM DLMTP 3.10.2 Authentication Required\r\n"),
@@ -45,7 +45,7 @@ class Client:
 
     async def __call__(self, words: str, script: list[Turn], stdin: bytes = MESSAGE) -> Ended:
         async with daemon(script, self.socket) as scripted:
-            ended = await dspamc(words.split(), stdin, self.config)
+            ended = await run("dspamc", words.split(), stdin, self.config)
         self.said = scripted.said
         return ended
 
@@ -184,7 +184,7 @@ async def test_spam_as_exit_status(client: Client, wire: bytes, directive: str, 
     ],
 )
 async def test_wrong_usage(client: Client, words: str, stdin: bytes, status: int, stderr: bytes) -> None:
-    ended = await dspamc(words.split(), stdin, client.config)
+    ended = await run("dspamc", words.split(), stdin, client.config)
     assert ended == Ended(status, b"", b"dspamc: " + stderr + b"\n")
 
 
@@ -201,12 +201,12 @@ async def test_trouble_of_ours_keeps_the_mail(
     client: Client, change: Callable[[str], str], classic: int, strict: str
 ) -> None:
     client.config.write_text(change(client.config.read_text()) + strict)
-    ended = await dspamc(["--user", "bob"], MESSAGE, client.config)
+    ended = await run("dspamc", ["--user", "bob"], MESSAGE, client.config)
     assert (ended.status, ended.stderr.count(b"\n")) == (classic if strict else 75, 1)
 
 
 async def test_no_configuration(tmp_path: Path) -> None:
-    ended = await dspamc(["--user", "bob"], MESSAGE, tmp_path / "none.conf")
+    ended = await run("dspamc", ["--user", "bob"], MESSAGE, tmp_path / "none.conf")
     assert ended == Ended(75, b"", f"dspamc: {tmp_path}/none.conf: No such file or directory\n".encode())
 
 

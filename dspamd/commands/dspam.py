@@ -1,0 +1,202 @@
+"""dspam: filters a message from standard input, teaches, classifies; the old name of the daemon.
+
+The options are those of DSPAM 3.10.2 (reference/cli.md 3, dspam(1)).  With
+`--client` the daemon does the work (see `dspamc`), else this process, with the
+same parts as the daemon.  What was asked for is printed to standard output;
+nothing else, unless something failed: then one line per failure on standard
+error, because callers like dovecot-antispam take any output for a failure.  The
+log goes to syslog, as ever.
+
+Exit status: 0 done; 1 wrong usage or empty message; `CorrectionFailureExit` for a
+correction without a valid signature; 75 try again, which includes a bad
+configuration while mail waits; else the sysexits status of what refused the
+message for good; 99 spam, with `Broken returnCodes`.  `StrictCompatibility on`
+gives the numbers of the original: 256 minus the failures, 0 for failed corrections.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import syslog
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, BinaryIO
+
+from dspamd import log, words
+from dspamd.commands import dspamc, dspamd
+from dspamd.config import Config
+from dspamd.envelope import Envelope, Recipient
+from dspamd.errors import INTERNAL, ConfigError, Failure, TempFail, UsageError
+from dspamd.incoming import Incoming
+from dspamd.jobs import Job, jobs, readdress, requested
+from dspamd.request import Request
+from dspamd.training import UnknownSignature
+from dspamd.users import login_name, trusted
+
+if TYPE_CHECKING:
+    from dspamd.app import Parts
+
+UMASK = 0o006  # data is for the owner and the group of the mail programs
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    items = words.divide(given)
+    options = {name for name, _ in items}
+    if "help" in options:
+        sys.stderr.write(words.SYNTAX)
+        return os.EX_OK
+    os.umask(UMASK)
+    uid = os.getuid()
+    try:
+        config = Config.load()
+        may_all = trusted(config, uid)
+        if "version" in options:
+            sys.stdout.write(version(config) if may_all else words.version([]))
+            return os.EX_OK
+        if "daemon" in options and may_all:
+            return dspamd.start(config) if "nofork" in options else background(config)
+        if "client" in options and config.text("ClientHost") and config.text("ClientIdent"):
+            return dspamc.main(given)
+        request = requested(config, given, trusted=may_all, login=login_name(uid), uid=uid)
+        return Run(config, request, trusted=may_all).main(sys.stdin.buffer, sys.stdout.buffer)
+    except ConfigError as error:
+        complain(str(error))
+        # The daemon has nothing to lose; a message waits until the file is mended.
+        return error.exit_status if "daemon" in options else os.EX_TEMPFAIL
+    except UsageError as error:
+        complain(str(error))
+        return error.exit_status
+
+
+def complain(text: str) -> None:
+    """One line about a failure."""
+    sys.stderr.write(f"dspam: {text}\n")
+
+
+def version(config: Config) -> str:
+    parameters = words.parameters(
+        config.text("Home"), config.text("StorageDriver"), config.file, config.text("DirectoryLayout")
+    )
+    return words.version(parameters)
+
+
+def background(config: Config) -> int:
+    """Start the daemon in the background; returns when it is ready, or with the status it ended with."""
+    news, tell = os.pipe()
+    child = os.fork()
+    if child:
+        os.close(tell)
+        if os.read(news, 1):
+            return os.EX_OK
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    os.setsid()
+    os.close(news)
+
+    def ready() -> None:
+        os.write(tell, b"!")
+        os.close(tell)
+
+    return dspamd.start(config, ready)
+
+
+class Run:
+    """One message for all the users that a request names."""
+
+    def __init__(self, config: Config, request: Request, *, trusted: bool) -> None:
+        self._config = config.with_profile(request.profile) if request.profile else config
+        self._request = request
+        self._trusted = trusted
+        self._failures: list[Failure] = []
+        self._spam = False
+
+    def main(self, stdin: BinaryIO, stdout: BinaryIO) -> int:
+        """Read the message, process it, print what was asked for; returns the exit status."""
+        log.configure(self._config.text("LogLevel"), self._config.text("LogFormat"), Syslog())
+        for warning in self._request.warnings:
+            log.get().warning("options", text=warning)
+        if not self._request.users and not self._config.flag("ParseToHeaders"):
+            raise UsageError("Unable to determine the destination user")
+        asyncio.run(self._process(self._message(stdin), stdout))
+        return self._status()
+
+    def _message(self, stdin: BinaryIO) -> bytes:
+        if self._request.signature:
+            return b"\n\n"  # the signature stands for the message; nobody may be writing one
+        content = stdin.read()
+        if not content:
+            raise UsageError("empty message (no data received)")
+        return content.replace(b"\r\n", b"\n") if self._config.matches("Broken", "lineStripping") else content
+
+    async def _process(self, content: bytes, stdout: BinaryIO) -> None:
+        from dspamd.app import Parts
+
+        mail = Incoming(Envelope(self._request.sender, (), content))
+        request = readdress(self._config, mail.message, self._request)
+        if not request.users:
+            raise UsageError("Unable to determine the destination user")
+        recipients = [Recipient(os.fsencode(address)) for address in request.recipients]
+        try:
+            async with Parts(self._config, trusted=self._trusted) as parts:
+                for job in jobs(self._config, request, recipients):
+                    await self._one(parts, mail, job, stdout)
+        except Failure as failure:  # the store could not be opened
+            self._failed(failure, "storage")
+
+    async def _one(self, parts: Parts, mail: Incoming, job: Job, stdout: BinaryIO) -> None:
+        """Process for one user, and print; what fails for him fails for nobody else."""
+        try:
+            outcome = await parts.pipeline.process(mail, job)
+            stdout.write(outcome.summary + outcome.printed)
+            stdout.flush()
+        except Failure as failure:
+            self._failed(failure, job.user)
+        except OSError as error:
+            self._failed(TempFail("Unable to print", detail=str(error)), job.user)
+        except Exception as error:
+            log.get().exception("bug", user=job.user)
+            self._failed(TempFail(INTERNAL.text, detail=repr(error)), job.user)
+        else:
+            self._spam |= outcome.verdict is not None and outcome.verdict.result.spam
+
+    def _failed(self, failure: Failure, whose: str) -> None:
+        log.get().warning("failed", user=whose, reply=str(failure.reply), reason=failure.detail)
+        if isinstance(failure, UnknownSignature):
+            failure.exit_status = self._config.number("CorrectionFailureExit")
+            if self._strict or not failure.exit_status:
+                return
+        self._failures.append(failure)
+        complain(f"{whose}: {failure}".replace("\n", " "))
+
+    @property
+    def _strict(self) -> bool:
+        return self._config.flag("StrictCompatibility")
+
+    def _status(self) -> int:
+        """A failure wins over spam: the message has to be tried again."""
+        if self._failures:
+            if self._strict:
+                return 256 - len(self._failures)
+            temporary = any(isinstance(failure, TempFail) for failure in self._failures)
+            return os.EX_TEMPFAIL if temporary else self._failures[0].exit_status
+        return 99 if self._spam and self._config.matches("Broken", "returnCodes") else os.EX_OK
+
+
+class Syslog:
+    """A text stream into syslog, facility mail, ident dspam."""
+
+    def __init__(self) -> None:
+        syslog.openlog("dspam", syslog.LOG_PID, syslog.LOG_MAIL)
+
+    def write(self, text: str) -> None:
+        if line := text.rstrip("\n"):
+            syslog.syslog(syslog.LOG_INFO, line)
+
+    def flush(self) -> None:
+        """Every line is sent at once."""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

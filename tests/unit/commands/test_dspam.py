@@ -1,0 +1,278 @@
+"""dspam: what it prints, how it ends, and that it can still start the daemon."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from dspamd.commands import dspam
+from tests.e2e.wait import until
+from tests.scripted_daemon import Turn, daemon, run
+
+MESSAGE = b"From: ann@example.org\nSubject: hi\n\nbody words here\n"
+SPAM = "--class=spam --source=corpus"
+
+
+class Ended(NamedTuple):
+    status: int
+    stdout: bytes
+    stderr: str
+
+
+class Program:
+    """dspam with a home of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.config = folder / "dspam.conf"
+        self.configure()
+
+    def configure(self, *lines: str) -> None:
+        self.config.write_text(
+            f"Home {self.folder}\nStorageDriver libsqlite3_drv.so\nTrust root\nTrainingMode teft\n"
+            'Preference "signatureLocation=headers"\n' + "\n".join(lines)
+        )
+
+    def __call__(self, words: str, stdin: bytes = MESSAGE, stdout: io.BytesIO | None = None) -> Ended:
+        stdout = stdout or io.BytesIO()
+        stderr = io.StringIO()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("DSPAM_CONF", str(self.config))
+            patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+            patch.setattr(sys, "stdout", io.TextIOWrapper(stdout, write_through=True))
+            patch.setattr(sys, "stderr", stderr)
+            status = dspam.main(words.split())
+            printed = stdout.getvalue()
+        return Ended(status, printed, stderr.getvalue())
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Program:
+    return Program(tmp_path)
+
+
+@pytest.fixture
+def spammy(program: Program) -> Program:
+    """A bob to whom MESSAGE is spam."""
+    for _ in range(5):
+        assert program(f"--user bob {SPAM}").status == 0
+    return program
+
+
+@pytest.mark.parametrize("words", ["--deliver=innocent,spam --stdout", "--deliver=summary", "--classify"])
+@pytest.mark.parametrize(("directive", "status"), [("Broken returnCodes", 99), ("Broken case", 0)])
+def test_spam_as_exit_status(spammy: Program, words: str, directive: str, status: int) -> None:
+    spammy.configure(directive)
+    ended = spammy(f"--user bob {words}")
+    assert (ended.status, ended.stderr) == (status, "")
+    assert b"Spam" in ended.stdout
+
+
+def test_spam_that_is_kept_back(spammy: Program) -> None:
+    assert spammy("--user bob --deliver=innocent --stdout") == Ended(0, b"", "")
+    kept = (spammy.folder / "data/bob/bob.mbox").read_bytes()
+    assert kept.startswith(b"From QUARANTINE ")
+    assert b"\nX-DSPAM-Result: Spam\n" in kept
+
+
+def agent(program: Program, code: str) -> str:
+    """A delivery agent for the configuration."""
+    path = program.folder / "lda"
+    path.write_text(f"#!/bin/sh\n{code}\n")
+    path.chmod(0o755)
+    return f'TrustedDeliveryAgent "{path} %u"'
+
+
+@pytest.mark.parametrize(
+    ("directives", "statuses"),
+    [
+        ("", (75, 75, 75)),
+        ("LMTPLDAErrorsPermanent on", (67, 69, 75)),
+        ("StrictCompatibility on", (255, 255, 255)),
+    ],
+)
+def test_what_the_delivery_agent_says(program: Program, directives: str, statuses: tuple[int, ...]) -> None:
+    for code, status in zip((67, 1, 75), statuses, strict=True):
+        program.configure(agent(program, f"cat > /dev/null; exit {code}"), directives)
+        ended = program("--user bob --deliver=innocent")
+        assert (ended.status, ended.stderr.count("\n")) == (status, 1)
+
+
+def test_one_user_fails_and_the_other_does_not(program: Program) -> None:
+    program.configure(agent(program, 'cat > /dev/null; [ "$1" = ann ]'))
+    ended = program("--user ann bob --deliver=innocent")
+    assert ended == Ended(
+        75, b"", f"dspam: bob: Delivery agent returned exit code 1: {program.folder}/lda %u\n"
+    )
+
+
+def test_without_a_delivery_agent_mail_waits(program: Program) -> None:
+    ended = program("--user bob --deliver=innocent")
+    assert (ended.status, ended.stdout) == (75, b"")
+    assert "No TrustedDeliveryAgent configured" in ended.stderr
+
+
+def test_a_summary_never_starts_a_delivery_agent(spammy: Program) -> None:
+    spammy.configure(agent(spammy, f"touch {spammy.folder}/ran"), 'Preference "spamAction=tag"')
+    ended = spammy("--user bob --deliver=summary")
+    assert ended.status == 0
+    assert ended.stdout.startswith(b'X-DSPAM-Result: bob; result="Spam"; class="Spam"; ')
+    assert not (spammy.folder / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("directive", "status", "told"),
+    [
+        ("", 1, 1),
+        ("CorrectionFailureExit 75", 75, 1),
+        ("CorrectionFailureExit 0", 0, 0),
+        ("StrictCompatibility on", 0, 0),
+    ],
+)
+def test_a_correction_without_signature(program: Program, directive: str, status: int, told: int) -> None:
+    program.configure(directive)
+    ended = program("--user bob --class=spam --source=error")
+    assert (ended.status, ended.stdout, ended.stderr.count("\n")) == (status, b"", told)
+
+
+def test_storage_trouble_keeps_the_mail(program: Program) -> None:
+    (program.folder / "data").write_text("not a folder")
+    ended = program("--user bob --deliver=innocent --stdout")
+    assert (ended.status, ended.stdout, ended.stderr.count("\n")) == (75, b"", 1)
+
+
+class Full(io.BytesIO):
+    """Standard output on a full disk."""
+
+    def write(self, data: object) -> int:
+        raise OSError(28, "No space left on device")
+
+
+def test_output_that_cannot_be_written(program: Program) -> None:
+    ended = program("--user bob --deliver=innocent --stdout", stdout=Full())
+    assert (ended.status, ended.stderr.count("\n")) == (75, 1)
+
+
+def test_line_stripping(program: Program) -> None:
+    program.configure("Broken lineStripping")
+    ended = program("--user bob --deliver=innocent --stdout", MESSAGE.replace(b"\n", b"\r\n"))
+    assert b"\r" not in ended.stdout
+
+
+def test_misspelt_options_are_no_output(program: Program) -> None:
+    assert program("--user bob --delivr=innocent") == Ended(0, b"", "")
+
+
+def test_the_user_in_a_retraining_address(program: Program) -> None:
+    program.configure("ParseToHeaders on", "ChangeUserOnParse on")
+    ended = program("--classify", b"To: <spam-ann@example.org>\n" + MESSAGE)
+    assert ended.stdout.startswith(b"X-DSPAM-Result: ann; ")
+    nobody = program("--classify")
+    assert nobody == Ended(1, b"", "dspam: Unable to determine the destination user\n")
+
+
+@pytest.mark.parametrize(("words", "status"), [("--user bob --stdout", 75), ("--daemon --nofork", 78)])
+def test_a_bad_configuration(program: Program, words: str, status: int) -> None:
+    program.configure("ServerPort many")
+    ended = program(words)
+    assert (ended.status, ended.stdout) == (status, b"")
+    assert f"{program.config}:6: " in ended.stderr
+
+
+def test_a_profile(program: Program) -> None:
+    program.configure("Profile big")
+    assert program("--user bob --profile=big --classify").status == 0
+    assert program("--user bob --profile=small --classify") == Ended(
+        1, b"", "dspam: No such profile 'small'\n"
+    )
+
+
+async def test_client(program: Program) -> None:
+    path = program.folder / "s"
+    program.configure(f"ClientHost {path}", "ClientIdent secret@relay")
+    script: list[Turn] = [
+        ("S", b"220 ready\r\n"),
+        ("C", b""),
+        ("S", b"250-mx\r\n250-DSPAMPROCESSMODE\r\n250 SIZE\r\n"),
+        ("C", b""),
+        ("S", b"250 OK\r\n"),
+        ("C", b""),
+        ("S", b"250 OK\r\n"),
+        ("C", b""),
+        ("S", b"354 go\r\n"),
+        ("C", b""),
+        ("S", b"X-DSPAM-Result: bob; half a line\n.\r\n"),
+        ("C", b""),
+        ("S", b"221 OK\r\n"),
+    ]
+    async with daemon(script, path) as scripted:
+        ended = await run(
+            "dspam", ["--client", "--user", "bob", "--deliver=summary"], MESSAGE, program.config
+        )
+    assert ended == (0, b"X-DSPAM-Result: bob; half a line\n", b"")
+    assert b'DSPAMPROCESSMODE="--client --deliver=summary "' in scripted.said[1]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+@pytest.mark.parametrize("words", ["--daemon", "--daemon --nofork"])
+def test_daemon(program: Program, words: str) -> None:
+    port = free_port()
+    pid_file = program.folder / "pid"
+    program.configure(
+        "ServerHost 127.0.0.1", f"ServerPort {port}", f"ServerPID {pid_file}", "ServerMode standard"
+    )
+
+    def greeting() -> bytes:
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+            return connection.recv(100)
+
+    log = (program.folder / "log").open("wb")
+    command = [sys.executable, "-m", "dspamd.commands.dspam", *words.split()]
+    env = {**os.environ, "DSPAM_CONF": str(program.config)}
+    with log, subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log) as started:
+        if words == "--daemon":
+            assert started.wait(30) == 0, (program.folder / "log").read_text()
+        else:
+            until(answers(greeting), "the daemon to listen")
+        assert greeting().startswith(b"220 DSPAM LMTP ")
+        os.kill(int(pid_file.read_text()), signal.SIGTERM)
+        until(lambda: not pid_file.exists(), "the daemon to end")
+        assert started.wait(30) == 0
+
+
+def answers(greeting: Callable[[], bytes]) -> Callable[[], bool]:
+    def answer() -> bool:
+        try:
+            return bool(greeting())
+        except OSError:
+            return False
+
+    return answer
+
+
+def test_a_daemon_that_cannot_start_says_so(program: Program) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        program.configure("ServerHost 127.0.0.1", f"ServerPort {port}", f"ServerPID {program.folder}/pid")
+        done = subprocess.run(
+            [sys.executable, "-m", "dspamd.commands.dspam", "--daemon"],
+            env={**os.environ, "DSPAM_CONF": str(program.config)},
+            capture_output=True,
+            timeout=30,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert b"cannot_start" in done.stderr
