@@ -97,7 +97,9 @@ class Connection(asyncio.Protocol):
 
     async def data(self, pieces: Iterable[bytes]) -> None:
         """Send a message, without its final dot, at the pace of the next hop."""
-        for piece in pieces:
+        for number, piece in enumerate(pieces):
+            if number:
+                await asyncio.sleep(0)  # a fast next hop must not keep the others waiting
             self._raise_if_lost()
             if self._replies:
                 return  # refused already, see `end_data`

@@ -90,11 +90,12 @@ class SmtpDelivery:
             pool.close()
 
     def _target(self, recipient: bytes) -> Target:
-        domain = recipient.rpartition(b"@")[2].decode("utf-8", "surrogateescape").lower()
+        _, at, name = recipient.rpartition(b"@")
+        domain = name.decode("utf-8", "surrogateescape").lower() if at else ""
         host = self._hosts.get(domain) or self._hosts.get("")
         if not host:
             # Our configuration's fault; the mail should not suffer for it.
-            raise _deferred(f"no DeliveryHost for {domain}")
+            raise _deferred(f"no DeliveryHost for {domain or 'local users'}")
         return Target(host, self._ports.get(domain) or self._ports.get("", 24))
 
     def _pool(self, target: Target) -> Pool:

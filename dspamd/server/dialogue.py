@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from dspamd.envelope import Envelope, Recipient
@@ -94,19 +94,7 @@ class Dialogue:
         self._greeted = False
         self._dlmtp = terms.mode is ServerMode.DSPAM
         self._failures = 0
-        self._xforward: dict[str, str] = {}
-        self._verbs: dict[bytes, Callable[[bytes], bytes]] = {
-            b"LHLO": self._lhlo,
-            b"XFORWARD": self._xforward_,
-            b"MAIL": self._mail,
-            b"RCPT": self._rcpt,
-            b"DATA": self._data,
-            b"RSET": self._rset,
-            b"NOOP": lambda _: b"250 2.0.0 OK\r\n",
-            b"VRFY": lambda _: b"252 2.5.0 Send some mail and we will see\r\n",
-            b"HELP": lambda _: b"214 2.0.0 This is LMTP, see RFC 2033\r\n",
-            b"QUIT": self._quit,
-        }
+        self._attributes: dict[str, str] = {}
 
     def greeting(self) -> bytes:
         version = self._terms.version
@@ -117,11 +105,8 @@ class Dialogue:
     def command(self, line: bytes) -> bytes:
         """Carry out one command line; the reply, with its line end."""
         verb, _, argument = line.strip().partition(b" ")
-        carry_out = self._verbs.get(verb.upper())
-        if carry_out is None:
-            return self._misplaced()
         try:
-            return carry_out(argument)
+            return self._carry_out(verb.upper(), argument)
         except SyntaxFault as fault:
             return written(fault.reply)
 
@@ -133,7 +118,7 @@ class Dialogue:
             tuple(transaction.recipients),
             content,
             transaction.parameters,
-            dict(self._xforward),
+            dict(self._attributes),
         )
 
     def answered(self, answer: Answer) -> Iterator[bytes]:
@@ -148,6 +133,33 @@ class Dialogue:
     def refused(self, reply: Reply) -> Iterator[bytes]:
         """What the client gets for a message that was not processed; ends the transaction."""
         return self.answered(Answer((reply,) * len(self._open().recipients)))
+
+    def _carry_out(self, verb: bytes, argument: bytes) -> bytes:
+        match verb:
+            case b"LHLO":
+                return self._lhlo(argument)
+            case b"XFORWARD":
+                return self._xforward(argument)
+            case b"MAIL":
+                return self._login(argument) if self._dlmtp else self._mail(argument)
+            case b"RCPT":
+                return self._rcpt(argument)
+            case b"DATA":
+                return self._data()
+            case b"RSET":
+                self._reset()
+                return b"250 2.0.0 OK\r\n"
+            case b"NOOP":
+                return b"250 2.0.0 OK\r\n"
+            case b"VRFY":
+                return b"252 2.5.0 Send some mail and we will see\r\n"
+            case b"HELP":
+                return b"214 2.0.0 This is LMTP, see RFC 2033\r\n"
+            case b"QUIT":
+                self.closed = True
+                return b"221 2.0.0 OK\r\n"
+            case _:
+                return self._misplaced()
 
     # What follows are the commands, in the order in which a client gives them.
 
@@ -171,17 +183,15 @@ class Dialogue:
         last = f"250 SIZE {limit}\r\n" if limit else "250 SIZE\r\n"
         return ("".join(f"250-{keyword}\r\n" for keyword in keywords) + last).encode()
 
-    def _xforward_(self, argument: bytes) -> bytes:
+    def _xforward(self, argument: bytes) -> bytes:
         if not self._greeted or self.transaction is not None:
             return self._misplaced()
-        self._xforward.update(xforward_attributes(argument))
+        self._attributes.update(xforward_attributes(argument))
         return b"250 2.0.0 OK\r\n"
 
     def _mail(self, argument: bytes) -> bytes:
         if not self._greeted or self.transaction is not None:
             return self._misplaced()
-        if self._dlmtp:
-            return self._login(argument)
         path = mail_path(argument)
         if 0 < self._terms.size_limit < declared_size(path.parameters):
             return written(TOO_LARGE)
@@ -189,6 +199,8 @@ class Dialogue:
         return b"250 2.1.0 OK\r\n"
 
     def _login(self, argument: bytes) -> bytes:
+        if not self._greeted or self.transaction is not None:
+            return self._misplaced()
         login = dlmtp.login(argument)
         if not dlmtp.is_admitted(login, self._terms.passwords):
             self._failures += 1
@@ -207,7 +219,7 @@ class Dialogue:
         self.transaction.recipients.append(Recipient(path.address, path.parameters))
         return b"250 2.1.5 OK\r\n"
 
-    def _data(self, argument: bytes) -> bytes:
+    def _data(self) -> bytes:
         if self.transaction is None:
             return self._misplaced()
         if not self.transaction.recipients:
@@ -217,14 +229,6 @@ class Dialogue:
             return written(refusal)
         self.receiving = True
         return START_INPUT
-
-    def _rset(self, argument: bytes) -> bytes:
-        self._reset()
-        return b"250 2.0.0 OK\r\n"
-
-    def _quit(self, argument: bytes) -> bytes:
-        self.closed = True
-        return b"221 2.0.0 OK\r\n"
 
     def _misplaced(self) -> bytes:
         """The answer to what is unknown or out of order: what we are waiting for."""
@@ -245,4 +249,4 @@ class Dialogue:
         # XFORWARD speaks of one message; Postfix says it anew for the next.
         self.transaction = None
         self.receiving = False
-        self._xforward = {}
+        self._attributes = {}
