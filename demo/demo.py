@@ -168,8 +168,9 @@ def teach(port: int, mails: list[Mail]) -> None:
             label = "spam" if mail.label == "spam" else "innocent"
             options = f"--class={label} --source=corpus"
             hand_over(lmtp, f'MAIL FROM: <secret@demo> DSPAMPROCESSMODE="{options}"', "demo", mail.content)
-            bar = "█" * (30 * done // len(mails))
-            print(f"\rTeaching {bar:░<30} {done}/{len(mails)} messages", end="", flush=True)
+            if sys.stdout.isatty() or done == len(mails):
+                bar = "█" * (30 * done // len(mails))
+                print(f"\rTeaching {bar:░<30} {done}/{len(mails)} messages", end="", flush=True)
     print("\n")
 
 
@@ -216,10 +217,13 @@ def right(mail: Mail, answer: Message) -> bool:
 
 
 def deciding(answer: Message) -> list[str]:
-    """The three factors farthest from undecided."""
+    """The three factors farthest from undecided; of those that begin with the same word, one."""
     factors = re.findall(r"^\s+(.*), (\d\.\d+),?\s*$", str(answer["X-DSPAM-Factors"]), re.M)
     factors.sort(key=lambda factor: -abs(float(factor[1]) - 0.5))
-    return [f"{token[:24]} {float(value):.2f}" for token, value in factors[:3]]
+    words: dict[str, str] = {}
+    for token, value in factors:
+        words.setdefault(token.partition("+")[0], f"{token[:30]} {float(value):.2f}")
+    return list(words.values())[:3]
 
 
 def missed_spam(verdicts: list[tuple[Mail, Message]]) -> tuple[Mail, Message]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import random
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import dkim
@@ -126,27 +127,41 @@ def test_no_sequence_but_the_right_one_ends_a_message(site: Site, sequence: byte
     assert not site.mailboxes.queue()
 
 
-@pytest.mark.parametrize("count", [1, 2, 50])
-def test_every_recipient_has_an_answer_of_its_own(tmp_path: Path, count: int) -> None:
-    users = [f"u{number}" for number in range(count)]
-    replies = {"u1": "550 5.1.1 Gone", "u7": "451 4.3.0 Later", "u49": "550 5.1.1 Gone too"}
-    with mail_site(tmp_path, users, outcomes=replies) as site:
-        codes = site.daemon.deliver(compose("All of you", "Hello."), *users)
-        expected = {"u1": 550, "u7": 451, "u49": 550}
-        assert codes == [expected.get(user, 250) for user in users]
-        for user in users:
-            site.mailboxes.arrived(user, 0 if user in expected else 1)
+COUNTS = (1, 2, 50)
+OUTCOMES = {1: "550 5.1.1 Gone", 7: "451 4.3.0 Later", 49: "550 5.1.1 Gone too"}
+CODES = {1: 550, 7: 450, 49: 550}
 
 
-def test_a_deferred_recipient_alone_stays_queued(tmp_path: Path) -> None:
-    with mail_site(tmp_path, ("alice", "bob", "carol"), outcomes={"bob": "451 4.3.0 Later"}) as site:
-        site.front.send(compose("Half way", "Hello."), "alice", "bob", "carol")
-        site.mailboxes.arrived("alice")
-        site.mailboxes.arrived("carol")
-        (queued,) = site.front.queue()
-        recipients = queued["recipients"]
-        assert isinstance(recipients, list)
-        assert [recipient["address"] for recipient in recipients] == ["bob@example.org"]
+@pytest.fixture(scope="module")
+def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A site with users `u<count>-<number>`, some of whom the next hop refuses or defers."""
+    users = [f"u{count}-{number}" for count in COUNTS for number in range(count)]
+    outcomes = {
+        user: OUTCOMES[number] for user in users if (number := int(user.partition("-")[2])) in OUTCOMES
+    }
+    with mail_site(tmp_path_factory.mktemp("crowd"), users, outcomes=outcomes) as site:
+        yield site
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_every_recipient_has_an_answer_of_its_own(crowd: Site, count: int) -> None:
+    users = [f"u{count}-{number}" for number in range(count)]
+    codes = crowd.daemon.deliver(compose("All of you", "Hello."), *users)
+    assert codes == [CODES.get(number, 250) for number in range(count)]
+    crowd.mailboxes.drained()
+    assert [len(crowd.mailboxes.mailbox(user)) for user in users] == [code == 250 for code in codes]
+
+
+def test_a_deferred_recipient_alone_stays_queued(crowd: Site) -> None:
+    before = len(crowd.mailboxes.mailbox("u50-6"))
+    crowd.front.send(compose("Half way", "Hello."), "u50-6", "u50-7", "u50-8")
+    for user in ("u50-6", "u50-8"):
+        crowd.mailboxes.arrived(user, before + 1)
+    until(lambda: "status=deferred" in crowd.front.log, "a deferral")
+    (queued,) = crowd.front.queue()
+    recipients = queued["recipients"]
+    assert isinstance(recipients, list)
+    assert [recipient["address"] for recipient in recipients] == ["u50-7@example.org"]
 
 
 def _odd_content(size: int) -> bytes:
