@@ -14,6 +14,21 @@ cdef dict ALGORITHM_NAMES = {
 cdef dict METHOD_NAMES = {"bcr": GRAHAM_METHOD, "robinson": ROBINSON_METHOD, "markov": MARKOV_METHOD}
 
 
+cdef int take_hits(Scored* entries, Tokens tokens, hits) except -1:
+    """Find the entry of each token that the store knows; ValueError if the arrays are not parallel."""
+    cdef const uint64_t[::1] values = hits.tokens, spam = hits.spam, innocent = hits.innocent
+    cdef int64_t at
+    cdef Py_ssize_t k
+    if not values.shape[0] == spam.shape[0] == innocent.shape[0]:
+        raise ValueError("hits are not parallel")
+    with nogil:
+        for k in range(values.shape[0]):
+            at = tokens.find(values[k])
+            if at >= 0:
+                entries[at].spam, entries[at].innocent = <int64_t>spam[k], <int64_t>innocent[k]
+    return 0
+
+
 @cython.final
 cdef class Run:
     """The verdict on a message, and what it teaches.
@@ -38,8 +53,9 @@ cdef class Run:
     cdef bint spam, whitelisted, judged
     cdef int64_t innocent_seen  # messages learned and classified
     cdef object totals, options, lesson, mode
+    cdef object lesson_learned  # made when asked for
 
-    def __init__(self, Tokens tokens not None, snapshot, options, lesson=None):
+    def __cinit__(self, Tokens tokens not None, snapshot, options, lesson=None):
         if lesson is not None and options.classify_only:
             raise ValueError("a message is either classified or taught")
         if not options.algorithms and not options.strict:
@@ -94,22 +110,14 @@ cdef class Run:
 
     cdef int load(self, hits) except -1:
         """Make the entries; tokens that the store does not know have no hits."""
-        cdef const uint64_t[::1] values = hits.tokens, spam = hits.spam, innocent = hits.innocent
         cdef Tokens tokens = self.tokens
         cdef Scored* entries = <Scored*>calloc(tokens.count + 1, sizeof(Scored))
         cdef uint32_t i
-        cdef int64_t at
-        cdef Py_ssize_t k
         self.entries, self.count = entries, tokens.count
         if entries == NULL:
             raise MemoryError
-        if not values.shape[0] == spam.shape[0] == innocent.shape[0]:
-            raise ValueError("hits are not parallel")
+        take_hits(entries, tokens, hits)
         with nogil:
-            for k in range(values.shape[0]):
-                at = tokens.find(values[k])
-                if at >= 0:
-                    entries[at].spam, entries[at].innocent = <int64_t>spam[k], <int64_t>innocent[k]
             for i in range(tokens.count):
                 entries[i].value = tokens.value[i]
                 entries[i].frequency = tokens.frequency[i]
@@ -125,26 +133,23 @@ cdef class Run:
         return None if self.found is None else self.found.values
 
     def weigh(self, hits):
-        """Go on with the hits of the patterns (`Hits`); once, and only if there are patterns."""
-        cdef const uint64_t[::1] values = hits.tokens, spam = hits.spam, innocent = hits.innocent
-        cdef uint32_t n = self.found.count, k
+        """Go on with the hits of the patterns (`Hits`); RuntimeError if they are not asked for."""
+        cdef Tokens found = self.found
         cdef Scored* patterns
-        cdef int64_t at
-        if self.judged:
-            raise RuntimeError("the patterns were weighed before")
-        patterns = <Scored*>calloc(n, sizeof(Scored))
+        cdef uint32_t k
+        if found is None or self.judged:
+            raise RuntimeError("there are no patterns to weigh")
+        patterns = <Scored*>calloc(found.count, sizeof(Scored))
         if patterns == NULL:
             raise MemoryError
         try:
-            for k in range(n):
-                patterns[k] = Scored(self.found.value[k], 0, 0, 0.0, 1, self.found.shape[k].word, True)
-            for k in range(<uint32_t>values.shape[0]):
-                at = self.found.find(values[k])
-                if at >= 0:
-                    patterns[at].spam, patterns[at].innocent = <int64_t>spam[k], <int64_t>innocent[k]
+            take_hits(patterns, found, hits)
+            for k in range(found.count):
+                patterns[k].value, patterns[k].index = found.value[k], found.shape[k].word
+                patterns[k].frequency, patterns[k].pattern = 1, True
             if self.lesson is None and self.innocent_seen > REDUCE_ABOVE:
-                self.reduce_noise(patterns, n)
-            self.merge(patterns, n)
+                self.reduce_noise(patterns, found.count)
+            self.merge(patterns, found.count)
         finally:
             free(patterns)
         self.judge()
@@ -340,11 +345,13 @@ cdef class Run:
     def learned(self):
         """What the dictionary learns of it (`Learned`); changes are signed and not cut at zero."""
         self.check()
-        label = Label.SPAM if self.spam else Label.INNOCENT
-        totals = totals_change(
-            label, self.lesson, self.mode, self.options, by_signature=bool(self.teaching.by_signature)
-        )
-        return Learned(totals, self.token_change())
+        if self.lesson_learned is None:
+            label = Label.SPAM if self.spam else Label.INNOCENT
+            totals = totals_change(
+                label, self.lesson, self.mode, self.options, by_signature=bool(self.teaching.by_signature)
+            )
+            self.lesson_learned = Learned(totals, self.token_change())
+        return self.lesson_learned
 
     cdef object token_change(self):
         cdef array.array tokens, spam, innocent
@@ -387,16 +394,12 @@ cdef class Run:
         """What is stored to train this message later (8.2), patterns included."""
         cdef bytes records
         cdef uint8_t* record
-        cdef uint64_t value
         cdef uint32_t k
         self.check()
         if self.found is None or self.tokens.text_signature:
             return self.tokens.signature()
-        records = PyBytes_FromStringAndSize(NULL, 16 * <Py_ssize_t>self.count)
+        records = PyBytes_FromStringAndSize(NULL, RECORD * <Py_ssize_t>self.count)
         record = <uint8_t*>PyBytes_AS_STRING(records)
-        memset(record, 0, 16 * <size_t>self.count)
         for k in range(self.count):
-            value = htole64(self.entries[k].value)
-            memcpy(record + 16 * <size_t>k, &value, 8)
-            record[16 * <size_t>k + 8] = <uint8_t>self.entries[k].frequency
+            write_record(record + RECORD * <size_t>k, self.entries[k].value, self.entries[k].frequency)
         return records

@@ -24,6 +24,7 @@
 
 cdef enum:
     NAME_SIZE = 255
+    RECORD = 16  # bytes of a token in a signature (engine.md 8.2)
     ORDER_MODULUS = 24593
 
 cdef enum:
@@ -425,31 +426,27 @@ cdef class Tokens:
         """What is stored to train this message later (engine.md 8.2)."""
         cdef bytes records
         cdef uint8_t* record
-        cdef uint64_t value
         cdef uint32_t i
         if self.text_signature:
             return self.headers + b"\x01" + self.body + b"\0"
-        records = PyBytes_FromStringAndSize(NULL, 16 * <Py_ssize_t>self.count)
+        records = PyBytes_FromStringAndSize(NULL, RECORD * <Py_ssize_t>self.count)
         record = <uint8_t*>PyBytes_AS_STRING(records)
-        memset(record, 0, 16 * <size_t>self.count)
         for i in range(self.count):
-            value = htole64(self.value[i])
-            memcpy(record + 16 * <size_t>i, &value, 8)
-            record[16 * <size_t>i + 8] = <uint8_t>self.frequency[i]
+            write_record(record + RECORD * <size_t>i, self.value[i], self.frequency[i])
         return records
 
     @staticmethod
     def from_signature(const unsigned char[::1] records not None):
         """The tokens of a stored signature of 16-byte records; an odd rest is ignored."""
         cdef Tokens tokens = Tokens()
-        cdef size_t n = records.shape[0] // 16, k
+        cdef size_t n = records.shape[0] // RECORD, k
         cdef const uint8_t* record = &records[0] if n else NULL
         cdef uint32_t i
         with nogil:
             tokens.reserve(n)
             for k in range(n):
-                i = tokens.touch(eight_bytes(record + 16 * k), 0, 0, 0)
-                tokens.entries[i].frequency = record[16 * k + 8]
+                i = tokens.touch(eight_bytes(record + RECORD * k), 0, 0, 0)
+                tokens.entries[i].frequency = record[RECORD * k + 8]
             tokens.arrange()
         return tokens
 
