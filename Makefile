@@ -7,6 +7,7 @@ ONLY ?=
 bin := .venv/bin
 stamp := .venv/.complete
 part = $(if $(ONLY),tests/$(ONLY),tests)
+servers = $(filter-out unit golden dialogue,$(or $(ONLY),all)) # parts that start real servers
 
 .DEFAULT_GOAL := help
 .PHONY: help build demo run check test fuzz bench clean
@@ -32,7 +33,7 @@ check: build ## format, lint, types, direction of imports
 	$(bin)/lint-imports
 
 test: build $(if $(ONLY),,check) ## check, then all tests (ONLY=unit|golden|contract|dialogue|e2e|chaos: one part)
-	etc/install-packages test
+	$(if $(servers),etc/install-packages test)
 	$(bin)/pytest $(part)
 
 fuzz: build ## throw noise at the kernel, built with address and undefined-behaviour sanitizers
