@@ -7,7 +7,8 @@ ONLY ?=
 bin := .venv/bin
 stamp := .venv/.complete
 part = $(if $(ONLY),tests/$(ONLY),tests)
-servers = $(filter-out unit golden dialogue,$(or $(ONLY),all)) # parts that start real servers
+# The parts of the tests that start real servers, if any was asked for.
+servers = $(filter-out unit golden dialogue,$(or $(ONLY),all))
 
 .DEFAULT_GOAL := help
 .PHONY: help build demo run check test fuzz bench clean
