@@ -1,0 +1,321 @@
+"""The PostgreSQL driver: the dictionaries of all users in one database, as DSPAM keeps them.
+
+Works on the tables of DSPAM 3.10.2 where they are, old or current, with the site's own
+table of users, so DSPAM can work beside it or again (reference/storage.md 3.2, 4).  The
+uid is the number that the table of users gives a name.  Preferences are rows.
+
+What we add is one table, of corrections.  It is made on the first connection, and all
+of DSPAM's on an empty database, unless `PgSQLCreateSchema` is off.  Where it cannot
+be made, the driver does without: a correction that comes twice then counts twice.
+
+Any number of daemons may share a database.  They keep nothing of it in memory.
+A message that cannot be looked up or learned in time is kept back (`TempFail`); what
+is asked next finds the server again when it is back.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from datetime import date
+from typing import Any, NamedTuple, TypeVar
+
+import asyncpg
+from asyncpg import Connection
+
+from dspamd import log
+from dspamd.engine.model import Hits, Label, Learned, Snapshot, TokenChange, Totals
+from dspamd.errors import PermFail, TempFail
+from dspamd.storage import postgres_statements as sql
+from dspamd.storage import schema
+from dspamd.storage.clock import utc_day
+from dspamd.storage.contract import Change, Correct, Correction, Stale, Stored, TokenRow, Uid
+from dspamd.storage.correction import in_effect, pack, unpack
+from dspamd.storage.postgres_connections import Connections, transaction
+from dspamd.storage.postgres_statements import BIGINT, DECIMAL, Statements
+from dspamd.storage.sql import (
+    EVERYBODY,
+    Server,
+    UserTable,
+    day_number,
+    owner_name,
+    signed,
+    storable,
+    unsigned,
+)
+
+T = TypeVar("T")
+
+_BATCH = 5_000  # tokens
+# Where the signed numbers of tokens are in the order of the tokens: two halves.
+_HALVES = ((0, 2**63 - 1), (2**63, 2**64 - 1))
+
+
+class Layout(NamedTuple):
+    """What is in a database: tables of DSPAM, tokens as decimal numbers, and which step is ours."""
+
+    tokens: bool
+    decimal: bool | None
+    step: int | None
+
+    @property
+    def steps(self) -> int:
+        """How many steps of the schema were taken; the first one may be DSPAM's own doing."""
+        return self.step or int(self.tokens)
+
+    @property
+    def corrections(self) -> bool:
+        return self.step is not None
+
+
+class Postgres:
+    """A `Storage` in a PostgreSQL database.
+
+    A call takes `deadline_s` at most.  `create` allows to make tables; `prepared` off is
+    for poolers that cannot keep prepared statements.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        users: UserTable,
+        *,
+        connections: int = 3,
+        deadline_s: float = 30.0,
+        create: bool = True,
+        prepared: bool = True,
+        today: Callable[[], date] = utc_day,
+    ) -> None:
+        self._users = users
+        self._create = create
+        self._today = today
+        self._statements: Statements
+        self._complained = False
+        self._connections = Connections(
+            server, self._adopt, count=connections, deadline_s=deadline_s, prepared=prepared
+        )
+
+    async def open(self) -> None:
+        await self._connections.open()
+
+    async def close(self) -> None:
+        await self._connections.close()
+
+    async def _adopt(self, connection: Connection) -> None:
+        """Look at what tables there are, and make what is missing, on each new connection."""
+
+        async def look(connection: Connection) -> Layout:
+            return Layout(*await connection.fetchrow(sql.LAYOUT))
+
+        async def make(connection: Connection) -> Layout:
+            await connection.execute(sql.LOCK_SCHEMA)
+            found = await look(connection)
+            names = {"users": self._users.table, "uid": self._users.uid, "name": self._users.name}
+            for step in schema.steps("postgres")[found.steps :]:
+                await connection.execute(step.format_map(names))
+            return await look(connection)
+
+        layout = await transaction(connection, look)
+        missing = "PgSQLCreateSchema is off"
+        if self._create and layout.steps < len(schema.steps("postgres")):
+            try:
+                layout = await transaction(connection, make)
+            except asyncpg.PostgresError as error:
+                missing = str(error)
+        if not layout.tokens:
+            raise TempFail("Storage is not available", detail=f"There are no tables of DSPAM: {missing}")
+        if not layout.corrections and not self._complained:
+            self._complained = True
+            log.get().warning("corrections_not_kept", table="dspamd_correction", reason=missing)
+        tokens = DECIMAL if layout.decimal else BIGINT
+        self._statements = Statements(self._users, tokens, corrections=layout.corrections)
+
+    async def _run(self, work: Callable[[Connection, Statements], Awaitable[T]], *, whole: bool = False) -> T:
+        return await self._connections.run(lambda connection: work(connection, self._statements), whole=whole)
+
+    async def uid(self, owner: str, *, create: bool) -> Uid | None:
+        """The number of the owner.  Raises `PermFail` for a name that no table can keep."""
+        name = owner_name(owner)
+
+        async def find(connection: Connection, statements: Statements) -> int | None:
+            uid: int | None = await connection.fetchval(statements.uid, name)
+            if uid is None and create:
+                await connection.execute(statements.new_user, name)
+                uid = await connection.fetchval(statements.uid, name)
+                if uid is None:
+                    raise TempFail("Storage is not available", detail=f"user {name!r} was not made")
+            return uid
+
+        async def fitting(connection: Connection, statements: Statements) -> int | None:
+            try:
+                return await find(connection, statements)
+            except asyncpg.DataError as error:  # too long, or not in the character set of the database
+                raise PermFail("Invalid user name", detail=str(error), enhanced="5.1.1") from error
+
+        return await self._run(fitting)
+
+    async def read(self, uid: Uid, tokens: array[int]) -> Snapshot:
+        async def read(connection: Connection, statements: Statements) -> Snapshot:
+            return _snapshot(await connection.fetchrow(statements.read, uid, signed(tokens)))
+
+        return await self._run(read)
+
+    async def apply(self, uid: Uid, change: Change) -> None:
+        """One statement, or, if hits may fall, a transaction that locks what it changes first."""
+        kinds = set(zip(change.learned.tokens.spam, change.learned.tokens.innocent, strict=True))
+        careful = change.correct is not None or any(min(kind) < 0 for kind in kinds)
+        some_lowered = any(max(kind) <= 0 for kind in kinds)
+
+        async def apply(connection: Connection, statements: Statements) -> None:
+            learned = change.learned
+            if change.correct is not None:
+                await _check(connection, statements, uid, change.correct)
+            if careful:
+                asked = signed(learned.tokens.tokens)
+                before = _snapshot(await connection.fetchrow(statements.lock, uid, asked))
+                learned = in_effect(learned, before)
+            if some_lowered:
+                await connection.execute(statements.lower, uid, *_columns(learned.tokens), self._today())
+            await self._learn(connection, statements, uid, learned, change)
+            if change.correct is not None and statements.corrections:
+                correct = change.correct
+                row = (uid, correct.signature, correct.label.value, pack(learned))
+                await connection.execute(sql.STORE_CORRECTION, *row)
+
+        await self._run(apply, whole=careful or some_lowered)
+
+    async def _learn(
+        self, connection: Connection, statements: Statements, uid: Uid, learned: Learned, change: Change
+    ) -> None:
+        signature = change.signature or (None, None)
+        tokens = _columns(learned.tokens)
+        await connection.execute(
+            statements.learn, uid, *tokens, self._today(), list(learned.totals), *signature
+        )
+
+    async def signature(self, uid: Uid, signature: str) -> Stored | None:
+        async def fetch(connection: Connection, statements: Statements) -> Stored | None:
+            row = await connection.fetchrow(statements.signature, uid, storable(signature))
+            if row is None:
+                return None
+            data, label, applied = row
+            return Stored(data or b"", Correction(Label(label), unpack(applied)) if label else None)
+
+        return await self._run(fetch)
+
+    async def delete_signature(self, uid: Uid, signature: str) -> bool:
+        """Its correction goes with it, by a foreign key."""
+        return await self._value(sql.DELETE_SIGNATURE, uid, storable(signature)) is not None
+
+    async def signatures(self, uid: Uid) -> list[tuple[str, int]]:
+        rows = await self._rows(sql.SIGNATURES, uid)
+        return [(signature, day_number(day)) for signature, day in rows]
+
+    async def tokens(self, uid: Uid) -> AsyncIterator[list[TokenRow]]:
+        for first, last in _HALVES:
+            while batch := await self._batch(uid, first, last):
+                yield batch
+                if batch[-1].token == last:
+                    break
+                first = batch[-1].token + 1
+
+    async def _batch(self, uid: Uid, first: int, last: int) -> list[TokenRow]:
+        bounds = signed(array("Q", (first, last)))
+
+        async def fetch(connection: Connection, statements: Statements) -> list[TokenRow]:
+            tokens, *others = await connection.fetchrow(statements.batch, uid, *bounds, _BATCH)
+            return list(map(TokenRow, unsigned(array("q", tokens)), *others)) if tokens else []
+
+        return await self._run(fetch)
+
+    async def delete_tokens(self, uid: Uid, tokens: array[int]) -> int:
+        async def delete(connection: Connection, statements: Statements) -> int:
+            return _count(await connection.execute(statements.delete_tokens, uid, signed(tokens)))
+
+        return await self._run(delete)
+
+    async def preferences(self, owner: str) -> Mapping[str, str]:
+        uid = await self.uid(owner, create=False) if owner else EVERYBODY
+        return {} if uid is None else dict(await self._rows(sql.PREFERENCES, uid))
+
+    async def set_preference(self, owner: str, name: str, value: str | None) -> None:
+        """Makes an unknown owner, as DSPAM does, unless a preference is to be removed."""
+        uid = await self.uid(owner, create=value is not None) if owner else EVERYBODY
+        if value is not None:
+            await self._value(sql.STORE_PREFERENCE, uid, name, value)
+        elif uid is not None:
+            await self._value(sql.DELETE_PREFERENCE, uid, name)
+
+    async def owners(self) -> list[str]:
+        async def names(connection: Connection, statements: Statements) -> list[str]:
+            return sorted(name for (name,) in await connection.fetch(statements.names))
+
+        return await self._run(names)
+
+    async def delete_owner(self, owner: str) -> None:
+        """Tokens go in small batches, the name last.  What is shared with another name stays."""
+        uid = await self.uid(owner, create=False)
+
+        async def shared(connection: Connection, statements: Statements) -> bool:
+            return bool(await connection.fetchval(statements.shared, uid, owner))
+
+        async def delete_some(connection: Connection, _: Statements) -> int:
+            return _count(await connection.execute(sql.DELETE_SOME_TOKENS, uid))
+
+        async def delete_rest(connection: Connection, statements: Statements) -> None:
+            for delete in sql.DELETE_DATA:
+                await connection.execute(delete, uid)
+            await connection.execute(statements.forget, owner)
+
+        async def forget(connection: Connection, statements: Statements) -> None:
+            await connection.execute(statements.forget, owner)
+
+        if uid is None:
+            return
+        if await self._run(shared):
+            await self._run(forget)
+            return
+        while await self._run(delete_some):
+            pass
+        await self._run(delete_rest, whole=True)
+
+    async def _value(self, statement: str, *values: object) -> object:
+        async def fetch(connection: Connection, _: Statements) -> object:
+            return await connection.fetchval(statement, *values)
+
+        return await self._run(fetch)
+
+    async def _rows(self, statement: str, *values: object) -> Sequence[tuple[str, Any]]:
+        async def fetch(connection: Connection, _: Statements) -> Sequence[tuple[str, Any]]:
+            return [tuple(row) for row in await connection.fetch(statement, *values)]
+
+        return await self._run(fetch)
+
+
+async def _check(connection: Connection, statements: Statements, uid: Uid, correct: Correct) -> None:
+    """Lock the signature of a correction; raise `Stale` if its guard does not hold."""
+    signature = storable(correct.signature)
+    if await connection.fetchval(sql.LOCK_SIGNATURE, uid, signature) is None:
+        raise Stale
+    if statements.corrections:  # asked after the lock: what was decided meanwhile is seen
+        label = await connection.fetchval(sql.LABEL, uid, signature)
+        if label != (correct.expected and correct.expected.value):
+            raise Stale
+
+
+def _snapshot(row: Sequence[Any]) -> Snapshot:
+    *totals, tokens, spam, innocent = row
+    if tokens is None:
+        return Snapshot(Totals(*totals), Hits.none())
+    return Snapshot(
+        Totals(*totals), Hits(unsigned(array("q", tokens)), array("Q", spam), array("Q", innocent))
+    )
+
+
+def _columns(change: TokenChange) -> tuple[array[int], array[int], array[int]]:
+    return signed(change.tokens), change.spam, change.innocent
+
+
+def _count(status: str) -> int:
+    """How many rows a statement changed, as the server says it: `DELETE 5`."""
+    return int(status.rpartition(" ")[2])

@@ -1,0 +1,167 @@
+"""Connections to a PostgreSQL server, and what becomes of work when one fails.
+
+`Connections.run` gives work a connection, from a bounded pool that connects when
+first needed, so nothing waits for a server that is not there.  All of it, waiting for
+a connection too, has one deadline.  Work that the server gave up because of a
+deadlock is done again.
+
+A connection whose work was cancelled is closed, never used again: its answer may
+still be under way.  A connection that broke, or whose server has become a read-only
+copy, takes all others of its age along: the next ones go where the primary is now.
+
+Whatever goes wrong is a `TempFail`; `Unreachable` says that nothing was asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import asyncpg
+from asyncpg import Connection
+
+from dspamd.errors import TempFail
+from dspamd.storage.sql import Server, Unreachable, retried
+
+T = TypeVar("T")
+
+Work = Callable[[Connection], Awaitable[T]]
+
+_IDLE_S = 60.0
+_PARTING_S = 1.0  # for the request to cancel a statement, and the goodbye
+_GIVEN_UP = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+# The server goes down, is a copy now, or its tables are no longer those we knew.
+_MOVED = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.UndefinedTableError,
+)
+
+
+class Connections:
+    """At most `count` connections to one server.
+
+    `greet` is done with each new connection before anything else.  `prepared` off is
+    for poolers that give each transaction another connection: nothing is prepared
+    beyond a transaction, and there is nothing outside of one.
+    """
+
+    def __init__(
+        self, server: Server, greet: Work[None], *, count: int, deadline_s: float, prepared: bool
+    ) -> None:
+        self._server = server
+        self._greet = greet
+        self._count = count
+        self._deadline_s = deadline_s
+        self._prepared = prepared
+        self._pool: Any = None
+        self._parting: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> None:
+        """Make the pool; it does not connect yet."""
+        server = self._server
+        self._pool = await asyncpg.create_pool(
+            host=server.host or None,
+            port=server.port or None,
+            user=server.user or None,
+            password=server.password or None,
+            database=server.database or None,
+            min_size=0,
+            max_size=self._count,
+            max_inactive_connection_lifetime=_IDLE_S,
+            timeout=self._deadline_s / 3,
+            command_timeout=self._deadline_s,
+            statement_cache_size=100 if self._prepared else 0,
+            init=self._new,
+            reset=_nothing,  # we leave no session state behind; the library's reset is a round trip
+        )
+
+    async def close(self) -> None:
+        """Close when all work is done, or when it has had its time."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._deadline_s):
+                await self._pool.close()
+        self._pool.terminate()
+        if self._parting:
+            await asyncio.wait(self._parting)
+
+    async def run(self, work: Work[T], *, whole: bool = False) -> T:
+        """The result of `work`; in one transaction if `whole`."""
+        within = whole or not self._prepared
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                return await retried(lambda: self._once(work, within), _gave_up)
+        except TimeoutError as error:
+            raise TempFail("Storage is busy", detail=f"no answer within {self._deadline_s} s") from error
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise _unavailable(TempFail, error) from error
+
+    async def _once(self, work: Work[T], within: bool) -> T:
+        try:
+            connection = await self._pool.acquire()
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise _unavailable(Unreachable, error) from error
+        try:
+            result = await (transaction(connection, work) if within else work(connection))
+        except (asyncio.CancelledError, OSError, asyncpg.InterfaceError):
+            self._part(connection)
+            raise
+        except _MOVED:
+            await self._pool.expire_connections()
+            self._part(connection)
+            raise
+        except Exception:
+            await self._pool.release(connection)
+            raise
+        await self._pool.release(connection)
+        return result
+
+    async def _new(self, connection: Connection) -> None:
+        try:
+            await self._greet(connection)
+        except asyncio.CancelledError:
+            connection.terminate()  # the library would wait for an answer first
+            raise
+
+    def _part(self, connection: Connection) -> None:
+        """Close a connection, beside everything else, telling the server to stop what it does."""
+        task = asyncio.create_task(_close(connection))
+        self._parting.add(task)
+        task.add_done_callback(self._parting.discard)
+
+
+async def transaction(connection: Connection, work: Work[T]) -> T:
+    """The result of `work`, done in one transaction.
+
+    The library's own transactions wait for the answer to their ROLLBACK when they are
+    cancelled, which a server that hangs never gives.
+    """
+    await connection.execute("BEGIN")
+    try:
+        result = await work(connection)
+    except Exception:
+        if not connection.is_closed():
+            await connection.execute("ROLLBACK")
+        raise
+    await connection.execute("COMMIT")
+    return result
+
+
+async def _close(connection: Connection) -> None:
+    with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        await connection.close(timeout=_PARTING_S)
+
+
+async def _nothing(connection: Connection) -> None:
+    """Reset a connection that needs no reset."""
+
+
+def _gave_up(error: Exception) -> bool:
+    return isinstance(error, _GIVEN_UP)
+
+
+def _unavailable(kind: type[TempFail], error: Exception) -> TempFail:
+    return kind("Storage is not available", detail=f"{type(error).__name__}: {error}")

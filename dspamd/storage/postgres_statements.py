@@ -1,0 +1,181 @@
+"""The statements of the PostgreSQL driver, on the tables of DSPAM 3.10.2 as they are.
+
+Rules, so that they run unchanged on engines that shard or replicate by key, such as
+Citus and YugabyteDB, and through a pooler that changes connections between them:
+
+* Every statement on the data of a user carries the uid as its first parameter, and
+  touches rows of this uid alone.  Only the table of users is asked by name.
+* No sequence is used, but for the number of a new user, as the site's table has it.
+* No session state: no settings, temporary tables, prepared names, advisory locks.
+* Rows are locked in the order of tokens, then totals, then signature, so that writers
+  of one user wait for each other; what still meets is a deadlock and done again.
+
+One round trip brings totals and hits, as one row of arrays.  What one message
+changes is written by one statement.  NULL counts as 0: the columns allow it.
+
+Tokens travel as signed 64-bit numbers, which is how the current schema keeps them;
+old ones keep the unsigned number in numeric(20).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from dspamd.engine.model import Totals
+from dspamd.storage.sql import UserTable
+
+LAYOUT = """
+SELECT to_regclass('dspam_token_data') IS NOT NULL AS tokens,
+    (SELECT format_type(atttypid, NULL) = 'numeric' FROM pg_attribute
+        WHERE attrelid = to_regclass('dspam_token_data') AND attname = 'token') AS decimal,
+    substring(obj_description(to_regclass('dspamd_correction'), 'pg_class') FROM '[0-9]+')::int AS step"""
+
+LOCK_SCHEMA = "SELECT pg_advisory_xact_lock(4422436)"  # any number that all of us use
+
+LOCK_SIGNATURE = "SELECT 1 FROM dspam_signature_data WHERE uid = $1 AND signature = $2 FOR UPDATE"
+
+DELETE_SIGNATURE = "DELETE FROM dspam_signature_data WHERE uid = $1 AND signature = $2 RETURNING 1"
+
+SIGNATURES = "SELECT signature, created_on FROM dspam_signature_data WHERE uid = $1"
+
+LABEL = "SELECT label FROM dspamd_correction WHERE uid = $1 AND signature = $2"
+
+STORE_CORRECTION = """
+INSERT INTO dspamd_correction (uid, signature, label, applied) VALUES ($1, $2, $3, $4)
+ON CONFLICT (uid, signature) DO UPDATE SET label = excluded.label, applied = excluded.applied"""
+
+PREFERENCES = "SELECT preference, coalesce(value, '') FROM dspam_preferences WHERE uid = $1"
+
+STORE_PREFERENCE = """
+INSERT INTO dspam_preferences (uid, preference, value) VALUES ($1, $2, $3)
+ON CONFLICT (uid, preference) DO UPDATE SET value = excluded.value"""
+
+DELETE_PREFERENCE = "DELETE FROM dspam_preferences WHERE uid = $1 AND preference = $2"
+
+DELETE_SOME_TOKENS = """
+DELETE FROM dspam_token_data WHERE uid = $1
+AND token = ANY (ARRAY(SELECT token FROM dspam_token_data WHERE uid = $1 LIMIT 5000))"""
+
+DELETE_DATA = tuple(
+    f"DELETE FROM {table} WHERE uid = $1"
+    for table in ("dspam_token_data", "dspam_stats", "dspam_signature_data", "dspam_preferences")
+)
+
+
+class Tokens(NamedTuple):
+    """How a schema keeps tokens: expressions to and from signed 64-bit numbers."""
+
+    column: str  # the column as a signed number
+    stored: str  # a signed number, {}, as the column has it
+    array: str  # an array of signed numbers, {}, likewise
+
+
+BIGINT = Tokens("token", "{}", "{}")
+DECIMAL = Tokens(
+    "(token - CASE WHEN token < 9223372036854775808 THEN 0 ELSE 18446744073709551616 END)::bigint",
+    "({0} + CASE WHEN {0} < 0 THEN 18446744073709551616 ELSE 0 END)",
+    "ARRAY(SELECT n + CASE WHEN n < 0 THEN 18446744073709551616 ELSE 0 END FROM unnest({}) AS n)",
+)
+
+
+class Statements:
+    """The statements whose text depends on the site: on its table of users and its kind of tokens.
+
+    `corrections`: whether our own table is there.
+    """
+
+    def __init__(self, users: UserTable, tokens: Tokens, *, corrections: bool) -> None:
+        asked = tokens.array.format("$2::bigint[]")
+        self.corrections = corrections
+        self.read = _read(tokens.column, asked)
+        self.lock = _read(tokens.column, asked, "ORDER BY token FOR UPDATE", "FOR UPDATE")
+        self.learn = _learn(tokens.stored.format("c.token"))
+        self.lower = _lower(tokens.stored.format("c.token"), asked)
+        self.batch = _batch(tokens)
+        self.delete_tokens = f"DELETE FROM dspam_token_data WHERE uid = $1 AND token = ANY ({asked})"
+        self.signature = _signature(corrections)
+        self.uid = f"SELECT {users.uid} FROM {users.table} WHERE {users.name} = $1"
+        self.new_user = f"INSERT INTO {users.table} ({users.name}) VALUES ($1) ON CONFLICT DO NOTHING"
+        self.names = f"SELECT {users.name} FROM {users.table} WHERE {users.name} IS NOT NULL"
+        self.forget = f"DELETE FROM {users.table} WHERE {users.name} = $1"
+        self.shared = (
+            f"SELECT EXISTS (SELECT FROM {users.table} WHERE {users.uid} = $1 AND {users.name} <> $2)"
+        )
+
+
+def _read(column: str, asked: str, lock_tokens: str = "", lock_totals: str = "") -> str:
+    """$1 uid, $2 tokens: the eight totals, then arrays of tokens, spam hits, innocent hits."""
+    return f"""
+SELECT {", ".join(f"coalesce({name}, 0)" for name in Totals._fields)}, known.* FROM (
+    SELECT array_agg({column}), array_agg(greatest(0, coalesce(spam_hits, 0))),
+        array_agg(greatest(0, coalesce(innocent_hits, 0)))
+    FROM (
+        SELECT token, spam_hits, innocent_hits FROM dspam_token_data
+        WHERE uid = $1 AND token = ANY ({asked}) {lock_tokens}
+    ) AS hits
+) AS known LEFT JOIN (SELECT * FROM dspam_stats WHERE uid = $1 {lock_totals}) AS totals ON true"""
+
+
+def _learn(stored: str) -> str:
+    """$1 uid, $2 tokens, $3, $4 their changes, $5 day, $6 changes of totals, $7 signature id, $8 its data.
+
+    Only tokens with more hits than before; `_lower` is for the others.
+    """
+    numbers = list(enumerate(Totals._fields, 1))
+    totals = ", ".join(Totals._fields)
+    added = ", ".join(
+        f"{name} = greatest(0, coalesce(t.{name}, 0) + ($6::int[])[{n}])" for n, name in numbers
+    )
+    return f"""
+WITH totals AS (
+    INSERT INTO dspam_stats AS t (uid, {totals})
+    SELECT $1::int, {", ".join(f"greatest(0, ($6::int[])[{n}])" for n, _ in numbers)}
+    WHERE 0 <> ANY ($6::int[])
+    ON CONFLICT (uid) DO UPDATE SET {added}
+), signature AS (
+    INSERT INTO dspam_signature_data (uid, signature, data, length, created_on)
+    SELECT $1::int, $7::varchar, $8::bytea, length($8::bytea), $5::date WHERE $7 IS NOT NULL
+    ON CONFLICT (uid, signature) DO UPDATE
+    SET data = excluded.data, length = excluded.length, created_on = excluded.created_on
+)
+INSERT INTO dspam_token_data AS t (uid, token, spam_hits, innocent_hits, last_hit)
+SELECT $1::int, {stored}, c.spam, c.innocent, $5::date
+FROM unnest($2::bigint[], $3::int[], $4::int[]) AS c (token, spam, innocent)
+WHERE c.spam > 0 OR c.innocent > 0
+ORDER BY 2
+ON CONFLICT (uid, token) DO UPDATE SET last_hit = excluded.last_hit,
+    spam_hits = greatest(0, coalesce(t.spam_hits, 0) + excluded.spam_hits),
+    innocent_hits = greatest(0, coalesce(t.innocent_hits, 0) + excluded.innocent_hits)"""
+
+
+def _lower(stored: str, asked: str) -> str:
+    """$1 uid, $2 tokens, $3, $4 their changes, $5 day: only tokens without more hits, if they are there."""
+    return f"""
+UPDATE dspam_token_data AS t SET last_hit = $5,
+    spam_hits = greatest(0, coalesce(t.spam_hits, 0) + c.spam),
+    innocent_hits = greatest(0, coalesce(t.innocent_hits, 0) + c.innocent)
+FROM unnest($2::bigint[], $3::int[], $4::int[]) AS c (token, spam, innocent)
+WHERE t.uid = $1 AND t.token = ANY ({asked}) AND t.token = {stored} AND c.spam <= 0 AND c.innocent <= 0"""
+
+
+def _batch(tokens: Tokens) -> str:
+    """$1 uid, $2 and $3 first and last token, $4 how many: arrays of token, hits, days."""
+    return f"""
+SELECT array_agg({tokens.column}), array_agg(coalesce(spam_hits, 0)),
+    array_agg(coalesce(innocent_hits, 0)), array_agg(coalesce(last_hit - date '1970-01-01', 0))
+FROM (
+    SELECT token, spam_hits, innocent_hits, last_hit FROM dspam_token_data
+    WHERE uid = $1 AND token >= {tokens.stored.format("$2::bigint")}
+        AND token <= {tokens.stored.format("$3::bigint")}
+    ORDER BY token LIMIT $4
+) AS batch"""
+
+
+def _signature(corrections: bool) -> str:
+    """$1 uid, $2 id: data, label and effect of the correction."""
+    if not corrections:
+        return "SELECT data, NULL, NULL FROM dspam_signature_data WHERE uid = $1 AND signature = $2"
+    return """
+SELECT s.data, c.label, c.applied FROM dspam_signature_data AS s
+LEFT JOIN dspamd_correction AS c ON c.uid = s.uid AND c.signature = s.signature
+WHERE s.uid = $1 AND s.signature = $2"""
