@@ -1,0 +1,199 @@
+"""What a message teaches, in every mode (engine.md 7, the summary of 7.5)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from dspamd.engine import (
+    Label,
+    Lesson,
+    Mode,
+    Run,
+    ScoreOptions,
+    Snapshot,
+    Source,
+    Totals,
+    tokens_from_signature,
+)
+from dspamd.engine.model import TokenOptions
+from tests.unit.engine.mail import body_run, hits, learned
+
+SEEN = Totals(500, 500)  # past the start of toe
+NEW = Totals(50, 500)
+KNOWN = {b"rare": (1, 3), b"common": (30, 30)}
+SPAM_ERROR = Lesson(Label.SPAM, Source.ERROR)
+HAM_ERROR = Lesson(Label.INNOCENT, Source.ERROR)
+SPAM_CORPUS = Lesson(Label.SPAM, Source.CORPUS)
+HAM_CORPUS = Lesson(Label.INNOCENT, Source.CORPUS)
+VACCINE = Lesson(Label.SPAM, Source.INOCULATION)
+
+ONE_INNOCENT = Totals(innocent_learned=1)
+CLASSIFIED = Totals(innocent_classified=1)
+FED = Totals(spam_learned=1, spam_corpusfed=1)
+CORRECTED = Totals(spam_learned=1, innocent_learned=-1, spam_misclassified=1)
+CORRECTED_ONLY = Totals(spam_learned=1, spam_misclassified=1)
+NOTHING = Totals()
+
+
+def run_of(
+    mode: Mode, lesson: Lesson | None = None, *, totals: Totals = SEEN, options: ScoreOptions | None = None
+) -> Run:
+    options = replace(options or ScoreOptions(), mode=mode)
+    return body_run(b"rare common", KNOWN, totals, options, lesson)
+
+
+def by_signature(mode: Mode, lesson: Lesson, options: ScoreOptions | None = None) -> Run:
+    signature = run_of(Mode.TEFT).signature
+    tokens = tokens_from_signature(signature, TokenOptions("word"))
+    return Run(tokens, Snapshot(SEEN, hits(KNOWN)), replace(options or ScoreOptions(), mode=mode), lesson)
+
+
+@pytest.mark.parametrize(
+    ("mode", "lesson", "totals", "rare", "common"),
+    [
+        (Mode.TEFT, None, ONE_INNOCENT, (0, 1), (0, 1)),
+        (Mode.TEFT, SPAM_CORPUS, FED, (1, 0), (1, 0)),
+        (Mode.TEFT, VACCINE, FED, (2, 0), (2, 0)),
+        (Mode.TEFT, SPAM_ERROR, CORRECTED, (1, -1), (1, -1)),
+        (Mode.TOE, None, CLASSIFIED, None, None),
+        (Mode.TOE, SPAM_CORPUS, FED, (1, 0), (1, 0)),
+        (Mode.TOE, SPAM_ERROR, CORRECTED_ONLY, (1, 0), (1, 0)),
+        (Mode.TUM, SPAM_ERROR, CORRECTED, (1, -1), (1, -1)),
+        (Mode.TUM, VACCINE, FED, (2, 0), (2, 0)),
+        (Mode.NOTRAIN, None, NOTHING, None, None),
+        (Mode.NOTRAIN, SPAM_CORPUS, NOTHING, None, None),
+        (Mode.NOTRAIN, SPAM_ERROR, NOTHING, None, None),
+    ],
+)
+def test_modes(
+    mode: Mode,
+    lesson: Lesson | None,
+    totals: Totals,
+    rare: tuple[int, int] | None,
+    common: tuple[int, int] | None,
+) -> None:
+    run = run_of(mode, lesson)
+    assert run.learned.totals == totals
+    assert learned(run, b"rare", b"common") == [rare, common]
+
+
+def test_tum_leaves_common_tokens_alone_if_it_is_sure() -> None:
+    sure = run_of(Mode.TUM)
+    assert sure.result.confidence == 1.0
+    assert learned(sure, b"rare", b"common") == [(0, 1), None]
+    known = KNOWN | {b"vile": (300, 0), b"fine": (0, 300)}
+    unsure = body_run(b"rare common vile fine", known, SEEN, ScoreOptions(mode=Mode.TUM))
+    assert unsure.result.confidence < 0.70
+    assert learned(unsure, b"rare", b"common") == [(0, 1), (0, 1)]
+
+
+def test_toe_starts_like_teft() -> None:
+    assert run_of(Mode.TOE, totals=NEW).learned.totals == ONE_INNOCENT
+    assert run_of(Mode.TOE, totals=Totals(100, 500)).learned.totals == ONE_INNOCENT
+    assert run_of(Mode.TOE, totals=Totals(101, 101)).learned.totals == CLASSIFIED
+    markov = ScoreOptions(pvalue="markov")
+    assert run_of(Mode.TOE, totals=NEW, options=markov).learned.totals == CLASSIFIED
+
+
+def test_toe_keeps_counting_the_sender() -> None:
+    options = ScoreOptions(mode=Mode.TOE, whitelist=True)
+    run = body_run(b"rare", KNOWN, SEEN, options, headers=b"From: Bob <bob@example.org>\n")
+    assert learned(run, b"From*Bob <bob@example.org>", b"rare", b"From*Bob") == [(0, 1), None, None]
+
+
+def test_classifying_teaches_nothing() -> None:
+    for mode in Mode:
+        assert run_of(mode, options=ScoreOptions(classify_only=True)).learned.totals == NOTHING
+
+
+def test_classifying_for_toe_wrote_the_sender() -> None:
+    """Q-T4: only the original did."""
+    options = ScoreOptions(mode=Mode.TOE, whitelist=True, classify_only=True)
+    for strict, step in ((False, None), (True, (0, 1))):
+        run = body_run(b"rare", KNOWN, SEEN, replace(options, strict=strict), headers=b"From: Bob\n")
+        assert learned(run, b"From*Bob", b"rare") == [step, None]
+        assert run.learned.totals == NOTHING
+
+
+def test_a_message_is_not_classified_and_taught_at_once() -> None:
+    with pytest.raises(ValueError, match="either classified or taught"):
+        run_of(Mode.TEFT, SPAM_ERROR, options=ScoreOptions(classify_only=True))
+
+
+def test_lessons_for_users_who_do_not_train_counted() -> None:
+    """Q-T6: the original changed the totals alone."""
+    strict = ScoreOptions(strict=True)
+    run = run_of(Mode.NOTRAIN, SPAM_ERROR, options=strict)
+    assert run.learned.totals == CORRECTED_ONLY
+    assert learned(run, b"rare") == [None]
+    assert by_signature(Mode.NOTRAIN, SPAM_CORPUS, strict).learned.totals == FED
+    assert by_signature(Mode.NOTRAIN, SPAM_CORPUS).learned.totals == NOTHING
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("source", list(Source))
+@pytest.mark.parametrize("label", list(Label))
+def test_unlearning(label: Label, source: Source, strict: bool) -> None:
+    """7.10; Q-T5: for some sources the original took the wrong direction."""
+    lesson = Lesson(label, source, unlearn=True)
+    run = run_of(Mode.TOE, lesson, options=ScoreOptions(strict=strict))
+    spam = label is Label.SPAM
+    totals = Totals(spam_learned=-1) if spam else Totals(innocent_learned=-1)
+    if strict and not spam and source is not Source.ERROR:
+        totals = Totals(innocent_corpusfed=1)
+    step = (-1, 0) if spam else (0, -1)
+    if strict and spam and source is Source.INOCULATION:
+        step = (2, 0)
+    assert run.learned.totals == totals
+    assert learned(run, b"rare") == [step]
+
+
+def test_unlearning_takes_back_what_a_verdict_taught() -> None:
+    taught = run_of(Mode.TEFT).learned
+    taken = run_of(Mode.TEFT, Lesson(Label.INNOCENT, Source.ERROR, unlearn=True)).learned
+    assert taken == taught.negated()
+
+
+@pytest.mark.parametrize(("known", "step"), [((4, 1), 5), ((5, 1), 2), ((4, 2), 2), ((0, 0), 5)])
+def test_inoculation_counts_five_for_rare_tokens(known: tuple[int, int], step: int) -> None:
+    run = body_run(b"rare", {b"rare": known}, SEEN, ScoreOptions(), VACCINE)
+    assert learned(run, b"rare") == [(step, 0)]
+
+
+def test_inoculation_against_innocent_mail_needs_a_signature() -> None:
+    vaccine = Lesson(Label.INNOCENT, Source.INOCULATION)
+    assert learned(run_of(Mode.TEFT, vaccine), b"rare") == [(0, 1)]
+    assert learned(by_signature(Mode.TEFT, vaccine), b"rare", b"common") == [(0, 5), (0, 2)]
+
+
+def test_a_lesson_by_signature_needs_no_statistics() -> None:
+    run = by_signature(Mode.TUM, SPAM_ERROR)
+    assert run.result == (True, "Spam", 1.0, 0.0)
+    assert run.factors == []
+    assert run.learned.totals == CORRECTED
+    assert learned(run, b"rare", b"common") == [(1, -1), (1, -1)]
+
+
+def test_the_opposite_lesson_reverses_token_by_token() -> None:
+    spam, innocent = by_signature(Mode.TEFT, SPAM_ERROR), by_signature(Mode.TEFT, HAM_ERROR)
+    assert innocent.learned.tokens == spam.learned.tokens.negated()
+
+
+def test_an_empty_signature_changes_the_totals_alone() -> None:
+    run = Run(
+        tokens_from_signature(b"", TokenOptions("word")), Snapshot(SEEN, hits({})), ScoreOptions(), SPAM_ERROR
+    )
+    assert run.learned.totals == CORRECTED
+    assert len(run.learned.tokens.tokens) == 0
+
+
+def test_occurrence_counts_every_occurrence() -> None:
+    options = ScoreOptions(occurrence=True)
+    run = body_run(b"rare common rare rare", KNOWN, SEEN, options, HAM_ERROR)
+    assert learned(run, b"rare", b"common") == [(-3, 3), (-1, 1)]
+
+
+def test_corpus_mail_takes_nothing_back() -> None:
+    assert run_of(Mode.TEFT, HAM_CORPUS).learned.totals == Totals(innocent_learned=1, innocent_corpusfed=1)
