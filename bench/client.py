@@ -19,13 +19,19 @@ from bench.sample import of_size
 DIFFERENT = 50
 
 
-async def deliver(port: int, contents: list[bytes]) -> None:
-    """One session; commands are pipelined as Postfix does it."""
+async def greeted(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A session in which LHLO is said and answered."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    await reader.readline()
+    await expect(reader, b"220")
     writer.write(b"LHLO client\r\n")
     while (await reader.readline())[3:4] == b"-":
         pass
+    return reader, writer
+
+
+async def deliver(port: int, contents: list[bytes]) -> None:
+    """One session; commands are pipelined as Postfix does it."""
+    reader, writer = await greeted(port)
     for content in contents:
         writer.write(b"MAIL FROM:<sender@example.net>\r\nRCPT TO:<user@example.org>\r\nDATA\r\n")
         for wanted in (b"250", b"250", b"354"):
