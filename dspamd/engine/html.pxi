@@ -53,30 +53,45 @@ cdef int _fill_entities() except -1:
 
 _fill_entities()
 
-cdef const char* LINK_TAGS[17]
-LINK_TAGS[:] = [
+cdef enum:
+    LINKS = 17  # tags whose attribute may be a link; they need white space behind the name
+    LINE_ENDS = 27  # from LINKS up to here: tags that leave a line end
+    TAGS = 37  # from LINE_ENDS up to here: tags whose content is skipped
+    SAME_LETTER = 6  # no letter begins more of them
+
+cdef const char* TAG[TAGS]
+TAG[:] = [
     "<a", "<img", "<input", "<iframe", "<frame", "<script", "<form", "<embed", "<area", "<base", "<link",
     "<source", "<body", "<blockquote", "<q", "<ins", "<del",
-]
-cdef const char* LINK_ATTRIBUTES[17]
-LINK_ATTRIBUTES[:] = [
-    "href", "src", "src", "src", "src", "src", "action", "src", "href", "href", "href",
-    "src", "background", "cite", "cite", "cite", "cite",
-]
-cdef const char* LINE_TAGS[10]
-LINE_TAGS[:] = [
     "<p>", "<p ", "<p\t", "<tr", "<option", "<br", "<li", "<div", "</select>", "</table>",
-]
-cdef const char* SKIPPED_TAGS[10]
-SKIPPED_TAGS[:] = [
     "<applet", "<embed", "<frameset", "<frame", "<iframe", "<noembed", "<noscript", "<object", "<script",
     "<style",
 ]
-cdef const char* SKIPPED_ENDS[10]
-SKIPPED_ENDS[:] = [
+cdef const char* LINK_ATTRIBUTE[LINKS]
+LINK_ATTRIBUTE[:] = [
+    "href", "src", "src", "src", "src", "src", "action", "src", "href", "href", "href",
+    "src", "background", "cite", "cite", "cite", "cite",
+]
+cdef const char* SKIPPED_END[TAGS - LINE_ENDS]
+SKIPPED_END[:] = [
     "</applet>", "</embed>", "</frameset>", "</frame>", "</iframe>", "</noembed>", "</noscript>",
     "</object>", "</script>", "</style>",
 ]
+cdef uint8_t[256][SAME_LETTER] TAGS_BY_LETTER  # indexes into TAG in its order, then TAGS
+
+
+cdef int _fill_tags() except -1:
+    cdef int k, j
+    memset(TAGS_BY_LETTER, TAGS, sizeof(TAGS_BY_LETTER))
+    for k in range(TAGS):
+        j = 0
+        while TAGS_BY_LETTER[<uint8_t>TAG[k][1]][j] != TAGS:
+            j += 1
+        TAGS_BY_LETTER[<uint8_t>TAG[k][1]][j] = k
+    return 0
+
+
+_fill_tags()
 
 
 cdef struct Html:
@@ -173,25 +188,28 @@ cdef size_t strip_tag(Html* html, size_t i) noexcept nogil:
 
 cdef void known_tag(Html* html, size_t i, size_t end) noexcept nogil:
     """Tags that leave something behind: a link, a line end, skipped content."""
-    cdef int k
+    cdef const uint8_t* candidates = TAGS_BY_LETTER[LOWER[html.text[i + 1]]]
     cdef size_t after
     cdef uint8_t last
-    for k in range(17):
-        if html_begins(html, i, LINK_TAGS[k]):
-            after = i + strlen(LINK_TAGS[k])
-            if KIND[html_byte(html, after)] & SPACE:
-                emit_link(html, after + 1, end, LINK_ATTRIBUTES[k])
-                return
-    for k in range(10):
-        if html_begins(html, i, LINE_TAGS[k]):
+    cdef int j, k
+    for j in range(SAME_LETTER):
+        k = candidates[j]
+        if k == TAGS:
+            return
+        if not html_begins(html, i, TAG[k]):
+            continue
+        after = i + strlen(TAG[k])
+        if k >= LINE_ENDS:
+            html.skip = SKIPPED_END[k - LINE_ENDS]
+        elif k >= LINKS:
             last = html.out[html.written - 1] if html.written else b"\n"
             if last != b"\n" and last != b"\r":
                 emit(html, b"\n")
-            return
-    for k in range(10):
-        if html_begins(html, i, SKIPPED_TAGS[k]):
-            html.skip = SKIPPED_ENDS[k]
-            return
+        elif KIND[html_byte(html, after)] & SPACE:
+            emit_link(html, after + 1, end, LINK_ATTRIBUTE[k])
+        else:
+            continue
+        return
 
 
 cdef void emit_link(Html* html, size_t start, size_t end, const char* attribute) noexcept nogil:

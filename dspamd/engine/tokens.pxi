@@ -141,6 +141,14 @@ cdef void _sort_by(const uint32_t* key, uint32_t* order, uint32_t* spare, uint32
             start[digit] += 1
 
 
+cdef inline void write_record(uint8_t* record, uint64_t value, uint32_t frequency) noexcept nogil:
+    """A token of a signature: its number, little-endian, one byte of frequency, seven of zero."""
+    value = htole64(value)
+    memset(record, 0, RECORD)
+    memcpy(record, &value, 8)
+    record[8] = <uint8_t>frequency
+
+
 @cython.final
 @cython.no_gc
 cdef class Tokens:
