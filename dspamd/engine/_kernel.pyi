@@ -1,5 +1,6 @@
 from array import array
 from collections.abc import Iterable
+from mmap import mmap
 
 from dspamd.engine.model import Explained, Factor, Hits, Learned, Lesson, Result, ScoreOptions, Snapshot
 
@@ -55,3 +56,27 @@ class Run:
     @property
     def signature(self) -> bytes: ...
     def explain(self) -> list[Explained]: ...
+
+def css_find(
+    file: bytearray | mmap, seek: int, tokens: array[int]
+) -> tuple[array[int], array[int], array[int], array[int]]: ...
+def css_plan(
+    file: bytearray | mmap,
+    seek: int,
+    tokens: array[int],
+    spam: array[int],
+    innocent: array[int],
+    spam_limit: int,
+    innocent_limit: int,
+) -> tuple[array[int], array[int], array[int], array[int], array[int]]: ...
+def css_store(
+    file: bytearray | mmap,
+    seek: int,
+    tokens: array[int],
+    spam: array[int],
+    innocent: array[int],
+    first: int,
+) -> int: ...
+def css_delete(file: bytearray | mmap, seek: int, tokens: array[int]) -> int: ...
+def css_after(file: bytearray | mmap, after: int, limit: int) -> array[int]: ...
+def css_age(file: bytearray | mmap, days: int) -> None: ...

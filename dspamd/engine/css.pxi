@@ -1,0 +1,299 @@
+# The hash files of DSPAM: finding, changing and removing records in the bytes of a `.css` file.
+#
+# A file is a row of extents, each a header and an open-addressed table of records
+# (reference/storage.md 6).  Bytes in memory are all that is known here; who maps, locks and grows
+# the file is storage/hash_file.py.  Numbers are little-endian.  A token has at most one record: it
+# is looked for in all extents before a free one is taken.
+
+cdef extern from "<endian.h>" nogil:
+    uint32_t le32toh(uint32_t)
+
+cdef enum:
+    CSS_HEADER = 80
+    CSS_FLAGS = 72
+    CSS_XOR = 1  # flag: a table of 2**k records, placed by folding the token
+    CSS_AGE_SHIFT = 28
+
+cdef uint64_t CSS_HITS = (1 << CSS_AGE_SHIFT) - 1
+
+
+cdef struct Record:
+    uint64_t token, innocent, spam  # little-endian; 0 in place of a token: free
+
+
+cdef struct Extent:
+    Record* records
+    uint64_t size
+    bint folded
+
+
+cdef struct Table:  # the file
+    uint8_t* bytes
+    size_t length
+    uint64_t seek  # at most so many records are looked at in an extent
+
+
+cdef inline bint css_extent(const Table* table, size_t* at, Extent* extent) noexcept nogil:
+    """The extent at `at`, which moves on; false at the end, or where the file is broken."""
+    cdef uint64_t size
+    if table.length - at[0] < CSS_HEADER:
+        return False
+    size = le64toh((<uint64_t*>(table.bytes + at[0]))[0])
+    if size == 0 or size > (table.length - at[0] - CSS_HEADER) // sizeof(Record):
+        return False
+    extent.size = size
+    extent.folded = (le32toh((<uint32_t*>(table.bytes + at[0] + CSS_FLAGS))[0]) & 3) == CSS_XOR
+    extent.records = <Record*>(table.bytes + at[0] + CSS_HEADER)
+    at[0] += CSS_HEADER + size * sizeof(Record)
+    return True
+
+
+cdef inline uint64_t css_home(const Extent* extent, uint64_t token) noexcept nogil:
+    """Where the search for a token begins."""
+    cdef uint64_t home = 0, bits = 0
+    if not extent.folded or extent.size < 2:
+        return token % extent.size
+    while extent.size >> bits > 1:
+        bits += 1
+    while token:
+        home ^= token & (extent.size - 1)
+        token >>= bits
+    return home
+
+
+cdef Record* css_record(const Table* table, uint64_t token, Record** vacant, Extent* within) noexcept nogil:
+    """The record of a token and its extent, or NULL and the first free record for it, if there is one."""
+    cdef size_t at = 0
+    cdef uint64_t place, steps
+    cdef Record* record
+    vacant[0] = NULL
+    while css_extent(table, &at, within):
+        place = css_home(within, token)
+        for steps in range(min(table.seek, within.size)):
+            record = &within.records[place]
+            if record.token == htole64(token):
+                return record
+            if record.token == 0:
+                if vacant[0] == NULL:
+                    vacant[0] = record
+                break
+            place = place + 1 if place + 1 < within.size else 0
+    return NULL
+
+
+cdef Table css_table(uint8_t[::1] file, uint64_t seek) noexcept:
+    cdef Table table
+    table.bytes = &file[0] if file.shape[0] else NULL
+    table.length = file.shape[0]
+    table.seek = seek
+    return table
+
+
+cdef array.array css_cut(array.array numbers, Py_ssize_t length):
+    array.resize(numbers, length)
+    return numbers
+
+
+def css_find(uint8_t[::1] file not None, uint64_t seek, array.array tokens not None):
+    """Those of `tokens` that have a record: tokens, spam hits, innocent hits, ages in days ('Q')."""
+    cdef Table table = css_table(file, seek)
+    cdef Py_ssize_t i, n = len(tokens), found = 0
+    cdef list columns = [array.clone(tokens, n, False) for _ in range(4)]
+    cdef const uint64_t* asked = <uint64_t*>tokens.data.as_voidptr
+    cdef uint64_t* hits[4]
+    cdef Record* record
+    cdef Record* vacant
+    cdef Extent extent
+    for i in range(4):
+        hits[i] = <uint64_t*>(<array.array>columns[i]).data.as_voidptr
+    with nogil:
+        for i in range(n):
+            record = css_record(&table, asked[i], &vacant, &extent) if asked[i] else NULL
+            if record != NULL:
+                hits[0][found] = asked[i]
+                hits[1][found] = le64toh(record.spam) & CSS_HITS
+                hits[2][found] = le64toh(record.innocent) & CSS_HITS
+                hits[3][found] = css_age_of(record)
+                found += 1
+    return tuple([css_cut(column, found) for column in columns])
+
+
+cdef inline uint64_t css_age_of(const Record* record) noexcept nogil:
+    """The days since the last hit, as far as they were counted: two nibbles above the hits."""
+    return (le64toh(record.innocent) >> CSS_AGE_SHIFT & 15) | (le64toh(record.spam) >> CSS_AGE_SHIFT & 15) << 4
+
+
+cdef inline uint64_t css_changed(uint64_t hits, int change, uint64_t limit) noexcept nogil:
+    cdef int64_t changed = <int64_t>(hits & CSS_HITS) + change
+    return min(<uint64_t>changed, limit, CSS_HITS) if changed > 0 else 0
+
+
+def css_plan(
+    uint8_t[::1] file not None, uint64_t seek, array.array tokens not None,
+    array.array spam not None, array.array innocent not None, uint64_t spam_limit, uint64_t innocent_limit,
+):
+    """What changes of hits ('i') make of the counters: tokens, spam and innocent before, and after ('Q').
+
+    Counters stay between 0 and the limit; before, they are as stored, with ages, 0 without a record.
+    Tokens that have no hits before nor after are left out.
+    """
+    cdef Table table = css_table(file, seek)
+    cdef Py_ssize_t i, n = len(tokens), planned = 0
+    cdef list columns = [array.clone(tokens, n, False) for _ in range(5)]
+    cdef const uint64_t* asked = <uint64_t*>tokens.data.as_voidptr
+    cdef const int* spam_change = spam.data.as_ints
+    cdef const int* innocent_change = innocent.data.as_ints
+    cdef uint64_t* plan[5]
+    cdef uint64_t new_spam, new_innocent
+    cdef Record* record
+    cdef Record* vacant
+    cdef Extent extent
+    cdef Record none
+    if len(spam) != n or len(innocent) != n:
+        raise ValueError("a change for each token")
+    for i in range(5):
+        plan[i] = <uint64_t*>(<array.array>columns[i]).data.as_voidptr
+    memset(&none, 0, sizeof(Record))
+    with nogil:
+        for i in range(n):
+            record = css_record(&table, asked[i], &vacant, &extent) if asked[i] else &none
+            new_spam = css_changed(le64toh(record.spam) if record else 0, spam_change[i], spam_limit)
+            new_innocent = css_changed(
+                le64toh(record.innocent) if record else 0, innocent_change[i], innocent_limit
+            )
+            if asked[i] and (record != NULL or new_spam or new_innocent):
+                plan[0][planned] = asked[i]
+                plan[1][planned] = le64toh(record.spam) if record else 0
+                plan[2][planned] = le64toh(record.innocent) if record else 0
+                plan[3][planned], plan[4][planned] = new_spam, new_innocent
+                planned += 1
+    return tuple([css_cut(column, planned) for column in columns])
+
+
+def css_store(
+    uint8_t[::1] file not None, uint64_t seek, array.array tokens not None,
+    array.array spam not None, array.array innocent not None, Py_ssize_t first,
+):
+    """Set counters, from token number `first` on; the number of the first that has no place, else of all."""
+    cdef Table table = css_table(file, seek)
+    cdef Py_ssize_t i = first, n = min(len(tokens), len(spam), len(innocent))
+    cdef const uint64_t* asked = <uint64_t*>tokens.data.as_voidptr
+    cdef const uint64_t* new_spam = <uint64_t*>spam.data.as_voidptr
+    cdef const uint64_t* new_innocent = <uint64_t*>innocent.data.as_voidptr
+    cdef Record* record
+    cdef Record* vacant
+    cdef Extent extent
+    with nogil:
+        while i < n:
+            record = css_record(&table, asked[i], &vacant, &extent)
+            if record == NULL:
+                record = vacant
+            if record == NULL:
+                break
+            record.spam = htole64(new_spam[i])
+            record.innocent = htole64(new_innocent[i])
+            record.token = htole64(asked[i])
+            i += 1
+    return i
+
+
+def css_delete(uint8_t[::1] file not None, uint64_t seek, array.array tokens not None):
+    """Remove the records of tokens; how many there were."""
+    cdef Table table = css_table(file, seek)
+    cdef Py_ssize_t i, n = len(tokens), removed = 0
+    cdef const uint64_t* asked = <uint64_t*>tokens.data.as_voidptr
+    cdef Record* record
+    cdef Record* vacant
+    cdef Extent extent
+    with nogil:
+        for i in range(n):
+            record = css_record(&table, asked[i], &vacant, &extent) if asked[i] else NULL
+            if record != NULL:
+                css_vacate(&extent, <uint64_t>(record - extent.records))
+                removed += 1
+    return removed
+
+
+cdef void css_vacate(const Extent* extent, uint64_t hole) noexcept nogil:
+    """Free a record, and close the gap: searches stop at a free record."""
+    cdef uint64_t place = hole, home, steps
+    for steps in range(extent.size - 1):
+        place = place + 1 if place + 1 < extent.size else 0
+        if extent.records[place].token == 0:
+            break
+        home = css_home(extent, le64toh(extent.records[place].token))
+        if (hole < home and home <= place) if hole < place else (hole < home or home <= place):
+            continue  # its search begins behind the hole
+        extent.records[hole] = extent.records[place]
+        hole = place
+    memset(&extent.records[hole], 0, sizeof(Record))
+
+
+def css_after(uint8_t[::1] file not None, uint64_t after, size_t limit):
+    """The `limit` smallest tokens above `after`, ascending ('Q')."""
+    cdef Table table = css_table(file, 0)
+    cdef array.array smallest = array.clone(array.array("Q"), limit, False)
+    cdef uint64_t* heap = <uint64_t*>smallest.data.as_voidptr  # the largest is on top
+    cdef size_t at = 0, count = 0
+    cdef uint64_t i, token
+    cdef Extent extent
+    with nogil:
+        while limit and css_extent(&table, &at, &extent):
+            for i in range(extent.size):
+                token = le64toh(extent.records[i].token)
+                if token <= after:
+                    continue
+                if count < limit:
+                    heap[count] = token
+                    count += 1
+                    if count == limit:
+                        css_heapify(heap, count)
+                elif token < heap[0]:
+                    heap[0] = token
+                    css_sink(heap, count, 0)
+        if count < limit:
+            css_heapify(heap, count)
+        at = count
+        while at > 1:
+            at -= 1
+            heap[0], heap[at] = heap[at], heap[0]
+            css_sink(heap, at, 0)
+    return css_cut(smallest, count)
+
+
+cdef void css_heapify(uint64_t* heap, size_t count) noexcept nogil:
+    cdef size_t i = count // 2
+    while i:
+        i -= 1
+        css_sink(heap, count, i)
+
+
+cdef void css_sink(uint64_t* heap, size_t count, size_t i) noexcept nogil:
+    """Move a number down to where it is larger than what is below it."""
+    cdef uint64_t number = heap[i]
+    cdef size_t child = 2 * i + 1
+    while child < count:
+        if child + 1 < count and heap[child + 1] > heap[child]:
+            child += 1
+        if heap[child] <= number:
+            break
+        heap[i] = heap[child]
+        i, child = child, 2 * child + 1
+    heap[i] = number
+
+
+def css_age(uint8_t[::1] file not None, uint64_t days):
+    """Let all records be so many days older; ages stop at 255."""
+    cdef Table table = css_table(file, 0)
+    cdef size_t at = 0
+    cdef uint64_t i, age
+    cdef Record* record
+    cdef Extent extent
+    with nogil:
+        while css_extent(&table, &at, &extent):
+            for i in range(extent.size):
+                record = &extent.records[i]
+                if record.token:
+                    age = min(css_age_of(record) + days, 255)
+                    record.innocent = htole64(le64toh(record.innocent) & CSS_HITS | (age & 15) << CSS_AGE_SHIFT)
+                    record.spam = htole64(le64toh(record.spam) & CSS_HITS | age >> 4 << CSS_AGE_SHIFT)

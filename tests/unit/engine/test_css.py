@@ -1,0 +1,133 @@
+"""The kernel's hash tables do what a plain one does."""
+
+from __future__ import annotations
+
+from array import array
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dspamd.engine._kernel import css_after, css_age, css_delete, css_find, css_plan, css_store
+from tests.reference.css import HITS, Extent, HashTable
+
+TOKENS = st.integers(1, 40) | st.integers(1, 2**64 - 1)
+PLAIN = st.lists(st.integers(1, 20).map(Extent), min_size=1, max_size=3)
+FOLDED = st.lists(st.sampled_from((1, 2, 8, 16)).map(lambda size: Extent(size, True)), min_size=1, max_size=3)
+SOME = st.lists(TOKENS, unique=True, max_size=12)
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> tuple[HashTable, dict[int, tuple[int, int]]]:
+    """A table with tokens in it, and what they are."""
+    table = HashTable(draw(PLAIN | FOLDED), draw(st.integers(1, 8)))
+    inside = {}
+    for token in draw(st.lists(TOKENS, max_size=30)):
+        hits = draw(st.tuples(st.integers(0, 9), st.integers(0, 9)))
+        if table.store(token, *hits):
+            inside[token] = hits
+    return table, inside
+
+
+def found(file: bytearray, seek: int, tokens: list[int]) -> dict[int, tuple[int, int]]:
+    known, spam, innocent, _ = css_find(file, seek, array("Q", tokens))
+    return dict(zip(known, zip(spam, innocent, strict=True), strict=True))
+
+
+@given(tables(), SOME)
+def test_finding(table: tuple[HashTable, dict[int, tuple[int, int]]], others: list[int]) -> None:
+    plain, inside = table
+    wanted = {token: hits for token in others if (hits := plain.hits(token)) is not None}
+    assert found(plain.file(), plain.seek, others) == wanted
+    assert found(plain.file(), plain.seek, [0, *inside]) == inside
+
+
+@given(tables(), SOME)
+def test_storing(table: tuple[HashTable, dict[int, tuple[int, int]]], tokens: list[int]) -> None:
+    plain, _ = table
+    file = plain.file()
+    stored = css_store(file, plain.seek, array("Q", tokens), array("Q", tokens), array("Q", tokens), 0)
+    assert [plain.store(token, token, token) for token in tokens[: stored + 1]] == (
+        [True] * stored + [False] * (stored < len(tokens))
+    )
+    assert file == plain.file()
+
+
+@given(tables(), SOME)
+def test_deleting(table: tuple[HashTable, dict[int, tuple[int, int]]], others: list[int]) -> None:
+    plain, inside = table
+    file = plain.file()
+    gone = set(others) | set(list(inside)[::2])
+    assert css_delete(file, plain.seek, array("Q", gone)) == len(gone & inside.keys())
+    rest = {token: hits for token, hits in inside.items() if token not in gone}
+    assert found(file, plain.seek, list(inside)) == rest
+    assert len(css_after(file, 0, 1_000)) == len(rest)
+
+
+@given(tables(), st.integers(0, 2**64 - 1) | st.integers(0, 40), st.integers(0, 40))
+def test_listing(table: tuple[HashTable, dict[int, tuple[int, int]]], after: int, limit: int) -> None:
+    plain, inside = table
+    wanted = sorted(token for token in inside if token > after)[:limit]
+    assert css_after(plain.file(), after, limit).tolist() == wanted
+
+
+@given(tables(), SOME, st.integers(-12, 12), st.integers(-12, 12), st.integers(0, 20))
+def test_planning(
+    table: tuple[HashTable, dict[int, tuple[int, int]]],
+    others: list[int],
+    spam: int,
+    innocent: int,
+    limit: int,
+) -> None:
+    plain, inside = table
+    tokens = list(dict.fromkeys([*inside, *others, 0]))
+    n = len(tokens)
+    plan = css_plan(
+        plain.file(),
+        plain.seek,
+        array("Q", tokens),
+        array("i", [spam] * n),
+        array("i", [innocent] * n),
+        limit,
+        HITS,
+    )
+    wanted = []
+    for token in tokens[:-1]:
+        hits = plain.hits(token)
+        s, i = hits or (0, 0)
+        new = min(max(0, s + spam), limit), max(0, i + innocent)
+        if hits is not None or any(new):
+            wanted.append((token, s, i, *new))
+    assert list(zip(*plan, strict=True)) == wanted
+
+
+@given(tables(), st.lists(st.integers(0, 300), max_size=4))
+def test_ageing(table: tuple[HashTable, dict[int, tuple[int, int]]], days: list[int]) -> None:
+    plain, inside = table
+    file = plain.file()
+    for more in days:
+        css_age(file, more)
+    assert found(file, plain.seek, list(inside)) == inside
+    ages = css_find(file, plain.seek, array("Q", inside))[3]
+    assert set(ages) <= {min(255, sum(days))}
+
+
+@given(tables(), st.integers(0, 200), st.binary(max_size=100))
+def test_broken_files_are_read_as_far_as_they_are_whole(
+    table: tuple[HashTable, dict[int, tuple[int, int]]], cut: int, noise: bytes
+) -> None:
+    plain, inside = table
+    file = plain.file()
+    del file[max(0, len(file) - cut) :]
+    file += noise
+    known = found(file, plain.seek, list(inside))
+    assert known.keys() <= inside.keys()
+    css_delete(file, plain.seek, array("Q", inside))
+    css_after(file, 0, 10)
+    css_age(file, 1)
+    assert found(file, plain.seek, list(inside)).keys() <= known.keys()
+
+
+def test_each_token_needs_its_change() -> None:
+    with pytest.raises(ValueError, match="each token"):
+        css_plan(bytearray(), 1, array("Q", [1]), array("i"), array("i", [1]), 1, 1)
