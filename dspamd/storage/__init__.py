@@ -28,5 +28,9 @@ def open_storage(config: Config, home: Home) -> Storage:
         from dspamd.storage.sqlite import SQLite
 
         return SQLite(home, config.all("SQLitePragma") or None)
+    if "hash" in driver:
+        from dspamd.storage.hash import HashFiles, shape
+
+        return HashFiles(home, shape(config))
     problem = f"Unable to initialize storage driver {driver!r}"
     raise ConfigError([Problem(config.file, 0, problem)])

@@ -16,6 +16,7 @@ from abc import ABC, abstractmethod
 from array import array
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import ClassVar, Protocol, TypeVar
@@ -99,7 +100,8 @@ class FileStore(ABC):
 
     async def close(self) -> None:
         for lane, files in enumerate(self._open):
-            await self._threads.run(lane, _closing(files))
+            with suppress(TempFail):  # work that will not end must not keep us: all files survive a kill
+                await self._threads.run(lane, _closing(files))
         self._threads.stop()
 
     async def uid(self, owner: str, *, create: bool) -> Uid | None:

@@ -22,7 +22,6 @@ from array import array
 from collections.abc import Iterable, Iterator
 from datetime import date
 from functools import cache
-from importlib import resources
 from itertools import compress
 from pathlib import Path
 
@@ -30,6 +29,7 @@ from dspamd import log
 from dspamd.engine.model import Hits, Label, Learned, Snapshot, TokenChange, Totals
 from dspamd.storage.contract import Change, Correct, Correction, Stale, Stored, TokenRow
 from dspamd.storage.correction import in_effect, pack, unpack
+from dspamd.storage.schema import steps
 
 _PRAGMAS = (
     "synchronous = NORMAL",  # with WAL: a crash of the machine may cost the last messages' training
@@ -262,11 +262,7 @@ def _storable(signature: str) -> str:
 @cache
 def _schema() -> list[list[str]]:
     """The statements of each numbered step."""
-    folder = resources.files("dspamd.storage") / "schema" / "sqlite"
-    steps = sorted(
-        (step for step in folder.iterdir() if step.name.endswith(".sql")), key=lambda step: step.name
-    )
-    return [list(_statements(step.read_text())) for step in steps]
+    return [list(_statements(script)) for script in steps("sqlite")]
 
 
 def _statements(script: str) -> Iterator[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from dspamd.home import Home
 from dspamd.storage.contract import Storage
 
-DRIVERS = ("sqlite",)
+DRIVERS = ("sqlite", "hash")
 TODAY = date(2026, 11, 20)
 
 
@@ -18,4 +18,9 @@ def driver(name: str, folder: Path) -> Storage:
         from dspamd.storage.sqlite import SQLite
 
         return SQLite(Home(folder), today=lambda: TODAY)
+    if name == "hash":
+        from dspamd.storage.hash import HashFiles
+        from dspamd.storage.hash_file import Shape
+
+        return HashFiles(Home(folder), Shape(seek=10, percent=10), today=lambda: TODAY)
     raise ValueError(name)

@@ -1,0 +1,53 @@
+"""The hash driver: one hash file for each owner, `USER.css`, as DSPAM keeps them.
+
+The fastest store, for one host.  Files of DSPAM 3.10.2 are used where they are; those
+of 32-bit or big-endian machines are converted when they are first met
+(reference/storage.md 6).  Processes take turns on an owner's files (`USER.lock`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+from dspamd.config import Config
+from dspamd.home import Home
+from dspamd.storage.clock import utc_day
+from dspamd.storage.file_store import FileStore
+from dspamd.storage.hash_file import HashFile, Shape
+
+
+def shape(config: Config) -> Shape:
+    """How a configuration wants files to be made, to grow and to be searched."""
+    return Shape(
+        records=config.number("HashRecMax"),
+        extend=config.flag("HashAutoExtend"),
+        extents=config.number("HashMaxExtents"),
+        percent=config.number("HashPctIncrease"),
+        seek=config.number("HashMaxSeek"),
+        limited=config.flag("StrictCompatibility"),
+    )
+
+
+class HashFiles(FileStore):
+    """A `Storage` of hash files."""
+
+    ending = "css"
+    endings = ("journal", "css", "sig", "lock")
+
+    def __init__(
+        self,
+        home: Home,
+        shape: Shape,
+        *,
+        today: Callable[[], date] = utc_day,
+        open_files: int = 8,  # some 2.4 MB of memory each, as long as they are in use
+        deadline_s: float = 10.0,
+        busy_s: float = 3.0,
+    ) -> None:
+        super().__init__(home, today=today, open_files=open_files, deadline_s=deadline_s, busy_s=busy_s)
+        self._shape = shape
+
+    def _file(self, path: Path, until: float) -> HashFile:
+        return HashFile(path, self._shape, self._busy_s, until)

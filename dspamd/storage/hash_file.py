@@ -1,0 +1,319 @@
+"""One user's hash file: the `.css` file mapped into memory, and the signatures beside it.
+
+The files are those of DSPAM (reference/storage.md 6), and its locks are kept, so that
+both programs can work on them.  Counters are read and changed where they lie; what a
+change overwrites is in the journal until it is complete (`storage/journal.py`).  A
+correction is kept beside its signature, under a name that DSPAM's maintenance script
+removes with it.
+
+DSPAM forgets when a token was hit last.  Its `cssclean` counts ages in bits above the
+hits; we count them ourselves, on the first change of each day, so that tokens have a
+day of last hit, up to 255 days back.
+
+A file must not have holes: where the disk is full, writing into one would end the
+process.  Its blocks are allocated before it is mapped.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from array import array
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from itertools import compress
+from mmap import mmap
+from pathlib import Path
+
+from dspamd import log
+from dspamd.engine._kernel import css_after, css_age, css_delete, css_find, css_plan, css_store
+from dspamd.engine.model import Hits, Label, Learned, Snapshot, TokenChange, Totals
+from dspamd.errors import TempFail
+from dspamd.storage import css
+from dspamd.storage.contract import Change, Correct, Correction, Stale, Stored, TokenRow
+from dspamd.storage.correction import in_effect, pack, unpack
+from dspamd.storage.file_lock import locked
+from dspamd.storage.journal import Before, Journal, write_file
+
+HITS_MAX = 2**28 - 1
+_ID = re.compile(r"[0-9A-Za-z, ]{1,127}")  # protocols.md 8; anything else could lead out of the directory
+_SIGNATURE, _CORRECTION = ".sig", ".corrected.sig"
+_EPOCH = date(1970, 1, 1).toordinal()
+_OLDEST_COUNT = 366  # days; what is older was not written by us, but found in DSPAM's padding
+_DAY_S = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How files are made, grow and are searched (config.md 4.4)."""
+
+    records: int = 98_317  # of the first extent; rounded up to a prime
+    extend: bool = True
+    extents: int = 0  # how often a file may grow; 0: always
+    percent: int = 0  # by which the next extent is larger
+    seek: int = 100  # records that a search looks at in one extent
+    limited: bool = False  # no token has more hits than messages were learned, as in DSPAM
+
+
+class HashFile:
+    """An open hash file, an `OwnerFile`."""
+
+    def __init__(self, path: Path, shape: Shape, busy_s: float, until: float) -> None:
+        self.until = until
+        self.inode = 0
+        self._path = path
+        self._shape = shape
+        self._busy_s = busy_s
+        self._map: mmap | None = None
+        self._signatures = path.with_suffix(".sig")
+        self._lock = path.with_suffix(".lock")
+        self._journal = Journal(path.with_suffix(".journal"))
+        with self._locked(write=False):
+            pass
+
+    def close(self) -> None:
+        if self._map is not None:
+            self._map.close()
+            self._map = None
+
+    @contextmanager
+    def _locked(self, *, write: bool) -> Iterator[mmap]:
+        """Hold the lock, and the file as it is now."""
+        until = min(self.until, time.monotonic() + self._busy_s)
+        with locked(self._lock, until, shared=not write):
+            file = self._sound()
+            if file is None and write:
+                file = self._mended()
+            if file is not None:
+                yield file
+                return
+        with locked(self._lock, until):
+            yield self._mended()
+
+    def _sound(self) -> mmap | None:
+        """The mapped file, if it still is the one of that name, and complete."""
+        try:
+            state = self._path.stat()
+        except FileNotFoundError:
+            return None
+        same = self._map is not None and (state.st_ino, state.st_size) == (self.inode, len(self._map))
+        return self._map if same and not self._journal.pending() else None
+
+    def _mended(self) -> mmap:
+        """Make, convert, repair and map the file, and put back what was begun and not finished."""
+        if not self._path.exists():
+            self._replace(css.header(css.next_prime(self._shape.records)))
+        file = self._mapped()
+        length, native = css.sound_length(file), css.converted(file)
+        if native is not None:
+            self._replace(native)
+            log.get().info("hash_file_converted", file=str(self._path))
+            file = self._mapped()
+        elif length is None:
+            raise TempFail("Storage is not available", detail=f"{self._path} is no hash file")
+        elif length != len(file):
+            log.get().warning("hash_file_mended", file=str(self._path), was=len(file), length=length)
+            os.truncate(self._path, length)
+            file = self._mapped()
+        self._undo(file)
+        return file
+
+    def _replace(self, content: bytes) -> None:
+        """Put a file with this content, completed by free records, in place of what is there."""
+        fresh = self._path.with_suffix(".css.new")
+        write_file(fresh, content)
+        os.truncate(fresh, css.sound_length(content) or 0)
+        fresh.rename(self._path)
+
+    def _mapped(self) -> mmap:
+        self.close()
+        file = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            state = os.fstat(file)
+            if state.st_size < css.HEADER.size:
+                raise TempFail("Storage is not available", detail=f"{self._path} is too short")
+            os.posix_fallocate(file, 0, state.st_size)
+            self._map = mmap(file, state.st_size)
+            self.inode = state.st_ino
+        finally:
+            os.close(file)
+        return self._map
+
+    def read(self, tokens: array[int]) -> Snapshot:
+        with self._locked(write=False) as file:
+            return Snapshot(css.totals(file), self._hits(file, tokens))
+
+    def _hits(self, file: mmap, tokens: array[int]) -> Hits:
+        return Hits(*css_find(file, self._shape.seek, tokens)[:3])
+
+    def apply(self, change: Change, today: date) -> None:
+        with self._locked(write=True) as file:
+            learned, totals = change.learned, css.totals(file)
+            files = {}
+            if change.signature is not None:
+                files[_name(change.signature.id, _SIGNATURE)] = change.signature.data
+            if change.correct is not None:
+                before = Snapshot(totals, self._hits(file, learned.tokens.tokens))
+                files[_name(change.correct.signature, _CORRECTION)] = self._correct(
+                    change.correct, learned, before
+                )
+            self._count_days(file, today)
+            after = totals.plus(learned.totals)
+            tokens, spam, innocent, *new = self._plan(file, after, learned.tokens)
+            overwritten = {name: self._content(name) for name in files}
+            self._journal.begin(Before(totals, tokens, spam, innocent, overwritten))
+            try:
+                self._write(files)
+                self._store(file, tokens, *new)
+                css.set_totals(self._mapping(), after)
+            except BaseException:
+                self._undo(self._mapping())
+                raise
+            self._journal.clear()
+
+    def _mapping(self) -> mmap:
+        """The file, which may have been mapped anew because it grew."""
+        assert self._map is not None
+        return self._map
+
+    def _plan(self, file: mmap, after: Totals, tokens: TokenChange) -> tuple[array[int], ...]:
+        limits = (after.spam_learned, after.innocent_learned) if self._shape.limited else (HITS_MAX, HITS_MAX)
+        return css_plan(file, self._shape.seek, *tokens, *limits)
+
+    def _correct(self, correct: Correct, learned: Learned, before: Snapshot) -> bytes:
+        """Check the guard of a correction; what to keep of it."""
+        stored = self._stored(correct.signature)
+        if stored is None or (stored.correction and stored.correction.label) != correct.expected:
+            raise Stale
+        return b"%s\n%s" % (correct.label.value.encode(), pack(in_effect(learned, before)))
+
+    def _write(self, files: dict[str, bytes]) -> None:
+        if files:
+            self._signatures.mkdir(mode=0o770, exist_ok=True)
+        for name, content in files.items():
+            write_file(self._signatures / name, content)
+
+    def _store(self, file: mmap, tokens: array[int], spam: array[int], innocent: array[int]) -> None:
+        """Set counters; the file grows as far as it may, and tokens without a place are lost."""
+        at = lost = 0
+        while (at := css_store(file, self._shape.seek, tokens, spam, innocent, at)) < len(tokens):
+            if self._extend(file):
+                file = self._mapping()
+            else:
+                at, lost = at + 1, lost + 1
+        if lost:
+            log.get().warning("hash_file_full", file=str(self._path), lost=lost)
+
+    def _extend(self, file: mmap) -> bool:
+        """Append an extent, if that is allowed."""
+        extents, shape = css.extents(file), self._shape
+        if not shape.extend or (shape.extents and len(extents) > shape.extents):
+            return False
+        records = css.next_prime(extents[-1] * (100 + shape.percent) // 100)
+        head, length = css.header(records), len(file)
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.posix_fallocate(descriptor, length, css.HEADER.size + records * css.RECORD_BYTES)
+            os.pwrite(descriptor, head, length)
+        except OSError:
+            os.ftruncate(descriptor, length)
+            raise
+        finally:
+            os.close(descriptor)
+        self._mapped()
+        return True
+
+    def _undo(self, file: mmap) -> None:
+        """Put back what a change found, if it was begun and not finished."""
+        if not self._journal.pending():
+            return
+        before = self._journal.read()
+        if before is not None:
+            new = [not (s or i) for s, i in zip(before.spam, before.innocent, strict=True)]
+            css_delete(file, self._shape.seek, array("Q", compress(before.tokens, new)))
+            known = [not is_new for is_new in new]
+            tokens, spam, innocent = (array("Q", compress(column, known)) for column in before[1:4])
+            css_store(file, self._shape.seek, tokens, spam, innocent, 0)
+            css.set_totals(file, before.totals)
+            self._restore(before.files)
+        self._journal.clear()
+
+    def _restore(self, files: Mapping[str, bytes | None]) -> None:
+        self._write({name: content for name, content in files.items() if content is not None})
+        for name, content in files.items():
+            if content is None:
+                (self._signatures / name).unlink(missing_ok=True)
+
+    def _count_days(self, file: mmap, today: date) -> None:
+        """Let all records age by the days since this was done last."""
+        elapsed = self._elapsed(file, today)
+        if elapsed:
+            css_age(file, elapsed)
+        css.set_day(file, today.toordinal() - _EPOCH)
+
+    def _elapsed(self, file: mmap, today: date) -> int:
+        """The days that are not counted in the ages of the records."""
+        elapsed = today.toordinal() - _EPOCH - css.day(file)
+        return elapsed if 0 < elapsed <= _OLDEST_COUNT else 0
+
+    def signature(self, signature: str) -> Stored | None:
+        with self._locked(write=False):
+            return self._stored(signature)
+
+    def _stored(self, signature: str) -> Stored | None:
+        if not _ID.fullmatch(signature):
+            return None
+        data = self._content(_name(signature, _SIGNATURE))
+        if data is None:
+            return None
+        label, _, applied = (self._content(_name(signature, _CORRECTION)) or b"").partition(b"\n")
+        return Stored(data, Correction(Label(label.decode()), unpack(applied)) if label else None)
+
+    def _content(self, name: str) -> bytes | None:
+        try:
+            return (self._signatures / name).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def delete_signature(self, signature: str) -> bool:
+        with self._locked(write=True):
+            if self._stored(signature) is None:
+                return False
+            (self._signatures / _name(signature, _SIGNATURE)).unlink()
+            (self._signatures / _name(signature, _CORRECTION)).unlink(missing_ok=True)
+            return True
+
+    def signatures(self) -> list[tuple[str, int]]:
+        with self._locked(write=False):
+            if not self._signatures.is_dir():
+                return []
+            with os.scandir(self._signatures) as entries:
+                return [
+                    (entry.name.removesuffix(_SIGNATURE), int(entry.stat().st_mtime) // _DAY_S)
+                    for entry in entries
+                    if entry.name.endswith(_SIGNATURE) and not entry.name.endswith(_CORRECTION)
+                ]
+
+    def tokens(self, after: int, limit: int, today: date) -> list[TokenRow]:
+        with self._locked(write=False) as file:
+            day = today.toordinal() - _EPOCH - self._elapsed(file, today)
+            rows = css_find(file, self._shape.seek, css_after(file, after, limit))
+            return [
+                TokenRow(token, spam, innocent, day - age)
+                for token, spam, innocent, age in zip(*rows, strict=True)
+            ]
+
+    def delete_tokens(self, tokens: array[int]) -> int:
+        """Where this is cut short, a record may be there twice; the first one counts."""
+        with self._locked(write=True) as file:
+            return css_delete(file, self._shape.seek, tokens)
+
+
+def _name(signature: str, ending: str) -> str:
+    """The name of a signature's file.  Raises ValueError for an id that cannot be ours."""
+    if not _ID.fullmatch(signature):
+        raise ValueError(f"signature {signature!r}")
+    return signature + ending

@@ -1,0 +1,407 @@
+"""The hash driver: the files of DSPAM, byte for byte, and trouble."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import resource
+import struct
+import sys
+from array import array
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dspamd.config import Config
+from dspamd.engine.model import Label, Learned, TokenChange, TokenOptions, Totals
+from dspamd.engine.tokenizer import tokenize
+from dspamd.errors import ConfigError, TempFail
+from dspamd.home import Home
+from dspamd.mail.classic import view
+from dspamd.storage import css, open_storage
+from dspamd.storage.conformance import all_tokens, counts, learn, learning, new, totals
+from dspamd.storage.contract import Change, Correct, Signature, Stale
+from dspamd.storage.hash import HashFiles, shape
+from dspamd.storage.hash_file import Shape
+from dspamd.storage.journal import Before, Journal
+from tests.golden.data import rows
+
+TODAY = date(2026, 11, 20)
+SMALL = Shape(records=13, seek=3, percent=10)
+GROWN = [row for row in rows("css_files.jsonl") if row["steps"][-1]["exit"] == 0]
+FULL = [row for row in rows("css_files.jsonl") if row["steps"][-1]["exit"] != 0]
+SINGLE = next(row for row in rows("storage.jsonl") if row["driver"] == "hash-css-files")["items"]
+LEFT = next(row for row in rows("storage.jsonl") if row["driver"] == "hash")
+
+
+def css_file(folder: Path, owner: str = "bob") -> Path:
+    return Home(folder).file(owner, "css")
+
+
+def put(folder: Path, content: bytes, owner: str = "bob") -> None:
+    Home(folder).prepare(css_file(folder, owner)).write_bytes(content)
+
+
+def content(folder: Path, owner: str = "bob") -> bytes:
+    return css_file(folder, owner).read_bytes()
+
+
+def dumped(row: dict[str, Any]) -> dict[int, tuple[int, int]]:
+    """The tokens that dspam_dump showed: spam and innocent hits."""
+    fields = (line.split() for line in row["dump"].splitlines())
+    return {int(field[0]): (int(field[2]), int(field[4])) for field in fields}
+
+
+def configured(row: dict[str, Any], *more: str) -> Shape:
+    lines = [f"{name} {value}" for name, value in row["config"].items()]
+    return shape(Config.from_text("\n".join(["Home /x", *lines, *more])))
+
+
+@asynccontextmanager
+async def hashes(
+    folder: Path, form: Shape = SMALL, *, today: date = TODAY, busy_s: float = 3.0
+) -> AsyncIterator[HashFiles]:
+    storage = HashFiles(Home(folder), form, today=lambda: today, busy_s=busy_s)
+    await storage.open()
+    yield storage
+    await storage.close()
+
+
+@pytest.mark.parametrize("row", [*GROWN, *FULL, *SINGLE], ids=lambda row: "-".join(row["config"].values()))
+async def test_what_dspam_left_is_read(tmp_path: Path, row: dict[str, Any]) -> None:
+    put(tmp_path, bytes.fromhex(row["css_hex"]))
+    known = dumped(row)
+    async with hashes(tmp_path, configured(row)) as storage:
+        assert await counts(storage, "bob", [*known, 1, 2, 3]) == known
+        assert [
+            (token.token, (token.spam, token.innocent)) for token in await all_tokens(storage, "bob")
+        ] == sorted(known.items())
+        assert (await totals(storage, "bob")).innocent_learned > 0
+    assert content(tmp_path) == bytes.fromhex(row["css_hex"])
+
+
+@pytest.mark.parametrize("row", [*GROWN, *SINGLE], ids=lambda row: "-".join(row["config"].values()))
+async def test_what_we_write_is_what_dspam_wrote(tmp_path: Path, row: dict[str, Any]) -> None:
+    """The same messages make the same file, extent by extent; only our day in its padding differs."""
+    sizes = []
+    async with hashes(tmp_path, configured(row, "StrictCompatibility on")) as storage:
+        for message in row["messages"]:
+            options = TokenOptions("word", whitelist=True)
+            tokens = tokenize(view(message.encode("latin-1")), options).values
+            n = len(tokens)
+            change = TokenChange(tokens, array("i", [0]) * n, array("i", [1]) * n)
+            await storage.apply("bob", Change(Learned(Totals(innocent_learned=1), change)))
+            sizes.append(len(content(tmp_path)))
+    ours = bytearray(content(tmp_path))
+    css.set_day(ours, 0)
+    assert ours == bytes.fromhex(row["css_hex"])
+    assert sizes == [step["size"] for step in row.get("steps", [row] * len(sizes))]
+
+
+async def test_signatures_lie_where_dspam_has_them(tmp_path: Path) -> None:
+    path, recorded = next(iter(LEFT["sig_hex"].items()))
+    owner, id = Path(path).parts[1], Path(path).stem
+    async with hashes(tmp_path) as storage:
+        data = bytes.fromhex(recorded)
+        await storage.apply(owner, Change(Learned.nothing(), Signature(id, data)))
+        assert (tmp_path / path).read_bytes() == data
+        stored = await storage.signature(owner, id)
+        assert stored == (data, None)
+    assert {file.suffix for file in (tmp_path / path).parent.parent.iterdir()} == {
+        ".css", ".sig", ".lock", ".journal",
+    }  # fmt: skip
+
+
+async def test_a_correction_goes_when_signatures_are_purged(tmp_path: Path) -> None:
+    """DSPAM's maintenance script deletes `*.sig` files."""
+    async with hashes(tmp_path) as storage:
+        await storage.apply("bob", Change(Learned.nothing(), Signature("s", b"")))
+        await storage.apply("bob", Change(learning([1], 1), correct=Correct("s", None, Label.SPAM)))
+        assert [id for id, _ in await storage.signatures("bob")] == ["s"]
+        signatures = Home(tmp_path).file("bob", "sig")
+        assert len(list(signatures.glob("*.sig"))) == len(list(signatures.iterdir())) == 2
+        for signature in signatures.glob("*.sig"):
+            signature.unlink()
+        assert await storage.signature("bob", "s") is None
+
+
+# Layouts of other machines: header, record, and the order of a record's fields as the machine wrote them.
+LAYOUTS = {"32-bit": ("<I8iI", "<QII"), "32-bit big": (">I8iI", ">QII"), "64-bit big": (">Q8qI4x", ">QQQ")}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("row", GROWN, ids=lambda row: "-".join(row["config"].values()))
+async def test_files_of_other_machines_are_converted(
+    tmp_path: Path, layout: str, row: dict[str, Any]
+) -> None:
+    ours, theirs, at = bytes.fromhex(row["css_hex"]), b"", 0
+    head, record = LAYOUTS[layout]
+    for records in css.extents(ours):
+        size, *counters, flags, _ = css.HEADER.unpack_from(ours, at)
+        at += css.HEADER.size
+        theirs += struct.pack(head, size, *counters, flags)
+        for fields in struct.iter_unpack("<QQQ", ours[at : at + 24 * records]):
+            theirs += struct.pack(record, *fields)
+        at += 24 * records
+    put(tmp_path, theirs)
+    async with hashes(tmp_path, configured(row)) as storage:
+        assert await counts(storage, "bob", list(dumped(row))) == dumped(row)
+    assert content(tmp_path) == ours
+
+
+@pytest.mark.parametrize("missing", [1, 24, 100, 23 * 24, 23 * 24 + 40])
+async def test_a_cut_file_is_completed(tmp_path: Path, missing: int) -> None:
+    whole = bytes.fromhex(GROWN[0]["css_hex"])
+    put(tmp_path, whole[:-missing])
+    known = dumped(GROWN[0])
+    async with hashes(tmp_path, configured(GROWN[0])) as storage:
+        kept = await counts(storage, "bob", list(known))
+        assert kept.items() <= known.items()
+        assert len(kept) >= len(known) - 5  # what the last extent held
+        await learn(storage, "bob", list(known), 1, 0, spam_learned=1)
+        assert all(spam == 1 for spam, _ in (await counts(storage, "bob", list(known))).values())
+    assert css.sound_length(content(tmp_path)) == len(content(tmp_path))
+
+
+@given(st.binary(max_size=400) | st.integers(80, 500).map(bytes))
+def test_any_file_is_a_hash_file_or_none(file: bytes) -> None:
+    length = css.sound_length(file)
+    assert length is None or length >= css.HEADER.size
+    native = css.converted(file)
+    assert native is None or css.sound_length(native) == len(native)
+
+
+@pytest.mark.parametrize("junk", [b"", b"short", bytes(1_000), b"no hash file at all " * 100])
+async def test_what_is_no_hash_file_is_left_alone(tmp_path: Path, junk: bytes) -> None:
+    put(tmp_path, junk)
+    async with hashes(tmp_path) as storage:
+        for _ in range(2):
+            with pytest.raises(TempFail):
+                await learn(storage, "bob", [1], 1)
+    assert content(tmp_path) == junk
+
+
+async def test_a_full_file_grows_or_loses_tokens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tokens = range(1, 101)
+    async with hashes(tmp_path, SMALL) as storage:
+        await learn(storage, "grows", tokens, 1, 0, spam_learned=1)
+        assert await counts(storage, "grows", tokens) == dict.fromkeys(tokens, (1, 0))
+    assert css.extents(content(tmp_path, "grows")) == [13, 17, 19, 23, 29]
+    assert "hash_file_full" not in capsys.readouterr().out
+    async with hashes(tmp_path, Shape(records=13, seek=3, extents=2)) as storage:
+        await learn(storage, "stops", tokens, 1, 0, spam_learned=1)
+        kept = await counts(storage, "stops", tokens)
+        assert len(kept) == 3 * 13
+        assert (await totals(storage, "stops")).spam_learned == 1
+    assert f"lost={100 - 3 * 13}" in capsys.readouterr().out
+    async with hashes(tmp_path, Shape(records=13, seek=3, extend=False)) as storage:
+        await learn(storage, "full", tokens, 1)
+        assert len(await counts(storage, "full", tokens)) == 13
+
+
+async def test_hits_are_limited_as_by_dspam_only_if_asked(tmp_path: Path) -> None:
+    strict = configured({"config": {}}, "StrictCompatibility on")
+    async with hashes(tmp_path, strict) as storage:
+        await learn(storage, "strict", [1], 5, 5, spam_learned=2)
+        assert await counts(storage, "strict", [1]) == {1: (2, 0)}
+    async with hashes(tmp_path) as storage:
+        await learn(storage, "bob", [1], 2**31 - 1, 5, spam_learned=2)
+        assert await counts(storage, "bob", [1]) == {1: (2**28 - 1, 5)}
+
+
+async def test_days_are_counted_in_the_ages(tmp_path: Path) -> None:
+    epoch = date(1970, 1, 1).toordinal()
+    for day, token in ((0, 1), (3, 2), (40, 3)):
+        async with hashes(tmp_path, today=TODAY + timedelta(day)) as storage:
+            await learn(storage, "bob", [token], 1)
+    async with hashes(tmp_path, today=TODAY + timedelta(100)) as storage:
+        days = {
+            row.token: row.last_hit - TODAY.toordinal() + epoch for row in await all_tokens(storage, "bob")
+        }
+        assert days == {1: 0, 2: 3, 3: 40}
+        await learn(storage, "bob", [1], 1)
+        days = {
+            row.token: row.last_hit - TODAY.toordinal() + epoch for row in await all_tokens(storage, "bob")
+        }
+        assert days == {1: 100, 2: 3, 3: 40}
+        assert await counts(storage, "bob", [1, 2, 3]) == {1: (2, 0), 2: (1, 0), 3: (1, 0)}
+
+
+@pytest.mark.parametrize("rubbish", [1, 2**32 - 1])
+async def test_rubbish_in_the_padding_makes_nothing_old(tmp_path: Path, rubbish: int) -> None:
+    file = bytearray.fromhex(GROWN[0]["css_hex"])
+    css.set_day(file, rubbish)
+    put(tmp_path, file)
+    async with hashes(tmp_path, configured(GROWN[0])) as storage:
+        await learn(storage, "bob", [1], 1)
+        today = TODAY.toordinal() - date(1970, 1, 1).toordinal()
+        assert {row.last_hit for row in await all_tokens(storage, "bob")} == {today}
+
+
+async def test_what_was_begun_and_not_finished_is_undone(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    async with hashes(tmp_path) as storage:
+        await storage.apply(
+            "bob", Change(learning([1, 2], 4, 1, spam_learned=4), Signature("old", b"before"))
+        )
+        before = Before(
+            Totals(spam_learned=4), array("Q", [1, 3]), array("Q", [4, 0]), array("Q", [1, 0]),
+            {"old.sig": b"before", "new.sig": None},
+        )  # fmt: skip
+        await storage.apply("bob", Change(learning([1, 3], 1, 0, spam_learned=1), Signature("old", b"after")))
+        await storage.apply("bob", Change(Learned.nothing(), Signature("new", b"after")))
+        Journal(home.file("bob", "journal")).begin(before)
+        assert await counts(storage, "bob", [1, 2, 3]) == {1: (4, 1), 2: (4, 1)}
+        assert (await totals(storage, "bob")).spam_learned == 4
+        stored = await storage.signature("bob", "old")
+        assert stored is not None
+        assert stored.data == b"before"
+        assert await storage.signature("bob", "new") is None
+        assert home.file("bob", "journal").stat().st_size == 0
+
+
+async def test_a_journal_that_was_cut_short_is_dropped(tmp_path: Path) -> None:
+    journal = Home(tmp_path).file("bob", "journal")
+    async with hashes(tmp_path) as storage:
+        await learn(storage, "bob", [1], 1)
+        Journal(journal).begin(
+            Before(Totals(9), array("Q", [1]), array("Q", [9]), array("Q", [9]), {"a.sig": b"b"})
+        )
+        whole = journal.read_bytes()
+        for length in range(1, len(whole)):
+            journal.write_bytes(whole[:length])
+            assert await counts(storage, "bob", [1]) == {1: (1, 0)}
+        journal.write_bytes(whole)
+        assert await counts(storage, "bob", [1]) == {1: (9, 9)}
+
+
+async def test_trouble_on_the_way_undoes_the_change(tmp_path: Path) -> None:
+    async with hashes(tmp_path) as storage:
+        await learn(storage, "bob", [1], 1, 0, spam_learned=1)
+        signatures = Home(tmp_path).file("bob", "sig")
+        signatures.write_bytes(b"")  # a directory is wanted
+        with pytest.raises(TempFail):
+            await storage.apply(
+                "bob", Change(learning([1, 2], 1, 0, spam_learned=1), Signature("s", b"data"))
+            )
+        signatures.unlink()
+        assert await counts(storage, "bob", [1, 2]) == {1: (1, 0)}
+        assert (await totals(storage, "bob")).spam_learned == 1
+
+
+async def test_a_file_that_may_not_grow_leaves_whole_messages(tmp_path: Path) -> None:
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20))
+
+    async with hashes(tmp_path, SMALL) as storage:
+        await new(storage, "bob")
+    script = (
+        "import asyncio, pathlib, sys\n"
+        "from dspamd.home import Home\n"
+        "from dspamd.storage.conformance import learn\n"
+        "from dspamd.storage.hash import HashFiles\n"
+        "from dspamd.storage.hash_file import Shape\n"
+        "async def main():\n"
+        "    storage = HashFiles(Home(pathlib.Path(sys.argv[1])), Shape(records=13, seek=3, percent=100))\n"
+        "    for first in range(1, 2**40, 500):\n"
+        "        await learn(storage, 'bob', range(first, first + 500), 1, 0, spam_learned=1)\n"
+        "        print(flush=True)\n"
+        "asyncio.run(main())\n"
+    )
+    learner = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", script, str(tmp_path),
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, preexec_fn=limit,
+    )  # fmt: skip
+    confirmed, trouble = await learner.communicate()
+    assert b"TempFail: Storage is not available" in trouble.splitlines()[-1]
+    async with hashes(tmp_path, SMALL) as storage:
+        learned = (await totals(storage, "bob")).spam_learned
+        assert learned == len(confirmed) > 0
+        tokens = range(1, 500 * learned + 1)
+        assert len(await all_tokens(storage, "bob")) == 500 * learned
+        assert await counts(storage, "bob", tokens) == dict.fromkeys(tokens, (1, 0))
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """The lock of an owner, held by another process, as DSPAM holds it while it works on a message."""
+    path = Home(folder).file("bob", "lock")
+    ready, done = os.pipe(), os.pipe()
+    child = os.fork()
+    if not child:  # pragma: no cover
+        with path.open("a") as lock:
+            fcntl.lockf(lock, fcntl.LOCK_EX)
+            os.write(ready[1], b"x")
+            os.read(done[0], 1)
+        os._exit(0)
+    os.read(ready[0], 1)
+    yield
+    os.write(done[1], b"x")
+    os.waitpid(child, 0)
+    for end in (*ready, *done):
+        os.close(end)
+
+
+async def test_dspam_at_work_is_waited_for(tmp_path: Path) -> None:
+    async with hashes(tmp_path) as storage:
+        await learn(storage, "bob", [1], 1)
+        with held(tmp_path):
+            learned = asyncio.create_task(learn(storage, "bob", [1], 1))
+            await asyncio.wait([learned], timeout=0.1)
+            assert not learned.done()
+        await learned
+        assert await counts(storage, "bob", [1]) == {1: (2, 0)}
+
+
+async def test_waiting_for_dspam_ends(tmp_path: Path) -> None:
+    async with hashes(tmp_path, busy_s=0.05) as storage:
+        await learn(storage, "bob", [1], 1)
+        with held(tmp_path):
+            with pytest.raises(TempFail, match="locked"):
+                await learn(storage, "bob", [1], 1)
+            with pytest.raises(TempFail, match="locked"):
+                await counts(storage, "bob", [1])
+        assert await counts(storage, "bob", [1]) == {1: (1, 0)}
+
+
+async def test_a_file_replaced_by_cssclean_is_noticed(tmp_path: Path) -> None:
+    row = GROWN[0]
+    async with hashes(tmp_path, configured(row)) as storage:
+        await learn(storage, "bob", [1], 1)
+        fresh = css_file(tmp_path).with_name(".dspam1.css")
+        fresh.write_bytes(bytes.fromhex(row["cssclean"]["css_hex"]))
+        fresh.rename(css_file(tmp_path))
+        assert await counts(storage, "bob", [*dumped(row), 1]) == dumped(row)
+
+
+async def test_hostile_ids_never_become_paths(tmp_path: Path) -> None:
+    async with hashes(tmp_path) as storage:
+        await learn(storage, "eve", [1], 1)
+        await storage.apply("bob", Change(Learned.nothing(), Signature("s", b"secret")))
+        await storage.apply("bob", Change(learning([1], 1), correct=Correct("s", None, Label.SPAM)))
+        for id in ("../../bob/bob.sig/s", "../eve.css", "s.corrected", "s\0", "."):
+            for owner in ("eve", "bob"):
+                assert await storage.signature(owner, id) is None
+                assert not await storage.delete_signature(owner, id)
+                with pytest.raises(Stale):
+                    await storage.apply(
+                        owner, Change(learning([1], 1), correct=Correct(id, None, Label.SPAM))
+                    )
+
+
+def test_the_driver_is_chosen_by_the_name_of_its_library(tmp_path: Path) -> None:
+    def chosen(driver: str) -> str:
+        config = Config.from_text(f"Home {tmp_path}\nStorageDriver {driver}")
+        return type(open_storage(config, Home(tmp_path))).__name__
+
+    assert chosen("/usr/lib/dspam/libhash_drv.so") == chosen("hash_drv") == "HashFiles"
+    assert chosen("/usr/lib/dspam/libsqlite3_drv.so") == chosen("libsqlite_drv.la") == "SQLite"
+    with pytest.raises(ConfigError, match="oracle"):
+        chosen("liboracle_drv.so")
