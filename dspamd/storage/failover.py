@@ -1,0 +1,141 @@
+"""A store with others to turn to when it cannot be reached (reference/config.md 3).
+
+`Failover.PROFILE` names the profile that comes after one; `FailoverAttempts` bounds
+how many are tried for one question.  The switch holds until that store cannot be
+reached either.
+
+Only questions by name move on: a uid belongs to the store that gave it, and what is
+asked with it goes there, so that a message which began with one store ends with it,
+or comes again.  Numbers of users may differ between databases, and a user's
+tokens must never meet another's.  Nothing is moved on because of an error or a
+deadline: only where no connection was made is it certain that nothing was done.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import TypeVar
+
+from dspamd import log
+from dspamd.engine.model import Snapshot
+from dspamd.storage.contract import Change, Storage, Stored, TokenRow, Uid
+from dspamd.storage.sql import Unreachable
+
+T = TypeVar("T")
+
+
+class _Number(int):
+    """A uid that knows which store gave it."""
+
+    store: Storage
+
+
+class _Name(str):
+    """A uid that knows which store gave it."""
+
+    store: Storage
+
+
+def _given(uid: Uid, store: Storage) -> Uid:
+    given = _Number(uid) if isinstance(uid, int) else _Name(uid)
+    given.store = store
+    return given
+
+
+def _giver(uid: Uid) -> tuple[Storage, Uid]:
+    """The store that gave a uid, and the uid as it gave it."""
+    if isinstance(uid, _Number):
+        return uid.store, int(uid)
+    if isinstance(uid, _Name):
+        return uid.store, str(uid)
+    raise TypeError(f"{uid!r} is no uid of this store")
+
+
+class Failover:
+    """A `Storage` made of `stores` by profile; `following` names the one to turn to after each."""
+
+    def __init__(
+        self, profile: str, stores: Mapping[str, Storage], following: Mapping[str, str], attempts: int
+    ) -> None:
+        self._profile = profile
+        self._stores = stores
+        self._following = following
+        self._attempts = attempts
+
+    async def open(self) -> None:
+        for store in self._stores.values():
+            await store.open()
+
+    async def close(self) -> None:
+        for store in self._stores.values():
+            await store.close()
+
+    async def _ask(self, question: Callable[[Storage], Awaitable[T]]) -> T:
+        """The answer of the store in use, or of the first after it that can be reached."""
+        for _ in range(self._attempts):
+            profile = self._profile
+            try:
+                return await question(self._stores[profile])
+            except Unreachable:
+                if not self._turn_from(profile):
+                    raise
+        return await question(self._stores[self._profile])
+
+    def _turn_from(self, profile: str) -> bool:
+        """Use the profile after this one, unless somebody turned from it already."""
+        if self._profile != profile:
+            return True
+        if profile not in self._following:
+            log.get().error("failover_impossible", profile=profile, reason="no Failover for this profile")
+            return False
+        self._profile = self._following[profile]
+        log.get().warning("failover", profile=profile, to=self._profile)
+        return True
+
+    async def uid(self, owner: str, *, create: bool) -> Uid | None:
+        async def find(store: Storage) -> Uid | None:
+            uid = await store.uid(owner, create=create)
+            return None if uid is None else _given(uid, store)
+
+        return await self._ask(find)
+
+    async def preferences(self, owner: str) -> Mapping[str, str]:
+        return await self._ask(lambda store: store.preferences(owner))
+
+    async def set_preference(self, owner: str, name: str, value: str | None) -> None:
+        await self._ask(lambda store: store.set_preference(owner, name, value))
+
+    async def owners(self) -> list[str]:
+        return await self._ask(lambda store: store.owners())
+
+    async def delete_owner(self, owner: str) -> None:
+        await self._ask(lambda store: store.delete_owner(owner))
+
+    async def read(self, uid: Uid, tokens: array[int]) -> Snapshot:
+        store, uid = _giver(uid)
+        return await store.read(uid, tokens)
+
+    async def apply(self, uid: Uid, change: Change) -> None:
+        store, uid = _giver(uid)
+        await store.apply(uid, change)
+
+    async def signature(self, uid: Uid, signature: str) -> Stored | None:
+        store, uid = _giver(uid)
+        return await store.signature(uid, signature)
+
+    async def delete_signature(self, uid: Uid, signature: str) -> bool:
+        store, uid = _giver(uid)
+        return await store.delete_signature(uid, signature)
+
+    async def signatures(self, uid: Uid) -> list[tuple[str, int]]:
+        store, uid = _giver(uid)
+        return await store.signatures(uid)
+
+    def tokens(self, uid: Uid) -> AsyncIterator[list[TokenRow]]:
+        store, uid = _giver(uid)
+        return store.tokens(uid)
+
+    async def delete_tokens(self, uid: Uid, tokens: array[int]) -> int:
+        store, uid = _giver(uid)
+        return await store.delete_tokens(uid, tokens)
