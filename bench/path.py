@@ -9,6 +9,7 @@ machine hurts neither.
 from __future__ import annotations
 
 import os
+import smtplib
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,7 @@ from typing import NamedTuple
 
 from bench import large
 from bench.figures import Figure
+from bench.sample import of_size
 from tests.e2e.daemon import Daemon
 from tests.e2e.postfix import free_port, greets
 from tests.e2e.wait import until
@@ -29,7 +31,10 @@ SETTINGS = """\
 TrainingMode toe
 Preference "showFactors=off"
 HashAutoExtend on
+ServerMode auto
+ServerPass.bench secret
 """
+TAUGHT = 101  # of each class: with more than 100, TOE no longer learns from every message
 
 
 class Round(NamedTuple):
@@ -44,6 +49,7 @@ def measure() -> list[Figure]:
         stack.enter_context(process("bench.sink", sink))
         relay_pid = stack.enter_context(process("bench.relay", relay, sink))
         daemon = stack.enter_context(Daemon(folder, sink, driver="libhash_drv.so", settings=SETTINGS))
+        teach(daemon.port)
         load(daemon.port, daemon.pid)  # warm: files made, connections open
         load(relay, relay_pid)
         rounds = [(load(relay, relay_pid), load(daemon.port, daemon.pid)) for _ in range(ROUNDS)]
@@ -68,6 +74,24 @@ def process(module: str, *ports: int) -> Iterator[int]:
     finally:
         running.terminate()
         running.wait(20)
+
+
+def teach(port: int) -> None:
+    """Bring the user's dictionary past the start of TOE, over the protocol of dspamc."""
+    with smtplib.LMTP("127.0.0.1", port, timeout=60) as lmtp:
+        lmtp.ehlo("bench")
+        for number, content in enumerate(of_size(SIZE, 2 * TAUGHT)):
+            options = f"--class={('spam', 'innocent')[number % 2]} --source=corpus"
+            for command in (
+                f'MAIL FROM: <secret@bench> DSPAMPROCESSMODE="{options}"',
+                "RCPT TO:<user>",
+                "DATA",
+            ):
+                lmtp.docmd(command)
+            lmtp.send(content.replace(b"\r\n.", b"\r\n..") + b".\r\n")
+            code, reply = lmtp.getreply()
+            if code != 250:
+                raise RuntimeError(reply)
 
 
 def load(port: int, pid: int) -> Round:
