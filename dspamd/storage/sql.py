@@ -52,15 +52,20 @@ class Server:
 
     @classmethod
     def from_config(cls, config: Config, prefix: str, file: Path) -> Server:
-        """As the options say, or else `file`: host, port, user, password, database, a line for each.
+        """As the options say, or else, if there is no server among them, as `file` does.
 
         Raises `ConfigError` for a file that cannot be used.
         """
-        if config.text(f"{prefix}Server") or not file.exists():
-            host, user, password, database = (
-                config.text(prefix + name) for name in ("Server", "User", "Pass", "Db")
-            )
-            return cls(host, config.number(f"{prefix}Port"), user, password, database)
+        host, user, password, database = (
+            config.text(prefix + name) for name in ("Server", "User", "Pass", "Db")
+        )
+        if not host and file.exists():
+            return cls.from_file(file)
+        return cls(host, config.number(f"{prefix}Port"), user, password, database)
+
+    @classmethod
+    def from_file(cls, file: Path) -> Server:
+        """From host, port, user, password and database, a line for each (reference/config.md 4.2)."""
         try:
             host, port, user, password, database = file.read_text().splitlines()[:5]
             return cls(host, int(port or 0), user, password, database)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from dspamd.storage.contract import Storage
-from tests.contract.drivers import DRIVERS, driver
+from tests.contract.drivers import DRIVERS, address, driver
+from tests.contract.postgres_server import PostgreSQL, postgresql
 
 
 @pytest.fixture(params=DRIVERS)
@@ -19,8 +20,17 @@ def name(request: pytest.FixtureRequest) -> str:
     return driver_name
 
 
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgreSQL]:
+    with postgresql() as server:
+        yield server
+
+
 @pytest_asyncio.fixture
-async def storage(name: str, tmp_path: Path) -> AsyncIterator[Storage]:
+async def storage(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Storage]:
+    if name == "postgres":
+        server: PostgreSQL = request.getfixturevalue("postgres_server")
+        (tmp_path / "pgsql.data").write_text(address(server.new_database()))
     store = driver(name, tmp_path)
     await store.open()
     yield store

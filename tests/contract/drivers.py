@@ -7,9 +7,11 @@ from pathlib import Path
 
 from dspamd.home import Home
 from dspamd.storage.contract import Storage
+from dspamd.storage.sql import Server, UserTable
 
-DRIVERS = ("sqlite", "hash")
+DRIVERS = ("sqlite", "hash", "postgres")
 TODAY = date(2026, 11, 20)
+VIRTUAL_USERS = UserTable("dspam_virtual_uids", "uid", "username")
 
 
 def driver(name: str, folder: Path) -> Storage:
@@ -23,4 +25,13 @@ def driver(name: str, folder: Path) -> Storage:
         from dspamd.storage.hash_file import Shape
 
         return HashFiles(Home(folder), Shape(seek=10, percent=10), today=lambda: TODAY)
+    if name == "postgres":
+        from dspamd.storage.postgres import Postgres
+
+        return Postgres(Server.from_file(folder / "pgsql.data"), VIRTUAL_USERS, today=lambda: TODAY)
     raise ValueError(name)
+
+
+def address(server: Server) -> str:
+    """Where a server is, as another process can read it."""
+    return f"{server.host}\n{server.port}\n{server.user}\n{server.password}\n{server.database}\n"

@@ -1,0 +1,160 @@
+"""A PostgreSQL server of our own: data, socket and port in a folder that goes when the tests are done.
+
+It runs as an unprivileged user, also for root, and listens on the loopback and on a
+socket in its folder.  Tests may stop it, crash it, freeze it and start it again; it is
+always the one process that was started here, never another server of the machine.
+Each test takes a database of its own.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dspamd.storage.sql import Server
+from tests.e2e.wait import until
+
+_WITHIN_S = 60
+USER = "dspam"
+_OPTIONS = (
+    "listen_addresses=127.0.0.1",
+    "fsync=off",
+    "full_page_writes=off",
+    "max_connections=60",
+    "deadlock_timeout=100ms",
+)
+
+
+class PostgreSQL:
+    """A server with everything below `folder`; `settings` are further lines of postgresql.conf."""
+
+    def __init__(self, folder: Path, *settings: str) -> None:
+        self._folder = folder
+        self._settings = (*_OPTIONS, *settings)
+        self._user = "postgres" if os.getuid() == 0 else None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._numbers = itertools.count(1)
+        self.port = _free_port()
+
+    def install(self) -> None:
+        """Make the system's own tables.  By TCP a password is asked for, by the socket none."""
+        if self._user is not None:
+            shutil.chown(self._folder, self._user)
+        self._run("initdb", "--no-sync", f"--username={USER}", "--auth-local=trust",
+                  "--auth-host=scram-sha-256", "--encoding=UTF8", "--locale=C", str(self._data))  # fmt: skip
+
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        settings = (
+            f"listen_addresses=127.0.0.1 port={self.port} unix_socket_directories={self._folder}"
+        ).split()
+        words = [word for setting in (*settings, *self._settings) for word in ("-c", setting)]
+        with (self._folder / "log").open("ab") as log:
+            command = (_program("postgres"), "-D", str(self._data), *words)
+            self._process = subprocess.Popen(
+                command, stdout=log, stderr=log, cwd=self._folder, user=self._user, extra_groups=self._groups
+            )
+        until(self._answers, "PostgreSQL", _WITHIN_S)
+
+    def stop(self) -> None:
+        self._end(signal.SIGINT)
+
+    def crash(self) -> None:
+        """End it and all its sessions at once, as a power cut would."""
+        self._end(signal.SIGQUIT)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """The server and its sessions do not answer, but their connections stay."""
+        assert self._process is not None
+        pid = self._process.pid
+        os.kill(pid, signal.SIGSTOP)
+        sessions = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        for session in sessions:
+            os.kill(int(session), signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in (*map(int, sessions), pid):
+                os.kill(process, signal.SIGCONT)
+
+    def new_database(self, script: str = "") -> Server:
+        """Where a new database is, in which `script` has run."""
+        name = f"dspam{next(self._numbers)}"
+        self.psql(f"CREATE DATABASE {name}", "postgres")
+        self.psql(script, name)
+        return Server(str(self._folder), self.port, USER, "", name)
+
+    def psql(self, script: str, database: str) -> str:
+        """What psql says to a script: rows of columns with `|` between them."""
+        where = ("-h", str(self._folder), "-p", str(self.port), "-U", USER, "-d", database)
+        return self._run("psql", "-XqAt", "-v", "ON_ERROR_STOP=1", *where, "-f", "-", script=script)
+
+    @property
+    def _data(self) -> Path:
+        return self._folder / "data"
+
+    @property
+    def _groups(self) -> list[str] | None:
+        return None if self._user is None else []
+
+    def _run(self, program: str, *words: str, script: str = "") -> str:
+        command = (_program(program), *words)
+        environment = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
+        done = subprocess.run(
+            command, input=script, capture_output=True, text=True, check=False, timeout=_WITHIN_S,
+            cwd=self._folder, env=environment, user=self._user, extra_groups=self._groups,
+        )  # fmt: skip
+        if done.returncode:
+            raise RuntimeError(f"{program}: {done.stderr}")
+        return done.stdout
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            raise RuntimeError((self._folder / "log").read_text(errors="replace"))
+        try:
+            return self.psql("SELECT 1", "postgres") == "1\n"
+        except RuntimeError:
+            return False
+
+    def _end(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.wait(_WITHIN_S)
+            self._process = None
+
+
+@contextmanager
+def postgresql(*settings: str) -> Iterator[PostgreSQL]:
+    """A running server, and nothing left of it afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="dspamd-pg-"))  # short: the path of a socket has 107 bytes
+    server = PostgreSQL(folder, *settings)
+    try:
+        server.install()
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder)
+
+
+def _program(name: str) -> str:
+    """Debian keeps the programs of the server out of the way, by version."""
+    versions = Path("/usr/lib/postgresql").glob(f"*/bin/{name}")
+    return str(max(versions, key=lambda path: int(path.parts[-3]), default=name))
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
