@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from dspamd.storage.contract import Storage
 from tests.contract.drivers import DRIVERS, address, driver
+from tests.contract.mariadb_server import MariaDB, mariadb
 from tests.contract.postgres_server import PostgreSQL, postgresql
 
 
@@ -26,11 +27,20 @@ def postgres_server() -> Iterator[PostgreSQL]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[MariaDB]:
+    with mariadb() as server:
+        yield server
+
+
 @pytest_asyncio.fixture
 async def storage(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Storage]:
     if name == "postgres":
         server: PostgreSQL = request.getfixturevalue("postgres_server")
         (tmp_path / "pgsql.data").write_text(address(server.new_database()))
+    if name == "mysql":
+        site: MariaDB = request.getfixturevalue("mariadb_server")
+        (tmp_path / "mysql.data").write_text(address(site.new_database()))
     store = driver(name, tmp_path)
     await store.open()
     yield store

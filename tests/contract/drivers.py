@@ -9,7 +9,7 @@ from dspamd.home import Home
 from dspamd.storage.contract import Storage
 from dspamd.storage.sql import Server, UserTable
 
-DRIVERS = ("sqlite", "hash", "postgres")
+DRIVERS = ("sqlite", "hash", "postgres", "mysql")
 TODAY = date(2026, 11, 20)
 VIRTUAL_USERS = UserTable("dspam_virtual_uids", "uid", "username")
 
@@ -29,6 +29,12 @@ def driver(name: str, folder: Path) -> Storage:
         from dspamd.storage.postgres import Postgres
 
         return Postgres(Server.from_file(folder / "pgsql.data"), VIRTUAL_USERS, today=lambda: TODAY)
+    if name == "mysql":
+        from dspamd.storage.mysql import MySQL
+        from dspamd.storage.mysql_server import Connections
+
+        connections = Connections(Server.from_file(folder / "mysql.data"), 3, 30.0)
+        return MySQL(connections, connections, VIRTUAL_USERS, today=lambda: TODAY)
     raise ValueError(name)
 
 

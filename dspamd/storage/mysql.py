@@ -1,0 +1,364 @@
+"""The MySQL and MariaDB driver: the dictionaries of all users in one database, as DSPAM keeps them.
+
+Works on the tables of DSPAM 3.10.2 where they are, in each of its schemas, with the
+site's own table of users, so DSPAM can work beside it or again (reference/storage.md
+3.1, 4).  The uid is the number that the table of users gives a name; with aliases,
+several names have the same.  Preferences are rows.
+
+What we add is one table, of corrections.  It is made on first use, and all of DSPAM's
+in an empty database, unless `MySQLCreateSchema` is off.  Where it cannot be made, the
+driver does without: a correction that comes twice then counts twice.
+
+With `MySQLWriteServer`, whatever changes something goes there, and all else to the
+other server, which may lag behind.  Any number of daemons may share a database; they
+keep nothing of it in memory but what its tables look like.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from datetime import date
+from typing import TypeVar
+
+from dspamd import log
+from dspamd.config import Config
+from dspamd.engine.model import Hits, Label, Learned, Snapshot, Totals
+from dspamd.errors import PermFail, TempFail
+from dspamd.home import Home
+from dspamd.mail.signature import valid
+from dspamd.storage import mysql_statements as sql
+from dspamd.storage import mysql_tables
+from dspamd.storage.clock import utc_day
+from dspamd.storage.contract import Change, Correct, Correction, Signature, Stale, Stored, TokenRow, Uid
+from dspamd.storage.correction import in_effect, unpack
+from dspamd.storage.mysql_server import (
+    DOES_NOT_FIT,
+    DUPLICATE,
+    NO_DEFAULT,
+    NOT_ALLOWED,
+    Connection,
+    Connections,
+    Error,
+    number,
+)
+from dspamd.storage.mysql_tables import Tables
+from dspamd.storage.sql import EVERYBODY, Server, UserTable, owner_name
+
+T = TypeVar("T")
+
+_BATCH = 5_000  # tokens
+_LONGEST_TOKEN = 20  # digits of 2^64 - 1
+_SIGNATURE_LENGTH = 36  # 25 characters (engine.md 8.1) with a uid and a comma in front
+
+
+class MySQL:
+    """A `Storage` in a MySQL or MariaDB database.
+
+    `writes` are connections to the server for changes; they may be those for reading.
+    `create` allows to make tables.
+    """
+
+    def __init__(
+        self,
+        reads: Connections,
+        writes: Connections,
+        users: UserTable,
+        *,
+        signatures_from_writes: bool = False,
+        create: bool = True,
+        today: Callable[[], date] = utc_day,
+    ) -> None:
+        self._reads = reads
+        self._writes = writes
+        self._signatures = writes if signatures_from_writes else reads
+        self._users = mysql_tables.names(users)
+        self._create = create
+        self._today = today
+        self._tables: Tables | None = None
+
+    @classmethod
+    def from_config(cls, config: Config, home: Home, *, today: Callable[[], date] = utc_day) -> MySQL:
+        """The store of a site.  Raises `ConfigError` if `mysql.data` cannot be used."""
+        size, deadline_s = config.number("MySQLConnectionCache"), config.number("StorageTimeout")
+        reads = Connections(Server.from_config(config, "MySQL", home.path / "mysql.data"), size, deadline_s)
+        writes = reads
+        if config.text("MySQLWriteServer"):
+            server = Server.from_config(config, "MySQLWrite", home.path / "mysql.data")
+            writes = Connections(server, size, deadline_s)
+        return cls(
+            reads,
+            writes,
+            UserTable.from_config(config, "MySQL"),
+            signatures_from_writes=config.flag("MySQLReadSignaturesFromWriteDb"),
+            create=config.flag("MySQLCreateSchema"),
+            today=today,
+        )
+
+    async def open(self) -> None:
+        """Nothing yet: the daemon starts without its database."""
+
+    async def close(self) -> None:
+        await self._reads.close()
+        await self._writes.close()
+
+    async def uid(self, owner: str, *, create: bool) -> Uid | None:
+        """The number of the owner.  Raises `PermFail` for a name that no table can keep."""
+        name = owner_name(owner)
+        await self._known()
+        try:
+            uid = await self._reads.run(lambda connection: self._find(connection, name))
+            if uid is None and create:
+                uid = await self._writes.run(lambda connection: self._make(connection, name))
+        except Unfit as error:
+            raise PermFail("Invalid user name", detail=str(error), enhanced="5.1.1") from error
+        return uid
+
+    async def _find(self, connection: Connection, name: str) -> int | None:
+        rows = await _fitting(connection.rows(sql.user(self._users, name)))
+        return int(rows[0][0]) if rows else None
+
+    async def _make(self, connection: Connection, name: str) -> int | None:
+        """Make a user, unless somebody else just did, or reading lagged behind."""
+        uid = await self._find(connection, name)
+        if uid is None:
+            try:
+                await _fitting(connection.execute(sql.new_user(self._users, name)))
+            except Error as error:
+                if number(error) in NO_DEFAULT:
+                    detail = f"user {name!r}: {self._users.table} has aliases, whose numbers the site gives"
+                    raise TempFail("Storage is not available", detail=detail) from error
+                if number(error) not in DUPLICATE:
+                    raise
+            uid = await self._find(connection, name)
+        return uid
+
+    async def read(self, uid: Uid, tokens: array[int]) -> Snapshot:
+        tables = await self._known()
+
+        async def read(connection: Connection) -> Snapshot:
+            totals, hits = None, Hits.none()
+            for portion in sql.portions(tokens, tables.statement_bytes):
+                ((totals, count, *lists),) = await connection.rows(sql.read(int(uid), portion))
+                _add(hits, count, lists)
+            return Snapshot(Totals(*sql.numbers(totals)), hits)
+
+        return await self._reads.run(read)
+
+    async def apply(self, uid: Uid, change: Change) -> None:
+        tables = await self._known()
+        owner, day = int(uid), self._today()
+        statements = list(sql.learn(owner, change.learned, day, tables.statement_bytes))
+        if change.signature is not None:
+            statements.append(sql.store(owner, change.signature, day))
+            _check_room(change.signature, statements[-1], tables)
+
+        async def apply(connection: Connection) -> None:
+            async with connection.transaction():
+                if change.correct is not None:
+                    await _correct(connection, owner, change.correct, change.learned, tables)
+                for statement in statements:
+                    await connection.execute(statement)
+
+        await self._writes.run(apply)
+
+    async def signature(self, uid: Uid, signature: str) -> Stored | None:
+        if not valid(signature):
+            return None
+        tables = await self._known()
+        statement = sql.stored(int(uid), signature, corrections=tables.corrections)
+        rows = await self._signatures.run(lambda connection: connection.rows(statement))
+        if not rows:
+            return None
+        ((data, label, applied),) = rows
+        return Stored(data, Correction(Label(label), unpack(applied)) if label else None)
+
+    async def delete_signature(self, uid: Uid, signature: str) -> bool:
+        if not valid(signature):
+            return False
+        tables = await self._known()
+
+        async def delete(connection: Connection) -> bool:
+            async with connection.transaction():
+                if tables.corrections:
+                    await connection.execute(sql.delete_correction(int(uid), signature))
+                return await connection.execute(sql.delete_signature(int(uid), signature)) > 0
+
+        return await self._writes.run(delete)
+
+    async def signatures(self, uid: Uid) -> list[tuple[str, int]]:
+        await self._known()
+        rows = await self._reads.run(lambda connection: connection.rows(sql.signatures(int(uid))))
+        return [(signature, day) for signature, day in rows]
+
+    async def tokens(self, uid: Uid) -> AsyncIterator[list[TokenRow]]:
+        """As texts, tokens are in order only among those of the same length."""
+        tables = await self._known()
+        for digits in range(1, _LONGEST_TOKEN + 1) if tables.tokens_are_text else (None,):
+            after = None
+            while batch := await self._batch(sql.next_tokens(int(uid), after, digits, _BATCH)):
+                yield batch
+                after = batch[-1].token
+
+    async def _batch(self, statement: str) -> list[TokenRow]:
+        ((count, *lists),) = await self._reads.run(lambda connection: connection.rows(statement))
+        return sorted(map(TokenRow, *_columns(count, lists)))
+
+    async def delete_tokens(self, uid: Uid, tokens: array[int]) -> int:
+        tables = await self._known()
+        portions = list(sql.portions(tokens, tables.statement_bytes))
+
+        async def delete(connection: Connection) -> int:
+            async with connection.transaction():
+                return sum(
+                    [await connection.execute(sql.delete_tokens(int(uid), portion)) for portion in portions]
+                )
+
+        return await self._writes.run(delete)
+
+    async def owners(self) -> list[str]:
+        await self._known()
+        rows = await self._reads.run(lambda connection: connection.rows(sql.owners(self._users)))
+        return sorted(name for (name,) in rows)
+
+    async def preferences(self, owner: str) -> Mapping[str, str]:
+        uid = await self.uid(owner, create=False) if owner else EVERYBODY
+        if uid is None:
+            return {}
+        await self._known()
+        return dict(await self._reads.run(lambda connection: connection.rows(sql.preferences(int(uid)))))
+
+    async def set_preference(self, owner: str, name: str, value: str | None) -> None:
+        """Makes an unknown owner, as DSPAM does, unless a preference is to be removed.
+
+        Raises `PermFail` for a preference that the table has no room for.
+        """
+        uid = await self.uid(owner, create=value is not None) if owner else EVERYBODY
+        if uid is None:
+            return
+        await self._known()
+        statement = sql.set_preference(int(uid), name, value)
+        try:
+            await self._writes.run(lambda connection: _fitting(connection.execute(statement)))
+        except Unfit as error:
+            raise PermFail("Invalid preference", detail=str(error)) from error
+
+    async def delete_owner(self, owner: str) -> None:
+        """Tokens go in small batches first.  What a user shares with another name stays."""
+        uid = await self.uid(owner, create=False)
+        if uid is None:
+            return
+        tables = await self._known()
+
+        async def forget(connection: Connection) -> bool:
+            async with connection.transaction():
+                await connection.execute(sql.forget_user(self._users, owner))
+                return bool(await connection.rows(sql.user_of(self._users, int(uid))))
+
+        async def delete_rest(connection: Connection) -> None:
+            async with connection.transaction():
+                for statement in sql.delete_data(int(uid), corrections=tables.corrections):
+                    await connection.execute(statement)
+
+        if await self._writes.run(forget):
+            return
+        some = sql.delete_some_tokens(int(uid), _BATCH)
+        while await self._writes.run(lambda connection: connection.execute(some)):
+            pass
+        await self._writes.run(delete_rest)
+
+    async def _known(self) -> Tables:
+        """The tables as they are, which is looked up once, and made before if need be."""
+        if self._tables is None:
+            tables, missing = await self._writes.run(self._adopt)
+            if not tables.there:
+                raise TempFail("Storage is not available", detail=f"table dspam_token_data: {missing}")
+            if self._tables is None:
+                _report(tables, missing)
+                self._tables = tables
+        return self._tables
+
+    async def _adopt(self, connection: Connection) -> tuple[Tables, str]:
+        tables = await mysql_tables.inspect(connection)
+        if tables.complete:
+            return tables, ""
+        if not self._create:
+            return tables, "not there, and MySQLCreateSchema is off"
+        try:
+            await mysql_tables.create(connection, tables, self._users)
+        except Error as error:
+            if number(error) not in NOT_ALLOWED:
+                raise
+            return await mysql_tables.inspect(connection), str(error)
+        return await mysql_tables.inspect(connection), ""
+
+
+class Unfit(Exception):
+    """A text that a column cannot hold: too long, or in characters that it does not have."""
+
+
+async def _fitting(answer: Awaitable[T]) -> T:
+    try:
+        return await answer
+    except Error as error:
+        if number(error) in DOES_NOT_FIT:
+            raise Unfit(str(error)) from error
+        raise
+
+
+async def _correct(
+    connection: Connection, uid: int, correct: Correct, learned: Learned, tables: Tables
+) -> None:
+    """Check the guard of a correction, and keep what the change is about to do."""
+    if not valid(correct.signature):
+        raise Stale
+    lock, read_totals = sql.locked_totals(uid)
+    await connection.execute(lock)
+    label = sql.label_in_force(uid, correct.signature, corrections=tables.corrections)
+    if await connection.rows(label) != ((correct.expected and correct.expected.value,),):
+        raise Stale
+    if not tables.corrections:
+        return
+    (totals,) = await connection.rows(read_totals)
+    hits = Hits.none()
+    for portion in sql.portions(learned.tokens.tokens, tables.statement_bytes):
+        ((count, *lists),) = await connection.rows(sql.locked_hits(uid, portion))
+        _add(hits, count, lists)
+    for statement in sql.keep(uid, correct, in_effect(learned, Snapshot(Totals(*totals), hits))):
+        await connection.execute(statement)
+
+
+def _add(hits: Hits, count: int, lists: Sequence[str | None]) -> None:
+    for column, more in zip(hits, _columns(count, lists), strict=True):
+        column.extend(more)
+
+
+def _columns(count: int, lists: Sequence[str | None]) -> list[array[int]]:
+    """The numbers in lists of `count` each.  Raises `TempFail` if the server cut a list off."""
+    columns = list(map(sql.numbers, lists))
+    if any(len(column) != count for column in columns):
+        raise TempFail("Storage is not available", detail="group_concat_max_len cuts lists of tokens off")
+    return columns
+
+
+def _check_room(signature: Signature, statement: str, tables: Tables) -> None:
+    """Signatures are never cut off: they could not be found again."""
+    longest = tables.signature_length
+    if len(signature.id) > longest:
+        detail = f"signature {signature.id} needs dspam_signature_data.signature longer than {longest}"
+        raise TempFail("Storage is not available", detail=detail)
+    if len(statement) >= tables.statement_bytes:
+        detail = f"signature {signature.id} needs max_allowed_packet of {len(statement) + 1} bytes"
+        raise TempFail("Storage is not available", detail=detail)
+
+
+def _report(tables: Tables, missing: str) -> None:
+    """What the administrator should know of his tables; once."""
+    if not tables.corrections:
+        log.get().warning("corrections_not_kept", table="dspamd_correction", error=missing)
+    if tables.without_transactions:
+        log.get().warning("tables_without_transactions", tables=",".join(tables.without_transactions))
+    if tables.signature_length < _SIGNATURE_LENGTH:
+        log.get().warning(
+            "signatures_may_not_fit", characters=tables.signature_length, wanted=_SIGNATURE_LENGTH
+        )

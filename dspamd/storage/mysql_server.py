@@ -1,0 +1,249 @@
+"""Connections to one MySQL or MariaDB server: few, kept open, each used by one task at a time.
+
+`Connections.run` does a piece of work on a connection of its own, within the deadline:
+waiting for a free one, connecting, statements, and everything done again count.  Work
+given up in favour of another transaction is done again after a random pause; where
+the connection was lost, once more on a new one, unless the loss left unknown whether
+a transaction was committed.
+
+A connection whose work failed or was cancelled is closed, which undoes what was not
+committed, and never used again.  Nothing is connected before it is needed, so that
+the daemon starts without its database.
+
+TLS is used over TCP if the server offers it, without asking who it is.  The library
+speaks neither the compressed protocol nor MariaDB's ed25519 and parsec logins.
+Only this module knows the library.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aiomysql
+from pymysql.constants import CLIENT, CR, ER
+
+from dspamd.errors import TempFail
+from dspamd.storage.sql import Server, Unreachable, retried
+
+T = TypeVar("T")
+
+_PORT = 3306
+_SOCKETS = ("/run/mysqld/mysqld.sock", "/var/lib/mysql/mysql.sock", "/tmp/mysql.sock")
+_IDLE_S = 30.0  # a connection that rested for longer is asked whether it is still there
+
+# Sites set sql_mode as they like.  Without strictness, values that do not fit would be cut off.
+_SESSION = "SET SESSION sql_mode = 'STRICT_ALL_TABLES', group_concat_max_len = 1048576"
+
+# Names that the library does not have.
+_NODE_NOT_READY = 1047  # of a Galera cluster
+_READ_ONLY = {ER.OPTION_PREVENTS_STATEMENT, 1836}  # after a fail-over
+_KILLED = 1927
+
+_GAVE_UP = {ER.LOCK_DEADLOCK, ER.LOCK_WAIT_TIMEOUT}
+_LOST = {_NODE_NOT_READY, *_READ_ONLY, _KILLED, CR.CR_SERVER_GONE_ERROR, CR.CR_SERVER_LOST}
+DUPLICATE = {ER.DUP_ENTRY}
+NO_SUCH_TABLE = {ER.NO_SUCH_TABLE}
+NOT_ALLOWED = {ER.DBACCESS_DENIED_ERROR, ER.TABLEACCESS_DENIED_ERROR}
+NO_DEFAULT = {ER.NO_DEFAULT_FOR_FIELD}
+DOES_NOT_FIT = {  # characters that a column cannot hold, or too many of them
+    ER.CANT_AGGREGATE_2COLLATIONS,
+    ER.TRUNCATED_WRONG_VALUE_FOR_FIELD,
+    ER.DATA_TOO_LONG,
+}
+
+Error = aiomysql.Error
+
+
+def number(error: Exception) -> int:
+    """The server's number of an error; 0 if it has none."""
+    code = error.args[0] if isinstance(error, Error) and error.args else 0
+    return code if isinstance(code, int) else 0
+
+
+class _Unknown(Exception):
+    """The connection was lost while a transaction was being committed."""
+
+
+class _Session(aiomysql.Connection):  # type: ignore[misc]  # comes without types
+    """The library asks for TLS, or does not; it cannot take it if it is offered."""
+
+    async def _get_server_information(self) -> None:
+        await super()._get_server_information()
+        if not self.server_capabilities & CLIENT.SSL:
+            self.client_flag &= ~CLIENT.SSL
+            self._ssl_context = None
+
+
+class Connection:
+    """One connection; statements are whole texts, values in them are quoted already."""
+
+    def __init__(self, session: _Session) -> None:
+        self._session = session
+        self.used = asyncio.get_running_loop().time()
+
+    async def rows(self, statement: str) -> tuple[tuple[Any, ...], ...]:
+        with _noticing_loss():
+            async with self._session.cursor() as cursor:
+                await cursor.execute(statement)
+                rows: tuple[tuple[Any, ...], ...] = await cursor.fetchall()
+                return rows
+
+    async def execute(self, statement: str) -> int:
+        """Carry a statement out; how many rows it touched, as the server counts them."""
+        with _noticing_loss():
+            async with self._session.cursor() as cursor:
+                await cursor.execute(statement)
+                touched: int = cursor.rowcount
+                return touched
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        """All statements within, or none; after an exception the connection must be closed."""
+        await self.execute("BEGIN")
+        yield
+        try:
+            await self.execute("COMMIT")
+        except Error as error:
+            if number(error) in _LOST:
+                raise _Unknown(f"unknown whether it was committed: {error}") from error
+            raise
+
+    async def alive(self) -> bool:
+        try:
+            with _noticing_loss():
+                await self._session.ping(reconnect=False)
+        except Error:
+            return False
+        return True
+
+    async def leave(self) -> None:
+        """Say goodbye, so that the server does not report a lost client, and close."""
+        with suppress(Error), _noticing_loss():
+            await self._session.ensure_closed()
+        self.close()
+
+    def close(self) -> None:
+        self._session.close()
+
+
+@contextmanager
+def _noticing_loss() -> Iterator[None]:
+    """uvloop raises an error of its own for a transport that broke since it was last used."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        raise aiomysql.OperationalError(CR.CR_SERVER_LOST, str(error)) from error
+
+
+class Connections:
+    """At most `size` connections to a server, for work that takes `deadline_s` at most."""
+
+    def __init__(self, server: Server, size: int, deadline_s: float) -> None:
+        self._server = server
+        self._deadline_s = deadline_s
+        self._turns = asyncio.Semaphore(size)
+        self._idle: list[Connection] = []
+
+    async def run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """What `work` makes of a connection.  Raises `TempFail`, or what the work raises of its own.
+
+        `work` may be done several times, and must not count on what happened before.
+        """
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                return await retried(lambda: self._anew(work), lambda error: number(error) in _GAVE_UP)
+        except TimeoutError as error:
+            detail = f"no answer from {self._place} within {self._deadline_s:g} s"
+            raise TempFail("Storage is busy", detail=detail) from error
+        except (Error, _Unknown) as error:
+            raise TempFail("Storage is not available", detail=f"{self._place}: {error}") from error
+
+    async def close(self) -> None:
+        while self._idle:
+            await self._idle.pop().leave()
+
+    @property
+    def _place(self) -> str:
+        return f"{self._server.host or 'localhost'}/{self._server.database}"
+
+    async def _anew(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """Do the work; if the connection is lost, on a new one, since the others are lost too."""
+        try:
+            return await self._once(work)
+        except Error as error:
+            if number(error) not in _LOST:
+                raise
+        while self._idle:
+            self._idle.pop().close()
+        return await self._once(work)
+
+    async def _once(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        async with self._turns:
+            connection = await self._rested() or await self._connect()
+            try:
+                result = await work(connection)
+            except BaseException:
+                connection.close()
+                raise
+            connection.used = asyncio.get_running_loop().time()
+            self._idle.append(connection)
+            return result
+
+    async def _rested(self) -> Connection | None:
+        """A connection that is open already, the one used last: rarely needed ones may time out."""
+        while self._idle:
+            connection = self._idle.pop()
+            if asyncio.get_running_loop().time() - connection.used < _IDLE_S or await connection.alive():
+                return connection
+            connection.close()
+        return None
+
+    async def _connect(self) -> Connection:
+        socket = _socket(self._server)
+        session = _Session(
+            host=self._server.host or "localhost",
+            port=self._server.port or _PORT,
+            unix_socket=socket,
+            user=self._server.user or None,
+            # The library sends a password as ISO-8859-1; servers know it as UTF-8.
+            password=self._server.password.encode("utf-8", "surrogateescape").decode("latin-1"),
+            db=self._server.database or None,
+            charset="utf8mb4",
+            autocommit=True,
+            init_command=_SESSION,
+            ssl=None if socket else _encrypted(),
+            program_name="dspamd",
+        )
+        try:
+            await session._connect()
+        except BaseException as error:
+            session.close()
+            if isinstance(error, (Error, OSError)):
+                raise Unreachable("Storage is not available", detail=f"{self._place}: {error}") from error
+            raise
+        return Connection(session)
+
+
+def _socket(server: Server) -> str | None:
+    """The path of the server's socket; None for TCP.
+
+    To C clients `localhost` means the socket, and accounts and settings of sites count on it.
+    """
+    if server.host.startswith("/"):
+        return server.host
+    if server.host in ("", "localhost") and not server.port:
+        return next((path for path in _SOCKETS if Path(path).is_socket()), None)
+    return None
+
+
+def _encrypted() -> ssl.SSLContext:
+    """Servers make themselves certificates that nobody signed."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context

@@ -1,0 +1,239 @@
+"""What is asked of MySQL and MariaDB, as texts of SQL.
+
+Rules for every statement of the data path, so that it runs unchanged on engines that
+shard or replicate by key (Galera, Spider, TiDB, Vitess): it carries the uid and
+touches that uid's rows only, uses no sequence, and relies on no state of the session
+but the modes that are set when it begins.
+
+Tokens are quoted.  A list of bare numbers, some below 2^63 and some above, is compared
+as decimals, which no index helps with: all of a user's rows would be read.
+
+Many values come back as one row of lists (GROUP_CONCAT), with their number, because a
+list that is cut off looks like a whole one.  The library takes some fifteen
+microseconds for a row, and holds up everything else meanwhile.
+
+Counters are unsigned: they may not even pass through a negative number on their way.
+Pure: nothing is sent here.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator, Sequence
+from datetime import date
+from itertools import compress
+
+from aiomysql import escape_string
+
+from dspamd.engine.model import Learned, TokenChange, Totals
+from dspamd.storage.contract import Correct, Signature
+from dspamd.storage.correction import pack
+from dspamd.storage.mysql_tables import Names
+
+_BYTES_PER_TOKEN = 64  # in a statement that writes it
+_MOST_TOKENS = 5_000  # in one statement
+
+_TOTALS = f"SELECT {', '.join(Totals._fields)} FROM dspam_stats WHERE uid = {{uid}}"
+_LISTED = "COUNT(*), GROUP_CONCAT(token), GROUP_CONCAT(spam_hits), GROUP_CONCAT(innocent_hits)"
+_DAY = "GREATEST(0, IFNULL(DATEDIFF({}, '1970-01-01'), 0))"  # sites have dates of zeros
+
+
+def quoted(text: str) -> str:
+    return f"'{escape_string(text)}'"
+
+
+def portions(tokens: Sequence[int], statement_bytes: int) -> Iterator[Sequence[int]]:
+    """Tokens by as many as go into one statement; at least one portion, which may be empty."""
+    most = max(1, min(_MOST_TOKENS, statement_bytes // _BYTES_PER_TOKEN))
+    for start in range(0, len(tokens) or 1, most):
+        yield tokens[start : start + most]
+
+
+def user(users: Names, owner: str) -> str:
+    return f"SELECT {users.uid} FROM {users.table} WHERE {users.name} = {quoted(owner)}"
+
+
+def new_user(users: Names, owner: str) -> str:
+    return f"INSERT INTO {users.table} ({users.name}) VALUES ({quoted(owner)})"
+
+
+def forget_user(users: Names, owner: str) -> str:
+    return f"DELETE FROM {users.table} WHERE {users.name} = {quoted(owner)}"
+
+
+def user_of(users: Names, uid: int) -> str:
+    """A row if anybody has this uid."""
+    return f"SELECT 1 FROM {users.table} WHERE {users.uid} = {uid} LIMIT 1"
+
+
+def owners(users: Names) -> str:
+    return f"SELECT {users.name} FROM {users.table} WHERE {users.name} IS NOT NULL"
+
+
+def preferences(uid: int) -> str:
+    return f"SELECT preference, value FROM dspam_preferences WHERE uid = {uid}"
+
+
+def set_preference(uid: int, name: str, value: str | None) -> str:
+    if value is None:
+        return f"DELETE FROM dspam_preferences WHERE uid = {uid} AND preference = {quoted(name)}"
+    row = f"{uid}, {quoted(name)}, {quoted(value)}"
+    return f"REPLACE INTO dspam_preferences (uid, preference, value) VALUES ({row})"
+
+
+def read(uid: int, tokens: Sequence[int]) -> str:
+    """The totals as a list (NULL if there are none), and hits of those tokens as lists."""
+    totals = f"SELECT CONCAT_WS(',', {', '.join(Totals._fields)}) FROM dspam_stats WHERE uid = {uid}"
+    return f"SELECT ({totals}), {_LISTED} FROM dspam_token_data WHERE {_which(uid, tokens)}"
+
+
+def locked_totals(uid: int) -> tuple[str, str]:
+    """Two statements: hold the owner's totals against other transactions, and read them."""
+    zeros = ", 0" * len(Totals._fields)
+    return (
+        f"INSERT INTO dspam_stats (uid, {', '.join(Totals._fields)}) VALUES ({uid}{zeros})"
+        " ON DUPLICATE KEY UPDATE spam_learned = spam_learned",
+        _TOTALS.format(uid=uid) + " FOR UPDATE",
+    )
+
+
+def locked_hits(uid: int, tokens: Sequence[int]) -> str:
+    return f"SELECT {_LISTED} FROM dspam_token_data WHERE {_which(uid, tokens)} FOR UPDATE"
+
+
+def learn(uid: int, learned: Learned, day: date, statement_bytes: int) -> Iterator[str]:
+    """Totals first: whoever changes them has the owner's dictionary to himself until the end."""
+    if any(learned.totals):
+        yield _add_totals(uid, learned.totals)
+    for spam, innocent, tokens in _by_change(learned.tokens):
+        changes = [f"last_hit = '{day}'"]
+        changes += [_moved("spam_hits", spam)] if spam else []
+        changes += [_moved("innocent_hits", innocent)] if innocent else []
+        set_ = ", ".join(changes)
+        for portion in portions(tokens, statement_bytes):
+            if spam > 0 or innocent > 0:
+                yield _add_tokens(uid, portion, max(0, spam), max(0, innocent), day, set_)
+            else:  # a token that would start without hits gets no row (DSPAM made such rows)
+                yield f"UPDATE dspam_token_data SET {set_} WHERE {_which(uid, portion)}"
+
+
+def _add_totals(uid: int, change: Totals) -> str:
+    moved = ", ".join(_moved(name, n) for name, n in change._asdict().items() if n)
+    values = ", ".join(str(max(0, n)) for n in change)
+    return (
+        f"INSERT INTO dspam_stats (uid, {', '.join(Totals._fields)}) VALUES ({uid}, {values})"
+        f" ON DUPLICATE KEY UPDATE {moved}"
+    )
+
+
+def _add_tokens(uid: int, tokens: Sequence[int], spam: int, innocent: int, day: date, set_: str) -> str:
+    rows = f"',{spam},{innocent},'{day}'),({uid},'".join(map(str, tokens))
+    return (
+        "INSERT INTO dspam_token_data (uid, token, spam_hits, innocent_hits, last_hit)"
+        f" VALUES ({uid},'{rows}',{spam},{innocent},'{day}') ON DUPLICATE KEY UPDATE {set_}"
+    )
+
+
+def _moved(column: str, change: int) -> str:
+    if change > 0:
+        return f"{column} = {column} + {change}"
+    return f"{column} = IF({column} > {-change}, {column} - {-change}, 0)"
+
+
+def _by_change(change: TokenChange) -> Iterator[tuple[int, int, list[int]]]:
+    """Spam hits, innocent hits, and the tokens to change by them, ascending: mostly one group for all."""
+    changes = list(zip(change.spam, change.innocent, strict=True))
+    for alike in sorted(set(changes)):
+        yield *alike, sorted(compress(change.tokens, map(alike.__eq__, changes)))
+
+
+def store(uid: int, signature: Signature, day: date) -> str:
+    return (
+        "REPLACE INTO dspam_signature_data (uid, signature, data, length, created_on)"
+        f" VALUES ({uid}, {quoted(signature.id)}, X'{signature.data.hex()}', {len(signature.data)}, '{day}')"
+    )
+
+
+def stored(uid: int, signature: str, *, corrections: bool) -> str:
+    """The data of a signature, label and effect of its correction (NULL if there is none)."""
+    label, applied = (_correction(column, uid, signature, corrections) for column in ("label", "applied"))
+    return f"SELECT data, {label}, {applied} FROM dspam_signature_data WHERE {_whose(uid, signature)}"
+
+
+def label_in_force(uid: int, signature: str, *, corrections: bool) -> str:
+    """NULL if the signature was never corrected, no row if there is no such signature."""
+    label = _correction("label", uid, signature, corrections)
+    return f"SELECT {label} FROM dspam_signature_data WHERE {_whose(uid, signature)} FOR UPDATE"
+
+
+def keep(uid: int, correct: Correct, applied: Learned) -> tuple[str, str]:
+    """Keep a correction, and forget those whose signatures a purge by DSPAM took away.
+
+    Sites have signatures in any character set and collation, which do not compare as they are.
+    """
+    id_ = "CONVERT(signature USING utf8mb4) COLLATE utf8mb4_bin"
+    return (
+        "REPLACE INTO dspamd_correction (uid, signature, label, applied)"
+        f" VALUES ({uid}, {quoted(correct.signature)}, '{correct.label.value}', X'{pack(applied).hex()}')",
+        f"DELETE FROM dspamd_correction WHERE uid = {uid}"
+        f" AND {id_} NOT IN (SELECT {id_} FROM dspam_signature_data WHERE uid = {uid})",
+    )
+
+
+def delete_signature(uid: int, signature: str) -> str:
+    return f"DELETE FROM dspam_signature_data WHERE {_whose(uid, signature)}"
+
+
+def delete_correction(uid: int, signature: str) -> str:
+    return f"DELETE FROM dspamd_correction WHERE {_whose(uid, signature)}"
+
+
+def signatures(uid: int) -> str:
+    return f"SELECT signature, {_DAY.format('created_on')} FROM dspam_signature_data WHERE uid = {uid}"
+
+
+def next_tokens(uid: int, after: int | None, digits: int | None, limit: int) -> str:
+    """Rows of the tokens that follow, as lists in any order; `digits`: only tokens of as many."""
+    which = f"uid = {uid}"
+    which += f" AND token > '{after}'" if after is not None else ""
+    which += f" AND LENGTH(token) = {digits}" if digits is not None else ""
+    day = _DAY.format("last_hit")
+    return (
+        f"SELECT {_LISTED}, GROUP_CONCAT(day) FROM (SELECT token, spam_hits, innocent_hits, {day} AS day"
+        f" FROM dspam_token_data WHERE {which} ORDER BY token LIMIT {limit}) AS batch"
+    )
+
+
+def delete_tokens(uid: int, tokens: Sequence[int]) -> str:
+    return f"DELETE FROM dspam_token_data WHERE {_which(uid, tokens)}"
+
+
+def _correction(column: str, uid: int, signature: str, corrections: bool) -> str:
+    """A column of a signature's correction.  No join: the two tables may differ in collation."""
+    select = f"(SELECT {column} FROM dspamd_correction WHERE {_whose(uid, signature)})"
+    return select if corrections else "NULL"
+
+
+def delete_some_tokens(uid: int, limit: int) -> str:
+    return f"DELETE FROM dspam_token_data WHERE uid = {uid} LIMIT {limit}"
+
+
+def delete_data(uid: int, *, corrections: bool) -> list[str]:
+    """Everything of an owner but the name."""
+    tables = ["dspam_token_data", "dspam_stats", "dspam_signature_data", "dspam_preferences"]
+    tables += ["dspamd_correction"] if corrections else []
+    return [f"DELETE FROM {table} WHERE uid = {uid}" for table in tables]
+
+
+def _which(uid: int, tokens: Sequence[int]) -> str:
+    values = "'" + "','".join(map(str, tokens)) + "'" if tokens else "NULL"
+    return f"uid = {uid} AND token IN ({values})"
+
+
+def _whose(uid: int, signature: str) -> str:
+    return f"uid = {uid} AND signature = {quoted(signature)}"
+
+
+def numbers(column: str | None) -> array[int]:
+    """The numbers of a list."""
+    return array("Q", map(int, column.split(","))) if column else array("Q")

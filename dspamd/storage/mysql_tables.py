@@ -1,0 +1,109 @@
+"""What the tables of a site look like, and how those that are missing come to be.
+
+DSPAM had three schemas for MySQL, which differ in the type of tokens, and sites have
+changed them since (reference/storage.md 3.1).  They are used as they are found:
+`inspect` looks, `Tables` is what matters of it to the statements.
+
+`create` takes the numbered steps that a database has not taken: on an empty one all,
+beside the tables of DSPAM only those that make what is ours.  None of DSPAM's tables
+is ever altered.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from dspamd.storage.mysql_server import Connection
+from dspamd.storage.schema import steps
+from dspamd.storage.sql import UserTable
+
+_STEPS = steps("mysql")
+_WITHOUT_TRANSACTIONS = ("myisam", "aria")
+
+_COLUMNS = """
+SELECT c.table_name, c.column_name, c.data_type, c.character_maximum_length, t.engine, t.table_comment
+FROM information_schema.columns c JOIN information_schema.tables t USING (table_schema, table_name)
+WHERE c.table_schema = DATABASE() AND (
+    c.table_name = 'dspam_token_data' AND c.column_name = 'token'
+    OR c.table_name = 'dspam_signature_data' AND c.column_name = 'signature'
+    OR c.table_name = 'dspam_stats' AND c.column_name = 'uid'
+    OR c.table_name = 'dspamd_correction' AND c.column_name = 'uid')"""
+
+
+class Names(NamedTuple):
+    """The user table and its columns, quoted."""
+
+    table: str
+    uid: str
+    name: str
+
+
+def names(users: UserTable) -> Names:
+    """The table may be one of another database, `accounts.users`."""
+    table = ".".join(map(_identifier, users.table.split(".")))
+    return Names(table, _identifier(users.uid), _identifier(users.name))
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """What differs from site to site."""
+
+    there: bool
+    tokens_are_text: bool  # as before MySQL 4.1
+    signature_length: int  # characters that a signature id may have
+    step: int  # of the schema; from the second on there is a table for corrections
+    without_transactions: tuple[str, ...]  # MyISAM and the like
+    statement_bytes: int  # of the longest statement that the server takes
+
+    @property
+    def corrections(self) -> bool:
+        return self.step > 1
+
+    @property
+    def complete(self) -> bool:
+        return self.there and self.step >= len(_STEPS)
+
+
+async def inspect(connection: Connection) -> Tables:
+    """The tables of the database as they are."""
+    columns = {table: column for table, _, *column in await connection.rows(_COLUMNS)}
+    ((packet,),) = await connection.rows("SELECT @@max_allowed_packet")
+    tokens, signatures, corrections = (
+        columns.get(table, ("", 0, "", ""))
+        for table in ("dspam_token_data", "dspam_signature_data", "dspamd_correction")
+    )
+    taken = re.search(r"step (\d+)", corrections[3])
+    return Tables(
+        there="dspam_token_data" in columns,
+        tokens_are_text="char" in tokens[0],
+        signature_length=signatures[1],
+        step=int(taken[1]) if taken else 0,
+        without_transactions=_without_transactions(columns),
+        statement_bytes=packet,
+    )
+
+
+async def create(connection: Connection, tables: Tables, users: Names) -> None:
+    """Take the steps that have not been taken."""
+    for script in _STEPS[max(tables.step, int(tables.there)) :]:
+        for statement in _statements(script, users):
+            await connection.execute(statement)
+
+
+def _statements(script: str, users: Names) -> list[str]:
+    text = re.sub(r"--[^\n]*", "", script).format_map(users._asdict())
+    return [statement for statement in text.split(";") if statement.strip()]
+
+
+def _without_transactions(columns: Mapping[str, Any]) -> tuple[str, ...]:
+    engines = {table: engine for table, (_, _, engine, _) in columns.items()}
+    return tuple(
+        table for table, engine in engines.items() if (engine or "").lower() in _WITHOUT_TRANSACTIONS
+    )
+
+
+def _identifier(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"

@@ -1,0 +1,152 @@
+"""A MariaDB server of our own: data, socket and port in a folder that goes when the tests are done.
+
+It runs as an unprivileged user, also for root, and listens on the loopback only.
+Tests may stop it, kill it, freeze it and start it again; it is always the one
+process that was started here, never another server of the machine.  Each test
+takes a database of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pymysql
+
+from dspamd.storage.sql import Server
+from tests.e2e.wait import until
+
+_WITHIN_S = 60
+_OPTIONS = (
+    "--no-defaults",
+    "--bind-address=127.0.0.1",
+    "--skip-log-bin",
+    "--skip-name-resolve",
+    "--innodb-buffer-pool-size=64M",
+    "--innodb-flush-log-at-trx-commit=2",  # the machine never crashes in a test, only the server does
+    "--max-allowed-packet=64M",
+    "--max-connections=100",
+)
+
+
+class MariaDB:
+    """A server with its data below `folder`; root needs no password, from this machine alone."""
+
+    def __init__(self, folder: Path, options: Sequence[str] = ()) -> None:
+        self._folder = folder
+        self._options = options
+        self._user = "mysql" if os.getuid() == 0 else pwd.getpwuid(os.getuid()).pw_name
+        self._process: subprocess.Popen[bytes] | None = None
+        self._numbers = count(1)
+        self.socket = folder / "socket"
+        self.port = _free_port()
+
+    def install(self) -> None:
+        """Make the system's own tables."""
+        if os.getuid() == 0:
+            shutil.chown(self._folder, self._user)
+        command = ("mariadb-install-db", "--no-defaults", *self._owned(), "--skip-test-db")
+        method = "--auth-root-authentication-method=normal"
+        subprocess.run((*command, method), check=True, stdout=subprocess.DEVNULL, cwd=self._folder)
+
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        paths = (f"--socket={self.socket}", f"--port={self.port}", f"--pid-file={self._folder}/pid")
+        command = ("mariadbd", *_OPTIONS, *self._owned(), *paths, *self._options)
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self._folder)
+        until(self._listens, "MariaDB", _WITHIN_S)
+
+    def stop(self) -> None:
+        self._signal(signal.SIGCONT)
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self._end(signal.SIGKILL)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """The server does not answer, but its connections stay."""
+        self._signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._signal(signal.SIGCONT)
+
+    def new_database(self) -> Server:
+        """A new database, whose texts are latin1 as those of DSPAM, reached by the socket as root."""
+        name = f"dspam{next(self._numbers)}"
+        self.query(f"CREATE DATABASE {name} CHARACTER SET latin1")
+        return Server(str(self.socket), 0, "root", "", name)
+
+    def query(self, statement: str, server: Server | None = None) -> list[tuple[Any, ...]]:
+        """What root is answered."""
+        return self.queries([statement], server)[-1]
+
+    def queries(self, statements: Sequence[str], server: Server | None = None) -> list[list[tuple[Any, ...]]]:
+        """What root is answered, one statement after the other in one session."""
+        connection = pymysql.connect(
+            unix_socket=str(self.socket),
+            user="root",
+            database=server.database if server else None,
+            charset="utf8mb4",
+            autocommit=True,
+        )
+        with connection, connection.cursor() as cursor:
+            answers = []
+            for statement in statements:
+                cursor.execute(statement)
+                answers.append(list(cursor.fetchall()))
+            return answers
+
+    def _owned(self) -> tuple[str, ...]:
+        return f"--user={self._user}", f"--datadir={self._folder / 'data'}"
+
+    def _listens(self) -> bool:
+        """It does so when it is ready for everything."""
+        assert self._process is not None
+        if self._process.poll() is not None:
+            raise RuntimeError((self._folder / "log").read_text(errors="replace"))
+        with socket.socket(socket.AF_UNIX) as client:
+            return client.connect_ex(str(self.socket)) == 0
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+
+    def _end(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.wait(_WITHIN_S)
+            self._process = None
+
+
+@contextmanager
+def mariadb(*options: str) -> Iterator[MariaDB]:
+    """A running server, with further `options`, and nothing left of it afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="dspamd-mariadb-"))  # short: the path of a socket has 107 bytes
+    server = MariaDB(folder, options)
+    try:
+        server.install()
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder)
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
