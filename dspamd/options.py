@@ -126,7 +126,9 @@ def _virtual(server: str, *, used: bool) -> tuple[Option, ...]:
         ("VirtualUsernameField", TEXT, "username", "Its column with the name."),
     )
     return tuple(
-        Option(server + name, kind, default, help=help_, suffix="profile", used=used)
+        Option(
+            server + name, kind, default, help=help_, suffix="profile", used=used and name != "UIDInSignature"
+        )
         for name, kind, default, help_ in rows
     )
 
@@ -252,19 +254,21 @@ SECTIONS: dict[str, tuple[Option, ...]] = {
                help="PRAGMA that is set on every connection."),
     ),
     "MySQL and MariaDB": (
-        *_database("MySQL", "MySQL", "0", used=False),
+        *_database("MySQL", "MySQL", "0", used=True),
         Option("MySQLCompress", FLAG, "off", suffix="profile", used=False,
                help="Compress the connection."),
-        Option("MySQLReconnect", FLAG, "off", suffix="profile", used=False,
-               help="Connect again by itself."),
-        *_database("MySQLWrite", "writing MySQL", "0", used=False),
+        Option("MySQLReconnect", FLAG, "off", suffix="profile",
+               help="Connect again by itself, which happens always."),
+        *_database("MySQLWrite", "writing MySQL", "0", used=True),
         Option("MySQLWriteCompress", FLAG, "off", suffix="profile", used=False,
                help="Compress it."),
-        Option("MySQLWriteReconnect", FLAG, "off", suffix="profile", used=False,
-               help="Reconnect it."),
-        Option("MySQLReadSignaturesFromWriteDb", FLAG, "off", suffix="profile", used=False,
+        Option("MySQLWriteReconnect", FLAG, "off", suffix="profile",
+               help="Reconnect it, which happens always."),
+        Option("MySQLReadSignaturesFromWriteDb", FLAG, "off", suffix="profile",
                help="Look signatures up where they are written."),
-        *_virtual("MySQL", used=False),
+        *_virtual("MySQL", used=True),
+        Option("MySQLCreateSchema", FLAG, "on", suffix="profile",
+               help="Make our table of corrections, and in an empty database those of DSPAM, too."),
     ),
     "PostgreSQL": (
         *_database("PgSQL", "PostgreSQL", "5432", used=False),
@@ -419,7 +423,7 @@ SECTIONS: dict[str, tuple[Option, ...]] = {
                help="Seconds to wait for the next hop or a delivery agent."),
         Option("DeliveryConnections", number(1, 10000), "20",
                help="Connections kept to the next hop."),
-        Option("StorageTimeout", SECONDS, "30", used=False,
+        Option("StorageTimeout", SECONDS, "30",
                help="Seconds to wait for the storage."),
         Option("SocketMode", MODE, "0666",
                help="Who may connect to ServerDomainSocketPath."),

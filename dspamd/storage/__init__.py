@@ -32,5 +32,9 @@ def open_storage(config: Config, home: Home) -> Storage:
         from dspamd.storage.hash import HashFiles, shape
 
         return HashFiles(home, shape(config))
+    if "mysql" in driver or "mariadb" in driver:
+        from dspamd.storage.mysql import MySQL
+
+        return MySQL.from_config(config, home)
     problem = f"Unable to initialize storage driver {driver!r}"
     raise ConfigError([Problem(config.file, 0, problem)])
