@@ -24,7 +24,7 @@ import asyncpg
 from asyncpg import Connection
 
 from dspamd import log
-from dspamd.engine.model import Hits, Label, Learned, Snapshot, TokenChange, Totals
+from dspamd.engine.model import Hits, Label, Snapshot, TokenChange, Totals
 from dspamd.errors import PermFail, TempFail
 from dspamd.storage import postgres_statements as sql
 from dspamd.storage import schema
@@ -161,37 +161,36 @@ class Postgres:
         return await self._run(read)
 
     async def apply(self, uid: Uid, change: Change) -> None:
-        """One statement, or, if hits may fall, a transaction that locks what it changes first."""
-        kinds = set(zip(change.learned.tokens.spam, change.learned.tokens.innocent, strict=True))
-        careful = change.correct is not None or any(min(kind) < 0 for kind in kinds)
-        some_lowered = any(max(kind) <= 0 for kind in kinds)
+        """One statement if all hits rise, else a transaction that locks what it changes first."""
+        learned = change.learned
+        kinds = set(zip(learned.tokens.spam, learned.tokens.innocent, strict=True))
+        rises = all(min(kind) >= 0 and max(kind) > 0 for kind in kinds)
 
-        async def apply(connection: Connection, statements: Statements) -> None:
-            learned = change.learned
-            if change.correct is not None:
-                await _check(connection, statements, uid, change.correct)
-            if careful:
-                asked = signed(learned.tokens.tokens)
-                before = _snapshot(await connection.fetchrow(statements.lock, uid, asked))
-                learned = in_effect(learned, before)
-            if some_lowered:
-                await connection.execute(statements.lower, uid, *_columns(learned.tokens), self._today())
-            await self._learn(connection, statements, uid, learned, change)
-            if change.correct is not None and statements.corrections:
-                correct = change.correct
-                row = (uid, correct.signature, correct.label.value, pack(learned))
+        async def learn(
+            connection: Connection, statements: Statements, totals: Totals, hits: TokenChange
+        ) -> None:
+            numbers = signed(hits.tokens), hits.spam, hits.innocent
+            signature = change.signature or (None, None)
+            await connection.execute(statements.learn, uid, *numbers, self._today(), list(totals), *signature)
+
+        async def add(connection: Connection, statements: Statements) -> None:
+            await learn(connection, statements, *learned)
+
+        async def change_known(connection: Connection, statements: Statements) -> None:
+            correct = change.correct
+            if correct is not None:
+                await _check(connection, statements, uid, correct)
+            before = _snapshot(await connection.fetchrow(statements.lock, uid, signed(learned.tokens.tokens)))
+            applied = in_effect(learned, before)
+            await learn(connection, statements, applied.totals, _worth_a_row(applied.tokens, before.hits))
+            if correct is not None and statements.corrections:
+                row = (uid, storable(correct.signature), correct.label.value, pack(applied))
                 await connection.execute(sql.STORE_CORRECTION, *row)
 
-        await self._run(apply, whole=careful or some_lowered)
-
-    async def _learn(
-        self, connection: Connection, statements: Statements, uid: Uid, learned: Learned, change: Change
-    ) -> None:
-        signature = change.signature or (None, None)
-        tokens = _columns(learned.tokens)
-        await connection.execute(
-            statements.learn, uid, *tokens, self._today(), list(learned.totals), *signature
-        )
+        if rises and change.correct is None:
+            await self._run(add)
+        else:
+            await self._run(change_known, whole=True)
 
     async def signature(self, uid: Uid, signature: str) -> Stored | None:
         async def fetch(connection: Connection, statements: Statements) -> Stored | None:
@@ -312,8 +311,12 @@ def _snapshot(row: Sequence[Any]) -> Snapshot:
     )
 
 
-def _columns(change: TokenChange) -> tuple[array[int], array[int], array[int]]:
-    return signed(change.tokens), change.spam, change.innocent
+def _worth_a_row(change: TokenChange, known: Hits) -> TokenChange:
+    """The change without tokens that would be new and have no hits."""
+    there = set(known.tokens)
+    rows = [row for row in zip(*change, strict=True) if row[0] in there or row[1] > 0 or row[2] > 0]
+    tokens, spam, innocent = zip(*rows, strict=True) if rows else ((), (), ())
+    return TokenChange(array("Q", tokens), array("i", spam), array("i", innocent))
 
 
 def _count(status: str) -> int:

@@ -90,7 +90,6 @@ class Statements:
         self.read = _read(tokens.column, asked)
         self.lock = _read(tokens.column, asked, "ORDER BY token FOR UPDATE", "FOR UPDATE")
         self.learn = _learn(tokens.stored.format("c.token"))
-        self.lower = _lower(tokens.stored.format("c.token"), asked)
         self.batch = _batch(tokens)
         self.delete_tokens = f"DELETE FROM dspam_token_data WHERE uid = $1 AND token = ANY ({asked})"
         self.signature = _signature(corrections)
@@ -119,7 +118,7 @@ SELECT {", ".join(f"coalesce({name}, 0)" for name in Totals._fields)}, known.* F
 def _learn(stored: str) -> str:
     """$1 uid, $2 tokens, $3, $4 their changes, $5 day, $6 changes of totals, $7 signature id, $8 its data.
 
-    Only tokens with more hits than before; `_lower` is for the others.
+    A change may be negative only where the counter is locked and not below it.
     """
     numbers = list(enumerate(Totals._fields, 1))
     totals = ", ".join(Totals._fields)
@@ -141,21 +140,10 @@ WITH totals AS (
 INSERT INTO dspam_token_data AS t (uid, token, spam_hits, innocent_hits, last_hit)
 SELECT $1::int, {stored}, c.spam, c.innocent, $5::date
 FROM unnest($2::bigint[], $3::int[], $4::int[]) AS c (token, spam, innocent)
-WHERE c.spam > 0 OR c.innocent > 0
 ORDER BY 2
 ON CONFLICT (uid, token) DO UPDATE SET last_hit = excluded.last_hit,
     spam_hits = greatest(0, coalesce(t.spam_hits, 0) + excluded.spam_hits),
     innocent_hits = greatest(0, coalesce(t.innocent_hits, 0) + excluded.innocent_hits)"""
-
-
-def _lower(stored: str, asked: str) -> str:
-    """$1 uid, $2 tokens, $3, $4 their changes, $5 day: only tokens without more hits, if they are there."""
-    return f"""
-UPDATE dspam_token_data AS t SET last_hit = $5,
-    spam_hits = greatest(0, coalesce(t.spam_hits, 0) + c.spam),
-    innocent_hits = greatest(0, coalesce(t.innocent_hits, 0) + c.innocent)
-FROM unnest($2::bigint[], $3::int[], $4::int[]) AS c (token, spam, innocent)
-WHERE t.uid = $1 AND t.token = ANY ({asked}) AND t.token = {stored} AND c.spam <= 0 AND c.innocent <= 0"""
 
 
 def _batch(tokens: Tokens) -> str:
