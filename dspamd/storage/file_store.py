@@ -80,7 +80,7 @@ class FileStore(ABC):
         *,
         today: Callable[[], date] = utc_day,
         threads: int = 4,
-        open_files: int = 32,
+        open_files: int = 16,
         deadline_s: float = 10.0,
         busy_s: float = 3.0,
     ) -> None:

@@ -191,8 +191,8 @@ class HashFile:
         return b"%s\n%s" % (correct.label.value.encode(), pack(in_effect(learned, before)))
 
     def _write(self, files: dict[str, bytes]) -> None:
-        if files:
-            self._signatures.mkdir(mode=0o770, exist_ok=True)
+        if files and not self._signatures.is_dir():
+            self._signatures.mkdir(mode=0o770)
         for name, content in files.items():
             write_file(self._signatures / name, content)
 

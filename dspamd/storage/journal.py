@@ -23,6 +23,7 @@ from typing import NamedTuple
 from dspamd.engine.model import Totals
 
 _FILE_MODE = 0o660
+_KEPT_BYTES = 2**20  # what a journal may keep of the disk while it is empty
 _HEAD = struct.Struct("=QI")  # length and CRC-32 of what follows
 _COUNTERS = struct.Struct("=8qQ")  # totals, number of tokens
 _FILE = struct.Struct("=Hq")  # lengths of name and content, -1: there was no such file
@@ -39,47 +40,75 @@ class Before(NamedTuple):
 
 
 class Journal:
-    """The journal of one hash file.  All methods block and may raise OSError."""
+    """The journal of one hash file.  All methods block and may raise OSError.
+
+    An empty journal begins with zeros, whatever follows: cutting a file short makes
+    file systems force it to the disk, which takes longer than all the rest.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def pending(self) -> bool:
         """Whether a change was begun and not finished."""
-        try:
-            return self._path.stat().st_size > 0
-        except FileNotFoundError:
-            return False
+        return any(self._read(_HEAD.size))
 
     def begin(self, before: Before) -> None:
         content = _packed(before)
         try:
-            write_file(self._path, _HEAD.pack(len(content), zlib.crc32(content)) + content)
+            _overwrite(self._path, _HEAD.pack(len(content), zlib.crc32(content)) + content)
         except OSError:
             self.clear()
             raise
 
     def clear(self) -> None:
-        if self._path.exists():
+        if not self._path.exists():
+            return
+        _overwrite(self._path, bytes(_HEAD.size))
+        if self._path.stat().st_size > _KEPT_BYTES:
             os.truncate(self._path, 0)
 
     def read(self) -> Before | None:
         """What the change that was begun found; None if it was not written to its end."""
-        journal = self._path.read_bytes()
+        journal = self._read()
         if len(journal) < _HEAD.size:
             return None
         length, crc = _HEAD.unpack_from(journal)
-        content = journal[_HEAD.size :]
+        content = journal[_HEAD.size : _HEAD.size + length]
         return _unpacked(content) if (len(content), zlib.crc32(content)) == (length, crc) else None
+
+    def _read(self, length: int = -1) -> bytes:
+        try:
+            with self._path.open("rb", buffering=0) as file:
+                return file.read(length)
+        except FileNotFoundError:
+            return b""
+
+
+def _overwrite(path: Path, content: bytes) -> None:
+    """Write over the beginning of a file, which is made if it does not exist."""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
+    try:
+        _write_all(file, content)
+    finally:
+        os.close(file)
 
 
 def write_file(path: Path, content: bytes) -> None:
     """Write a file that the owner's group may read and write, whatever the umask is."""
-    with path.open("wb", buffering=0) as file:
-        os.fchmod(file.fileno(), _FILE_MODE)
-        rest = memoryview(content)
-        while rest:
-            rest = rest[file.write(rest) :]
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _FILE_MODE)
+    try:
+        os.fchmod(file, _FILE_MODE)
+        _write_all(file, content)
+    finally:
+        os.close(file)
+
+
+def _write_all(file: int, content: bytes) -> None:
+    """Everything; where the disk fills up the kernel writes a part first, then says so."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(file, rest) :]
 
 
 def _packed(before: Before) -> bytes:

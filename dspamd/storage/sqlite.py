@@ -40,7 +40,7 @@ class SQLite(FileStore):
         pragmas: Sequence[str] | None = None,
         *,
         today: Callable[[], date] = utc_day,
-        open_files: int = 32,
+        open_files: int = 16,
         deadline_s: float = 10.0,
         busy_s: float = 3.0,
     ) -> None:
