@@ -73,9 +73,9 @@ class Sink:
 
     async def start(self, path: Path | None = None, host: str = "127.0.0.1") -> None:
         if path is not None:
-            self._server = await asyncio.start_unix_server(self._serve, path, limit=1 << 20)
+            self._server = await asyncio.start_unix_server(self._serve, path, limit=1 << 26)
         else:
-            self._server = await asyncio.start_server(self._serve, host, self.port, limit=1 << 20)
+            self._server = await asyncio.start_server(self._serve, host, self.port, limit=1 << 26)
             self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
