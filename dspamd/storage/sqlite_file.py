@@ -105,7 +105,7 @@ class SQLiteFile:
 
     def _migrate(self) -> None:
         """Take the steps of the schema that this file has not taken yet."""
-        if self._version() == len(_schema()):
+        if self._version() >= len(_schema()):  # more: a later release was here
             return
         with self._connection:
             self._connection.execute("BEGIN IMMEDIATE")
