@@ -16,18 +16,16 @@ import gzip
 import hashlib
 import itertools
 import json
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pytest
 
-from dspamd.engine import Run, Tokens, tokenize, tokens_from_signature
-from dspamd.engine.model import Label, Lesson, Mode, ScoreOptions, Source, TokenOptions, Totals
+from dspamd.engine import Label, Mode, Run, ScoreOptions, TokenOptions, Totals
 from dspamd.mail import classic
 from tests.golden.data import FOLDER, messages, rows
+from tests.golden.replay import LABELS, Replay, corpus_index
 from tests.golden.store import MemoryStore
 
-LABELS = {"spam": Label.SPAM, "ham": Label.INNOCENT}
 MAIN = (
     *("main-chain-notrain", "main-chain-teft", "main-chain-teft-noise", "main-chain-toe", "main-chain-tum"),
     *("main-osb-notrain", "main-osb-teft", "main-osb-teft-nobias", "main-osb-teft-noise", "main-osb-toe"),
@@ -87,9 +85,7 @@ def recordings(file: str) -> dict[str, Recording]:
 @functools.cache
 def corpus() -> list[tuple[Label, classic.View]]:
     texts = messages("corpus_messages.tar.gz")
-    index = gzip.decompress((FOLDER / "corpus_index.gz").read_bytes()).decode().splitlines()
-    labelled = [line.split() for line in index]
-    return [(LABELS[label], classic.view(texts[path.rpartition("/")[2]])) for label, path in labelled]
+    return [(label, classic.view(texts[name])) for label, name in corpus_index()]
 
 
 @functools.cache
@@ -124,33 +120,8 @@ def score_options(config: dict[str, Any]) -> ScoreOptions:
     )
 
 
-class Replay:
-    """One user of the original, message after message."""
-
-    def __init__(self, config: dict[str, Any]) -> None:
-        self.token_options = token_options(config)
-        self.options = score_options(config)
-        self.store = MemoryStore(limited=True)
-
-    def process(self, view: classic.View) -> Run:
-        return self._run(tokenize(view, self.token_options), self.options, None)
-
-    def feed(self, view: classic.View, label: Label) -> Run:
-        """Teach from a corpus; users that do not train were fed as if they did."""
-        notrain = self.options.mode is Mode.NOTRAIN
-        options = replace(self.options, mode=Mode.TEFT) if notrain else self.options
-        return self._run(tokenize(view, self.token_options), options, Lesson(label, Source.CORPUS))
-
-    def correct(self, signature: bytes, label: Label) -> Run:
-        tokens = tokens_from_signature(signature, self.token_options)
-        return self._run(tokens, self.options, Lesson(label, Source.ERROR))
-
-    def _run(self, tokens: Tokens, options: ScoreOptions, lesson: Lesson | None) -> Run:
-        run = Run(tokens, self.store.read(tokens.values), options, lesson)
-        if run.patterns is not None:
-            run.weigh(self.store.read(run.patterns).hits)
-        self.store.apply(run.learned)
-        return run
+def replay_of(config: dict[str, Any]) -> Replay:
+    return Replay(token_options(config), score_options(config), MemoryStore(limited=True))
 
 
 class Feeding(NamedTuple):
@@ -160,13 +131,14 @@ class Feeding(NamedTuple):
     flags: str
     url_context: str
     word_frequency: str | None
-    messages: int
+    corpusfirst: int
 
 
 @functools.lru_cache(maxsize=2)
 def fed(feeding: Feeding) -> MemoryStore:
-    replay = Replay({**feeding._asdict(), "algorithm": "graham", "pvalue": "bcr", "mode": "teft"})
-    for label, view in corpus()[: feeding.messages]:
+    """The store after feeding, where nothing was recorded meanwhile."""
+    replay = replay_of({**feeding._asdict(), "algorithm": "graham", "pvalue": "bcr", "mode": "teft"})
+    for label, view in corpus()[: feeding.corpusfirst]:
         replay.feed(view, label)
     return replay.store
 
@@ -175,47 +147,51 @@ def assert_totals(totals: Totals, recorded: dict[str, int]) -> None:
     assert {short: getattr(totals, name) for short, name in TOTALS.items()} == recorded
 
 
-def assert_row(run: Run, row: dict[str, Any], most_factors: int) -> None:
+def assert_row(run: Run, store: MemoryStore, row: dict[str, Any]) -> None:
     assert run.result.name == row["class"]
     assert run.result.spam is (row["result"] == 1)
     assert run.result.probability == pytest.approx(row["probability"], abs=1e-6)
     assert run.result.confidence == pytest.approx(row["confidence"], abs=1e-6)
-    factors = [(factor.name.decode("latin-1"), factor.value) for factor in run.factors[:most_factors]]
     recorded = row.get("factors", [])
-    assert [name for name, _ in factors] == [name for name, _ in recorded]
-    assert [value for _, value in factors] == pytest.approx([value for _, value in recorded], abs=1e-5)
+    factors = run.factors[: 15 if "matrix-" in row.get("config_name", "") else 27]  # no more were recorded
+    assert [factor.name.decode("latin-1") for factor in factors] == [name for name, _ in recorded]
+    assert [factor.value for factor in factors] == pytest.approx([value for _, value in recorded], abs=1e-5)
+    assert_totals(store.totals, row["totals"])
+
+
+def assert_correction(run: Run, replay: Replay, label: Label, row: dict[str, Any]) -> None:
+    """A wrong verdict was corrected, by the signature."""
+    signature = run.signature
+    if row["sig_tokens"] is not None:
+        assert len(signature) // RECORD == row["sig_tokens"]
+    wrong = run.result.spam is not (label is Label.SPAM)
+    assert wrong is ("retrain" in row)
+    if wrong:
+        assert replay.correct(signature, label).result.spam is (row["retrain"]["result"] == 1)
+        assert_totals(replay.store.totals, row["retrain"]["totals"])
 
 
 def replay_recording(recording: Recording) -> MemoryStore:
-    config, replay = recording.config, Replay(recording.config)
+    config, replay = recording.config, replay_of(recording.config)
+    # Readers that do not train were fed as if they did.
+    feeder = replay_of({**config, "mode": "teft"}) if config["mode"] == "notrain" else replay
+    feeder.store = replay.store
     noisy = config["name"].startswith("bnr-")
-    most_factors = 15 if config["name"].startswith("matrix-") else 27
-    feeding, start = config["corpusfirst"], 0
+    start = 0
     if config["mode"] == "teft" and not noisy:
-        start = feeding
-        replay.store = fed(
-            Feeding(
-                config["tokenizer"], config["flags"], config["url_context"], config["word_frequency"], feeding
-            )
-        ).copy()
+        start = config["corpusfirst"]
+        replay.store = fed(Feeding(**{name: config[name] for name in Feeding._fields})).copy()
     mail = noisy_corpus() if noisy else corpus()
     for i, (label, view) in itertools.islice(enumerate(mail), start, max(recording.rows) + 1):
-        run = replay.feed(view, label) if i < feeding else replay.process(view)
         row = recording.rows.get(i)
-        if row is None:
-            continue
-        assert_row(run, row, most_factors)
-        assert_totals(replay.store.totals, row["totals"])
-        if i < feeding:
-            continue
-        signature = run.signature
-        if row["sig_tokens"] is not None:
-            assert len(signature) // RECORD == row["sig_tokens"]
-        wrong = run.result.spam is not (label is Label.SPAM)
-        assert wrong is ("retrain" in row)
-        if wrong:
-            assert replay.correct(signature, label).result.spam is (row["retrain"]["result"] == 1)
-            assert_totals(replay.store.totals, row["retrain"]["totals"])
+        if i < config["corpusfirst"]:
+            run = feeder.feed(view, label)
+            if row is not None:
+                assert_row(run, replay.store, row)
+        else:
+            run = replay.process(view)
+            assert_row(run, replay.store, recording.rows[i])
+            assert_correction(run, replay, label, recording.rows[i])
     return replay.store
 
 
