@@ -101,7 +101,7 @@ _SAMPLE_PREFERENCES = """\
 "notifications=off\""""
 
 
-def _database(server: str, title: str, port: str, *, used: bool) -> tuple[Option, ...]:
+def _database(server: str, title: str, port: str) -> tuple[Option, ...]:
     """The options that reach an SQL server; `server` is the prefix of their names."""
     kinds = (
         ("Server", TEXT, "", f"Host name of the {title} server, or the path of its socket.", "# localhost"),
@@ -111,12 +111,12 @@ def _database(server: str, title: str, port: str, *, used: bool) -> tuple[Option
         ("Db", TEXT, "", "Name of the database.", "# dspam"),
     )
     return tuple(
-        Option(server + name, kind, default, sample, help_, suffix="profile", used=used)
+        Option(server + name, kind, default, sample, help_, suffix="profile")
         for name, kind, default, help_, sample in kinds
     )
 
 
-def _virtual(server: str, *, used: bool) -> tuple[Option, ...]:
+def _virtual(server: str) -> tuple[Option, ...]:
     """The options that say how users and pooled connections are kept in an SQL server."""
     rows = (
         ("ConnectionCache", number(1, 10000), "3", "Connections that the daemon keeps open."),
@@ -126,9 +126,7 @@ def _virtual(server: str, *, used: bool) -> tuple[Option, ...]:
         ("VirtualUsernameField", TEXT, "username", "Its column with the name."),
     )
     return tuple(
-        Option(
-            server + name, kind, default, help=help_, suffix="profile", used=used and name != "UIDInSignature"
-        )
+        Option(server + name, kind, default, help=help_, suffix="profile", used=name != "UIDInSignature")
         for name, kind, default, help_ in rows
     )
 
@@ -254,25 +252,30 @@ SECTIONS: dict[str, tuple[Option, ...]] = {
                help="PRAGMA that is set on every connection."),
     ),
     "MySQL and MariaDB": (
-        *_database("MySQL", "MySQL", "0", used=True),
+        *_database("MySQL", "MySQL", "0"),
         Option("MySQLCompress", FLAG, "off", suffix="profile", used=False,
                help="Compress the connection."),
         Option("MySQLReconnect", FLAG, "off", suffix="profile",
                help="Connect again by itself, which happens always."),
-        *_database("MySQLWrite", "writing MySQL", "0", used=True),
+        *_database("MySQLWrite", "writing MySQL", "0"),
         Option("MySQLWriteCompress", FLAG, "off", suffix="profile", used=False,
                help="Compress it."),
         Option("MySQLWriteReconnect", FLAG, "off", suffix="profile",
                help="Reconnect it, which happens always."),
         Option("MySQLReadSignaturesFromWriteDb", FLAG, "off", suffix="profile",
                help="Look signatures up where they are written."),
-        *_virtual("MySQL", used=True),
+        *_virtual("MySQL"),
         Option("MySQLCreateSchema", FLAG, "on", suffix="profile",
                help="Make our table of corrections, and in an empty database those of DSPAM, too."),
     ),
     "PostgreSQL": (
-        *_database("PgSQL", "PostgreSQL", "5432", used=False),
-        *_virtual("PgSQL", used=False),
+        *_database("PgSQL", "PostgreSQL", "5432"),
+        *_virtual("PgSQL"),
+        Option("PgSQLCreateSchema", FLAG, "on", suffix="profile",
+               help="Make our table of corrections, and in an empty database those of DSPAM, too."),
+        Option("PgSQLPreparedStatements", FLAG, "on", suffix="profile",
+               help="Off: for a pooler that gives each transaction another connection, such as pgbouncer "
+                    "before 1.21."),
     ),
     "Hash files": (
         Option("HashRecMax", number(1, 2**31 - 1), "98317", "98317", suffix="profile",
@@ -303,9 +306,9 @@ SECTIONS: dict[str, tuple[Option, ...]] = {
                help="Declares a profile: NAME in options such as HashRecMax.NAME."),
         Option("DefaultProfile", TEXT, "", "# DECAlpha",
                help="Profile in use."),
-        Option("Failover", TEXT, "", "# Sun420R", suffix="profile", bare=False, used=False,
+        Option("Failover", TEXT, "", "# Sun420R", suffix="profile", bare=False,
                help="Profile to use when that after the dot is out of order."),
-        Option("FailoverAttempts", COUNT, "1", used=False,
+        Option("FailoverAttempts", COUNT, "1",
                help="How often to fail over."),
     ),
     "Lookup of users": (

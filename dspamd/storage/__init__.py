@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from dspamd.errors import ConfigError, Problem
+from dspamd.errors import ConfigError, Problem, UsageError
 
 if TYPE_CHECKING:  # who needs the contract alone must not pay for these
     from dspamd.config import Config
@@ -18,10 +18,30 @@ if TYPE_CHECKING:  # who needs the contract alone must not pay for these
 
 
 def open_storage(config: Config, home: Home) -> Storage:
-    """The store that `StorageDriver` names, not opened yet.
+    """The store of a site, not opened yet, with those that `Failover` names after it.
+
+    Raises `ConfigError` for an unknown driver or profile.
+    """
+    profile = config.profile.lower()
+    following = {name: after.lower() for name, after in config.suffixes("Failover").items()}
+    if profile not in following:
+        return _store(config, home)
+    from dspamd.storage.failover import Failover
+
+    stores = {profile: _store(config, home)}
+    while (profile := following.get(profile, profile)) not in stores:
+        try:
+            stores[profile] = _store(config.with_profile(profile), home)
+        except UsageError as error:
+            raise ConfigError([Problem(config.file, 0, f"Failover: {error}")]) from error
+    return Failover(config.profile.lower(), stores, following, config.number("FailoverAttempts"))
+
+
+def _store(config: Config, home: Home) -> Storage:
+    """The store that `StorageDriver` names.
 
     Only the last part of the path counts, so that a file written for DSPAM names
-    the driver by the path of its library.  Raises `ConfigError` for an unknown one.
+    the driver by the path of its library.
     """
     driver = PurePath(config.text("StorageDriver")).name.lower()
     if "sqlite" in driver:
@@ -36,5 +56,9 @@ def open_storage(config: Config, home: Home) -> Storage:
         from dspamd.storage.mysql import MySQL
 
         return MySQL.from_config(config, home)
+    if "pgsql" in driver or "postgres" in driver:
+        from dspamd.storage.postgres import Postgres
+
+        return Postgres.from_config(config, home)
     problem = f"Unable to initialize storage driver {driver!r}"
     raise ConfigError([Problem(config.file, 0, problem)])

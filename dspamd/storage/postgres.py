@@ -24,8 +24,10 @@ import asyncpg
 from asyncpg import Connection
 
 from dspamd import log
+from dspamd.config import Config
 from dspamd.engine.model import Hits, Label, Snapshot, TokenChange, Totals
 from dspamd.errors import PermFail, TempFail
+from dspamd.home import Home
 from dspamd.storage import postgres_statements as sql
 from dspamd.storage import schema
 from dspamd.storage.clock import utc_day
@@ -93,6 +95,18 @@ class Postgres:
         self._complained = False
         self._connections = Connections(
             server, self._adopt, count=connections, deadline_s=deadline_s, prepared=prepared
+        )
+
+    @classmethod
+    def from_config(cls, config: Config, home: Home) -> Postgres:
+        """The store of a site.  Raises `ConfigError` if `pgsql.data` cannot be used."""
+        return cls(
+            Server.from_config(config, "PgSQL", home.path / "pgsql.data"),
+            UserTable.from_config(config, "PgSQL"),
+            connections=config.number("PgSQLConnectionCache"),
+            deadline_s=config.number("StorageTimeout"),
+            create=config.flag("PgSQLCreateSchema"),
+            prepared=config.flag("PgSQLPreparedStatements"),
         )
 
     async def open(self) -> None:
