@@ -7,10 +7,21 @@ side by side.
 from __future__ import annotations
 
 import struct
+from array import array
 from collections.abc import Mapping
 from dataclasses import replace
 
-from dspamd.engine.model import Label, Lesson, Mode, Result, ScoreOptions, Source, Totals
+from dspamd.engine.model import (
+    Label,
+    Learned,
+    Lesson,
+    Mode,
+    Result,
+    ScoreOptions,
+    Source,
+    TokenChange,
+    Totals,
+)
 from tests.reference import noise
 from tests.reference.combination import Verdict, combine
 from tests.reference.probability import Scale
@@ -154,6 +165,14 @@ class Reference:
     def token_changes(self) -> dict[int, tuple[int, int]]:
         """7.4 for the entries that 7.5 writes."""
         return {entry.value: self.step(entry) for entry in self.entries if self.writes(entry)}
+
+    @property
+    def learned(self) -> Learned:
+        """Both changes together, as a store takes them."""
+        changes = self.token_changes
+        spam, innocent = [s for s, _ in changes.values()], [i for _, i in changes.values()]
+        packed = TokenChange(array("Q", changes), array("i", spam), array("i", innocent))
+        return Learned(self.totals_change, packed)
 
     def step(self, entry: Entry) -> tuple[int, int]:
         """7.4: the change of the hits (spam, innocent) of one token."""
