@@ -212,6 +212,19 @@ def read_replies(daemon: Daemon, first: bytes, users: int, refused: int) -> bool
     return any(reply.endswith(": SPAM") for reply in replies)
 
 
+def read_result(daemon: Daemon, refused: int, users: int, *, stuffed: bool) -> bool:
+    """What became of the message: output, replies, or both; returns whether it is spam."""
+    first = daemon.line(RESULT_TIMEOUT_S)
+    # Output begins with a header line, a reply with its code.
+    if first[:3].isdigit() and first[3:4] in (b" ", b"-"):
+        return read_replies(daemon, first, users, refused)
+    spam = show_output(daemon, first, stuffed=stuffed)
+    if stuffed:
+        # An old daemon does not tell of users that failed if others have output.
+        spam |= read_replies(daemon, daemon.line(), users, refused)
+    return spam
+
+
 # -- the program
 
 
@@ -279,19 +292,14 @@ def run(items: list[Item], settings: Settings) -> int:
         options = words.join(items)
     except ValueError as error:
         raise usage(str(error)) from None
+    refused = os.EX_UNAVAILABLE
+    if "error" in words.values(items, "source"):
+        refused = int(settings.text("CorrectionFailureExit", "1"))
     daemon = Daemon(host, settings.text("ClientPort", "24"))
     try:
         stuffed = open_message(daemon, ident, options, users)
         send_message(daemon, chain((beginning,), pieces))
-        first = daemon.line(RESULT_TIMEOUT_S)
-        # Output begins with a header line, a reply with its code.
-        if first[:3].isdigit() and first[3:4] in (b" ", b"-"):
-            refused = os.EX_UNAVAILABLE
-            if "error" in words.values(items, "source"):
-                refused = int(settings.text("CorrectionFailureExit", "1"))
-            spam = read_replies(daemon, first, len(users), refused)
-        else:
-            spam = show_output(daemon, first, stuffed=stuffed)
+        spam = read_result(daemon, refused, len(users), stuffed=stuffed)
     finally:
         daemon.quit()
     return 99 if spam and settings.matches("Broken", "returnCodes") else 0

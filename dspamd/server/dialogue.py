@@ -124,9 +124,10 @@ class Dialogue:
     def answered(self, answer: Answer) -> Iterator[bytes]:
         """What the client gets for a message that was processed; ends the transaction."""
         transaction = self._open()
-        if answer.output and transaction.options is not None:
+        shown = bool(answer.output) and transaction.options is not None
+        if shown:
             yield from dlmtp.output_phase(answer.output, transaction.stuffed)
-        else:
+        if not shown or transaction.stuffed:
             yield b"".join(map(written, answer.replies))
         self._reset()
 

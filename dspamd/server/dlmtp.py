@@ -8,7 +8,9 @@ replies, and ends at a line that holds a lone dot (reference/protocols.md 3).
 The original sends that output with LF line ends and without dot-stuffing, so a
 message with a lone dot in it is cut short.  Its clients rely on the form, so
 they get it unchanged.  A client that saw `DSPAMSTUFFED` among our capabilities
-may put that word behind MAIL's address and gets CR LF and dot-stuffing instead.
+may put that word behind MAIL's address and gets CR LF and dot-stuffing instead,
+and behind the output the replies: else nobody would hear that of two users' mail
+one was shown and the other could not be delivered.
 
 Pure: bytes in, values out.
 """

@@ -95,7 +95,7 @@ async def test_a_dot_on_the_first_line_and_no_last_line_end(client: Client) -> N
 
 async def test_output_is_unstuffed(client: Client) -> None:
     wire = b"X-Daemon-Classification: INNOCENT\r\nSubject: x\r\n\r\n..\r\n...two\r\n..one\r\nend\r\n.\r\n"
-    ended = await client("--user bob --stdout", result(wire))
+    ended = await client("--user bob --stdout", result(wire + b"250 2.6.0 <bob> accepted: INNOCENT\r\n"))
     assert ended == Ended(0, b"Subject: x\n\n.\n..two\n.one\nend\n", b"")
     assert client.said[1].endswith(b'DSPAMPROCESSMODE="--stdout " DSPAMSTUFFED\r\n')
 
@@ -160,18 +160,28 @@ async def test_refusals_before_the_message(client: Client, script: list[Turn], s
     assert (ended.status, ended.stdout, ended.stderr.count(b"\n")) == (status, b"", 1)
 
 
+async def test_one_user_is_shown_and_the_other_later(client: Client) -> None:
+    wire = b"X-DSPAM-Result: bob; half\r\n.\r\n250 2.6.0 <bob> accepted: SPAM\r\n450 4.3.0 <ann> later\r\n"
+    ended = await client(
+        "--user bob ann", [*ACCEPTED[:-1], ("C", b""), ("S", b"250 OK\r\n"), *result(wire)[7:]]
+    )
+    assert ended == Ended(75, b"X-DSPAM-Result: bob; half\n", b"dspamc: 450 4.3.0 <ann> later\n")
+
+
 @pytest.mark.parametrize(
     "wire",
     [
         b"250 2.6.0 <bob> Message accepted for delivery: SPAM\r\n",
-        b"X-Daemon-Classification: SPAM\r\nSubject: x\r\n\r\n.\r\n",
-        b'X-DSPAM-Result: bob; result="Spam"; class="Spam"; probability=1.0000\r\n.\r\n',
+        b"X-Daemon-Classification: SPAM\nSubject: x\r\n\r\n.\r\n",
+        b'X-DSPAM-Result: bob; result="Spam"; class="Spam"; probability=1.0000\n.\r\n',
     ],
 )
 @pytest.mark.parametrize(("directive", "status"), [("Broken returnCodes", 99), ("Broken case", 0)])
 async def test_spam_as_exit_status(client: Client, wire: bytes, directive: str, status: int) -> None:
     client.configure(directive)
-    ended = await client("--user bob", result(wire))
+    script = result(wire)
+    script[2] = ("S", b"250-mx\r\n250-DSPAMPROCESSMODE\r\n250 SIZE\r\n")
+    ended = await client("--user bob", script)
     assert (ended.status, ended.stderr) == (status, b"")
 
 
