@@ -78,6 +78,8 @@ class Trainer:
         tokens = tokens_from_signature(stored.data, token_options)
         snapshot = await self._storage.read(uid, tokens.values)
         run = Run(tokens, snapshot, score, lesson)
+        if run.patterns is not None:  # the signature is text (sbph): its noise patterns are found anew
+            run.weigh((await self._storage.read(uid, run.patterns)).hits)
         return Change(run.learned, correct=Correct(signature, None, lesson.label) if guarded else None)
 
 
