@@ -43,7 +43,7 @@ fuzz: build ## throw noise at the kernel, built with address and undefined-behav
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 	    ASAN_OPTIONS=detect_leaks=0 $(bin)/pytest -o pythonpath="build/sanitized ." tests/fuzz
 
-bench: build ## measure against the budgets (ONLY=engine|path|storage|daemon), table and build/bench.json
+bench: build ## measure against the budgets (ONLY=engine|path|storage|daemon|commands), table and build/bench.json
 	$(bin)/python -m bench $(ONLY)
 
 clean: ## remove what was made, the environment too

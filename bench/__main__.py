@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from bench import engine, memory, path, storage
+from bench import commands, engine, memory, path, storage
 from bench.figures import Figure, report
 
 PARTS: dict[str, Callable[[], list[Figure]]] = {
@@ -16,6 +16,7 @@ PARTS: dict[str, Callable[[], list[Figure]]] = {
     "path": path.measure,
     "storage": storage.measure,
     "daemon": memory.measure,
+    "commands": commands.measure,
 }
 
 

@@ -1,0 +1,105 @@
+"""dspamc and the real daemon: what one says the other understands."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from email import message_from_bytes
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.daemon import Daemon
+from tests.e2e.postfix import free_port
+
+MESSAGE = b"From: ann@example.org\nSubject: hi\n\nbody words here\n.\n.dot line\n..two dots\nlast \xff"
+
+
+class Client:
+    """dspamc with a daemon of its own."""
+
+    def __init__(self, folder: Path, daemon: Daemon) -> None:
+        self._config = folder / "dspam.conf"
+        self.daemon = daemon
+
+    def __call__(self, *words: str, stdin: bytes = MESSAGE) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
+            [sys.executable, "-m", "dspamd.commands.dspamc", *words],
+            input=stdin,
+            capture_output=True,
+            timeout=60,
+            check=False,
+            env={**os.environ, "DSPAM_CONF": str(self._config)},
+        )
+
+
+@pytest.fixture(scope="module")
+def dspamc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    folder = tmp_path_factory.mktemp("d")
+    socket = folder / "s"
+    settings = (
+        f"ServerMode auto\nServerDomainSocketPath {socket}\nServerPass.Relay1 secret\n"
+        f"ClientHost {socket}\nClientIdent secret@Relay1\n"
+    )
+    with Daemon(folder, free_port(), settings=settings) as daemon:
+        yield Client(folder, daemon)
+
+
+def test_the_message_comes_back_whole(dspamc: Client) -> None:
+    done = dspamc("--user", "bob", "--deliver=innocent,spam", "--stdout")
+    assert (done.returncode, done.stderr) == (0, b"")
+    head, _, body = done.stdout.partition(b"\n\n")
+    assert body == MESSAGE.partition(b"\n\n")[2] + b"\n"
+    assert message_from_bytes(head)["X-DSPAM-Result"] == "Innocent"
+
+
+def test_a_large_message_comes_back_whole(dspamc: Client) -> None:
+    large = MESSAGE + b"\n" + b".words of a line\n" * 300_000
+    done = dspamc("--user", "bob", "--deliver=innocent,spam", "--stdout", stdin=large)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.partition(b"\n\n")[2] == large.partition(b"\n\n")[2]
+
+
+def test_summary_and_correction(dspamc: Client) -> None:
+    done = dspamc("--user", "carol", "--deliver=summary")
+    assert done.stdout.startswith(b'X-DSPAM-Result: carol; result="Innocent"; ')
+    signature = done.stdout.decode().rpartition("signature=")[2].strip()
+    correct = ("--user", "carol", "--class=spam", "--source=error", f"--signature={signature}")
+    assert dspamc(*correct, "--deliver=summary").stdout.startswith(b'X-DSPAM-Result: carol; result="Spam"; ')
+    again = dspamc(*correct)
+    assert (again.returncode, again.stdout, again.stderr) == (0, b"", b"")
+
+
+def test_classify(dspamc: Client) -> None:
+    done = dspamc("--user", "bob", "dave", "--classify")
+    assert done.returncode == 0
+    assert [line.split(b";")[0] for line in done.stdout.splitlines()] == [
+        b"X-DSPAM-Result: bob",
+        b"X-DSPAM-Result: dave",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (["--class=foo", "--source=error"], 1),
+        (["--class=spam"], 1),
+        (["--class=spam", "--source=error", "--signature=unknown"], 1),
+        (["--deliver=innocent"], 75),  # nobody listens at the next hop
+    ],
+)
+def test_failures(dspamc: Client, words: list[str], status: int) -> None:
+    done = dspamc("--user", "bob", *words)
+    assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (status, b"", 1)
+
+
+def test_output_for_one_user_does_not_hide_that_another_failed(dspamc: Client) -> None:
+    done = dspamc("--user", "bob", "no/body", "--classify")
+    assert done.stdout.startswith(b"X-DSPAM-Result: bob; ")
+    assert (done.returncode, done.stderr.count(b"\n")) == (69, 1)
+
+
+def test_afterwards_the_daemon_is_well(dspamc: Client) -> None:
+    assert "Traceback" not in dspamc.daemon.output
