@@ -4,6 +4,7 @@
 """
 
 import os
+from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
@@ -17,7 +18,7 @@ if os.environ.get("DSPAMD_SANITIZE"):
 kernel = Extension(
     "dspamd.engine._kernel",
     ["dspamd/engine/_kernel.pyx"],
-    depends=[f"dspamd/engine/{name}" for name in sorted(os.listdir("dspamd/engine")) if name.endswith(".pxi")],
+    depends=sorted(map(str, Path("dspamd/engine").glob("*.pxi"))),
     extra_compile_args=flags,
     extra_link_args=links,
 )
