@@ -100,18 +100,47 @@ cdef Tokens patterns_of(Tokens tokens, const Scored* entries):
     return patterns
 
 
-cdef int reduce(
-    Scored* entries, const uint32_t* stream, uint32_t length, const float* belief
-) except -1 nogil:
+cdef void believe(Scored* patterns, Tokens found, Scale* scale) noexcept nogil:
+    """Make entries of the patterns; their hits are there already."""
+    cdef uint32_t k
+    for k in range(found.count):
+        patterns[k].value, patterns[k].index = found.value[k], found.shape[k].word
+        patterns[k].frequency, patterns[k].pattern = 1, True
+        if patterns[k].index == PATTERN_TOTAL:
+            scale.pattern_spam, scale.pattern_innocent = patterns[k].spam, patterns[k].innocent
+    for k in range(found.count):
+        patterns[k].p = probability(&patterns[k], scale, found)
+
+
+cdef int reduce_noise(Scored* entries, const Scored* patterns, uint32_t n, Tokens tokens) except -1:
+    """Free both streams of their noise."""
+    cdef float* belief = <float*>calloc(PATTERN_TOTAL + 1, sizeof(float))
+    cdef uint8_t* noise = <uint8_t*>calloc(max(tokens.order_length, tokens.chained_length) + 1, 1)
+    cdef uint32_t k
+    try:
+        if belief == NULL or noise == NULL:
+            raise MemoryError
+        with nogil:
+            for k in range(n):
+                belief[patterns[k].index] = <float>patterns[k].p
+            reduce_stream(entries, tokens.order, tokens.order_length, belief, noise)
+            memset(noise, 0, tokens.order_length)
+            reduce_stream(entries, tokens.chained, tokens.chained_length, belief + WINDOWS, noise)
+    finally:
+        free(belief)
+        free(noise)
+    return 0
+
+
+cdef void reduce_stream(
+    Scored* entries, const uint32_t* stream, uint32_t length, const float* belief, uint8_t* noise
+) noexcept nogil:
     """Take an occurrence from every token that a decided pattern around it contradicts.
 
-    `belief` is the probability of each window, 0.5 or NaN where it says nothing.
+    `belief` is the probability of each window, which NaN never decides; `noise` is `length` zeros.
     """
-    cdef uint8_t* noise = <uint8_t*>calloc(length + 1, 1)
     cdef uint32_t k, member, window = 0
     cdef float v
-    if noise == NULL:
-        raise MemoryError
     for k in range(length):
         window = slide(window, twentieths(entries[stream[k]].p))
         v = belief[window]
@@ -122,5 +151,27 @@ cdef int reduce(
     for k in range(length):
         if noise[k] and entries[stream[k]].frequency:
             entries[stream[k]].frequency -= 1
-    free(noise)
+
+
+cdef int merge(
+    Scored** entries, uint32_t* count, const Scored* patterns, uint32_t n, Tokens tokens
+) except -1:
+    """Make the patterns part of the message, behind tokens of the same remainder."""
+    cdef const Scored* words = entries[0]
+    cdef Scored* merged = <Scored*>malloc((<size_t>count[0] + n + 1) * sizeof(Scored))
+    cdef uint32_t i = 0, k, length = 0
+    if merged == NULL:
+        raise MemoryError
+    for k in range(n):
+        if tokens.find(patterns[k].value) >= 0:
+            continue  # somebody wrote it into the mail: it stays a word
+        while i < count[0] and words[i].value % ORDER_MODULUS <= patterns[k].value % ORDER_MODULUS:
+            merged[length] = words[i]
+            length += 1
+            i += 1
+        merged[length] = patterns[k]
+        length += 1
+    memcpy(merged + length, words + i, (count[0] - i) * sizeof(Scored))
+    free(entries[0])
+    entries[0], count[0] = merged, length + count[0] - i
     return 0

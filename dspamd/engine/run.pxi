@@ -4,7 +4,7 @@
 # look at the whitelist, learn.  Arithmetic lives in the files before this one; here it is put
 # together.
 
-from dspamd.engine.model import Explained, Factor, Label, Learned, Mode, Result, Source as Origin, TokenChange
+from dspamd.engine.model import Explained, Factor, Label, Learned, Mode, Result, Source as Origin
 from dspamd.engine.modes import effective_mode, takes_back, totals_change
 
 cdef double[ALGORITHMS] THRESHOLD = [0.9, 0.9, 0.9, 0.5, 0.5010]  # one for each algorithm (4.7)
@@ -12,6 +12,20 @@ cdef dict ALGORITHM_NAMES = {
     "naive": NAIVE, "graham": GRAHAM, "burton": BURTON, "robinson": ROBINSON, "chi-square": CHI_SQUARE
 }
 cdef dict METHOD_NAMES = {"bcr": GRAHAM_METHOD, "robinson": ROBINSON_METHOD, "markov": MARKOV_METHOD}
+
+
+cdef int check_options(options, lesson) except -1:
+    """Raise ValueError for what no configuration should let through."""
+    if lesson is not None and options.classify_only:
+        raise ValueError("a message is either classified or taught")
+    if not options.algorithms and not options.strict:
+        raise ValueError("no algorithm")  # Q-P7
+    for name in options.algorithms:
+        if name not in ALGORITHM_NAMES:
+            raise ValueError(f"unknown algorithm {name}")
+    if options.pvalue not in METHOD_NAMES:
+        raise ValueError(f"unknown pvalue {options.pvalue}")
+    return 0
 
 
 cdef int take_hits(Scored* entries, Tokens tokens, hits) except -1:
@@ -56,15 +70,10 @@ cdef class Run:
     cdef object lesson_learned  # made when asked for
 
     def __cinit__(self, Tokens tokens not None, snapshot, options, lesson=None):
-        if lesson is not None and options.classify_only:
-            raise ValueError("a message is either classified or taught")
-        if not options.algorithms and not options.strict:
-            raise ValueError("no algorithm")  # Q-P7
+        check_options(options, lesson)
         self.tokens, self.totals, self.options, self.lesson = tokens, snapshot.totals, options, lesson
         self.mode = effective_mode(snapshot.totals, options, lesson)
         for name in options.algorithms:
-            if name not in ALGORITHM_NAMES:
-                raise ValueError(f"unknown algorithm {name}")
             self.enabled[<int>ALGORITHM_NAMES[name]] = True
         self.prepare_teaching()
         self.prepare_scale()
@@ -144,58 +153,13 @@ cdef class Run:
             raise MemoryError
         try:
             take_hits(patterns, found, hits)
-            for k in range(found.count):
-                patterns[k].value, patterns[k].index = found.value[k], found.shape[k].word
-                patterns[k].frequency, patterns[k].pattern = 1, True
+            believe(patterns, found, &self.scale)
             if self.lesson is None and self.innocent_seen > REDUCE_ABOVE:
-                self.reduce_noise(patterns, found.count)
-            self.merge(patterns, found.count)
+                reduce_noise(self.entries, patterns, found.count, self.tokens)
+            merge(&self.entries, &self.count, patterns, found.count, self.tokens)
         finally:
             free(patterns)
         self.judge()
-
-    cdef int reduce_noise(self, Scored* patterns, uint32_t n) except -1:
-        cdef float* belief = <float*>malloc(2 * WINDOWS * sizeof(float))
-        cdef uint32_t k
-        if belief == NULL:
-            raise MemoryError
-        for k in range(n):
-            if patterns[k].index == PATTERN_TOTAL:
-                self.scale.pattern_spam = <double>patterns[k].spam
-                self.scale.pattern_innocent = <double>patterns[k].innocent
-        try:
-            for k in range(n):
-                patterns[k].p = probability(&patterns[k], &self.scale, self.tokens)
-                if patterns[k].index != PATTERN_TOTAL:
-                    belief[patterns[k].index] = <float>patterns[k].p
-            with nogil:
-                reduce(self.entries, self.tokens.order, self.tokens.order_length, belief)
-                reduce(self.entries, self.tokens.chained, self.tokens.chained_length, belief + WINDOWS)
-        finally:
-            free(belief)
-        return 0
-
-    cdef int merge(self, const Scored* patterns, uint32_t n) except -1:
-        """Make the patterns part of the message, behind tokens of the same remainder."""
-        cdef Scored* merged = <Scored*>malloc((self.count + n + 1) * sizeof(Scored))
-        cdef uint32_t i = 0, k, count = 0
-        if merged == NULL:
-            raise MemoryError
-        for k in range(n):
-            if self.tokens.find(patterns[k].value) >= 0:
-                continue  # somebody wrote it into the mail: it stays a word
-            while i < self.count and (
-                self.entries[i].value % ORDER_MODULUS <= patterns[k].value % ORDER_MODULUS
-            ):
-                merged[count] = self.entries[i]
-                count += 1
-                i += 1
-            merged[count] = patterns[k]
-            count += 1
-        memcpy(merged + count, self.entries + i, (self.count - i) * sizeof(Scored))
-        free(self.entries)
-        self.entries, self.count = merged, count + self.count - i
-        return 0
 
     # -- the verdict
 
@@ -265,7 +229,7 @@ cdef class Run:
             self.probability = <float>first
             self.decisive = last
 
-    cdef void look_at_whitelist(self) noexcept:
+    cdef int look_at_whitelist(self) except -1:
         """Senders with much innocent mail and hardly any spam pass, whatever they write (6.2)."""
         cdef const Scored* sender = self.sender()
         if sender != NULL and not self.teaching.taught and self.options.whitelist:
@@ -274,6 +238,7 @@ cdef class Run:
             )
         if self.whitelisted:
             self.spam = False
+        return 0
 
     cdef const Scored* sender(self) noexcept nogil:
         """The whitelist token, which merging the patterns may have moved up; NULL if there is none."""
@@ -354,40 +319,22 @@ cdef class Run:
         return self.lesson_learned
 
     cdef object token_change(self):
-        cdef array.array tokens, spam, innocent
         cdef Teaching teaching = self.teaching
-        cdef Step step
-        cdef uint32_t k, n = 0
         # Q-T4: for toe users the original learned a little even when asked only to classify.
         if self.mode is Mode.NOTRAIN or (
             self.options.classify_only and not (teaching.strict and self.mode is Mode.TOE)
         ):
             return TokenChange.none()
-        cdef bint toe = self.mode is Mode.TOE and not teaching.taught
-        cdef bint tum = self.mode is Mode.TUM and not (
-            teaching.by_signature or teaching.error or teaching.inoculation or self.confidence < TUM_SURE
-        )
         teaching.spam = self.spam
-        tokens = array.clone(array.array("Q"), self.count, zero=False)
-        spam = array.clone(array.array("i"), self.count, zero=False)
-        innocent = array.clone(array.array("i"), self.count, zero=False)
-        cdef uint64_t* token_at = <uint64_t*>tokens.data.as_voidptr
-        cdef const Scored* sender = self.sender()
-        cdef const Scored* entry
-        with nogil:
-            for k in range(self.count):
-                entry = &self.entries[k]
-                if not entry.pattern and entry != sender:
-                    if toe or (tum and entry.spam + entry.innocent >= TUM_ENOUGH):
-                        continue
-                step = step_of(entry, &teaching)
-                token_at[n] = entry.value
-                spam.data.as_ints[n], innocent.data.as_ints[n] = step.spam, step.innocent
-                n += 1
-        array.resize(tokens, n)
-        array.resize(spam, n)
-        array.resize(innocent, n)
-        return TokenChange(tokens, spam, innocent)
+        if self.mode is Mode.TOE and not teaching.taught:
+            teaching.most_hits = 0
+        elif self.mode is Mode.TUM and not (
+            teaching.by_signature or teaching.error or teaching.inoculation or self.confidence < TUM_SURE
+        ):
+            teaching.most_hits = TUM_ENOUGH
+        else:
+            teaching.most_hits = INT64_MAX
+        return steps_of(self.entries, self.count, self.sender(), &teaching)
 
     @property
     def signature(self):

@@ -3,6 +3,10 @@
 # Steps are signed and not cut at zero: the store adds them to counters that others may have moved
 # meanwhile.  The totals are the business of modes.py.
 
+from libc.stdint cimport INT64_MAX
+
+from dspamd.engine.model import TokenChange
+
 cdef enum:
     TUM_ENOUGH = 50  # hits from which tum leaves a token alone,
 
@@ -19,6 +23,7 @@ cdef struct Teaching:  # how a run teaches
     bint takes_back  # a correction undoes what the wrong verdict taught
     bint occurrence  # a token counts as often as it occurs
     bint strict
+    int64_t most_hits  # tokens with as many are left alone, but for the sender and patterns (7.5)
 
 
 cdef struct Step:
@@ -43,3 +48,26 @@ cdef Step step_of(const Scored* entry, const Teaching* teaching) noexcept nogil:
     elif teaching.error and teaching.takes_back:
         other = -once
     return Step(mine, other) if teaching.spam else Step(other, mine)
+
+
+cdef object steps_of(const Scored* entries, uint32_t n, const Scored* sender, const Teaching* teaching):
+    """The changes of all tokens that are written (`TokenChange`), in iteration order (7.5)."""
+    cdef array.array tokens = array.clone(array.array("Q"), n, zero=False)
+    cdef array.array spam = array.clone(array.array("i"), n, zero=False)
+    cdef array.array innocent = array.clone(array.array("i"), n, zero=False)
+    cdef uint64_t* token = <uint64_t*>tokens.data.as_voidptr
+    cdef const Scored* entry
+    cdef Step step
+    cdef uint32_t k, count = 0
+    with nogil:
+        for k in range(n):
+            entry = &entries[k]
+            if entry.pattern or entry == sender or entry.spam + entry.innocent < teaching.most_hits:
+                step = step_of(entry, teaching)
+                token[count] = entry.value
+                spam.data.as_ints[count], innocent.data.as_ints[count] = step.spam, step.innocent
+                count += 1
+    array.resize(tokens, count)
+    array.resize(spam, count)
+    array.resize(innocent, count)
+    return TokenChange(tokens, spam, innocent)

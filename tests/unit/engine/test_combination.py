@@ -183,8 +183,10 @@ def test_no_algorithm_is_refused() -> None:
 
 
 def test_unknown_algorithm_is_refused() -> None:
-    with pytest.raises(ValueError, match="bayes"):
+    with pytest.raises(ValueError, match="unknown algorithm bayes"):
         body_run(b"one", {}, Totals(), ScoreOptions(algorithms=frozenset({"bayes"})))
+    with pytest.raises(ValueError, match="unknown pvalue bayes"):
+        body_run(b"one", {}, Totals(), ScoreOptions(pvalue="bayes"))
 
 
 def test_without_decisive_tokens_an_innocent_verdict_is_sure() -> None:
