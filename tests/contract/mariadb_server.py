@@ -42,9 +42,9 @@ _OPTIONS = (
 class MariaDB:
     """A server with its data below `folder`; root needs no password, from this machine alone."""
 
-    def __init__(self, folder: Path, options: Sequence[str] = ()) -> None:
+    def __init__(self, folder: Path, *, tls: bool = False) -> None:
         self._folder = folder
-        self._options = options
+        self._tls = tls
         self._user = "mysql" if os.getuid() == 0 else pwd.getpwuid(os.getuid()).pw_name
         self._process: subprocess.Popen[bytes] | None = None
         self._numbers = count(1)
@@ -59,10 +59,26 @@ class MariaDB:
         method = "--auth-root-authentication-method=normal"
         subprocess.run((*command, method), check=True, stdout=subprocess.DEVNULL, cwd=self._folder)
 
+        if self._tls:
+            self._certify()
+
+    def _certify(self) -> None:
+        """Make a certificate that nobody signed."""
+        key = ("-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem")
+        certificate = ("-x509", "-subj", "/CN=database", "-out", "certificate.pem")
+        command = ("openssl", "req", *key, *certificate)
+        subprocess.run(command, check=True, capture_output=True, cwd=self._folder)
+        if os.getuid() == 0:
+            shutil.chown(self._folder / "key.pem", self._user)
+
     def start(self) -> None:
         """Start the server and wait until it answers."""
         paths = (f"--socket={self.socket}", f"--port={self.port}", f"--pid-file={self._folder}/pid")
-        command = ("mariadbd", *_OPTIONS, *self._owned(), *paths, *self._options)
+        tls = (
+            f"--ssl-{what}={self._folder}/{file}.pem"
+            for what, file in (("key", "key"), ("cert", "certificate"))
+        )
+        command = ("mariadbd", *_OPTIONS, *self._owned(), *paths, *(tls if self._tls else ()))
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self._folder)
         until(self._listens, "MariaDB", _WITHIN_S)
@@ -132,10 +148,10 @@ class MariaDB:
 
 
 @contextmanager
-def mariadb(*options: str) -> Iterator[MariaDB]:
-    """A running server, with further `options`, and nothing left of it afterwards."""
+def mariadb(*, tls: bool = False) -> Iterator[MariaDB]:
+    """A running server, which offers TLS or not, and nothing left of it afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="dspamd-mariadb-"))  # short: the path of a socket has 107 bytes
-    server = MariaDB(folder, options)
+    server = MariaDB(folder, tls=tls)
     try:
         server.install()
         server.start()
