@@ -12,7 +12,7 @@
 #   count               entries
 #   value[i]            the token
 #   frequency[i]        touches; a signature's byte for tokens loaded from one (may be 0)
-#   shape[i].mark       FROM_MARK: the name begins with `From*`; BNR_MARK: with `bnr.`
+#   shape[i]            what its name is made of (names.pxi)
 #   named               False if loaded from a signature: no names, no marks, spell gives 0
 #   whitelist_index     index of the whitelist token, or -1
 #   order[k], order_length; chained[k], chained_length
@@ -23,24 +23,13 @@
 # All methods named here need no GIL.
 
 cdef enum:
-    NAME_SIZE = 255
     RECORD = 16  # bytes of a token in a signature (engine.md 8.2)
     ORDER_MODULUS = 24593
-
-cdef enum:
-    FROM_MARK = 1
-    BNR_MARK = 2
-    PLAIN_MARK = 4  # '+' and '#' in the name come from the mask alone: weight by table
 
 cdef enum Source:  # where the words of a line lie, and what stands in front of them
     BODY_SOURCE
     HEADER_SOURCE
     URL_SOURCE
-
-
-cdef struct Word:
-    uint32_t at
-    uint32_t length
 
 
 cdef struct Line:  # words that share a prefix and may form windows
@@ -50,70 +39,10 @@ cdef struct Line:  # words that share a prefix and may form windows
     uint8_t source
 
 
-cdef struct Shape:
-    uint32_t word
-    uint8_t mask  # bit j: word + j is part of the name; other fields up to the highest are '#'
-    uint8_t mark
-
-
 cdef struct Entry:  # a token while the words are walked
     uint64_t value
     uint32_t frequency
     Shape shape
-
-
-cdef double[32] MASK_WEIGHT
-cdef uint8_t[32] MASK_COMPLEXITY
-
-
-cdef uint32_t name_complexity(const uint8_t* name, uint32_t length) noexcept nogil:
-    """1 + the number of `+`, where the byte after a counted `+` is skipped."""
-    cdef uint32_t i = 0, complexity = 1
-    while i < length:
-        if name[i] == b"+":
-            complexity += 1
-            i += 1
-        i += 1
-    return complexity
-
-
-cdef double name_weight(const uint8_t* name, uint32_t length) noexcept nogil:
-    """4^(complexity - sparse - 1) for up to five fields with a literal at both ends, else 1."""
-    cdef uint32_t i, sparse = 0, complexity = name_complexity(name, length)
-    if complexity > 5 or length == 0:
-        return 1.0
-    if length > 1 and (
-        (name[0] == b"#" and name[1] == b"+") or (name[length - 1] == b"#" and name[length - 2] == b"+")
-    ):
-        return 1.0
-    for i in range(2, length):
-        sparse += name[i - 2] == b"+" and name[i - 1] == b"#" and name[i] == b"+"
-    return <double>(1 << 2 * (complexity - sparse - 1)) if complexity > sparse else 1.0
-
-
-cdef int _fill_masks() noexcept:
-    cdef uint8_t[10] name
-    cdef uint32_t mask, field, length
-    for mask in range(1, 32):
-        length = 0
-        for field in range(5):
-            if mask >> field:
-                name[length] = b"w" if mask >> field & 1 else b"#"
-                name[length + 1] = b"+"
-                length += 2
-        MASK_WEIGHT[mask] = name_weight(name, length - 1)
-        MASK_COMPLEXITY[mask] = name_complexity(name, length - 1)
-    return 0
-
-
-_fill_masks()
-
-
-cdef inline uint32_t _append(uint8_t* out, uint32_t length, const uint8_t* text, uint32_t n) noexcept nogil:
-    """Add `text` to a name, as far as it goes; returns the new length."""
-    n = min(n, NAME_SIZE - length)
-    memcpy(out + length, text, n)
-    return length + n
 
 
 cdef void _sort_by(const uint32_t* key, uint32_t* order, uint32_t* spare, uint32_t n) noexcept nogil:
@@ -351,20 +280,20 @@ cdef class Tokens:
         cdef const uint8_t* text = self.text
         cdef uint32_t length = 0
         if line.source == HEADER_SOURCE:
-            length = _append(out, length, self.text + line.heading, line.heading_length)
-            length = _append(out, length, b"*", 1)
+            length = append_field(out, length, self.text + line.heading, line.heading_length)
+            length = append_field(out, length, b"*", 1)
         elif line.source == URL_SOURCE:
-            length = _append(out, length, b"Url*", 4)
+            length = append_field(out, length, b"Url*", 4)
             text = self.body_text
         while mask:
             if mask & 1:
-                length = _append(out, length, text + self.words[word].at, self.words[word].length)
+                length = append_field(out, length, text + self.words[word].at, self.words[word].length)
             else:
-                length = _append(out, length, b"#", 1)
+                length = append_field(out, length, b"#", 1)
             mask >>= 1
             word += 1
             if mask:
-                length = _append(out, length, b"+", 1)
+                length = append_field(out, length, b"+", 1)
         return length
 
     cdef inline uint32_t complexity(self, uint32_t i) noexcept nogil:

@@ -1,8 +1,9 @@
 # From the two texts of a view to tokens: words, chains and sparse windows (engine.md 2.3 to 2.6).
 #
 # A token's number is never computed from its name: the CRC of a heading, of a word, of a word and a
-# separator is extended by what follows, and names that begin alike share it.  Only a window that may
-# give names of more than 255 bytes is spelled, since such names are cut before they are numbered.
+# separator is extended by what follows, and names that begin alike share it.  Only a window of sbph
+# that may give names of more than 255 bytes is spelled, since such names are cut before they are
+# numbered; two words and a heading are never that long.
 
 cdef enum:
     WORD_SIZE = 50  # words of this length and longer are ignored
@@ -32,7 +33,7 @@ cdef struct Loaded:  # a word, ready to be added to a CRC
     const uint8_t* text
     uint32_t blocks  # of eight bytes, in front of the last
     uint32_t rest  # bytes in the last one, 1 to 8
-    uint64_t bits
+    uint64_t bits  # of the last one
 
 
 cdef inline void load(Tokens tokens, uint32_t word, Loaded* loaded) noexcept nogil:
@@ -209,10 +210,12 @@ cdef int tokenize_line(Tokens tokens, Walk* walk, uint32_t start, uint32_t end) 
         tokens.reserve(touches * (stop - chunk))
         if walk.noise:
             tokens.reserve_streams(touches * (stop - chunk))
-        if walk.tokenizer == WORD_TOKENIZER or walk.tokenizer == CHAIN_TOKENIZER:
-            touch_words(tokens, walk, first, chunk, stop)
-        else:
+        if walk.tokenizer == OSB_TOKENIZER:
+            touch_pairs(tokens, walk, chunk, stop, last)
+        elif walk.tokenizer == SBPH_TOKENIZER:
             touch_windows(tokens, walk, chunk, stop, last)
+        else:
+            touch_words(tokens, walk, first, chunk, stop)
         chunk = stop
     return 0
 
@@ -267,12 +270,35 @@ cdef void touch_words(
         before = value
 
 
-cdef void touch_windows(
-    Tokens tokens, Walk* walk, uint32_t first, uint32_t last, uint32_t end
+cdef void touch_pairs(
+    Tokens tokens, const Walk* walk, uint32_t first, uint32_t last, uint32_t end
 ) noexcept nogil:
-    """osb and sbph: the windows that start with the words first..last, of a line that ends at `end`."""
+    """osb: each word of first..last with each of the four behind it, in a line that ends at `end`."""
     cdef Loaded[8] loaded  # word w lies at w & 7
-    cdef uint32_t start, known = first, size, j
+    cdef uint32_t start, known = first, size, field, entry, mark = walk.mark | walk.plain_mark
+    cdef uint64_t open  # the CRC of the name up to its second word
+    for start in range(first, last):
+        size = min(end - start, <uint32_t>WINDOW)
+        while known < start + size:
+            load(tokens, known, &loaded[known & 7])
+            known += 1
+        open = crc_byte(crc_word(walk.prefix, &loaded[start & 7]), b"+")
+        for field in range(1, size):
+            entry = tokens.touch(
+                crc_word(open, &loaded[(start + field) & 7]), start, 1 << field | 1, mark
+            )
+            if walk.noise:
+                tokens.order[tokens.order_length] = entry
+                tokens.order_length += 1
+            open = crc_bits(open, 0x2B23, 2)  # "#+"
+
+
+cdef void touch_windows(
+    Tokens tokens, const Walk* walk, uint32_t first, uint32_t last, uint32_t end
+) noexcept nogil:
+    """sbph: all names of the windows that start with first..last, in a line that ends at `end`."""
+    cdef Loaded[8] loaded  # word w lies at w & 7
+    cdef uint32_t start, known = first, size
     cdef uint64_t[1 << WINDOW] number
     for start in range(first, last):
         size = min(end - start, <uint32_t>WINDOW)
@@ -286,24 +312,21 @@ cdef void touch_windows(
 cdef inline void number_window(
     const Walk* walk, const Loaded* loaded, uint32_t start, uint32_t size, uint64_t* number
 ) noexcept nogil:
-    """number[mask]: the CRC of each name of the window (2.6) that its tokenizer has."""
+    """number[mask]: the CRC of each name of the window (2.6)."""
     cdef uint64_t[1 << WINDOW] open  # the CRC of the name so far and the separator behind it
-    cdef bint all_masks = walk.tokenizer == SBPH_TOKENIZER
     cdef uint32_t field, mask
     number[1] = crc_word(walk.prefix, &loaded[start & 7])
     open[1] = crc_byte(number[1], b"+")
     for field in range(1, size):
-        for mask in range(1, 1 << field if all_masks else 2, 2):
+        for mask in range(1, 1 << field, 2):
             number[mask | 1 << field] = crc_word(open[mask], &loaded[(start + field) & 7])
+            open[mask | 1 << field] = crc_byte(number[mask | 1 << field], b"+")
             open[mask] = crc_bits(open[mask], 0x2B23, 2)  # "#+"
-            if all_masks:
-                open[mask | 1 << field] = crc_byte(number[mask | 1 << field], b"+")
 
 
 cdef inline void touch_window(
     Tokens tokens, const Walk* walk, uint32_t start, uint32_t size, const uint64_t* number
 ) noexcept nogil:
-    cdef bint all_masks = walk.tokenizer == SBPH_TOKENIZER
     cdef uint32_t mask, entry, field, mark = walk.mark | walk.plain_mark
     cdef uint32_t length = walk.prefix_length + WINDOW - 1
     cdef uint8_t[NAME_SIZE] name
@@ -312,8 +335,8 @@ cdef inline void touch_window(
         length += tokens.words[start + field].length
     if length > NAME_SIZE:
         mark = walk.mark
-    for field in range(0 if all_masks else 1, size):
-        for mask in range(1 << field | (field > 0), (2 << field if all_masks else (1 << field) + 2), 2):
+    for field in range(size):
+        for mask in range(1 << field | 1, 2 << field, 2):
             value = number[mask]
             if length > NAME_SIZE:
                 value = crc_text(0, name, tokens.spell_shape(start, mask, name))
