@@ -119,7 +119,13 @@ class Run:
             log.get().warning("options", text=warning)
         if not self._request.users and not self._config.flag("ParseToHeaders"):
             raise UsageError("Unable to determine the destination user")
-        asyncio.run(self._process(self._message(stdin), stdout))
+        content = self._message(stdin)
+        try:
+            asyncio.run(self._process(content, stdout))
+        except (UsageError, ConfigError):
+            raise
+        except Exception as error:
+            self._bug(error, "dspam")
         return self._status()
 
     def _message(self, stdin: BinaryIO) -> bytes:
@@ -156,10 +162,13 @@ class Run:
         except OSError as error:
             self._failed(TempFail("Unable to print", detail=str(error)), job.user)
         except Exception as error:
-            log.get().exception("bug", user=job.user)
-            self._failed(TempFail(INTERNAL.text, detail=repr(error)), job.user)
+            self._bug(error, job.user)
         else:
             self._spam |= outcome.verdict is not None and outcome.verdict.result.spam
+
+    def _bug(self, error: Exception, whose: str) -> None:
+        log.get().exception("bug", user=whose)
+        self._failed(TempFail(INTERNAL.text, detail=repr(error)), whose)
 
     def _failed(self, failure: Failure, whose: str) -> None:
         log.get().warning("failed", user=whose, reply=str(failure.reply), reason=failure.detail)

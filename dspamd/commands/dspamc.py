@@ -338,6 +338,9 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:  # standard input or output broke
         sys.stderr.write(f"dspamc: {error.strerror or error}\n")
         return os.EX_TEMPFAIL
+    except Exception as error:  # a bug of ours must not return anybody's mail
+        sys.stderr.write(f"dspamc: {type(error).__name__}: {error}\n")
+        return os.EX_TEMPFAIL
 
 
 if __name__ == "__main__":

@@ -150,6 +150,14 @@ def test_storage_trouble_keeps_the_mail(program: Program) -> None:
     assert (ended.status, ended.stdout, ended.stderr.count("\n")) == (75, b"", 1)
 
 
+@pytest.mark.parametrize("where", ["dspamd.pipeline.Pipeline.process", "dspamd.app.Parts.__init__"])
+def test_a_bug_of_ours_keeps_the_mail(program: Program, where: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(where, lambda *_, **__: 1 / 0)
+        ended = program("--user bob --deliver=innocent --stdout")
+    assert (ended.status, ended.stdout, ended.stderr.count("\n")) == (75, b"", 1)
+
+
 class Full(io.BytesIO):
     """Standard output on a full disk."""
 

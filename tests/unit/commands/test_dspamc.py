@@ -215,6 +215,12 @@ async def test_trouble_of_ours_keeps_the_mail(
     assert (ended.status, ended.stderr.count(b"\n")) == (classic if strict else 75, 1)
 
 
+async def test_a_bug_of_ours_keeps_the_mail(client: Client) -> None:
+    client.configure("CorrectionFailureExit many")
+    ended = await run("dspamc", ["--user", "bob", "--class=spam", "--source=error"], MESSAGE, client.config)
+    assert (ended.status, ended.stderr.count(b"\n")) == (75, 1)
+
+
 async def test_no_configuration(tmp_path: Path) -> None:
     ended = await run("dspamc", ["--user", "bob"], MESSAGE, tmp_path / "none.conf")
     assert ended == Ended(75, b"", f"dspamc: {tmp_path}/none.conf: No such file or directory\n".encode())
