@@ -29,6 +29,7 @@ cdef extern from "<string.h>" nogil:
 
 include "memory.pxi"
 include "bytes.pxi"
+include "line_ends.pxi"
 include "decode.pxi"
 include "mime.pxi"
 include "html.pxi"

@@ -334,7 +334,7 @@ cdef class Run:
             teaching.most_hits = TUM_ENOUGH
         else:
             teaching.most_hits = INT64_MAX
-        return steps_of(self.entries, self.count, self.sender(), &teaching)
+        return steps_of(self.entries, self.count, self.sender(), teaching)
 
     @property
     def signature(self):

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
+from dspamd.engine._kernel import with_crlf, with_lf
 from dspamd.mail import headers
 
 _QUARANTINE = b"From QUARANTINE"
@@ -52,14 +53,12 @@ class Message:
     @cached_property
     def lf(self) -> bytes:
         """The message with LF line ends, as the engine and files want it."""
-        return self.raw.replace(b"\r\n", b"\n")
+        return with_lf(self.raw)
 
     @cached_property
     def crlf(self) -> bytes:
         """The message with CR LF line ends, as SMTP and LMTP want it (RFC 5321 2.3.8)."""
-        if self.raw.count(b"\n") == self.raw.count(b"\r\n"):
-            return self.raw
-        return self.lf.replace(b"\n", b"\r\n")
+        return with_crlf(self.raw)
 
     def values(self, name: str) -> list[bytes]:
         """The unfolded values of all top headers called `name`, from the top."""
