@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from dspamd.engine.model import Factor, Result, Source
+from dspamd.engine.model import Explained, Factor, Result, Source
 from dspamd.envelope import Recipient
 from dspamd.errors import Reply
 
@@ -107,6 +108,19 @@ def summary_line(user: str, verdict: Verdict) -> bytes:
         f'class="{result.name}"; probability={result.probability:.4f}; '
         f"confidence={result.confidence:.2f}; signature={verdict.signature or 'N/A'}"
     )
+
+
+def explanation_lines(explained: Iterable[Explained]) -> list[bytes]:
+    """What a dictionary says of the tokens of a message, a line for each (`Run.explain`).
+
+    Hits and probability are put as `dspam_dump` puts them; the name comes last, since it may
+    contain anything and have any length.
+    """
+    return [
+        b"S: %05d  I: %05d  P: %.4f  %s"
+        % (token.spam, token.innocent, token.probability, _escaped(token.name))
+        for token in explained
+    ]
 
 
 def _one_line(text: str) -> str:
