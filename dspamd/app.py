@@ -29,6 +29,7 @@ from dspamd.delivery.dispatch import Dispatch
 from dspamd.history import History
 from dspamd.home import Home, Layout
 from dspamd.mail import signature
+from dspamd.maintenance import purging
 from dspamd.pipeline import Pipeline
 from dspamd.server.dialogue import ServerMode, Terms
 from dspamd.server.listen import Endpoint, listen, serve
@@ -162,7 +163,7 @@ async def _serve(config: Config, sockets: list[socket.socket], ready: Callable[[
     told = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
-    async with Parts(config) as parts:
+    async with Parts(config) as parts, purging(config, parts.users, parts.storage, parts.home):
         server = LmtpServer(
             MailFilter(config, parts.pipeline),
             terms(config),

@@ -1,0 +1,40 @@
+"""What a dictionary says of its tokens, without a message at hand.
+
+A token whose name nobody knows has a probability that depends on its hits alone,
+so a dictionary has no more different ones than it has different pairs of hits
+(reference/engine.md 3).  `probabilities` computes them with the engine itself:
+what `dspam_dump` shows and what a purge calls neutral is what counts for mail.
+
+PValue markov weighs names, which are not stored.  Here its tokens are judged as
+with bcr; all of them would be neutral otherwise, and a purge would leave nothing.
+"""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from collections.abc import Iterable
+from dataclasses import replace
+
+from dspamd.engine._kernel import Run, Tokens
+from dspamd.engine.model import Hits, ScoreOptions, Snapshot, Totals
+
+_RECORD = struct.Struct("<QB7x")  # of a signature (engine.md 8.2)
+
+Pair = tuple[int, int]  # spam hits, innocent hits
+
+
+def probabilities(pairs: Iterable[Pair], totals: Totals, options: ScoreOptions) -> dict[Pair, float]:
+    """The probability of being spam for each pair of hits, in the dictionary with these totals."""
+    different = list(set(pairs))
+    numbers = array("Q", range(1, len(different) + 1))
+    tokens = Tokens.from_signature(b"".join(_RECORD.pack(number, 1) for number in numbers))
+    hits = Hits(
+        numbers,
+        array("Q", (spam for spam, _ in different)),
+        array("Q", (innocent for _, innocent in different)),
+    )
+    if options.pvalue == "markov":
+        options = replace(options, pvalue="bcr")
+    run = Run(tokens, Snapshot(totals, hits), options)
+    return {(token.spam, token.innocent): token.probability for token in run.explain()}

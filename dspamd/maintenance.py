@@ -1,0 +1,191 @@
+"""Keeping a site in shape: the dictionaries of its owners are purged, one after the other.
+
+`Maintenance.purge` is what `dspam_clean` runs; `purging` runs the same inside the daemon,
+every `PurgeInterval` hours.  What the Purge directives of dspam.conf activate is
+`ages` (reference/cli.md 7); which training mode counts for an owner, `Users` knows.
+
+One worker of a host purges at a time: it holds a lock, `Home/purge.lock`, whose date
+says when that was done last, so that a restart does not begin anew.  Hosts do not
+know of each other; two purges of one database only do the same work twice.
+
+Trouble with one owner is reported and does not keep the others waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from dspamd import log
+from dspamd.config import Config
+from dspamd.errors import Failure
+from dspamd.home import Home
+from dspamd.request import Request
+from dspamd.storage.clock import utc_day
+from dspamd.storage.contract import Storage
+from dspamd.storage.purge import Ages, Purged, Unused, purge
+from dspamd.users import Users
+
+UNUSED = ("PurgeUnused", "PurgeHapaxes", "PurgeHits1S", "PurgeHits1I")
+_HOUR_S = 3600
+_AGAIN_S = 600.0  # until we look again, after trouble or if another worker is purging
+_EPOCH = date(1970, 1, 1).toordinal()
+
+
+def ages(config: Config) -> Ages:
+    """What the Purge directives activate; unused tokens only if none of the four is off."""
+    unused = [config.days(name) for name in UNUSED]
+    return Ages(
+        signatures=config.days("PurgeSignatures"),
+        neutral=config.days("PurgeNeutral"),
+        unused=Unused(*filter(None, unused)) if all(unused) else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a purge of many owners did, and which of them could not be purged, and why."""
+
+    purged: Purged
+    owners: int
+    failures: Mapping[str, Failure]
+
+
+class Maintenance:
+    """Purges dictionaries of a site."""
+
+    def __init__(
+        self, users: Users, storage: Storage, ages: Ages, *, today: Callable[[], date] = utc_day
+    ) -> None:
+        self._users, self._storage, self._ages, self._today = users, storage, ages, today
+
+    async def purge(
+        self, owners: Iterable[str] | None = None, told: Callable[[str, Purged], None] = lambda *_: None
+    ) -> Report:
+        """Purge the dictionaries of some owners, by default of all; unknown ones have none.
+
+        `told` hears after each step what was done with that owner so far.  Raises
+        `TempFail` if the owners cannot be listed.
+        """
+        names = list(await self._storage.owners() if owners is None else owners)
+        purged, failures = Purged(), dict[str, Failure]()
+        for owner in names:
+            try:
+                done = await self._purge(owner, told)
+            except Failure as failure:
+                failures[owner] = failure
+                log.get().error("not_purged", user=owner, reason=str(failure))
+            else:
+                purged = purged.plus(done)
+        _log("purge_done", purged, owners=len(names), failed=len(failures))
+        return Report(purged, len(names), failures)
+
+    async def _purge(self, owner: str, told: Callable[[str, Purged], None]) -> Purged:
+        options = (await self._users.resolve(owner)).score_options(Request())
+        uid = await self._storage.uid(owner, create=False)
+        done = Purged()
+        if uid is not None:
+            today = self._today().toordinal() - _EPOCH
+            async for done in purge(self._storage, uid, self._ages, options, today):
+                told(owner, done)
+        _log("purged", done, user=owner)
+        return done
+
+
+def _log(event: str, purged: Purged, **fields: object) -> None:
+    log.get().info(
+        event,
+        **fields,
+        tokens=purged.tokens,
+        tokens_left=purged.tokens_left,
+        signatures=purged.signatures,
+        signatures_left=purged.signatures_left,
+    )
+
+
+@asynccontextmanager
+async def purging(config: Config, users: Users, storage: Storage, home: Home) -> AsyncIterator[None]:
+    """Purge all owners every `PurgeInterval` hours while the block runs, if that is configured."""
+    hours, due = config.number("PurgeInterval"), ages(config)
+    if not hours:
+        yield
+        return
+    if not due:
+        log.get().warning("nothing_to_purge", reason="PurgeInterval is set, and every Purge directive is off")
+    lock = Lock(home.path / "purge.lock", hours * _HOUR_S)
+    task = asyncio.create_task(_every(lock, Maintenance(users, storage, due)))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait((task,))
+
+
+async def _every(lock: Lock, maintenance: Maintenance) -> None:
+    """Purge whenever it is due, until cancelled; trouble is logged, and mail goes on."""
+    while True:
+        try:
+            await asyncio.sleep(await asyncio.to_thread(lock.due_in))
+            if await asyncio.to_thread(lock.take):
+                try:
+                    await maintenance.purge()
+                    lock.note()
+                    continue
+                finally:
+                    lock.release()
+        except Exception as error:
+            expected = isinstance(error, OSError | Failure)
+            log.get().error("purge_failed", reason=str(error), exc_info=None if expected else error)
+        await asyncio.sleep(_AGAIN_S)
+
+
+class Lock:
+    """The right to purge, for one worker of a host at a time and once in `period_s` seconds.
+
+    The methods raise OSError; they look at one file, and return at once.
+    """
+
+    def __init__(self, path: Path, period_s: float, clock: Callable[[], float] = time.time) -> None:
+        self._path, self._period_s, self._clock = path, period_s, clock
+        self._file: int | None = None
+
+    def due_in(self) -> float:
+        """Seconds until it is time to purge; a site that was never purged is given one period."""
+        file = self._open()
+        try:
+            return max(0.0, os.fstat(file).st_mtime + self._period_s - self._clock())
+        finally:
+            os.close(file)
+
+    def take(self) -> bool:
+        """Take the lock, unless another worker has it, or had it meanwhile."""
+        file = self._open()
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(file)
+            return False
+        self._file = file
+        if self.due_in() > 0:
+            self.release()
+            return False
+        return True
+
+    def note(self) -> None:
+        """Purging is done for this period."""
+        os.utime(self._path, (self._clock(), self._clock()))
+
+    def release(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def _open(self) -> int:
+        return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)

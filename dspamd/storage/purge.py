@@ -1,0 +1,174 @@
+"""Purging: what nobody will miss goes, so that dictionaries stay small and mail stays fast.
+
+The rules are those of DSPAM (reference/cli.md 7): signatures by age, tokens that say
+nothing, tokens that were not hit for long, rare ones sooner.  `stale` applies them to
+rows, and is pure; `purge` walks through one owner's dictionary.
+
+It never locks mail out: tokens go in small transactions, and after each piece of work
+it rests for longer than the work took.  It may be cancelled at any point, and begun
+again; what went is gone, what is left is whole.  A token that is hit between being
+read and being removed loses that hit, as with DSPAM.
+
+Where DSPAM looked at stored preferences only, the training mode in effect counts: a
+dictionary that learns from errors alone must not vanish because it made none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from array import array
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
+
+from dspamd.engine.dictionary import probabilities
+from dspamd.engine.model import Mode, ScoreOptions, Totals
+from dspamd.storage.contract import Storage, TokenRow, Uid
+
+T = TypeVar("T")
+
+NEUTRAL = (0.35, 0.65)
+"""Probabilities between which a token says nothing, both included."""
+
+_RARE = 5  # a token with fewer hits, innocent ones counted twice, is a hapax
+_WELL_KNOWN = 50  # hits from which tum no longer learns a token
+_AT_ONCE = 500  # tokens or signatures between two rests: some milliseconds of work
+_REST = 2.0  # times the work took
+
+
+class Unused(NamedTuple):
+    """Days since the last hit after which tokens go; 0: at once.  In the order of `-u`."""
+
+    any: int = 90
+    hapaxes: int = 30  # hit rarely
+    spam_once: int = 15  # hit once, in spam
+    innocent_once: int = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Ages:
+    """Days after which things go: None: never; 0: at once."""
+
+    signatures: int | None = None
+    neutral: int | None = None
+    unused: Unused | None = None
+
+    def __bool__(self) -> bool:
+        """Whether anything may go."""
+        return self != Ages()
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """How many tokens and signatures went, and how many were looked at and left."""
+
+    tokens: int = 0
+    tokens_left: int = 0
+    signatures: int = 0
+    signatures_left: int = 0
+
+    def plus(self, other: Purged) -> Purged:
+        return Purged(
+            self.tokens + other.tokens,
+            self.tokens_left + other.tokens_left,
+            self.signatures + other.signatures,
+            self.signatures_left + other.signatures_left,
+        )
+
+
+def stale(
+    rows: Sequence[TokenRow], today: int, ages: Ages, totals: Totals, options: ScoreOptions
+) -> array[int]:
+    """The tokens among `rows` that are to go on a day (days since 1970-01-01)."""
+    gone = array("Q")
+    if ages.unused is not None:
+        gone.extend(
+            row.token for row in rows if _unused(row, today - row.last_hit, ages.unused, options.mode)
+        )
+    if ages.neutral is not None:
+        old = [row for row in rows if _past(today - row.last_hit, ages.neutral)]
+        probability = probabilities(((row.spam, row.innocent) for row in old), totals, options)
+        low, high = NEUTRAL
+        neutral = {row.token for row in old if low <= probability[row.spam, row.innocent] <= high}
+        gone.extend(sorted(neutral.difference(gone)))
+    return gone
+
+
+def _unused(row: TokenRow, days: int, ages: Unused, mode: Mode) -> bool:
+    """Where mail does not learn what it hits, the date of the last hit says nothing of its use."""
+    _, spam, innocent, _ = row
+    dated = mode is Mode.TEFT or (mode is Mode.TUM and spam + innocent < _WELL_KNOWN)
+    if dated and _past(days, ages.any):
+        return True
+    if spam + 2 * innocent >= _RARE:
+        return False
+    return (
+        _past(days, ages.hapaxes)
+        or ((spam, innocent) == (1, 0) and _past(days, ages.spam_once))
+        or ((spam, innocent) == (0, 1) and _past(days, ages.innocent_once))
+    )
+
+
+def _past(days: int, age: int) -> bool:
+    return age == 0 or days > age
+
+
+async def purge(
+    storage: Storage, uid: Uid, ages: Ages, options: ScoreOptions, today: int
+) -> AsyncIterator[Purged]:
+    """Purge one dictionary; tells after each step what was done so far, at the end all of it.
+
+    Raises `TempFail`.
+    """
+    purged = Purged()
+    if ages.signatures is not None:
+        async for done in _purge_signatures(storage, uid, ages.signatures, today):
+            yield (purged := done)
+    if ages.neutral is not None or ages.unused is not None:
+        before = purged
+        async for done in _purge_tokens(storage, uid, ages, options, today):
+            yield (purged := before.plus(done))
+    yield purged
+
+
+async def _purge_signatures(storage: Storage, uid: Uid, age: int, today: int) -> AsyncIterator[Purged]:
+    """Corrections go with their signatures."""
+    known = await _gently(storage.signatures(uid))
+    old = [signature for signature, created in known if _past(today - created, age)]
+    gone = 0
+
+    async def delete(some: list[str]) -> int:
+        return sum([await storage.delete_signature(uid, signature) for signature in some])
+
+    for first in range(0, len(old), _AT_ONCE):
+        gone += await _gently(delete(old[first : first + _AT_ONCE]))
+        yield Purged(signatures=gone, signatures_left=len(known) - gone)
+    yield Purged(signatures=gone, signatures_left=len(known) - len(old))
+
+
+async def _purge_tokens(
+    storage: Storage, uid: Uid, ages: Ages, options: ScoreOptions, today: int
+) -> AsyncIterator[Purged]:
+    totals = (await storage.read(uid, array("Q"))).totals
+    gone = left = 0
+    batches = aiter(storage.tokens(uid))
+    while batch := await _gently(_next(batches)):
+        old = stale(batch, today, ages, totals, options)
+        left += len(batch) - len(old)
+        for first in range(0, len(old), _AT_ONCE):
+            gone += await _gently(storage.delete_tokens(uid, old[first : first + _AT_ONCE]))
+            yield Purged(tokens=gone, tokens_left=left)
+        yield Purged(tokens=gone, tokens_left=left)
+
+
+async def _next(batches: AsyncIterator[list[TokenRow]]) -> list[TokenRow]:
+    return await anext(batches, [])
+
+
+async def _gently(work: Awaitable[T]) -> T:
+    """Do some work, then leave the store to the mail for a while."""
+    start = time.perf_counter()
+    result = await work
+    await asyncio.sleep(_REST * (time.perf_counter() - start))
+    return result

@@ -1,0 +1,120 @@
+"""Purging on every driver: what goes, what stays, while mail flows, and when it is cut short.
+
+The rules themselves are held against the recordings of the original in
+tests/golden/test_clean.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from array import array
+
+import pytest
+
+from dspamd.engine.model import Label, Learned, Mode, ScoreOptions, Totals
+from dspamd.storage.conformance import all_tokens, counts, learn, learning, new
+from dspamd.storage.contract import Change, Correct, Signature, Storage, Uid
+from dspamd.storage.purge import Ages, Purged, Unused, purge
+from tests.contract.drivers import TODAY
+
+DAY = TODAY.toordinal() - 719_163  # days since 1970-01-01
+RARE, COMMON = range(1, 3_001), range(3_001, 3_101)
+
+
+async def dictionary(storage: Storage, owner: str) -> Uid:
+    """3,000 tokens hit once in spam, 100 hit ten times, all of them today."""
+    uid = await new(storage, owner)
+    await learn(storage, uid, RARE, 1, 0, spam_learned=20, innocent_learned=20)
+    await learn(storage, uid, COMMON, 0, 10)
+    return uid
+
+
+async def purged(
+    storage: Storage, uid: Uid, ages: Ages, day: int, options: ScoreOptions | None = None
+) -> Purged:
+    steps = [step async for step in purge(storage, uid, ages, options or ScoreOptions(), day)]
+    assert [step.tokens for step in steps] == sorted(step.tokens for step in steps)
+    return steps[-1]
+
+
+async def left(storage: Storage, uid: Uid) -> list[int]:
+    return [row.token for row in await all_tokens(storage, uid)]
+
+
+async def test_tokens_go_after_their_day(storage: Storage) -> None:
+    uid, other = await dictionary(storage, "someone"), await dictionary(storage, "someone else")
+    ages = Ages(unused=Unused(90, 30, 15, 15))
+    assert await purged(storage, uid, ages, DAY + 15) == Purged(0, 3_100)
+    assert await purged(storage, uid, ages, DAY + 16) == Purged(3_000, 100)
+    assert await purged(storage, uid, ages, DAY + 90) == Purged(0, 100)
+    assert await purged(storage, uid, ages, DAY + 91, ScoreOptions(mode=Mode.TOE)) == Purged(0, 100)
+    assert await left(storage, uid) == list(COMMON)
+    assert await purged(storage, uid, ages, DAY + 91) == Purged(100, 0)
+    assert (await storage.read(uid, array("Q"))).totals == Totals(20, 20)
+    assert len(await left(storage, other)) == 3_100
+
+
+async def test_neutral_tokens_go(storage: Storage) -> None:
+    uid = await dictionary(storage, "someone")
+    assert await purged(storage, uid, Ages(neutral=30), DAY + 30) == Purged(0, 3_100)
+    assert await purged(storage, uid, Ages(neutral=30), DAY + 31) == Purged(3_000, 100)
+    assert await purged(storage, uid, Ages(neutral=0), DAY) == Purged(0, 100)
+
+
+async def test_signatures_go_with_their_corrections(storage: Storage) -> None:
+    uid, other = await new(storage, "someone"), await new(storage, "someone else")
+    for owner in (uid, other):
+        for number in range(7):
+            await storage.apply(owner, Change(Learned.nothing(), Signature(f"4c873d4a{number}", b"data")))
+    missed = Change(
+        learning([1], 1, 0, spam_learned=1), correct=Correct("4c873d4a0", expected=None, label=Label.SPAM)
+    )
+    await storage.apply(uid, missed)
+    created = {day for _, day in await storage.signatures(uid)}
+    (day,) = created
+    assert await purged(storage, uid, Ages(signatures=14), day + 14) == Purged(signatures_left=7)
+    assert await purged(storage, uid, Ages(signatures=14), day + 15) == Purged(signatures=7)
+    assert await storage.signatures(uid) == []
+    assert len(await storage.signatures(other)) == 7
+    await storage.apply(uid, Change(Learned.nothing(), Signature("4c873d4a0", b"again")))
+    stored = await storage.signature(uid, "4c873d4a0")
+    assert stored is not None
+    assert stored.correction is None
+
+
+async def test_mail_that_comes_meanwhile_is_learned(storage: Storage) -> None:
+    uid = await dictionary(storage, "someone")
+    fresh = range(10_001, 10_051)
+    messages = 0
+
+    async def mail() -> None:
+        nonlocal messages
+        while True:
+            await learn(storage, uid, fresh, 0, 5, innocent_learned=1)
+            messages += 1
+
+    task = asyncio.create_task(mail())
+    try:
+        done = await purged(storage, uid, Ages(unused=Unused(90, 30, 15, 15)), DAY + 16)
+    finally:
+        task.cancel()
+        await asyncio.wait((task,))
+    assert done.tokens == 3_000
+    assert messages > 0
+    known = await counts(storage, uid, fresh)
+    # The one that was cut short may have been learned too, but only as a whole.
+    assert set(known) == set(fresh)
+    assert known[fresh[0]][1] in (5 * messages, 5 * messages + 5)
+    assert len(set(known.values())) == 1
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+async def test_what_was_cut_short_is_taken_up_again(steps: int, storage: Storage) -> None:
+    uid = await dictionary(storage, "someone")
+    ages = Ages(unused=Unused(90, 30, 15, 15))
+    walk = purge(storage, uid, ages, ScoreOptions(), DAY + 16)
+    gone = [(await anext(walk)).tokens for _ in range(steps)][-1]
+    assert 0 < gone < 3_000
+    assert len(await left(storage, uid)) == 3_100 - gone
+    assert await purged(storage, uid, ages, DAY + 16) == Purged(3_000 - gone, 100)
+    assert await left(storage, uid) == list(COMMON)
