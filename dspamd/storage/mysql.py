@@ -36,7 +36,7 @@ from dspamd.storage.mysql_server import (
     DOES_NOT_FIT,
     DUPLICATE,
     NO_DEFAULT,
-    NOT_ALLOWED,
+    PASSING,
     Connection,
     Connections,
     Error,
@@ -49,7 +49,6 @@ T = TypeVar("T")
 
 _BATCH = 5_000  # tokens
 _LONGEST_TOKEN = 20  # digits of 2^64 - 1
-_SIGNATURE_LENGTH = 36  # 25 characters (engine.md 8.1) with a uid and a comma in front
 
 
 class MySQL:
@@ -78,7 +77,7 @@ class MySQL:
         self._tables: Tables | None = None
 
     @classmethod
-    def from_config(cls, config: Config, home: Home, *, today: Callable[[], date] = utc_day) -> MySQL:
+    def from_config(cls, config: Config, home: Home) -> MySQL:
         """The store of a site.  Raises `ConfigError` if `mysql.data` cannot be used."""
         size, deadline_s = config.number("MySQLConnectionCache"), config.number("StorageTimeout")
         reads = Connections(Server.from_config(config, "MySQL", home.path / "mysql.data"), size, deadline_s)
@@ -92,7 +91,6 @@ class MySQL:
             UserTable.from_config(config, "MySQL"),
             signatures_from_writes=config.flag("MySQLReadSignaturesFromWriteDb"),
             create=config.flag("MySQLCreateSchema"),
-            today=today,
         )
 
     async def open(self) -> None:
@@ -244,28 +242,29 @@ class MySQL:
             raise PermFail("Invalid preference", detail=str(error)) from error
 
     async def delete_owner(self, owner: str) -> None:
-        """Tokens go in small batches first.  What a user shares with another name stays."""
+        """Tokens go in small batches first, the name last, so that what breaks off can be done again.
+
+        What a user shares with another name stays.
+        """
         uid = await self.uid(owner, create=False)
         if uid is None:
             return
         tables = await self._known()
 
-        async def forget(connection: Connection) -> bool:
-            async with connection.transaction():
-                await connection.execute(sql.forget_user(self._users, owner))
-                return bool(await connection.rows(sql.user_of(self._users, int(uid))))
+        others = sql.other_names(self._users, int(uid), owner)
+        statements = [sql.forget_user(self._users, owner)]
+        if not await self._writes.run(lambda connection: connection.rows(others)):
+            some = sql.delete_some_tokens(int(uid), _BATCH)
+            while await self._writes.run(lambda connection: connection.execute(some)):
+                pass
+            statements = [*sql.delete_data(int(uid), corrections=tables.corrections), *statements]
 
-        async def delete_rest(connection: Connection) -> None:
+        async def delete(connection: Connection) -> None:
             async with connection.transaction():
-                for statement in sql.delete_data(int(uid), corrections=tables.corrections):
+                for statement in statements:
                     await connection.execute(statement)
 
-        if await self._writes.run(forget):
-            return
-        some = sql.delete_some_tokens(int(uid), _BATCH)
-        while await self._writes.run(lambda connection: connection.execute(some)):
-            pass
-        await self._writes.run(delete_rest)
+        await self._writes.run(delete)
 
     async def _known(self) -> Tables:
         """The tables as they are, which is looked up once, and made before if need be."""
@@ -287,7 +286,7 @@ class MySQL:
         try:
             await mysql_tables.create(connection, tables, self._users)
         except Error as error:
-            if number(error) not in NOT_ALLOWED:
+            if number(error) in PASSING:
                 raise
             return await mysql_tables.inspect(connection), str(error)
         return await mysql_tables.inspect(connection), ""
@@ -358,7 +357,3 @@ def _report(tables: Tables, missing: str) -> None:
         log.get().warning("corrections_not_kept", table="dspamd_correction", error=missing)
     if tables.without_transactions:
         log.get().warning("tables_without_transactions", tables=",".join(tables.without_transactions))
-    if tables.signature_length < _SIGNATURE_LENGTH:
-        log.get().warning(
-            "signatures_may_not_fit", characters=tables.signature_length, wanted=_SIGNATURE_LENGTH
-        )

@@ -20,7 +20,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,13 +34,15 @@ T = TypeVar("T")
 
 _PORT = 3306
 _SOCKETS = ("/run/mysqld/mysqld.sock", "/var/lib/mysql/mysql.sock", "/tmp/mysql.sock")
+_PARTING_S = 1.0
 _IDLE_S = 30.0  # a connection that rested for longer is asked whether it is still there
 
 # Sites set sql_mode as they like.  Without strictness, values that do not fit would be cut off.
+# For a statement that leaves a note, the library asks for it, which is another round trip.
 # MariaDB takes lists of more than a thousand values for a table, and then at times prefers to read all
 # rows of a user to looking the values up.
 _SESSION = (
-    "SET SESSION sql_mode = 'STRICT_ALL_TABLES', group_concat_max_len = 1048576"
+    "SET SESSION sql_mode = 'STRICT_ALL_TABLES', sql_notes = 0, group_concat_max_len = 1048576"
     " /*M!100409 , in_predicate_conversion_threshold = 0 */"
 )
 
@@ -51,9 +53,8 @@ _KILLED = 1927
 
 _GAVE_UP = {ER.LOCK_DEADLOCK, ER.LOCK_WAIT_TIMEOUT}
 _LOST = {_NODE_NOT_READY, *_READ_ONLY, _KILLED, CR.CR_SERVER_GONE_ERROR, CR.CR_SERVER_LOST}
+PASSING = _GAVE_UP | _LOST  # may be gone when asked again
 DUPLICATE = {ER.DUP_ENTRY}
-NO_SUCH_TABLE = {ER.NO_SUCH_TABLE}
-NOT_ALLOWED = {ER.DBACCESS_DENIED_ERROR, ER.TABLEACCESS_DENIED_ERROR}
 NO_DEFAULT = {ER.NO_DEFAULT_FOR_FIELD}
 DOES_NOT_FIT = {  # characters that a column cannot hold, or too many of them
     ER.CANT_AGGREGATE_2COLLATIONS,
@@ -75,13 +76,27 @@ class _Unknown(Exception):
 
 
 class _Session(aiomysql.Connection):  # type: ignore[misc]  # comes without types
-    """The library asks for TLS, or does not; it cannot take it if it is offered."""
+    """The library's connection, with what it lacks."""
 
     async def _get_server_information(self) -> None:
+        """Take TLS if it is offered: the library asks for it, or does not."""
         await super()._get_server_information()
         if not self.server_capabilities & CLIENT.SSL:
             self.client_flag &= ~CLIENT.SSL
             self._ssl_context = None
+
+    async def leave(self) -> None:
+        """Say goodbye, so that the server does not report a lost client, and wait for the end.
+
+        Under TLS that takes an answer, without which uvloop cannot close its loop.
+        """
+        writer = self._writer
+        try:
+            async with asyncio.timeout(_PARTING_S):
+                await self.ensure_closed()
+                await writer.wait_closed()
+        except (Error, OSError, RuntimeError):
+            writer.transport.abort()
 
 
 class Connection:
@@ -127,10 +142,7 @@ class Connection:
         return True
 
     async def leave(self) -> None:
-        """Say goodbye, so that the server does not report a lost client, and close."""
-        with suppress(Error), _noticing_loss():
-            await self._session.ensure_closed()
-        self.close()
+        await self._session.leave()
 
     def close(self) -> None:
         self._session.close()
@@ -228,7 +240,7 @@ class Connections:
             await session._connect()
         except BaseException as error:
             session.close()
-            if isinstance(error, (Error, OSError)):
+            if isinstance(error, (Error, OSError, RuntimeError)):
                 raise Unreachable("Storage is not available", detail=f"{self._place}: {error}") from error
             raise
         return Connection(session)
@@ -248,7 +260,7 @@ def _socket(server: Server) -> str | None:
 
 def _encrypted() -> ssl.SSLContext:
     """Servers make themselves certificates that nobody signed."""
-    context = ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context

@@ -250,9 +250,8 @@ async def test_names_of_aliases_share_a_dictionary_and_are_not_made(mariadb_serv
         assert await counts(storage, 7, [1]) == {}
 
 
-async def test_signatures_are_refused_rather_than_cut_off(
-    mariadb_server: MariaDB, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_signatures_are_refused_rather_than_cut_off(mariadb_server: MariaDB) -> None:
+    """DSPAM's column has 32 characters; with a large uid in front an id has more."""
     async with mysql(recorded_site(mariadb_server, GOLDEN["mysql"])) as storage:
         uid = await new(storage, "bob")
         fits, too_long = "1234567,6b00100d2875020136186645", "1234567,6b00100d28750201361866456"
@@ -261,7 +260,6 @@ async def test_signatures_are_refused_rather_than_cut_off(
             await storage.apply(uid, Change(learning([1], 1), Signature(too_long, b"data")))
         assert [id for id, _ in await storage.signatures(uid)] == [fits]
         assert await counts(storage, uid, [1]) == {}
-    assert capsys.readouterr().out.count("signatures_may_not_fit") == 1
 
 
 async def test_dates_of_zeros_are_read(mariadb_server: MariaDB) -> None:

@@ -205,6 +205,23 @@ async def test_deadlocks_are_resolved(mariadb_server: MariaDB) -> None:
     assert mariadb_server.query("SELECT n FROM pair", server) == [(2,), (2,)]
 
 
+async def test_many_owners_learn_together(mariadb_server: MariaDB) -> None:
+    """Eight at a time, each new to the server, all with the same tokens, some of them unlearning."""
+    async with mysql(mariadb_server.new_database(), size=8) as storage:
+
+        async def message(owner: str) -> None:
+            uid = await new(storage, owner)
+            await learn(storage, uid, TOKENS, 2, 0, spam_learned=2)
+            await learn(storage, uid, TOKENS, -1, 1, spam_learned=-1, innocent_learned=1)
+
+        names = [f"user{number}" for number in range(8)]
+        await asyncio.gather(*(message(name) for name in names for _ in range(4)))
+        for name in names:
+            uid = await new(storage, name)
+            assert await totals(storage, uid) == Totals(4, 4)
+            assert await counts(storage, uid, TOKENS) == dict.fromkeys(TOKENS, (4, 4))
+
+
 async def test_a_message_is_learned_whole_or_not_at_all(mariadb_server: MariaDB) -> None:
     server = mariadb_server.new_database()
     async with mysql(server) as storage:
@@ -276,6 +293,13 @@ async def test_a_frozen_server_delays_nobody_beyond_the_deadline(broken_server: 
             assert loop.time() - start < 4 * SHORT_S
         now = await totals(storage, uid)
         assert await counts(storage, uid, TOKENS) == dict.fromkeys(TOKENS, (now.spam_learned, 0))
+
+
+async def test_closing_does_not_wait_for_a_frozen_server(broken_server: MariaDB) -> None:
+    connections = Connections(broken_server.new_database(), 1, SHORT_S)
+    await connections.run(_id)
+    with broken_server.frozen():
+        await asyncio.wait_for(connections.close(), 10)
 
 
 @pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
