@@ -31,9 +31,6 @@ SIDE_BY_SIDE = 20
 """Recipients of one message that are processed at once: a slow next hop must not
 make the client wait longer than its patience, and then send everything again."""
 
-MISCONFIGURED = Reply(503, "5.3.5", "DSPAM agent misconfigured: aborting")
-BAD_OPTIONS = Reply(554, "5.1.0", "Unable to initialize agent context")
-
 
 class MailFilter:
     """Implements `server.filter.Filter` with a pipeline."""
@@ -46,12 +43,11 @@ class MailFilter:
         """Whether these options make sense (protocols.md 2.2, DATA)."""
         try:
             self._parse(options)
-        except Misconfigured as error:
-            log.get().error("bad_options", options=options, reason=str(error))
-            return MISCONFIGURED
         except UsageError as error:
             log.get().error("bad_options", options=options, reason=str(error))
-            return BAD_OPTIONS
+            if isinstance(error, Misconfigured):
+                return Reply(503, "5.3.5", f"DSPAM agent misconfigured: aborting ({error})")
+            return Reply(554, "5.1.0", f"Unable to initialize agent context ({error})")
         return None
 
     async def filter(self, envelope: Envelope, options: str | None) -> Answer:
@@ -97,6 +93,8 @@ class MailFilter:
         """The request that these options make; those of ServerParameters if None."""
         words = split(self._config.text("ServerParameters") if options is None else options)
         request = requested(self._config, words)
+        for warning in request.warnings:
+            log.get().warning("options", options=" ".join(words), text=warning)
         if options is not None:
             return request
         return dataclasses.replace(
