@@ -28,6 +28,7 @@ from tests.e2e.wait import until
 ROUNDS, COUNT, SESSIONS, SIZE = 3, 400, 8, 10_000
 CLASSIC_CPU_MS = 4.1  # DSPAM 3.10.2 in this setting: golden/speed_baseline.jsonl
 SETTINGS = """\
+ServerWorkers 1
 TrainingMode toe
 Preference "showFactors=off"
 HashAutoExtend on
@@ -49,10 +50,11 @@ def measure() -> list[Figure]:
         stack.enter_context(process("bench.sink", sink))
         relay_pid = stack.enter_context(process("bench.relay", relay, sink))
         daemon = stack.enter_context(Daemon(folder, sink, driver="libhash_drv.so", settings=SETTINGS))
+        (worker,) = daemon.workers
         teach(daemon.port)
-        load(daemon.port, daemon.pid)  # warm: files made, connections open
+        load(daemon.port, worker)  # warm: files made, connections open
         load(relay, relay_pid)
-        rounds = [(load(relay, relay_pid), load(daemon.port, daemon.pid)) for _ in range(ROUNDS)]
+        rounds = [(load(relay, relay_pid), load(daemon.port, worker)) for _ in range(ROUNDS)]
         of_large_mail = large.measure(daemon.port)
     bare = max(relay_round.messages_per_s for relay_round, _ in rounds)
     ours = max(daemon_round.messages_per_s for _, daemon_round in rounds)

@@ -1,22 +1,18 @@
 """The composition root: every part built from one configuration, run, and stopped.
 
 `Parts` is the filter without its listeners, as a command needs it that works by
-itself; `run` is the daemon: listening sockets, signals, orderly end.
-
-On SIGTERM and SIGINT the daemon accepts nothing new, finishes the messages it
-has, and ends; a message it could not finish was not acknowledged and comes again.
+itself; `run` is the daemon: a supervisor (server/supervisor.py) and its workers, each
+a process with its own event loop and its own `Parts`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
+import math
 import os
 import secrets
-import signal
-import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from types import TracebackType
 
@@ -26,20 +22,26 @@ import dspamd
 from dspamd import log
 from dspamd.config import Config
 from dspamd.delivery.dispatch import Dispatch
+from dspamd.errors import ConfigError, Failure
 from dspamd.history import History
 from dspamd.home import Home, Layout
 from dspamd.mail import signature
 from dspamd.maintenance import purging
 from dspamd.pipeline import Pipeline
+from dspamd.pitfalls import pitfalls
+from dspamd.server import notify
+from dspamd.server.account import UMASK, Account, raise_open_files
+from dspamd.server.crew import Plan
 from dspamd.server.dialogue import ServerMode, Terms
-from dspamd.server.listen import Endpoint, listen, serve
+from dspamd.server.listen import Endpoint
+from dspamd.server.listeners import Listeners
 from dspamd.server.lmtp import LmtpServer
 from dspamd.server.mailfilter import MailFilter
+from dspamd.server.pid_file import pid_file
+from dspamd.server.supervisor import Supervisor
+from dspamd.server.worker import Post
 from dspamd.storage import open_storage
 from dspamd.users import Users
-
-GRACE_S = 60.0
-"""How long messages being processed may take to finish when the daemon ends."""
 
 
 class Parts:
@@ -141,50 +143,74 @@ def terms(config: Config) -> Terms:
     )
 
 
-def run(config: Config, ready: Callable[[], None] = lambda: None) -> None:
-    """Run the daemon until it is told to end.
+def plan_of(config: Config) -> Plan:
+    """What a configuration asks of the supervisor.
 
-    `ready` is called once connections are accepted.  Raises OSError if it cannot
-    listen or write its pid file.
+    The parts are built here for nothing but this: what they import is then shared by
+    the workers, and what cannot be built is found before a worker tries.
+    Raises `ConfigError`, `LookupError` if `ServerUser` is unknown.
     """
-    sockets = [each for endpoint in endpoints(config) for each in listen(endpoint)]
+    if errors := pitfalls(config).errors:
+        raise ConfigError(errors)
+    Parts(config)
+    account = Account.of(user, config.text("ServerGroup")) if (user := config.text("ServerUser")) else None
+    workers = config.number("ServerWorkers") or len(os.sched_getaffinity(0))
+    return Plan(tuple(endpoints(config)), workers, lambda post: _work(config, account, workers, post))
+
+
+def run(config: Config, ready: Callable[[], None] = lambda: None) -> int:
+    """Run the daemon until it is told to end; returns its exit status.
+
+    `ready` is called once connections are accepted.  Raises `ConfigError`, `OSError`
+    and `LookupError` if it cannot start.
+    """
+    os.umask(UMASK)
+    raise_open_files()
+    notifier, given = notify.notifier(), notify.inherited()
+    for each in given:
+        log.get().info("socket_inherited", name=each.name, address=each.socket.getsockname())
+    listeners = Listeners([each.socket for each in given])
+
+    def replan() -> Plan:
+        fresh = Config.load(Path(config.file))
+        plan = plan_of(fresh)
+        start_log(fresh)
+        return plan
+
+    plan = plan_of(config)
+    with pid_file(Path(config.text("ServerPID"))), contextlib.closing(listeners):
+        return Supervisor(listeners, replan, notifier, ready).run(plan)
+
+
+def start_log(config: Config) -> None:
+    """Log as configured, beginning with what is odd about the configuration."""
+    log.configure(config.text("LogLevel"), config.text("LogFormat"))
+    for warning in (*config.warnings, *pitfalls(config).warnings):
+        log.get().warning("configuration", file=warning.file, line=warning.line, text=warning.text)
+
+
+def _work(config: Config, account: Account | None, workers: int, post: Post) -> int:
+    """The life of a worker, in its own process; returns its exit status."""
     try:
-        with _pid_file(Path(config.text("ServerPID"))):
-            uvloop.run(_serve(config, sockets, ready))
-    finally:
-        for each in sockets:
-            each.close()
-        if path := config.text("ServerDomainSocketPath"):
-            Path(path).unlink(missing_ok=True)
+        if account:
+            account.assume()
+        uvloop.run(post.work(_server(config, workers)))
+    except (OSError, Failure) as error:
+        log.get().error("cannot_start", reason=str(error))
+        return 1
+    return os.EX_OK
 
 
-async def _serve(config: Config, sockets: list[socket.socket], ready: Callable[[], None]) -> None:
-    loop = asyncio.get_running_loop()
-    told = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told.set)
+@contextlib.asynccontextmanager
+async def _server(config: Config, workers: int) -> AsyncIterator[LmtpServer]:
+    """The server of one of `workers`, with its share of what all of them may use together."""
+    memory = config.number("ServerMaxMemory") // workers
     async with Parts(config) as parts, purging(config, parts.users, parts.storage, parts.home):
-        server = LmtpServer(
+        yield LmtpServer(
             MailFilter(config, parts.pipeline),
             terms(config),
             idle_s=config.number("ServerTimeout"),
-            connection_limit=config.number("ServerMaxConnections"),
+            connection_limit=math.ceil(config.number("ServerMaxConnections") / workers),
+            # The largest message must fit, or it would be put off until its sender gives up.
+            memory_limit=max(memory, config.number("ServerMaxMessageSize")),
         )
-        listeners = await serve(loop, sockets, server, config.number("ServerQueueSize"))
-        log.get().info("started", pid=os.getpid(), version=dspamd.__version__)
-        ready()
-        await told.wait()
-        log.get().info("stopping", messages=server.held)
-        for listener in listeners:
-            listener.close()
-        await server.close(GRACE_S)
-    log.get().info("stopped")
-
-
-@contextlib.contextmanager
-def _pid_file(path: Path) -> Iterator[None]:
-    path.write_text(f"{os.getpid()}\n")
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)

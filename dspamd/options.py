@@ -416,10 +416,18 @@ SECTIONS: dict[str, tuple[Option, ...]] = {
                help="password@name, as in ServerPass.name of the daemon."),
     ),
     "Limits and sockets": (
-        Option("ServerWorkers", number(1, 256), "1", used=False,
-               help="Processes that share the work."),
+        Option("ServerWorkers", number(0, 256), "0",
+               help="Processes that share the work; 0: one for each processor."),
+        Option("ServerUser", TEXT, "", "# dspam",
+               help="Account under which they work, if root starts the daemon."),
+        Option("ServerGroup", TEXT, "", "# dspam",
+               help="Its group; that of ServerUser if absent."),
         Option("ServerMaxConnections", number(1, 100000), "200",
-               help="Connections served at the same time."),
+               help="Connections served at the same time, by all workers together; others are told to try "
+                    "again later."),
+        Option("ServerMaxMemory", SIZE, "256M",
+               help="Messages held in memory at the same time, by all workers together; processing takes "
+                    "some times as much. Further messages are told to come later."),
         Option("ServerMaxMessageSize", SIZE, "100M",
                help="Bigger messages are refused; keep it above the limit of the mail server. 0: no "
                     "limit."),
@@ -449,8 +457,8 @@ SECTIONS: dict[str, tuple[Option, ...]] = {
                help="How directories of users are spread: not, by their first letters, by domain."),
         Option("HomeDirectories", FLAG, "off", used=False,
                help="Keep files of users in their home directories."),
-        Option("LongUsernames", FLAG, "on", used=False,
-               help="Names of more than 32 characters; two lines in dspam_stats."),
+        Option("LongUsernames", FLAG, "on",
+               help="dspam_stats shows each user in two lines, so that long names have room."),
         Option("VirtualUsers", FLAG, "on", used=False,
                help="Numbers of users come from a table, not from the accounts."),
         Option("PreferencesInDatabase", FLAG, "on", used=False,

@@ -1,8 +1,11 @@
 """`dspamd`: the daemon, in the foreground, and the check of its configuration.
 
-It logs to stderr and never forks: systemd, daemontools and runit want it so.
-(`dspam --daemon` is the same daemon under its old name, which goes into the
-background by itself.)
+It logs to stderr and never goes into the background: systemd, daemontools and runit
+want it so.  (`dspam --daemon` is the same daemon under its old name, which goes into
+the background by itself.)
+
+Exit status: 0 told to end; 1 cannot start, for example because somebody else listens
+on its port; 78 bad configuration, which no restart mends.
 """
 
 from __future__ import annotations
@@ -16,41 +19,49 @@ from pathlib import Path
 import dspamd
 from dspamd import log
 from dspamd.config import Config, default_path
-from dspamd.errors import ConfigError
+from dspamd.errors import ConfigError, Problem
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit status: 0, 1 cannot start, 78 bad configuration."""
+    """Run the command; returns its exit status."""
     options = _options().parse_args(arguments)
     try:
         config = Config.load(options.config)
+        return check(config) if options.check_config else start(config)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return error.exit_status
-    if options.check_config:
-        for warning in config.warnings:
-            print(f"warning: {warning}")
-        print(f"{config.file}: usable, {len(config.warnings)} warnings")
-        return os.EX_OK
-    return start(config)
+
+
+def check(config: Config) -> int:
+    """Say what is odd about a configuration.  Raises `ConfigError` if the daemon would not start with it."""
+    from dspamd.app import plan_of
+    from dspamd.pitfalls import pitfalls
+
+    warnings: list[Problem] = [*config.warnings, *pitfalls(config).warnings]
+    for warning in warnings:
+        print(f"warning: {warning}")
+    try:
+        plan_of(config)
+    except LookupError as error:
+        raise ConfigError([Problem(config.file, 0, f"ServerUser, ServerGroup: {error}")]) from error
+    print(f"{config.file}: usable, {len(warnings)} warnings")
+    return os.EX_OK
 
 
 def start(config: Config, ready: Callable[[], None] = lambda: None) -> int:
     """Run the daemon with a configuration until it ends; returns the exit status.
 
-    `ready` is called once it accepts connections.
+    `ready` is called once it accepts connections.  Raises `ConfigError`.
     """
-    from dspamd import app  # the check of a configuration needs none of it
+    from dspamd import app  # other commands need none of it
 
-    log.configure(config.text("LogLevel"), config.text("LogFormat"))
-    for warning in config.warnings:
-        log.get().warning("configuration", file=warning.file, line=warning.line, text=warning.text)
+    app.start_log(config)
     try:
-        app.run(config, ready)
+        return app.run(config, ready)
     except (OSError, LookupError) as error:
         log.get().error("cannot_start", reason=str(error))
         return 1
-    return os.EX_OK
 
 
 def _options() -> argparse.ArgumentParser:

@@ -1,4 +1,4 @@
-"""Listening sockets: opened once, before there is a loop, served by any number of loops.
+"""Listening sockets: opened once, before there is a loop, for any number of workers.
 
 Where to listen is `ServerDomainSocketPath`, or else `ServerHost` and
 `ServerPort` (an address or a name of either IP version; none means all
@@ -12,15 +12,13 @@ living server behind it is never stolen, and what is no socket is left alone.
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import grp
 import os
 import pwd
 import socket
 import stat
-import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,25 +60,15 @@ def listen(endpoint: Endpoint) -> list[socket.socket]:
     return opened
 
 
-async def serve(
-    loop: asyncio.AbstractEventLoop,
-    sockets: Iterable[socket.socket],
-    factory: Callable[[], asyncio.BaseProtocol],
-    backlog: int = 32,
-) -> list[asyncio.Server]:
-    """Accept connections on `sockets`, with a protocol from `factory` for each."""
-    servers: list[asyncio.Server] = []
+def renew(endpoint: Endpoint, sockets: Iterable[socket.socket]) -> None:
+    """Give open sockets the mode, owner and backlog of an endpoint with the same address.
+
+    Raises `OSError`, `LookupError`.
+    """
+    if endpoint.path:
+        _admit(endpoint)
     for each in sockets:
-        if each.family is not socket.AF_UNIX:
-            servers.append(await loop.create_server(factory, sock=each, backlog=backlog))
-        elif sys.version_info >= (3, 13):
-            # One worker that stops must not remove the file that the others listen on.
-            servers.append(
-                await loop.create_unix_server(factory, sock=each, backlog=backlog, cleanup_socket=False)
-            )
-        else:
-            servers.append(await loop.create_unix_server(factory, sock=each, backlog=backlog))
-    return servers
+        each.listen(endpoint.backlog)
 
 
 def _addresses(endpoint: Endpoint) -> Iterable[tuple[socket.AddressFamily, tuple[object, ...]]]:
@@ -100,9 +88,9 @@ def _tcp_socket(family: socket.AddressFamily, address: tuple[object, ...], backl
         opened.bind(address)
         opened.listen(backlog)
         opened.setblocking(False)
-    except OSError:
+    except OSError as error:
         opened.close()
-        raise
+        raise OSError(error.errno, error.strerror, "{}:{}".format(*address)) from error
     return opened
 
 
@@ -120,9 +108,7 @@ def _unix_socket(endpoint: Endpoint) -> socket.socket:
     finally:
         os.umask(umask)
     try:
-        if endpoint.owner or endpoint.group:
-            os.chown(path, _uid(endpoint.owner), _gid(endpoint.group))
-        path.chmod(endpoint.mode)
+        _admit(endpoint)
         opened.listen(endpoint.backlog)
         opened.setblocking(False)
     except (OSError, LookupError):
@@ -130,6 +116,13 @@ def _unix_socket(endpoint: Endpoint) -> socket.socket:
         path.unlink(missing_ok=True)
         raise
     return opened
+
+
+def _admit(endpoint: Endpoint) -> None:
+    """Let those connect to the socket file who may."""
+    if endpoint.owner or endpoint.group:
+        os.chown(endpoint.path, _uid(endpoint.owner), _gid(endpoint.group))
+    Path(endpoint.path).chmod(endpoint.mode)
 
 
 def _uid(name: str) -> int:

@@ -13,7 +13,7 @@ Promises:
 * Replies to pipelined commands leave together (RFC 2920).
 * Memory is bounded: `memory_limit` bytes of messages in all sessions together
   (beyond it 452, try again), `connection_limit` sessions (beyond it 421).
-* No wait is endless: `idle_s` for a silent client, `message_s` for a whole DATA.
+* No wait is endless: `idle_s` for a silent client or a command line, `message_s` for a whole DATA.
 
 A message too large or too much for the memory is read to its end before it is
 refused, since what follows a refused message must not be taken for commands.
@@ -234,10 +234,15 @@ class Session(SMTP):
     async def _line(self) -> bytes | None:
         """The next command line without its end; None when the client has no more."""
         overlong = False
+        begun = self.loop.time()
         while True:
             end = self._input.find(b"\n", self._at)
             if end < 0:
                 rest = self._input[self._at :]
+                if not rest and not overlong:
+                    begun = self.loop.time()
+                elif self.loop.time() - begun > self._server.idle_s:
+                    raise TimeoutError  # bytes come now and then, a line never
                 if len(rest) > COMMAND_LIMIT:
                     overlong, rest = True, b""
                 data = await self._receive(COMMANDS_AT_ONCE)

@@ -82,6 +82,11 @@ class Daemon:
         return self._process.pid
 
     @property
+    def workers(self) -> list[int]:
+        """The process ids of its workers."""
+        return list(map(int, Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()))
+
+    @property
     def output(self) -> str:
         """What it wrote to its standard output and error."""
         return (self.folder / "output").read_text(errors="replace")

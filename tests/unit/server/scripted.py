@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 
 from dspamd.envelope import Envelope, Recipient
 from dspamd.errors import Reply
+from dspamd.server.accept import Acceptor
 from dspamd.server.dialogue import ServerMode, Terms
 from dspamd.server.filter import Answer
-from dspamd.server.listen import Endpoint, listen, serve
+from dspamd.server.listen import Endpoint, listen
 from dspamd.server.lmtp import LmtpServer
 
 TERMS = Terms(ServerMode.AUTO, "GIT", "mx.example.org", {"relay1": "secret"})
@@ -92,15 +93,14 @@ class Client:
 async def running(server: LmtpServer) -> AsyncIterator[int]:
     """`server` on a free port."""
     sockets = listen(Endpoint(host="127.0.0.1", port=0))
-    listeners = await serve(asyncio.get_running_loop(), sockets, server)
+    acceptor = Acceptor(sockets, server)
     try:
         yield sockets[0].getsockname()[1]
     finally:
-        for listener in listeners:
-            listener.close()
+        acceptor.close()
         await server.close(grace_s=1)
-        for listener in listeners:
-            await listener.wait_closed()
+        for each in sockets:
+            each.close()
 
 
 @asynccontextmanager

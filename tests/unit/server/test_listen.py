@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 import socket
 import stat
 from pathlib import Path
-from typing import cast
 
 import pytest
 
-from dspamd.server.listen import Endpoint, listen, serve
+from dspamd.server.listen import Endpoint, listen
 
 
 def test_a_socket_file_has_the_mode_it_is_given(tmp_path: Path) -> None:
@@ -78,25 +76,3 @@ def test_a_port_in_use_is_an_error() -> None:
     (first,) = listen(Endpoint(host="127.0.0.1", port=0))
     with first, pytest.raises(OSError, match="in use"):
         listen(Endpoint(host="127.0.0.1", port=first.getsockname()[1]))
-
-
-async def test_both_kinds_of_sockets_are_served(tmp_path: Path) -> None:
-    class Hello(asyncio.Protocol):
-        def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            # uvloop's transports do not inherit from asyncio's.
-            stream = cast(asyncio.Transport, transport)
-            stream.write(b"hello")
-            stream.close()
-
-    path = str(tmp_path / "dspam.sock")
-    sockets = listen(Endpoint(path=path)) + listen(Endpoint(host="127.0.0.1", port=0))
-    port = sockets[1].getsockname()[1]
-    servers = await serve(asyncio.get_running_loop(), sockets, Hello)
-    for connecting in (asyncio.open_unix_connection(path), asyncio.open_connection("127.0.0.1", port)):
-        reader, writer = await connecting
-        assert await reader.read() == b"hello"
-        writer.close()
-        await writer.wait_closed()
-    for server in servers:
-        server.close()
-        await server.wait_closed()

@@ -1,0 +1,95 @@
+"""Settings that are valid each for itself, and with which mail would not arrive.
+
+What would make the daemon bounce or never deliver mail is an error: it does not
+start with it, and a reload keeps the old configuration.  What makes it do something
+else than the administrator asked for, or keeps mail waiting, is a warning.
+
+It looks at nothing but the configuration: neither whether directories are there nor
+whether a next hop answers.  Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from dspamd.config import Config
+from dspamd.errors import Problem, UsageError
+from dspamd.jobs import requested
+from dspamd.words import split
+
+_LOCAL = {"", "localhost", "127.0.0.1", "::1", "0.0.0.0", "::"}
+
+
+class Pitfalls(NamedTuple):
+    errors: list[Problem]
+    warnings: list[Problem]
+
+
+def pitfalls(config: Config) -> Pitfalls:
+    """What is wrong with a configuration as a whole, when the daemon runs with it."""
+
+    def problems(texts: Iterator[str]) -> list[Problem]:
+        return [Problem(config.file, 0, text) for text in texts]
+
+    return Pitfalls(problems(_errors(config)), problems(_warnings(config)))
+
+
+def _errors(config: Config) -> Iterator[str]:
+    try:
+        requested(config, split(config.text("ServerParameters")))
+    except UsageError as error:
+        yield f"ServerParameters: {error}: all mail that comes by LMTP would be returned to its sender"
+    if _own_port(config):
+        yield "DeliveryHost and DeliveryPort are those of this daemon: mail would go round for ever"
+
+
+def _warnings(config: Config) -> Iterator[str]:
+    if config.text("ServerMode") != "dspam":
+        yield from _parameters(config)
+    if config.text("ServerMode") == "dspam" and not config.suffixes("ServerPass"):
+        yield "ServerMode dspam without ServerPass: no client can log in; mail servers need standard or auto"
+    if not (_hosts(config) or config.text("TrustedDeliveryAgent")):
+        yield "neither DeliveryHost nor TrustedDeliveryAgent: mail that is to be delivered waits for ever"
+    if 0 < config.number("ServerMaxMemory") < config.number("ServerMaxMessageSize"):
+        yield "ServerMaxMemory is less than ServerMaxMessageSize, which counts then"
+    if config.text("ServerGroup") and not config.text("ServerUser"):
+        yield "ServerGroup without ServerUser has no effect"
+
+
+def _parameters(config: Config) -> Iterator[str]:
+    """What ServerParameters say that cannot be meant for mail that comes by LMTP."""
+    try:
+        request = requested(config, split(config.text("ServerParameters")))
+    except UsageError:
+        return  # an error already
+    if request.stdout:
+        yield "ServerParameters: --stdout has no effect, nobody would get the mail"
+    if request.classify:
+        yield "ServerParameters: --classify has no effect, nobody would get the mail"
+    if request.summary:
+        yield "ServerParameters: --deliver=summary has no effect, nobody would get the mail"
+    if not request.deliver_innocent:
+        yield "ServerParameters: no --deliver=innocent; innocent mail is delivered all the same"
+    for warning in request.warnings:
+        yield f"ServerParameters: {warning}"
+
+
+def _hosts(config: Config) -> set[str]:
+    return {config.text("DeliveryHost"), *config.suffixes("DeliveryHost").values()} - {""}
+
+
+def _own_port(config: Config) -> bool:
+    """Whether the next hop is the port that we listen on."""
+    host, path = config.text("ServerHost"), config.text("ServerDomainSocketPath")
+    next_host = config.text("DeliveryHost")
+    if path and path == next_host:
+        return True
+    listening = bool(host) or not path
+    same = next_host == host or (next_host in _LOCAL and host in _LOCAL)
+    return (
+        bool(next_host)
+        and listening
+        and same
+        and config.number("DeliveryPort") == config.number("ServerPort")
+    )

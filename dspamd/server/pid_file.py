@@ -1,0 +1,54 @@
+"""The file that names the process of the daemon (`ServerPID`).
+
+It holds the decimal number of the process and a line feed, as ever.  The living
+daemon keeps a lock on it: a file without one is left over from a daemon that was
+killed, whatever process has its number now.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def pid_file(path: Path) -> Iterator[None]:
+    """Keep the file while the body runs.
+
+    Raises `OSError`: with EEXIST if another daemon runs, else if the file cannot be written.
+    """
+    descriptor = _locked(path)
+    try:
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, b"%d\n" % os.getpid())
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            path.unlink()
+        os.close(descriptor)
+
+
+def _locked(path: Path) -> int:
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            # A record lock belongs to one process: workers do not inherit it.
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_there(path, descriptor):
+                return descriptor
+        except BlockingIOError:
+            pid = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
+            os.close(descriptor)
+            raise FileExistsError(errno.EEXIST, f"another daemon runs as process {pid}", str(path)) from None
+        os.close(descriptor)  # its daemon has ended and removed it just now
+
+
+def _is_there(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False

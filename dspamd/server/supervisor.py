@@ -1,0 +1,222 @@
+"""The supervisor: opens the sockets, keeps workers running, reloads, stops.
+
+It handles no mail, so it can hardly fail, and it has no event loop: it waits for
+signals, for signs of life of its workers, and for their ends.
+
+* SIGHUP: workers with the new configuration start on the same sockets; once all of
+  them accept connections the old ones retire.  Nobody is refused in between.  If
+  the new configuration is bad, or a worker cannot start with it, the old one stays.
+* SIGTERM, SIGINT: the sockets close, workers finish what they have, status 0.
+* A worker that gives no sign of life for `SILENCE_S` is killed and replaced.
+  systemd's watchdog is fed only while none is silent.
+* A worker that cannot start when the daemon starts ends it, status 1.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+
+from dspamd import log
+from dspamd.errors import ConfigError
+from dspamd.server.crew import Crew, Plan, Worker
+from dspamd.server.listeners import Listeners
+from dspamd.server.notify import Notifier
+
+SILENCE_S = 30.0
+TICK_S = 1.0
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+
+
+class Supervisor:
+    """One daemon.  `replan` makes the plan of the configuration as it is now, at a reload.
+
+    `ready` is called once, when all workers accept connections.
+    """
+
+    def __init__(
+        self,
+        listeners: Listeners,
+        replan: Callable[[], Plan],
+        notifier: Notifier,
+        ready: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._listeners, self._replan, self._notifier = listeners, replan, notifier
+        self._ready = ready
+        self._stopping = False
+        self._status = os.EX_OK
+        self._crew: Crew | None = None
+        self._successor: Crew | None = None
+        self._leaving: list[Worker] = []
+        self._silence_s = min(SILENCE_S, notifier.watchdog_s / 3) if notifier.watchdog_s else SILENCE_S
+
+    def run(self, plan: Plan) -> int:
+        """Run the daemon until it is told to stop; its exit status.
+
+        Raises `OSError` or `LookupError` if it cannot listen.
+        """
+        with self._signals() as self._wake:
+            self._successor = Crew(plan, self._listeners.open(plan.endpoints), self._forget)
+            try:
+                while not self._stopping or self._workers:
+                    self._look_after(time.monotonic())
+                    self._wait()
+            finally:
+                for worker in self._workers:  # only if we failed
+                    worker.kill()
+        return self._status
+
+    @property
+    def _workers(self) -> list[Worker]:
+        crews = [crew for crew in (self._crew, self._successor) if crew]
+        return [worker for crew in crews for worker in crew.workers] + self._leaving
+
+    def _wait(self) -> None:
+        """Wait a moment for signals and signs of life, and act on them."""
+        workers = {worker.channel: worker for worker in self._workers}
+        heard, _, _ = select.select([self._wake, *workers], [], [], TICK_S)
+        now = time.monotonic()
+        for channel in heard:
+            if channel in workers:
+                workers[channel].hear(now)
+        if self._wake in heard:
+            for number in set(self._wake.recv(4096)):
+                self._signalled(number, now)
+        for worker in workers.values():
+            self._bury(worker, now)
+
+    def _signalled(self, number: int, now: float) -> None:
+        if number == signal.SIGHUP and self._crew:
+            self._reload(now, self._crew)
+        elif number in (signal.SIGTERM, signal.SIGINT) and not self._stopping:
+            log.get().info("stopping", signal=signal.Signals(number).name)
+            self._stop(now)
+
+    # --- workers ---------------------------------------------------------------------------
+
+    def _look_after(self, now: float) -> None:
+        """Everything that is due."""
+        silent = [worker for worker in self._workers if now - worker.heard > self._silence_s]
+        for worker in silent:
+            log.get().error("worker_silent", worker=worker.pid, seconds=round(now - worker.heard))
+            worker.kill()
+        for worker in self._leaving:
+            if worker.deadline is not None and now > worker.deadline:
+                log.get().error("worker_killed", worker=worker.pid)
+                worker.kill()
+        if not silent:
+            self._notifier.alive()
+        for crew in (self._crew, self._successor):
+            if crew:
+                crew.fill(now)
+        if self._successor and self._successor.complete:
+            self._succeed(self._successor, now)
+
+    def _bury(self, worker: Worker, now: float) -> None:
+        """If a worker has ended, see what that means."""
+        status = worker.ended()
+        if status is None:
+            return
+        if worker in self._leaving:
+            self._leaving.remove(worker)
+            log.get().info("worker_left", worker=worker.pid, status=status)
+            return
+        log.get().error("worker_died", worker=worker.pid, status=status)
+        if self._crew and worker in self._crew.workers:
+            self._crew.lost(worker, now)
+        elif self._successor:
+            self._successor.lost(worker, now)
+            self._give_up(self._successor, status, now)
+
+    def _succeed(self, crew: Crew, now: float) -> None:
+        """All workers of a crew are ready: it takes over."""
+        former, self._crew, self._successor = self._crew, crew, None
+        self._dismiss(former, Worker.retire, now)
+        self._listeners.keep(crew.plan.endpoints)
+        log.get().info("reloaded" if former else "started", pid=os.getpid(), workers=crew.plan.workers)
+        self._notifier.ready(f"Serving with {crew.plan.workers} workers")
+        if not former:
+            self._ready()
+
+    def _give_up(self, crew: Crew, status: int, now: float) -> None:
+        """A crew cannot start: the daemon goes on with the one it has, or ends if it has none."""
+        self._successor = None
+        self._dismiss(crew, Worker.stop, now)
+        if self._crew is None:
+            self._status = max(1, status)
+            self._stop(now)
+        else:
+            self._keep_old(self._crew, "a worker could not start with it")
+
+    def _dismiss(self, crew: Crew | None, how: Callable[[Worker, float], None], now: float) -> None:
+        for worker in crew.workers if crew else ():
+            how(worker, now)
+            self._leaving.append(worker)
+
+    # --- reload and stop -------------------------------------------------------------------
+
+    def _reload(self, now: float, crew: Crew) -> None:
+        log.get().info("reloading")
+        self._notifier.reloading()
+        self._dismiss(self._successor, Worker.stop, now)
+        self._successor = None
+        try:
+            plan = self._replan()
+            sockets = self._listeners.open(plan.endpoints)
+        except ConfigError as error:
+            for problem in error.problems:
+                log.get().error("bad_configuration", file=problem.file, line=problem.line, text=problem.text)
+            self._keep_old(crew, "see the log")
+        except (OSError, LookupError) as error:
+            self._keep_old(crew, str(error))
+        else:
+            self._successor = Crew(plan, sockets, self._forget)
+
+    def _keep_old(self, crew: Crew, reason: str) -> None:
+        self._listeners.keep(crew.plan.endpoints)
+        log.get().error("not_reloaded", reason=reason)
+        self._notifier.ready(f"Serving with the old configuration, the new one is unusable: {reason}")
+
+    def _stop(self, now: float) -> None:
+        self._stopping = True
+        self._notifier.stopping()
+        self._listeners.close()
+        for crew in (self._crew, self._successor):
+            self._dismiss(crew, Worker.stop, now)
+        for worker in self._leaving:
+            worker.stop(now)
+        self._crew = self._successor = None
+
+    # --- signals ---------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[socket.socket]:
+        """Signals arrive as their numbers, in bytes, at the socket that this yields."""
+        wake, write = socket.socketpair()
+        wake.setblocking(False)
+        write.setblocking(False)
+        handlers = {number: signal.signal(number, lambda *_: None) for number in _SIGNALS}
+        before = signal.set_wakeup_fd(write.fileno())
+        try:
+            self._own = (wake, write)
+            yield wake
+        finally:
+            signal.set_wakeup_fd(before)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+            wake.close()
+            write.close()
+
+    def _forget(self) -> None:
+        """In a new worker: close what belongs to the supervisor.
+
+        As long as a worker held the channels of others, they would not notice our death.
+        """
+        for own in (*self._own, *(worker.channel for worker in self._workers)):
+            own.close()
