@@ -3,12 +3,17 @@
 
 PYTHON ?= python3
 ONLY ?=
+SECONDS ?= 60
 
 bin := .venv/bin
 stamp := .venv/.complete
 part = $(if $(ONLY),tests/$(ONLY),tests)
 # The parts of the tests that start real servers, if any was asked for.
 servers = $(filter-out unit golden dialogue,$(or $(ONLY),all))
+
+# Python with the kernel of `make fuzz` (-P: the one in this folder does not come first).
+sanitized = LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
+    ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONPATH=build/sanitized:. $(bin)/python -P
 
 .DEFAULT_GOAL := help
 .PHONY: help build demo run check test fuzz bench clean
@@ -37,11 +42,13 @@ test: build $(if $(ONLY),,check) ## check, then all tests (ONLY=unit|golden|cont
 	$(if $(servers),etc/install-packages test)
 	$(bin)/pytest $(part)
 
-fuzz: build ## throw noise at the kernel, built with address and undefined-behaviour sanitizers
+fuzz: build ## run golden and fuzz tests on a kernel with sanitizers, then libFuzzer on each target (SECONDS=60)
 	DSPAMD_SANITIZE=1 $(bin)/python setup.py -q build_py --build-lib build/sanitized \
 	    build_ext --build-lib build/sanitized --build-temp build/sanitized-temp
-	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
-	    ASAN_OPTIONS=detect_leaks=0 $(bin)/pytest -o pythonpath="build/sanitized ." tests/fuzz
+	$(sanitized) -m pytest -o pythonpath="build/sanitized ." -o timeout=600 \
+	    tests/fuzz tests/golden/test_tokens.py tests/golden/test_classify.py
+	$(sanitized) -m tests.fuzz $(SECONDS) message stored hash_file
+	PYTHONPATH=. $(bin)/python -P -m tests.fuzz $(SECONDS) parts headers identifier edited
 
 bench: build ## measure against the budgets (ONLY=engine|path|storage|daemon|commands), table and build/bench.json
 	$(bin)/python -m bench $(ONLY)

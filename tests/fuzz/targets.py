@@ -1,0 +1,163 @@
+"""What is fuzzed: everything that reads bytes which somebody else wrote.
+
+A target takes any bytes.  It may not raise, and what it sees must hold for any
+bytes; with the sanitized kernel of `make fuzz`, no byte outside an array is read
+or written.  `python -m tests.fuzz` runs a target under libFuzzer; the tests run
+all of them on seeds and mutations.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable
+
+from dspamd.engine import (
+    Hits,
+    Mode,
+    Run,
+    ScoreOptions,
+    Snapshot,
+    TokenOptions,
+    Totals,
+    tokenize,
+    tokens_from_signature,
+)
+from dspamd.engine import _kernel as kernel
+from dspamd.mail import classic, headers, mime, signature
+from dspamd.mail.classic import SignaturePass
+from dspamd.mail.message import Message
+from dspamd.mail.rewrite import Rewrite, rewrite
+from dspamd.verdict import explanation_lines
+
+TOKENIZERS = ("word", "chain", "osb", "sbph")
+ALGORITHMS = ("naive", "graham", "burton", "robinson", "chi-square")
+PVALUES = ("bcr", "robinson", "markov")
+TOTALS = (Totals(), Totals(200, 200), Totals(3000, 3000), Totals(5000, 1200))
+
+Target = Callable[[bytes], None]
+
+
+def message(data: bytes) -> None:
+    """The whole engine: view, tokens, verdict, lesson, signature.  The first three bytes are options."""
+    if len(data) < 3:
+        return
+    first, second, third = data[:3]
+    text = Message(data[3:]).lf
+    view = classic.view(text, signature_pass=_PASSES[first >> 5])
+    assert len(view.body) <= len(text) + 1
+    tokens = tokenize(
+        view,
+        TokenOptions(
+            TOKENIZERS[first & 3], bool(first & 4), bool(first & 8), bool(first & 16), frozenset([b"x-i"])
+        ),
+    )
+    assert sum(tokens.frequencies) >= len(tokens)
+    options = ScoreOptions(
+        frozenset([ALGORITHMS[second % 5], ALGORITHMS[second // 5 % 5]]),
+        PVALUES[second // 25 % 3],
+        list(Mode)[third & 3],
+        bias=bool(third & 4),
+        noise=bool(first & 16),
+        whitelist=bool(first & 8),
+        sedation=third >> 6,
+        occurrence=bool(third & 8),
+        strict=bool(second & 128),
+    )
+    snapshot = Snapshot(TOTALS[third >> 4 & 3], _hits(tokens.values))
+    run = Run(tokens, snapshot, options)
+    if run.patterns is not None:
+        run.weigh(_hits(run.patterns))
+    assert run.result.name in ("Spam", "Innocent", "Whitelisted")
+    if len(tokens) < 100:  # an object for each token is slow
+        assert all(len(line) < 160 for line in explanation_lines(run.explain()))
+    assert len(run.factors) <= 2 * 27 + len(tokens) + len(run.patterns or ())
+    assert len(run.learned.tokens.tokens) == len(run.learned.tokens.spam)
+    tokens_from_signature(run.signature, TokenOptions(TOKENIZERS[first & 3]))
+
+
+_PASSES = [None, *(SignaturePass(bool(n & 1), bool(n & 2)) for n in range(7))]
+
+
+def _hits(values: array[int]) -> Hits:
+    """Counters made of the tokens themselves; one in four is unknown."""
+    known = array("Q", (value for value in values if value & 3))
+    return Hits(
+        known,
+        array("Q", (value >> 8 & 63 for value in known)),
+        array("Q", (value >> 16 & 63 for value in known)),
+    )
+
+
+def stored(data: bytes) -> None:
+    """A signature that comes back from the store."""
+    tokens = tokens_from_signature(data, TokenOptions("osb"))
+    assert len(tokens) <= len(data) // 16
+    assert tokens_from_signature(tokens.signature(), TokenOptions("osb")).values == tokens.values
+    tokens_from_signature(data, TokenOptions("sbph"))
+
+
+def parts(data: bytes) -> None:
+    """MIME: parts lie in the message, one behind the other."""
+    at = 0
+    for part in mime.parts(data):
+        assert at <= part.start <= part.body <= part.end <= len(data)
+        at = part.end
+        body = data[part.body : part.end]
+        text = mime.decoded(part.encoding, body)
+        assert len(text) <= len(body)
+        if mime.reversible(part.encoding, body):
+            again = mime.encoded(part.encoding, text, b"\r\n")
+            assert mime.decoded(part.encoding, again).replace(b"\r\n", b"\n") == text.replace(b"\r\n", b"\n")
+
+
+def header_block(data: bytes) -> None:
+    """Headers: edits take nothing but what they name."""
+    block = data[: headers.block_end(data)]
+    kept, dropped = headers.drop(block, b"x-dspam-")
+    assert len(kept) + len(dropped) == len(block)
+    assert headers.drop(kept, b"x-dspam-") == (kept, b"")
+    longer = headers.append(block, [b"X-A: b"], b"\r\n")
+    assert longer.startswith(block)
+    assert headers.values(longer, b"X-A")[-1] == b"b"
+    assert headers.values(headers.prefix_subject(block, b"[SPAM]", b"\n"), b"subject")
+
+
+def identifier(data: bytes) -> None:
+    """Signatures: whatever is found may be a key and the name of a file."""
+    for headers_only in (False, True):
+        found = signature.find(Message(data), headers_only)
+        assert found is None or signature.valid(found)
+
+
+def edited(data: bytes) -> None:
+    """Rewriting: without an edit of the text, the body stays as it was; with one, the id is found again."""
+    mail = Message(data)
+    plain = rewrite(mail, Rewrite(lines=(b"X-DSPAM-Result: Innocent",)))
+    assert plain.endswith(mail.raw[mail.body_start :])
+    rewrite(mail, Rewrite(subject_tag=b"[SPAM]", text_tag=b"spam!", signature="1,abc"))
+    assert Message(mail.crlf).lf == mail.lf
+
+
+def hash_file(data: bytes) -> None:
+    """A hash file that is damaged, or no hash file at all."""
+    file, tokens = bytearray(data), array("Q", [1, 2, 3, 0x0123456789ABCDEF, 2**64 - 1])
+    ones = array("i", [1]) * len(tokens)
+    found = kernel.css_find(file, 100, tokens)
+    assert all(len(column) == len(found[0]) for column in found)
+    planned, _, _, spam, innocent = kernel.css_plan(file, 100, tokens, ones, ones, 2**20, 2**20)
+    kernel.css_store(file, 100, planned, spam, innocent, 0)
+    kernel.css_age(file, 3)
+    kernel.css_after(file, 0, 10)
+    kernel.css_delete(file, 100, tokens)
+    assert len(file) == len(data)
+
+
+TARGETS: dict[str, Target] = {
+    "message": message,
+    "stored": stored,
+    "parts": parts,
+    "headers": header_block,
+    "identifier": identifier,
+    "edited": edited,
+    "hash_file": hash_file,
+}
