@@ -41,7 +41,6 @@ from dspamd.storage.sql import (
     UserTable,
     day_number,
     owner_name,
-    signed,
     storable,
     unsigned,
 )
@@ -170,7 +169,7 @@ class Postgres:
 
     async def read(self, uid: Uid, tokens: array[int]) -> Snapshot:
         async def read(connection: Connection, statements: Statements) -> Snapshot:
-            return _snapshot(await connection.fetchrow(statements.read, uid, signed(tokens)))
+            return _snapshot(await connection.fetchrow(statements.read, uid, statements.sent(tokens)))
 
         return await self._run(read)
 
@@ -183,7 +182,7 @@ class Postgres:
         async def learn(
             connection: Connection, statements: Statements, totals: Totals, hits: TokenChange
         ) -> None:
-            numbers = signed(hits.tokens), hits.spam, hits.innocent
+            numbers = statements.sent(hits.tokens), hits.spam, hits.innocent
             signature = change.signature or (None, None)
             await connection.execute(statements.learn, uid, *numbers, self._today(), list(totals), *signature)
 
@@ -194,7 +193,9 @@ class Postgres:
             correct = change.correct
             if correct is not None:
                 await _check(connection, statements, uid, correct)
-            before = _snapshot(await connection.fetchrow(statements.lock, uid, signed(learned.tokens.tokens)))
+            before = _snapshot(
+                await connection.fetchrow(statements.lock, uid, statements.sent(learned.tokens.tokens))
+            )
             applied = in_effect(learned, before)
             await learn(connection, statements, applied.totals, _worth_a_row(applied.tokens, before.hits))
             if correct is not None and statements.corrections:
@@ -233,17 +234,19 @@ class Postgres:
                 first = batch[-1].token + 1
 
     async def _batch(self, uid: Uid, first: int, last: int) -> list[TokenRow]:
-        bounds = signed(array("Q", (first, last)))
+        bounds = array("Q", (first, last))
 
         async def fetch(connection: Connection, statements: Statements) -> list[TokenRow]:
-            tokens, *others = await connection.fetchrow(statements.batch, uid, *bounds, _BATCH)
+            tokens, *others = await connection.fetchrow(
+                statements.batch, uid, *statements.sent(bounds), _BATCH
+            )
             return list(map(TokenRow, unsigned(array("q", tokens)), *others)) if tokens else []
 
         return await self._run(fetch)
 
     async def delete_tokens(self, uid: Uid, tokens: array[int]) -> int:
         async def delete(connection: Connection, statements: Statements) -> int:
-            return _count(await connection.execute(statements.delete_tokens, uid, signed(tokens)))
+            return _count(await connection.execute(statements.delete_tokens, uid, statements.sent(tokens)))
 
         return await self._run(delete)
 

@@ -31,6 +31,8 @@ Work = Callable[[Connection], Awaitable[T]]
 
 _IDLE_S = 60.0
 _PARTING_S = 1.0  # for the request to cancel a statement, and the goodbye
+# InternalClientError: also what a connection says whose server hung up while it was idle.
+_BROKEN = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _GIVEN_UP = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 # The server goes down, is a copy now, or its tables are no longer those we knew.
 _MOVED = (
@@ -96,20 +98,20 @@ class Connections:
                 return await retried(lambda: self._once(work, within), _gave_up)
         except TimeoutError as error:
             raise TempFail("Storage is busy", detail=f"no answer within {self._deadline_s} s") from error
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except (*_BROKEN, asyncpg.PostgresError) as error:
             raise _unavailable(TempFail, error) from error
 
     async def _once(self, work: Work[T], within: bool) -> T:
         try:
             connection = await self._pool.acquire()
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except (*_BROKEN, asyncpg.PostgresError) as error:
             raise _unavailable(Unreachable, error) from error
         try:
             result = await (transaction(connection, work) if within else work(connection))
-        except (asyncio.CancelledError, OSError, asyncpg.InterfaceError):
+        except asyncio.CancelledError:
             self._part(connection)
             raise
-        except _MOVED:
+        except (*_BROKEN, *_MOVED):
             await self._pool.expire_connections()
             self._part(connection)
             raise
@@ -151,7 +153,7 @@ async def transaction(connection: Connection, work: Work[T]) -> T:
 
 
 async def _close(connection: Connection) -> None:
-    with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+    with contextlib.suppress(*_BROKEN, asyncpg.PostgresError):
         await connection.close(timeout=_PARTING_S)
 
 

@@ -13,16 +13,18 @@ Citus and YugabyteDB, and through a pooler that changes connections between them
 One round trip brings totals and hits, as one row of arrays.  What one message
 changes is written by one statement.  NULL counts as 0: the columns allow it.
 
-Tokens travel as signed 64-bit numbers, which is how the current schema keeps them;
-old ones keep the unsigned number in numeric(20).
+Tokens come back as signed 64-bit numbers, which is how the current schema keeps them;
+old ones keep the unsigned number in numeric(20), and are asked for it.
 """
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Callable
 from typing import NamedTuple
 
 from dspamd.engine.model import Totals
-from dspamd.storage.sql import UserTable
+from dspamd.storage.sql import UserTable, signed
 
 LAYOUT = """
 SELECT to_regclass('dspam_token_data') IS NOT NULL AS tokens,
@@ -53,8 +55,8 @@ ON CONFLICT (uid, preference) DO UPDATE SET value = excluded.value"""
 DELETE_PREFERENCE = "DELETE FROM dspam_preferences WHERE uid = $1 AND preference = $2"
 
 DELETE_SOME_TOKENS = """
-DELETE FROM dspam_token_data WHERE uid = $1
-AND token = ANY (ARRAY(SELECT token FROM dspam_token_data WHERE uid = $1 LIMIT 5000))"""
+DELETE FROM dspam_token_data WHERE uid = $1 AND token <= (SELECT max(token) FROM (
+    SELECT token FROM dspam_token_data WHERE uid = $1 ORDER BY token LIMIT 5000) AS first)"""
 
 DELETE_DATA = tuple(
     f"DELETE FROM {table} WHERE uid = $1"
@@ -63,18 +65,18 @@ DELETE_DATA = tuple(
 
 
 class Tokens(NamedTuple):
-    """How a schema keeps tokens: expressions to and from signed 64-bit numbers."""
+    """How a schema keeps tokens."""
 
+    type: str
     column: str  # the column as a signed number
-    stored: str  # a signed number, {}, as the column has it
-    array: str  # an array of signed numbers, {}, likewise
+    sent: Callable[[array[int]], array[int]]  # tokens as numbers of that type
 
 
-BIGINT = Tokens("token", "{}", "{}")
+BIGINT = Tokens("bigint", "token", signed)
 DECIMAL = Tokens(
+    "numeric",
     "(token - CASE WHEN token < 9223372036854775808 THEN 0 ELSE 18446744073709551616 END)::bigint",
-    "({0} + CASE WHEN {0} < 0 THEN 18446744073709551616 ELSE 0 END)",
-    "ARRAY(SELECT n + CASE WHEN n < 0 THEN 18446744073709551616 ELSE 0 END FROM unnest({}) AS n)",
+    lambda tokens: tokens,
 )
 
 
@@ -85,13 +87,15 @@ class Statements:
     """
 
     def __init__(self, users: UserTable, tokens: Tokens, *, corrections: bool) -> None:
-        asked = tokens.array.format("$2::bigint[]")
         self.corrections = corrections
-        self.read = _read(tokens.column, asked)
-        self.lock = _read(tokens.column, asked, "ORDER BY token FOR UPDATE", "FOR UPDATE")
-        self.learn = _learn(tokens.stored.format("c.token"))
+        self.sent = tokens.sent
+        self.read = _read(tokens)
+        self.lock = _read(tokens, "ORDER BY token FOR UPDATE", "FOR UPDATE")
+        self.learn = _learn(tokens)
         self.batch = _batch(tokens)
-        self.delete_tokens = f"DELETE FROM dspam_token_data WHERE uid = $1 AND token = ANY ({asked})"
+        self.delete_tokens = (
+            f"DELETE FROM dspam_token_data WHERE uid = $1 AND token = ANY ($2::{tokens.type}[])"
+        )
         self.signature = _signature(corrections)
         self.uid = f"SELECT {users.uid} FROM {users.table} WHERE {users.name} = $1"
         self.new_user = f"INSERT INTO {users.table} ({users.name}) VALUES ($1) ON CONFLICT DO NOTHING"
@@ -102,20 +106,20 @@ class Statements:
         )
 
 
-def _read(column: str, asked: str, lock_tokens: str = "", lock_totals: str = "") -> str:
+def _read(tokens: Tokens, lock_tokens: str = "", lock_totals: str = "") -> str:
     """$1 uid, $2 tokens: the eight totals, then arrays of tokens, spam hits, innocent hits."""
     return f"""
 SELECT {", ".join(f"coalesce({name}, 0)" for name in Totals._fields)}, known.* FROM (
-    SELECT array_agg({column}), array_agg(greatest(0, coalesce(spam_hits, 0))),
+    SELECT array_agg({tokens.column}), array_agg(greatest(0, coalesce(spam_hits, 0))),
         array_agg(greatest(0, coalesce(innocent_hits, 0)))
     FROM (
         SELECT token, spam_hits, innocent_hits FROM dspam_token_data
-        WHERE uid = $1 AND token = ANY ({asked}) {lock_tokens}
+        WHERE uid = $1 AND token = ANY ($2::{tokens.type}[]) {lock_tokens}
     ) AS hits
 ) AS known LEFT JOIN (SELECT * FROM dspam_stats WHERE uid = $1 {lock_totals}) AS totals ON true"""
 
 
-def _learn(stored: str) -> str:
+def _learn(tokens: Tokens) -> str:
     """$1 uid, $2 tokens, $3, $4 their changes, $5 day, $6 changes of totals, $7 signature id, $8 its data.
 
     A change may be negative only where the counter is locked and not below it.
@@ -138,8 +142,8 @@ WITH totals AS (
     SET data = excluded.data, length = excluded.length, created_on = excluded.created_on
 )
 INSERT INTO dspam_token_data AS t (uid, token, spam_hits, innocent_hits, last_hit)
-SELECT $1::int, {stored}, c.spam, c.innocent, $5::date
-FROM unnest($2::bigint[], $3::int[], $4::int[]) AS c (token, spam, innocent)
+SELECT $1::int, c.token, c.spam, c.innocent, $5::date
+FROM unnest($2::{tokens.type}[], $3::int[], $4::int[]) AS c (token, spam, innocent)
 ORDER BY 2
 ON CONFLICT (uid, token) DO UPDATE SET last_hit = excluded.last_hit,
     spam_hits = greatest(0, coalesce(t.spam_hits, 0) + excluded.spam_hits),
@@ -153,8 +157,7 @@ SELECT array_agg({tokens.column}), array_agg(coalesce(spam_hits, 0)),
     array_agg(coalesce(innocent_hits, 0)), array_agg(coalesce(last_hit - date '1970-01-01', 0))
 FROM (
     SELECT token, spam_hits, innocent_hits, last_hit FROM dspam_token_data
-    WHERE uid = $1 AND token >= {tokens.stored.format("$2::bigint")}
-        AND token <= {tokens.stored.format("$3::bigint")}
+    WHERE uid = $1 AND token BETWEEN $2::{tokens.type} AND $3::{tokens.type}
     ORDER BY token LIMIT $4
 ) AS batch"""
 

@@ -29,34 +29,35 @@ _OPTIONS = (
     "fsync=off",
     "full_page_writes=off",
     "max_connections=60",
-    "deadlock_timeout=100ms",
+    "ssl=on",
 )
 
 
 class PostgreSQL:
-    """A server with everything below `folder`; `settings` are further lines of postgresql.conf."""
+    """A server with everything below `folder`."""
 
-    def __init__(self, folder: Path, *settings: str) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._settings = (*_OPTIONS, *settings)
         self._user = "postgres" if os.getuid() == 0 else None
         self._process: subprocess.Popen[bytes] | None = None
         self._numbers = itertools.count(1)
         self.port = _free_port()
 
     def install(self) -> None:
-        """Make the system's own tables.  By TCP a password is asked for, by the socket none."""
+        """Make the system's own tables.  By TCP, TLS is offered and a password asked for."""
         if self._user is not None:
             shutil.chown(self._folder, self._user)
         self._run("initdb", "--no-sync", f"--username={USER}", "--auth-local=trust",
                   "--auth-host=scram-sha-256", "--encoding=UTF8", "--locale=C", str(self._data))  # fmt: skip
+        self._run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost",
+                  "-keyout", f"{self._data}/server.key", "-out", f"{self._data}/server.crt")  # fmt: skip
 
     def start(self) -> None:
-        """Start the server and wait until it answers."""
-        settings = (
-            f"listen_addresses=127.0.0.1 port={self.port} unix_socket_directories={self._folder}"
-        ).split()
-        words = [word for setting in (*settings, *self._settings) for word in ("-c", setting)]
+        """Start the server, unless it runs, and wait until it answers."""
+        if self._process is not None:
+            return
+        where = f"port={self.port}", f"unix_socket_directories={self._folder}"
+        words = [word for setting in (*where, *_OPTIONS) for word in ("-c", setting)]
         with (self._folder / "log").open("ab") as log:
             command = (_program("postgres"), "-D", str(self._data), *words)
             self._process = subprocess.Popen(
@@ -134,10 +135,10 @@ class PostgreSQL:
 
 
 @contextmanager
-def postgresql(*settings: str) -> Iterator[PostgreSQL]:
+def postgresql() -> Iterator[PostgreSQL]:
     """A running server, and nothing left of it afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="dspamd-pg-"))  # short: the path of a socket has 107 bytes
-    server = PostgreSQL(folder, *settings)
+    server = PostgreSQL(folder)
     try:
         server.install()
         server.start()
