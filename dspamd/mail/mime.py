@@ -142,6 +142,7 @@ class _Walk:
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.open: list[_Open] = []
+        self.delimiters: dict[bytes, tuple[int, bool]] = {}  # text of a line: level, whether it closes
         self.leaves: list[Part] = []
 
     def run(self) -> list[Part]:
@@ -153,11 +154,11 @@ class _Walk:
             if part is not None:
                 self.leaves.append(replace(part, end=line.start if line else len(self.data)))
             while line and line.closes:  # behind it is an epilogue, up to the next delimiter
-                del self.open[line.level :]
+                self.close(line.level)
                 line = self.delimiter(line.end)
             if line is None:
                 break
-            del self.open[line.level + 1 :]
+            self.close(line.level + 1)
             start = line.end
         return self.leaves
 
@@ -171,7 +172,21 @@ class _Walk:
         if not part.boundary or len(self.open) >= MAX_DEPTH:
             return part
         self.open.append(_Open(part.boundary.rstrip(), part.subtype, sealed or part.subtype == b"signed"))
+        self.note_delimiters()
         return None
+
+    def close(self, level: int) -> None:
+        """Forget the multiparts from `level` on."""
+        if level < len(self.open):
+            del self.open[level:]
+            self.note_delimiters()
+
+    def note_delimiters(self) -> None:
+        """Note which lines delimit, so that a million other lines with dashes cost little."""
+        self.delimiters = {}
+        for level, entity in enumerate(self.open):  # of equal ones the inner one counts
+            self.delimiters[entity.boundary + b"--"] = level, True
+            self.delimiters[entity.boundary] = level, False
 
     def head(self, start: int) -> tuple[int, _Delimiter | None]:
         """Where the body starts, and the delimiter that came instead of an empty line."""
@@ -188,14 +203,12 @@ class _Walk:
         return next(filter(None, map(self.recognized, events)), None)
 
     def recognized(self, event: re.Match[bytes]) -> _Delimiter | None:
-        """The delimiter that a line `--...` is, if it is one; inner multiparts are asked first."""
-        text = event[1].rstrip()
-        for level in range(len(self.open) - 1, -1, -1):
-            boundary = self.open[level].boundary
-            if text == boundary or text == boundary + b"--":
-                end = self.data.find(b"\n", event.end()) + 1 or len(self.data)
-                return _Delimiter(level, text != boundary, event.start(), end)
-        return None
+        """The delimiter that a line `--...` is, if it is one."""
+        known = self.delimiters.get(event[1].rstrip())
+        if known is None:
+            return None
+        end = self.data.find(b"\n", event.end()) + 1 or len(self.data)
+        return _Delimiter(*known, event.start(), end)
 
 
 def parts(data: bytes) -> list[Part]:
