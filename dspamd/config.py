@@ -121,7 +121,7 @@ def _build(read: Callable[[Reader], None], file: str) -> Config:
         draft = _Draft(reader)
     draft.complete(file)
     if draft.errors:
-        raise ConfigError(draft.errors)
+        raise ConfigError(draft.errors, draft.warnings)
     return Config(file, draft.value("DefaultProfile"), tuple(draft.warnings), draft.values)
 
 

@@ -14,6 +14,7 @@ follow sysexits.h, which Postfix pipe(8), procmail and maildrop understand.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -87,12 +88,16 @@ class Problem:
 
 
 class ConfigError(Exception):
-    """A configuration that cannot be used, with everything wrong in it (exit 78)."""
+    """A configuration that cannot be used, with everything wrong in it (exit 78).
+
+    `warnings` are what would not have stopped it: an unknown directive may well be
+    the misspelt one whose absence is the error.
+    """
 
     exit_status = os.EX_CONFIG
 
-    def __init__(self, problems: list[Problem]) -> None:
-        super().__init__("\n".join(map(str, problems)))
+    def __init__(self, problems: Sequence[Problem], warnings: Sequence[Problem] = ()) -> None:
+        super().__init__("\n".join([*map(str, problems), *(f"warning: {each}" for each in warnings)]))
         self.problems = problems
 
 

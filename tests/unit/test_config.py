@@ -378,3 +378,13 @@ def test_no_text_breaks_the_reader(text: str) -> None:
         Config.from_text("Home /x\n" + text)
     except ConfigError as error:
         assert error.problems
+
+
+def test_what_stops_is_told_together_with_what_would_not() -> None:
+    with pytest.raises(ConfigError) as caught:
+        Config.from_text("Home /tmp\nTrainingMod toe\nServerPort abc\nTokenizer foo\n", "x.conf")
+    assert str(caught.value).splitlines() == [
+        "x.conf:3: ServerPort abc: a number from 1 to 65535 is expected",
+        "x.conf:4: Tokenizer foo: one of word, chain, sbph, osb is expected",
+        "warning: x.conf:2: unknown directive TrainingMod, did you mean TrainingMode?",
+    ]
