@@ -46,6 +46,7 @@ from dspamd.storage.sql import (
 )
 
 T = TypeVar("T")
+Work = Callable[[Connection, Statements], Awaitable[T]]
 
 _BATCH = 5_000  # tokens
 # Where the signed numbers of tokens are in the order of the tokens: two halves.
@@ -130,7 +131,7 @@ class Postgres:
 
         layout = await transaction(connection, look)
         missing = "PgSQLCreateSchema is off"
-        if self._create and layout.steps < len(schema.steps("postgres")):
+        if self._create and not self._complained and layout.steps < len(schema.steps("postgres")):
             try:
                 layout = await transaction(connection, make)
             except asyncpg.PostgresError as error:
@@ -143,7 +144,7 @@ class Postgres:
         tokens = DECIMAL if layout.decimal else BIGINT
         self._statements = Statements(self._users, tokens, corrections=layout.corrections)
 
-    async def _run(self, work: Callable[[Connection, Statements], Awaitable[T]], *, whole: bool = False) -> T:
+    async def _run(self, work: Work[T], *, whole: bool = False) -> T:
         return await self._connections.run(lambda connection: work(connection, self._statements), whole=whole)
 
     async def uid(self, owner: str, *, create: bool) -> Uid | None:
@@ -159,13 +160,7 @@ class Postgres:
                     raise TempFail("Storage is not available", detail=f"user {name!r} was not made")
             return uid
 
-        async def fitting(connection: Connection, statements: Statements) -> int | None:
-            try:
-                return await find(connection, statements)
-            except asyncpg.DataError as error:  # too long, or not in the character set of the database
-                raise PermFail("Invalid user name", detail=str(error), enhanced="5.1.1") from error
-
-        return await self._run(fitting)
+        return await self._run(_fitting("user name", find))
 
     async def read(self, uid: Uid, tokens: array[int]) -> Snapshot:
         async def read(connection: Connection, statements: Statements) -> Snapshot:
@@ -255,10 +250,17 @@ class Postgres:
         return {} if uid is None else dict(await self._rows(sql.PREFERENCES, uid))
 
     async def set_preference(self, owner: str, name: str, value: str | None) -> None:
-        """Makes an unknown owner, as DSPAM does, unless a preference is to be removed."""
+        """Makes an unknown owner, as DSPAM does, unless a preference is to be removed.
+
+        Raises `PermFail` for a preference that does not fit the table.
+        """
         uid = await self.uid(owner, create=value is not None) if owner else EVERYBODY
         if value is not None:
-            await self._value(sql.STORE_PREFERENCE, uid, name, value)
+
+            async def store(connection: Connection, _: Statements) -> None:
+                await connection.execute(sql.STORE_PREFERENCE, uid, name, value)
+
+            await self._run(_fitting("preference", store))
         elif uid is not None:
             await self._value(sql.DELETE_PREFERENCE, uid, name)
 
@@ -306,6 +308,18 @@ class Postgres:
             return [tuple(row) for row in await connection.fetch(statement, *values)]
 
         return await self._run(fetch)
+
+
+def _fitting(what: str, work: Work[T]) -> Work[T]:
+    """The same work; `PermFail` if a value is too long, or not in the character set of the database."""
+
+    async def fitting(connection: Connection, statements: Statements) -> T:
+        try:
+            return await work(connection, statements)
+        except asyncpg.DataError as error:
+            raise PermFail(f"Invalid {what}", detail=str(error)) from error
+
+    return fitting
 
 
 async def _check(connection: Connection, statements: Statements, uid: Uid, correct: Correct) -> None:

@@ -31,9 +31,9 @@ Work = Callable[[Connection], Awaitable[T]]
 
 _IDLE_S = 60.0
 _PARTING_S = 1.0  # for the request to cancel a statement, and the goodbye
-# InternalClientError: also what a connection says whose server hung up while it was idle.
 _BROKEN = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-_GIVEN_UP = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+# The last one: nothing was sent, because the server had hung up while the connection was idle.
+_GIVEN_UP = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.InternalClientError)
 # The server goes down, is a copy now, or its tables are no longer those we knew.
 _MOVED = (
     asyncpg.PostgresConnectionError,

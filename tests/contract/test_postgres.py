@@ -333,6 +333,16 @@ async def test_users_may_be_in_a_table_of_the_site(postgres_server: PostgreSQL) 
         assert await storage.owners() == ["alice"]
 
 
+@pytest.mark.parametrize("prepared", [True, False])
+async def test_what_does_not_fit_is_refused(postgres_server: PostgreSQL, prepared: bool) -> None:
+    async with postgres(postgres_server.new_database(), prepared=prepared) as storage:
+        with pytest.raises(PermFail, match="too long"):
+            await storage.set_preference("bob", "spamSubject", "x" * 200)
+        with pytest.raises(PermFail):
+            await storage.uid("x" * 129, create=True)
+        assert await storage.preferences("bob") == {}
+
+
 async def test_columns_may_be_empty(postgres_server: PostgreSQL) -> None:
     server = postgres_server.new_database(recorded())
     postgres_server.psql(
