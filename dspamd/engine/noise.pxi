@@ -162,16 +162,17 @@ cdef int merge(
     cdef uint32_t i = 0, k, length = 0
     if merged == NULL:
         raise MemoryError
-    for k in range(n):
-        if tokens.find(patterns[k].value) >= 0:
-            continue  # somebody wrote it into the mail: it stays a word
-        while i < count[0] and words[i].value % ORDER_MODULUS <= patterns[k].value % ORDER_MODULUS:
-            merged[length] = words[i]
+    with nogil:
+        for k in range(n):
+            if tokens.find(patterns[k].value) >= 0:
+                continue  # somebody wrote it into the mail: it stays a word
+            while i < count[0] and words[i].value % ORDER_MODULUS <= patterns[k].value % ORDER_MODULUS:
+                merged[length] = words[i]
+                length += 1
+                i += 1
+            merged[length] = patterns[k]
             length += 1
-            i += 1
-        merged[length] = patterns[k]
-        length += 1
-    memcpy(merged + length, words + i, (count[0] - i) * sizeof(Scored))
+        memcpy(merged + length, words + i, (count[0] - i) * sizeof(Scored))
     free(entries[0])
     entries[0], count[0] = merged, length + count[0] - i
     return 0

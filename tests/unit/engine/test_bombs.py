@@ -162,15 +162,12 @@ def test_what_is_too_deep_is_not_looked_at() -> None:
 
 LIMITED = """
 import resource, sys
-from dspamd.engine.model import TokenOptions
-from dspamd.engine.tokenizer import tokenize
-from dspamd.mail import classic
+from tests.unit.engine.test_bombs import BOMBS, engine
 
 def address_space():
     with open("/proc/self/statm") as statm:
         return int(statm.read().split()[0]) * resource.getpagesize()
 
-from tests.unit.engine.test_bombs import BOMBS
 messages = [bomb(1_000_000) for bomb in BOMBS.values()]
 times = int(sys.argv[1])
 limit = address_space() + times * 1_000_000
@@ -178,7 +175,7 @@ resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 failed = 0
 for message in messages:
     try:
-        tokenize(classic.view(message), TokenOptions("osb", True, True, True))
+        engine(message, "osb")
     except MemoryError:
         failed += 1
 print(failed)
