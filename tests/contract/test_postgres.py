@@ -27,7 +27,7 @@ from dspamd.jobs import Job
 from dspamd.request import Request
 from dspamd.storage import conformance, open_storage
 from dspamd.storage.conformance import all_tokens, counts, learn, learning, new, totals
-from dspamd.storage.contract import Change, Correct, Signature, Storage, TokenRow, Uid
+from dspamd.storage.contract import Change, Correct, Signature, Stale, Storage, TokenRow, Uid
 from dspamd.storage.postgres import Postgres
 from dspamd.storage.sql import Server, Unreachable, UserTable
 from dspamd.verdict import Verdict
@@ -35,7 +35,10 @@ from tests.contract.drivers import VIRTUAL_USERS, address
 from tests.contract.postgres_server import PostgreSQL
 from tests.golden.data import rows
 
-GOLDEN = next(row for row in rows("storage.jsonl") if row["driver"] == "pgsql")
+GOLDEN, NUMBERED = (
+    next(row for row in rows("storage.jsonl") if row["driver"] == name)
+    for name in ("pgsql", "pgsql-uidinsig")
+)
 # The dump without the words that only some versions of psql know.
 SCHEMA = "\n".join(line for line in GOLDEN["schema"].splitlines() if not line.startswith("\\"))
 DAY = date(2026, 11, 20)
@@ -65,17 +68,17 @@ TABLES = (
 )
 
 
-def recorded_rows(table: str) -> list[list[str]]:
+def recorded_rows(table: str, golden: dict[str, Any] = GOLDEN) -> list[list[str]]:
     """The recorded rows of a table."""
-    lines = [line for line in GOLDEN["rows"][table].splitlines()[2:] if "|" in line]
+    lines = [line for line in golden["rows"][table].splitlines()[2:] if "|" in line]
     return [[value.strip() for value in line.split("|")] for line in lines]
 
 
-def recorded() -> str:
+def recorded(golden: dict[str, Any] = GOLDEN) -> str:
     """A script that makes the database that DSPAM left."""
     script = [SCHEMA, "SET search_path = public;"]
     for table in TABLES:
-        for row in recorded_rows(table):
+        for row in recorded_rows(table, golden):
             values = ", ".join(f"'{value}'" for value in row)
             if table == "dspam_signature_data":
                 values = values.replace(f"'{row[2]}'", f"decode('{row[2]}', 'hex')")
@@ -167,6 +170,20 @@ async def test_what_dspam_left_is_read(postgres_server: PostgreSQL, change: str)
         assert await storage.preferences("bob") == {"spamAction": "deliver"}
         assert await storage.preferences("alice") == {}
         assert await storage.preferences("") == {"spamSubject": "[JUNK]"}
+
+
+async def test_signatures_may_begin_with_the_number_of_their_owner(postgres_server: PostgreSQL) -> None:
+    server = postgres_server.new_database(recorded(NUMBERED))
+    async with postgres(server) as storage:
+        for uid, id, data, *_ in recorded_rows("dspam_signature_data", NUMBERED):
+            assert id.startswith(f"{uid},")
+            assert await storage.signature(int(uid), id) == (bytes.fromhex(data), None)
+            assert await storage.signature(3 - int(uid), id) is None
+            lesson = Change(learning([1], 1, 0, spam_learned=1), correct=Correct(id, None, Label.SPAM))
+            with pytest.raises(Stale):
+                await storage.apply(3 - int(uid), lesson)
+            await storage.apply(int(uid), lesson)
+            assert await counts(storage, int(uid), [1]) == {1: (1, 0)}
 
 
 async def test_what_we_write_is_what_dspam_wrote(postgres_server: PostgreSQL) -> None:
