@@ -7,6 +7,7 @@ a process with its own event loop and its own `Parts`.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import math
 import os
@@ -22,7 +23,7 @@ import dspamd
 from dspamd import log
 from dspamd.config import Config
 from dspamd.delivery.dispatch import Dispatch
-from dspamd.errors import ConfigError, Failure
+from dspamd.errors import ConfigError, Failure, TempFail
 from dspamd.history import History
 from dspamd.home import Home, Layout
 from dspamd.mail import signature
@@ -47,12 +48,12 @@ from dspamd.users import Users
 class Parts:
     """The parts of the filter, wired.  Use as `async with Parts(config) as parts`."""
 
-    def __init__(self, config: Config, *, trusted: bool = True) -> None:
+    def __init__(self, config: Config) -> None:
         self.config = config
         self.home = home_of(config)
         self.storage = open_storage(config, self.home)
         self.users = Users(config, self.storage, self.home)
-        self.outlet = Dispatch(config, self.home, trusted=trusted)
+        self.outlet = Dispatch(config, self.home)
         self.history = History(
             self.home,
             system=config.flag("SystemLog"),
@@ -79,6 +80,44 @@ class Parts:
         await self.outlet.close()
         await self.history.close()
         await self.storage.close()
+
+
+class Profiles:
+    """The parts for each storage profile that somebody asks for: `--profile` holds for one request.
+
+    They are opened when they are first asked for, and no more than the configuration
+    declares.  `usual` are those for requests that name no profile.  Use as
+    `async with Profiles(parts) as profiles`.
+    """
+
+    def __init__(self, usual: Parts) -> None:
+        self._usual = usual
+        self._opened = {usual.config.profile.lower(): usual}
+        self._opening = asyncio.Lock()
+        self._stack = contextlib.AsyncExitStack()
+
+    async def __aenter__(self) -> Profiles:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self._stack.aclose()
+
+    async def pipeline(self, profile: str | None) -> Pipeline:
+        """The pipeline of a declared profile.  Raises `TempFail` if it cannot be used."""
+        if profile is None:
+            return self._usual.pipeline
+        name = profile.lower()
+        async with self._opening:
+            if name not in self._opened:
+                self._opened[name] = await self._open(self._usual.config.with_profile(profile))
+        return self._opened[name].pipeline
+
+    async def _open(self, config: Config) -> Parts:
+        try:
+            parts = await asyncio.to_thread(Parts, config)
+        except ConfigError as error:
+            raise TempFail("Storage profile cannot be used", detail=str(error)) from error
+        return await self._stack.enter_async_context(parts)
 
 
 class SignatureIds:
@@ -205,9 +244,13 @@ def _work(config: Config, account: Account | None, workers: int, post: Post) -> 
 async def _server(config: Config, workers: int) -> AsyncIterator[LmtpServer]:
     """The server of one of `workers`, with its share of what all of them may use together."""
     memory = config.number("ServerMaxMemory") // workers
-    async with Parts(config) as parts, purging(config, parts.users, parts.storage, parts.home):
+    async with (
+        Parts(config) as parts,
+        Profiles(parts) as profiles,
+        purging(config, parts.users, parts.storage, parts.home),
+    ):
         yield LmtpServer(
-            MailFilter(config, parts.pipeline),
+            MailFilter(config, profiles.pipeline),
             terms(config),
             idle_s=config.number("ServerTimeout"),
             connection_limit=math.ceil(config.number("ServerMaxConnections") / workers),

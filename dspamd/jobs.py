@@ -55,7 +55,10 @@ def requested(
 
 
 def readdress(config: Config, message: Message, request: Request) -> Request:
-    """The request as the message itself changes it: retraining addresses, released quarantine mail."""
+    """The request as the message itself changes it: retraining addresses, released quarantine mail.
+
+    The user of a caller without trust stays: he wrote the message, and may act for himself only.
+    """
     request = _released(message, request)
     if not config.flag("ParseToHeaders"):
         return request
@@ -64,6 +67,8 @@ def readdress(config: Config, message: Message, request: Request) -> Request:
         return request
     if config.flag("ChangeModeOnParse"):
         request = dataclasses.replace(request, lesson=Lesson(found.label, Source.ERROR))
+    if not request.trusted:
+        return request
     match config.text("ChangeUserOnParse").lower():
         case "on" | "user" if found.user:
             return dataclasses.replace(request, users=(found.user,))
@@ -74,7 +79,8 @@ def readdress(config: Config, message: Message, request: Request) -> Request:
 
 def _released(message: Message, request: Request) -> Request:
     """A false positive released from a shared quarantine names its owner in X-DSPAM-User."""
-    if request.lesson is None or request.lesson[:2] != (Label.INNOCENT, Source.ERROR):
+    corrects = request.lesson is not None and request.lesson[:2] == (Label.INNOCENT, Source.ERROR)
+    if not corrects or not request.trusted:
         return request
     owner = message.first("X-DSPAM-User")
     return (

@@ -235,6 +235,7 @@ class Pipeline:
             spam=spam,
             user=job.user,
             arguments=job.request.agent_arguments,
+            trusted=job.request.trusted,
         )
         if action is Action.QUARANTINE:
             return Outcome(job.recipient, await self._outlet.quarantine(handover, owner), None)

@@ -53,6 +53,7 @@ class Request:
     signature: str | None = None
     profile: str | None = None
     agent_arguments: tuple[str, ...] = ()
+    trusted: bool = True  # the caller may act for others than himself
     warnings: tuple[str, ...] = ()  # what the administrator should look at; for the log
 
 
@@ -81,7 +82,7 @@ def parse(
             raise UsageError(problem)
         own = [item for item in items if item[0] not in ("user", "rcpt-to", "")]
         items = [("user", login), *own]
-    draft = _Draft(class_aliases, lower_case)
+    draft = _Draft(class_aliases, lower_case, trusted)
     for option, value in items:
         draft.take(option, value)
     return draft.request()
@@ -90,9 +91,10 @@ def parse(
 class _Draft:
     """A request while its words are read, left to right; the first error stops."""
 
-    def __init__(self, class_aliases: Mapping[str, Label], lower_case: bool) -> None:
+    def __init__(self, class_aliases: Mapping[str, Label], lower_case: bool, trusted: bool) -> None:
         self._aliases = class_aliases
         self._lower_case = lower_case
+        self._trusted = trusted
         self._users: list[str] = []
         self._recipients: list[str] = []
         self._values: dict[str, str] = {}
@@ -149,6 +151,7 @@ class _Draft:
             signature=self._values.get("signature") or None,
             profile=self._values.get("profile"),
             agent_arguments=tuple(self._arguments),
+            trusted=self._trusted,
             warnings=tuple(self._warnings),
         )
 

@@ -329,8 +329,12 @@ def login_name(uid: int) -> str:
         raise UsageError("Unable to determine the runtime user") from None
 
 
-def trusted(config: Config, uid: int) -> bool:
-    """Whether an account may act for other users (cli.md 2).  Raises UsageError for an unknown one."""
+def trusted(config: Config, uid: int, name: str | None = None) -> bool:
+    """Whether an account may act for other users (cli.md 2).
+
+    `name` is that of the account, if it is known already; otherwise raises UsageError if
+    there is none.
+    """
     if uid == 0 or not config.flag("TrustedUserSecurity"):
         return True
-    return config.matches("Trust", login_name(uid))
+    return config.matches("Trust", login_name(uid) if name is None else name)

@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if "client" in options and config.text("ClientHost") and config.text("ClientIdent"):
             return dspamc.main(given)
         request = requested(config, given, trusted=may_all, login=login_name(uid), uid=uid)
-        return Run(config, request, trusted=may_all).main(sys.stdin.buffer, sys.stdout.buffer)
+        return Run(config, request).main(sys.stdin.buffer, sys.stdout.buffer)
     except ConfigError as error:
         complain(str(error))
         # The daemon has nothing to lose; a message waits until the file is mended.
@@ -105,10 +105,9 @@ def background(config: Config) -> int:
 class Run:
     """One message for all the users that a request names."""
 
-    def __init__(self, config: Config, request: Request, *, trusted: bool) -> None:
+    def __init__(self, config: Config, request: Request) -> None:
         self._config = config.with_profile(request.profile) if request.profile else config
         self._request = request
-        self._trusted = trusted
         self._failures: list[Failure] = []
         self._spam = False
 
@@ -145,7 +144,7 @@ class Run:
             raise UsageError("Unable to determine the destination user")
         recipients = [Recipient(os.fsencode(address)) for address in request.recipients]
         try:
-            async with Parts(self._config, trusted=self._trusted) as parts:
+            async with Parts(self._config) as parts:
                 for job in jobs(self._config, request, recipients):
                     await self._one(parts, mail, job, stdout)
         except Failure as failure:  # the store could not be opened

@@ -23,10 +23,10 @@ from dspamd.home import Home
 
 
 class Dispatch:
-    """Implements `Outlet`.  `trusted` says whether our caller may use the trusted agent."""
+    """Implements `Outlet`."""
 
-    def __init__(self, config: Config, home: Home, *, trusted: bool = True) -> None:
-        self._config, self._home, self._trusted = config, home, trusted
+    def __init__(self, config: Config, home: Home) -> None:
+        self._config, self._home = config, home
         self._timeout_s = config.number("DeliveryTimeout")
         self._quarantine = Quarantine(timeout_s=self._timeout_s)
         self._next_hop = _next_hop(config)
@@ -37,8 +37,8 @@ class Dispatch:
             handover = replace(handover, recipient=self._mailbox(handover.recipient, mailbox))
         if self._next_hop is not None:
             return await self._next_hop.deliver(handover)
-        name = "TrustedDeliveryAgent" if self._trusted else "UntrustedDeliveryAgent"
-        return await self._run(name, handover, handover.arguments if self._trusted else ())
+        name = "TrustedDeliveryAgent" if handover.trusted else "UntrustedDeliveryAgent"
+        return await self._run(name, handover, handover.arguments if handover.trusted else ())
 
     async def quarantine(self, handover: Handover, owner: str) -> Reply:
         """Put into the quarantine of `owner`.  Raises `TempFail`, `PermFail` from an agent."""

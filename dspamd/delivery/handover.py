@@ -29,8 +29,8 @@ class Handover:
     Addresses are raw bytes without angle brackets (empty sender: a bounce);
     parameters are those the message arrived with; `content` has CR LF line ends
     and no dot-stuffing; `spam` says which delivery agent or mailbox applies.
-    `user` and `arguments` (further words of the command line) are for delivery
-    agents only.
+    `user`, `arguments` (further words of the command line) and `trusted` (whether who
+    asked may use the trusted agent) are for delivery agents only.
     """
 
     sender: bytes
@@ -42,6 +42,7 @@ class Handover:
     spam: bool = False
     user: str = ""
     arguments: tuple[str, ...] = ()
+    trusted: bool = True
 
 
 class Delivery(Protocol):

@@ -30,7 +30,7 @@ from dspamd.server.command import (
     rcpt_path,
     xforward_attributes,
 )
-from dspamd.server.filter import Answer, Filter
+from dspamd.server.filter import Answer, Caller, Filter
 
 LOGIN_ATTEMPTS = 3
 
@@ -82,9 +82,10 @@ def written(reply: Reply) -> bytes:
 
 
 class Dialogue:
-    """One connection's state, from the greeting to QUIT."""
+    """One connection's state, from the greeting to QUIT; `caller` as in `Filter`."""
 
     def __init__(self, terms: Terms, filter: Filter) -> None:
+        self.caller: Caller | None = None
         self.receiving = False
         self.delayed = False
         self.closed = False
@@ -225,7 +226,7 @@ class Dialogue:
             return self._misplaced()
         if not self.transaction.recipients:
             return b"554 5.1.1 Unable to determine the destination user\r\n"
-        refusal = self._filter.check(self.transaction.recipients, self.transaction.options)
+        refusal = self._filter.check(self.transaction.recipients, self.transaction.options, self.caller)
         if refusal is not None:
             return written(refusal)
         self.receiving = True

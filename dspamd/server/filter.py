@@ -11,10 +11,19 @@ for each of them, because our bugs must cost nobody a message.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from dspamd.envelope import Envelope, Recipient
 from dspamd.errors import Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The account of this machine whose program speaks to us through a unix socket."""
+
+    uid: int
+    name: str  # empty if there is no such account
 
 
 class Answer(NamedTuple):
@@ -33,11 +42,14 @@ class Filter(Protocol):
     """What the server hands messages to.
 
     `options` are dspamc's words (`DSPAMPROCESSMODE`, maybe none: the empty
-    text); None when the message came by standard LMTP.
+    text); None when the message came by standard LMTP.  `caller` is None for who comes
+    over the network, where the password speaks for him.
     """
 
-    def check(self, recipients: Sequence[Recipient], options: str | None) -> Reply | None:
+    def check(
+        self, recipients: Sequence[Recipient], options: str | None, caller: Caller | None
+    ) -> Reply | None:
         """Before the message is read: None to go on, or the reply that refuses it."""
 
-    async def filter(self, envelope: Envelope, options: str | None) -> Answer:
+    async def filter(self, envelope: Envelope, options: str | None, caller: Caller | None) -> Answer:
         """Process a message for all its recipients.  May raise `Failure`, meant for each."""

@@ -32,7 +32,8 @@ from dspamd.envelope import Envelope
 from dspamd.errors import INTERNAL, Failure, Reply
 from dspamd.mail.transparency import PIECE, Collector
 from dspamd.server.dialogue import TOO_LARGE, Dialogue, Terms, written
-from dspamd.server.filter import Answer, Filter
+from dspamd.server.filter import Answer, Caller, Filter
+from dspamd.server.peer import caller_of
 
 COMMAND_LIMIT = 8192  # bytes of a command line: long addresses, DSN parameters, dspamc's options
 COMMANDS_AT_ONCE = 16384  # bytes of commands carried out before other sessions get their turn
@@ -81,12 +82,14 @@ class LmtpServer:
     def crowded(self) -> bool:
         return len(self.sessions) > self._connection_limit
 
-    def process(self, envelope: Envelope, options: str | None, held: int) -> asyncio.Task[Answer]:
+    def process(
+        self, envelope: Envelope, options: str | None, caller: Caller | None, held: int
+    ) -> asyncio.Task[Answer]:
         """Have the filter process a message, in a task that outlives the session.
 
         The task never fails; it gives back `held` bytes of memory at its end.
         """
-        task = asyncio.create_task(self._answer(envelope, options))
+        task = asyncio.create_task(self._answer(envelope, options, caller))
         self._tasks.add(task)
 
         def done(task: asyncio.Task[Answer]) -> None:
@@ -96,10 +99,10 @@ class LmtpServer:
         task.add_done_callback(done)
         return task
 
-    async def _answer(self, envelope: Envelope, options: str | None) -> Answer:
+    async def _answer(self, envelope: Envelope, options: str | None, caller: Caller | None) -> Answer:
         count = len(envelope.recipients)
         try:
-            answer = await self.filter.filter(envelope, options)
+            answer = await self.filter.filter(envelope, options, caller)
         except Failure as failure:
             return Answer((failure.reply,) * count)
         except Exception:
@@ -205,6 +208,7 @@ class Session(SMTP):
             self._output.append(written(BUSY))
             return
         dialogue = self._dialogue
+        dialogue.caller = await caller_of(self._writer.transport)
         self._output.append(dialogue.greeting())
         while not dialogue.closed:
             if self._server.closing:
@@ -269,7 +273,7 @@ class Session(SMTP):
                 envelope = self._dialogue.envelope(collector.take())
                 transaction = self._dialogue.transaction
                 options = transaction.options if transaction else None
-                processed = self._server.process(envelope, options, collector.held)
+                processed = self._server.process(envelope, options, self._dialogue.caller, collector.held)
         finally:
             if processed is None:
                 self._server.held -= collector.held

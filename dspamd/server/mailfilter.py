@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
 
 from dspamd import log
@@ -23,7 +23,8 @@ from dspamd.incoming import Incoming
 from dspamd.jobs import Job, jobs, readdress, requested
 from dspamd.pipeline import Pipeline
 from dspamd.request import Misconfigured, Request
-from dspamd.server.filter import Answer
+from dspamd.server.filter import Answer, Caller
+from dspamd.users import trusted
 from dspamd.verdict import Outcome
 from dspamd.words import split
 
@@ -33,16 +34,18 @@ make the client wait longer than its patience, and then send everything again.""
 
 
 class MailFilter:
-    """Implements `server.filter.Filter` with a pipeline."""
+    """Implements `server.filter.Filter`; `pipeline_of` gives that of a storage profile, or the usual one."""
 
-    def __init__(self, config: Config, pipeline: Pipeline) -> None:
-        self._config, self._pipeline = config, pipeline
+    def __init__(self, config: Config, pipeline_of: Callable[[str | None], Awaitable[Pipeline]]) -> None:
+        self._config, self._pipeline_of = config, pipeline_of
         self._parse = lru_cache(maxsize=64)(self._parsed)
 
-    def check(self, recipients: Sequence[Recipient], options: str | None) -> Reply | None:
-        """Whether these options make sense (protocols.md 2.2, DATA)."""
+    def check(
+        self, recipients: Sequence[Recipient], options: str | None, caller: Caller | None
+    ) -> Reply | None:
+        """Whether these options make sense (protocols.md 2.2, DATA), and are for `caller` to ask for."""
         try:
-            self._parse(options)
+            self._request(recipients, options, caller)
         except UsageError as error:
             log.get().error("bad_options", options=options, reason=str(error))
             if isinstance(error, Misconfigured):
@@ -50,15 +53,16 @@ class MailFilter:
             return Reply(554, "5.1.0", f"Unable to initialize agent context ({error})")
         return None
 
-    async def filter(self, envelope: Envelope, options: str | None) -> Answer:
+    async def filter(self, envelope: Envelope, options: str | None, caller: Caller | None) -> Answer:
         """Process a message for all its recipients."""
-        request = self._parse(options)
+        request = self._request(envelope.recipients, options, caller)
         if options is not None:
             envelope = dataclasses.replace(envelope, sender=request.sender)
         mail = Incoming(envelope)
         request = readdress(self._config, mail.message, request)
         lane = asyncio.Semaphore(SIDE_BY_SIDE)
-        work = [self._process(mail, job, lane) for job in self._jobs(request, envelope, options)]
+        pipeline = await self._pipeline_of(request.profile)
+        work = [self._process(pipeline, mail, job, lane) for job in self._jobs(request, envelope, options)]
         outcomes = await asyncio.gather(*work)
         return Answer(
             tuple(_answered(outcome, told=options is not None) for outcome in outcomes),
@@ -71,10 +75,12 @@ class MailFilter:
         users = request.users or tuple(recipient.text for recipient in envelope.recipients)
         return jobs(self._config, dataclasses.replace(request, users=users), envelope.recipients)
 
-    async def _process(self, mail: Incoming, job: Job, lane: asyncio.Semaphore) -> Outcome:
+    async def _process(
+        self, pipeline: Pipeline, mail: Incoming, job: Job, lane: asyncio.Semaphore
+    ) -> Outcome:
         async with lane:
             try:
-                return await self._pipeline.process(mail, job)
+                return await pipeline.process(mail, job)
             except Failure as failure:
                 log.get().warning(
                     "refused" if failure.reply.code >= 500 else "deferred",
@@ -89,10 +95,24 @@ class MailFilter:
                 log.get().exception("bug", queue_id=mail.envelope.queue_id, user=job.user)
                 return Outcome(job.recipient, INTERNAL, None)
 
+    def _request(
+        self, recipients: Sequence[Recipient], options: str | None, caller: Caller | None
+    ) -> Request:
+        """The request of a message; a local client without trust may ask for himself only (cli.md 2).
+
+        Raises UsageError.
+        """
+        if options is None or caller is None or trusted(self._config, caller.uid, caller.name):
+            return self._parse(options)
+        words = [*split(options), "--user", *(recipient.text for recipient in recipients)]
+        return requested(self._config, words, trusted=False, login=caller.name, uid=caller.uid)
+
     def _parsed(self, options: str | None) -> Request:
         """The request that these options make; those of ServerParameters if None."""
         words = split(self._config.text("ServerParameters") if options is None else options)
         request = requested(self._config, words)
+        if request.profile is not None:
+            self._config.with_profile(request.profile)  # or raise UsageError: there is none of that name
         for warning in request.warnings:
             log.get().warning("options", options=" ".join(words), text=warning)
         if options is not None:

@@ -12,7 +12,7 @@ from dspamd.delivery.handover import Handover
 from dspamd.delivery.smtp import SmtpDelivery
 from dspamd.envelope import Envelope, Recipient
 from dspamd.errors import Failure, Reply
-from dspamd.server.filter import Answer
+from dspamd.server.filter import Answer, Caller
 from dspamd.server.lmtp import LmtpServer
 from tests.unit.delivery.sink import Sink, always
 from tests.unit.server.scripted import MESSAGE, TERMS, Client, connected, running
@@ -36,10 +36,12 @@ class HandingOver:
     def __init__(self, delivery: SmtpDelivery) -> None:
         self._delivery = delivery
 
-    def check(self, recipients: Sequence[Recipient], options: str | None) -> Reply | None:
+    def check(
+        self, recipients: Sequence[Recipient], options: str | None, caller: Caller | None
+    ) -> Reply | None:
         return None
 
-    async def filter(self, envelope: Envelope, options: str | None) -> Answer:
+    async def filter(self, envelope: Envelope, options: str | None, caller: Caller | None) -> Answer:
         return Answer(
             tuple(await asyncio.gather(*(self._hand_over(envelope, to) for to in envelope.recipients)))
         )

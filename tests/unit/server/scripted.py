@@ -12,7 +12,7 @@ from dspamd.envelope import Envelope, Recipient
 from dspamd.errors import Reply
 from dspamd.server.accept import Acceptor
 from dspamd.server.dialogue import ServerMode, Terms
-from dspamd.server.filter import Answer
+from dspamd.server.filter import Answer, Caller
 from dspamd.server.listen import Endpoint, listen
 from dspamd.server.lmtp import LmtpServer
 
@@ -35,16 +35,20 @@ class ScriptedFilter:
     error: Exception | None = None
     envelopes: list[Envelope] = field(default_factory=list)
     options: list[str | None] = field(default_factory=list)
+    callers: list[Caller | None] = field(default_factory=list)
     started: asyncio.Event = field(default_factory=asyncio.Event)
     finished: asyncio.Event = field(default_factory=asyncio.Event)
     gate: asyncio.Event | None = None  # waited for before the answer
 
-    def check(self, recipients: Sequence[Recipient], options: str | None) -> Reply | None:
+    def check(
+        self, recipients: Sequence[Recipient], options: str | None, caller: Caller | None
+    ) -> Reply | None:
         return self.refusal
 
-    async def filter(self, envelope: Envelope, options: str | None) -> Answer:
+    async def filter(self, envelope: Envelope, options: str | None, caller: Caller | None) -> Answer:
         self.envelopes.append(envelope)
         self.options.append(options)
+        self.callers.append(caller)
         self.started.set()
         if self.gate is not None:
             await self.gate.wait()
@@ -99,8 +103,6 @@ async def running(server: LmtpServer) -> AsyncIterator[int]:
     finally:
         acceptor.close()
         await server.close(grace_s=1)
-        for each in sockets:
-            each.close()
 
 
 @asynccontextmanager

@@ -1,0 +1,108 @@
+"""Who is at the other end of a connection, and what he may ask for."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pwd
+import socket
+from pathlib import Path
+
+import pytest
+
+from dspamd.config import Config
+from dspamd.envelope import Recipient
+from dspamd.errors import Reply
+from dspamd.pipeline import Pipeline
+from dspamd.server import peer
+from dspamd.server.filter import Caller
+from dspamd.server.lmtp import LmtpServer
+from dspamd.server.mailfilter import MailFilter
+from tests.unit.server.scripted import MESSAGE, TERMS, Client, ScriptedFilter, connected, running
+
+ANN = Caller(7, "ann")
+NOBODY_KNOWN = Caller(7, "")
+
+
+async def _no_pipeline(profile: str | None) -> Pipeline:
+    raise AssertionError("nothing is processed here")
+
+
+def checked(
+    options: str | None, caller: Caller | None, *users: bytes, lines: str = "Trust mail"
+) -> Reply | None:
+    """What a client hears before its message."""
+    filter = MailFilter(Config.from_text(f"Home /x\n{lines}"), _no_pipeline)
+    return filter.check([Recipient(user) for user in users or (b"bob",)], options, caller)
+
+
+async def test_the_kernel_tells_who_speaks_through_a_unix_socket(tmp_path: Path) -> None:
+    filter = ScriptedFilter()
+    server = await asyncio.get_running_loop().create_unix_server(LmtpServer(filter, TERMS), tmp_path / "s")
+    async with server:
+        client = Client(*await asyncio.open_unix_connection(tmp_path / "s"))
+        client.send(b"LHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<bob>\r\nDATA\r\n" + MESSAGE + b".\r\nQUIT\r\n")
+        assert (await client.reader.read()).endswith(b"221 2.0.0 OK\r\n")
+        client.writer.close()
+    assert filter.callers == [Caller(os.getuid(), pwd.getpwuid(os.getuid()).pw_name)]
+
+
+async def test_nobody_is_known_by_name_who_comes_over_the_network() -> None:
+    filter = ScriptedFilter()
+    async with running(LmtpServer(filter, TERMS)) as port, connected(port) as client:
+        client.send(b"LHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<bob>\r\nDATA\r\n" + MESSAGE + b".\r\nQUIT\r\n")
+        await client.reader.read()
+    assert filter.callers == [None]
+
+
+async def test_an_account_may_have_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(uid: int) -> None:
+        raise KeyError(uid)
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    ours, theirs = socket.socketpair()
+    with theirs:
+        transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, sock=ours)
+        assert await peer.caller_of(transport) == Caller(os.getuid(), "")
+        transport.close()
+
+
+@pytest.mark.parametrize(
+    ("caller", "lines"),
+    [
+        (None, "Trust mail"),
+        (Caller(0, "root"), "Trust mail"),
+        (ANN, "Trust mail\nTrust Ann"),
+        (ANN, "TrustedUserSecurity off"),
+    ],
+)
+def test_the_trusted_may_act_for_anybody(caller: Caller | None, lines: str) -> None:
+    options = "--deliver=innocent --profile=big -d %u"
+    assert checked(options, caller, b"bob", b"carol", lines=f"{lines}\nProfile big") is None
+
+
+def test_others_may_act_for_themselves() -> None:
+    assert checked("--deliver=innocent -x", ANN, b"ann") is None
+    assert checked(None, ANN, b"bob") is None  # mail by LMTP asks for nothing
+
+
+@pytest.mark.parametrize("users", [(b"bob",), (b"ann", b"bob"), (b"ann@example.org",)])
+@pytest.mark.parametrize("caller", [ANN, NOBODY_KNOWN])
+def test_others_may_not_act_for_anybody_else(users: tuple[bytes, ...], caller: Caller) -> None:
+    reply = checked("--deliver=innocent", caller, *users)
+    assert reply is not None
+    assert (reply.code, reply.enhanced) == (554, "5.1.0")
+    assert "Option --user requires special privileges when user does not match current user" in reply.text
+    assert f"[uid=7({caller.name})]" in reply.text
+
+
+def test_a_profile_is_for_the_trusted() -> None:
+    reply = checked("--profile=big", ANN, b"ann", lines="Trust mail\nProfile big")
+    assert reply is not None
+    assert "Option --profile requires special privileges" in reply.text
+
+
+def test_a_profile_must_be_declared() -> None:
+    reply = checked("--profile=tiny", None, lines="Profile big")
+    assert reply is not None
+    assert (reply.code, "No such profile 'tiny'" in reply.text) == (554, True)
