@@ -35,7 +35,7 @@ class Session(Protocol):
 class Acceptor:
     """Makes a `Session` of `factory` for each connection; counts them at `seat`.
 
-    To be made in a running loop.  Sockets must not block.
+    To be made in a running loop.  The sockets must not block; they are ours from now on.
     """
 
     def __init__(
@@ -55,10 +55,11 @@ class Acceptor:
             self._watch(each)
 
     def close(self) -> None:
-        """Accept nothing more; the sockets stay open, sessions go on."""
+        """Accept nothing more: close our copies of the sockets.  Sessions go on."""
         self._seat.leave()
         for each in self._sockets:
             self._loop.remove_reader(each)
+            each.close()
         for timer in self._timers.values():
             timer.cancel()
 

@@ -104,10 +104,12 @@ class _Place:
 class Crew:
     """The workers of one plan, on sockets that are open already.
 
-    `forget` is called in each new worker, to close what belongs to the supervisor alone.
+    `forget` is called in each new worker with its sockets, to close what it must not hold.
     """
 
-    def __init__(self, plan: Plan, sockets: Sequence[socket.socket], forget: Callable[[], None]) -> None:
+    def __init__(
+        self, plan: Plan, sockets: Sequence[socket.socket], forget: Callable[[Sequence[socket.socket]], None]
+    ) -> None:
         self.plan = plan
         self._sockets, self._forget = sockets, forget
         self._loads = Loads(plan.workers)
@@ -149,7 +151,7 @@ class Crew:
                 signal.signal(signal.SIGTERM, signal.SIG_DFL)
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
                 ours.close()
-                self._forget()
+                self._forget(self._sockets)
                 theirs.setblocking(False)
                 status = self.plan.work(Post(self._sockets, self._loads.seat(number), theirs))
             except BaseException:

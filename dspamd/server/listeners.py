@@ -57,6 +57,11 @@ class Listeners:
         for address in self._open.keys() - kept:
             _close(address, self._open.pop(address))
 
+    def forget(self, kept: Iterable[socket.socket]) -> None:
+        """In a worker: close our copies of all sockets but these; for others they stay open."""
+        for each in {each for sockets in self._open.values() for each in sockets} - set(kept):
+            each.close()
+
     def close(self) -> None:
         """Close all sockets."""
         self.keep(())

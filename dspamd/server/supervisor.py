@@ -20,7 +20,7 @@ import select
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from dspamd import log
 from dspamd.errors import ConfigError
@@ -50,6 +50,7 @@ class Supervisor:
         self._listeners, self._replan, self._notifier = listeners, replan, notifier
         self._ready = ready
         self._stopping = False
+        self._outdated = False  # a reload is wanted
         self._status = os.EX_OK
         self._crew: Crew | None = None
         self._successor: Crew | None = None
@@ -92,8 +93,8 @@ class Supervisor:
             self._bury(worker, now)
 
     def _signalled(self, number: int, now: float) -> None:
-        if number == signal.SIGHUP and self._crew:
-            self._reload(now, self._crew)
+        if number == signal.SIGHUP:
+            self._outdated = True
         elif number in (signal.SIGTERM, signal.SIGINT) and not self._stopping:
             log.get().info("stopping", signal=signal.Signals(number).name)
             self._stop(now)
@@ -117,6 +118,9 @@ class Supervisor:
                 crew.fill(now)
         if self._successor and self._successor.complete:
             self._succeed(self._successor, now)
+        if self._outdated and self._crew:  # not before the daemon has started
+            self._outdated = False
+            self._reload(now, self._crew)
 
     def _bury(self, worker: Worker, now: float) -> None:
         """If a worker has ended, see what that means."""
@@ -213,10 +217,12 @@ class Supervisor:
             wake.close()
             write.close()
 
-    def _forget(self) -> None:
-        """In a new worker: close what belongs to the supervisor.
+    def _forget(self, sockets: Sequence[socket.socket]) -> None:
+        """In a new worker: close what belongs to the supervisor and to workers of other plans.
 
-        As long as a worker held the channels of others, they would not notice our death.
+        As long as a worker held the channels of others, they would not notice our death;
+        as long as it held a socket that no plan has any more, clients could still connect to it.
         """
+        self._listeners.forget(sockets)
         for own in (*self._own, *(worker.channel for worker in self._workers)):
             own.close()

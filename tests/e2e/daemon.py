@@ -7,6 +7,7 @@ that failing tests show.
 
 from __future__ import annotations
 
+import signal
 import smtplib
 import subprocess
 import sys
@@ -54,9 +55,9 @@ class Daemon:
     ) -> None:
         self.port = free_port()
         self.folder = folder
-        self._config = folder / "dspam.conf"
-        conf = DSPAM_CONF.format(folder=folder, driver=driver, port=self.port, next_hop=next_hop)
-        self._config.write_text(settings + conf)  # of two values, the first one counts
+        self.config = folder / "dspam.conf"
+        self._common = DSPAM_CONF.format(folder=folder, driver=driver, port=self.port, next_hop=next_hop)
+        self.configure(settings)
 
     def __enter__(self) -> Daemon:
         self.start()
@@ -65,11 +66,19 @@ class Daemon:
     def __exit__(self, *exception: object) -> None:
         self.stop()
 
+    def configure(self, settings: str) -> None:
+        """Write its configuration anew; it reads it when it starts, and on `reload`."""
+        self.config.write_text(settings + self._common)  # of two values, the first one counts
+
+    def reload(self) -> None:
+        """Have it read its configuration again."""
+        self._process.send_signal(signal.SIGHUP)
+
     def start(self) -> None:
         """Start it, again too, and wait until it greets."""
         with (self.folder / "output").open("ab") as output:
             self._process = subprocess.Popen(
-                [PROGRAM, "--config", self._config], stdout=output, stderr=subprocess.STDOUT
+                [PROGRAM, "--config", self.config], stdout=output, stderr=subprocess.STDOUT
             )
         until(self._ready, lambda: "dspamd to greet; it said:\n" + self.output)
 
@@ -93,7 +102,15 @@ class Daemon:
 
     def stop(self) -> None:
         """Ask it to end and wait until it has."""
+        self.terminate()
+        self.wait()
+
+    def terminate(self) -> None:
+        """Ask it to end."""
         self._process.terminate()
+
+    def wait(self) -> None:
+        """Wait until it has ended, as it should."""
         assert self._process.wait(20) == 0, self.output
 
     def kill(self) -> None:
