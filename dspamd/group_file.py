@@ -1,0 +1,90 @@
+"""The file of groups, as it is now: read again when it has changed.
+
+Administrators edit it while the daemon runs.  At most once a second somebody looks,
+in a thread, whether it is another file than the one last read.  A new version with
+something wrong in it does not count: the groups stay as they were, and the log says
+which line is wrong.  Only when there were none before, the lines that make sense
+count, since all others of the site would wait otherwise.
+
+No file, no groups.  A file that cannot be read is no reason to take users out of
+their groups: their mail would be learned in the wrong dictionary.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from dspamd import log
+from dspamd.errors import TempFail
+from dspamd.groups import Groups
+
+INTERVAL_S = 1.0
+"""As long a change may take to have effect."""
+
+DEADLINE_S = 5.0
+"""For a look at the file, which may be on a server that does not answer."""
+
+Stamp = tuple[int, int, int] | None  # what tells two versions of the file apart; None: there is no file
+
+
+class GroupFile:
+    """Gives the groups of a site; several tasks may ask at once."""
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path, self._clock = path, clock
+        self._groups: Groups | None = None
+        self._stamp: Stamp = None
+        self._due = float("-inf")
+        self._look: asyncio.Task[None] | None = None
+
+    async def groups(self) -> Groups:
+        """The groups in force, the same object until they change.
+
+        Raises `TempFail` if they were never known and the file cannot be read.
+        """
+        if self._clock() >= self._due:
+            if self._look is None:
+                self._look = asyncio.create_task(self._refresh())
+            _, late = await asyncio.wait((self._look,), timeout=DEADLINE_S)
+            if late:  # nobody else waits for it before the next look is due
+                self._due = self._clock() + INTERVAL_S
+        if self._groups is None:
+            raise TempFail("Groups unknown at present", detail=f"{self._path} cannot be read")
+        return self._groups
+
+    async def _refresh(self) -> None:
+        try:
+            version = await asyncio.to_thread(self._read)
+        except OSError as error:
+            log.get().error("groups_unreadable", file=str(self._path), reason=str(error))
+        else:
+            if version is not None:
+                self._take(*version)
+        finally:
+            self._due, self._look = self._clock() + INTERVAL_S, None
+
+    def _read(self) -> tuple[Stamp, str] | None:
+        """The file with its stamp, or None if it was read already.  Blocks; raises OSError."""
+        try:
+            with self._path.open("rb") as file:
+                status = os.fstat(file.fileno())
+                stamp = (status.st_ino, status.st_mtime_ns, status.st_size)
+                if stamp == self._stamp:
+                    return None
+                return stamp, file.read().decode("utf-8", "surrogateescape")
+        except FileNotFoundError:
+            return None if self._stamp is None and self._groups is not None else (None, "")
+
+    def _take(self, stamp: Stamp, text: str) -> None:
+        groups, problems = Groups.parse(text, str(self._path))
+        for problem in problems:
+            log.get().error("group_refused", file=problem.file, line=problem.line, text=problem.text)
+        if self._groups is None or not problems:
+            self._groups = groups
+        else:
+            log.get().error("groups_kept", file=str(self._path), reason="of what is wrong in the new file")
+        self._stamp = stamp
