@@ -1,0 +1,58 @@
+"""The pid file: one living daemon, however many dead ones."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dspamd.server.pid_file import pid_file
+
+KEEP = """
+import sys; from pathlib import Path; from dspamd.server.pid_file import pid_file
+with pid_file(Path(sys.argv[1])):
+    print("kept", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_it_names_the_process_and_goes_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "dspam.pid"
+    with pid_file(path):
+        assert path.read_text() == f"{os.getpid()}\n"
+    assert not path.exists()
+
+
+def test_that_of_a_living_daemon_is_respected(tmp_path: Path) -> None:
+    path = tmp_path / "dspam.pid"
+    with subprocess.Popen(
+        [sys.executable, "-c", KEEP, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "kept\n"
+        with (
+            pytest.raises(FileExistsError, match=f"another daemon runs as process {other.pid}"),
+            pid_file(path),
+        ):
+            raise AssertionError("two daemons have the same file")
+        assert path.read_text() == f"{other.pid}\n"
+        other.kill()
+        other.wait(5)
+    with pid_file(path):  # what it left behind counts no more
+        assert path.read_text() == f"{os.getpid()}\n"
+
+
+@pytest.mark.parametrize("left", ["1\n", f"{os.getpid()}\n", "12345678901234567890\n", "", "what?"])
+def test_what_a_dead_daemon_left_is_replaced(tmp_path: Path, left: str) -> None:
+    path = tmp_path / "dspam.pid"
+    path.write_text(left)
+    with pid_file(path):
+        assert path.read_text() == f"{os.getpid()}\n"
+
+
+def test_a_place_where_it_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), pid_file(tmp_path / "none" / "dspam.pid"):
+        raise AssertionError("there is no such directory")

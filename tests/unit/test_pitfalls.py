@@ -1,0 +1,72 @@
+"""Configurations with which mail would not arrive, and what is said of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from dspamd.config import Config
+from dspamd.pitfalls import pitfalls
+
+SOUND = """\
+Home /var/spool/dspam
+ServerMode auto
+ServerPass.relay secret
+ServerHost 127.0.0.1
+ServerPort 10033
+DeliveryHost 127.0.0.1
+DeliveryPort 10034
+DeliveryProto SMTP
+ServerParameters "--deliver=innocent,spam"
+"""
+
+
+def of(settings: str) -> tuple[list[str], list[str]]:
+    """The texts of errors and warnings; `settings` come first, so they count."""
+    found = pitfalls(Config.from_text(settings + SOUND))
+    return [each.text for each in found.errors], [each.text for each in found.warnings]
+
+
+def test_a_sound_configuration() -> None:
+    assert of("") == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("settings", "error"),
+    [
+        ('ServerParameters "--class=spam"', "No source was specified"),
+        ('ServerParameters "--deliver=innocent --mode=always"', "Invalid training mode"),
+        ("DeliveryPort 10033", "round for ever"),
+        ("DeliveryHost localhost\nDeliveryPort 10033", "round for ever"),
+        ("ServerDomainSocketPath /run/dspam.sock\nDeliveryHost /run/dspam.sock", "round for ever"),
+    ],
+)
+def test_errors(settings: str, error: str) -> None:
+    errors, _ = of(settings + "\n")
+    assert len(errors) == 1
+    assert error in errors[0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "warning"),
+    [
+        ('ServerParameters "--stdout --deliver=innocent"', "--stdout has no effect"),
+        ('ServerParameters "--classify --deliver=innocent"', "--classify has no effect"),
+        ('ServerParameters "--deliver=innocent,summary"', "--deliver=summary has no effect"),
+        ('ServerParameters "--deliver=spam"', "no --deliver=innocent"),
+        ('ServerParameters "--deliver=innocent, spam"', "ends in a comma"),
+        ("ServerMaxMemory 1M", "ServerMaxMemory is less"),
+        ("ServerGroup mail", "ServerGroup without ServerUser"),
+    ],
+)
+def test_warnings(settings: str, warning: str) -> None:
+    errors, warnings = of(settings + "\n")
+    assert not errors
+    assert [text for text in warnings if warning in text]
+
+
+def test_mail_that_nobody_can_hand_in_or_on() -> None:
+    found = pitfalls(Config.from_text("Home /tmp\nServerMode dspam\n"))
+    texts = [each.text for each in found.warnings]
+    assert len(texts) == 2
+    assert "no client can log in" in texts[0]
+    assert "waits for ever" in texts[1]
