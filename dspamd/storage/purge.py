@@ -22,8 +22,8 @@ from collections.abc import AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
-from dspamd.engine.dictionary import probabilities
 from dspamd.engine.model import Mode, ScoreOptions, Totals
+from dspamd.engine.nameless import probabilities
 from dspamd.storage.contract import Storage, TokenRow, Uid
 
 T = TypeVar("T")

@@ -1,8 +1,8 @@
-"""What a dictionary says of its tokens, without a message at hand.
+"""What a dictionary says of tokens whose names nobody knows: those it holds.
 
-A token whose name nobody knows has a probability that depends on its hits alone,
-so a dictionary has no more different ones than it has different pairs of hits
-(reference/engine.md 3).  `probabilities` computes them with the engine itself:
+Such a token has a probability that depends on its hits alone, so a dictionary has
+no more different ones than it has different pairs of hits (reference/engine.md 3).
+`probabilities` computes them with the engine itself:
 what `dspam_dump` shows and what a purge calls neutral is what counts for mail.
 
 PValue markov weighs names, which are not stored.  Here its tokens are judged as

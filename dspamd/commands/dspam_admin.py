@@ -1,0 +1,189 @@
+"""dspam_admin: preferences of users and of everybody, and a look inside.
+
+The preference functions are those of DSPAM 3.10.2 (reference/cli.md 6): set, delete,
+list what is stored, list what is in effect.  The user `default`, or an empty one, is
+everybody; unlike the original's, no beginning of that word is, so that a user may
+be called `d`.
+
+`storage-check` runs the contract of all stores against the one configured, with owners
+of its own that it removes; `explain` shows what a user's dictionary says of some tokens,
+or of the message on standard input.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from array import array
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from dspamd import log
+from dspamd.commands import tool
+from dspamd.engine import Run
+from dspamd.engine.model import Explained, Hits, ScoreOptions, Snapshot, Totals
+from dspamd.engine.nameless import probabilities
+from dspamd.engine.tokenizer import crc64
+from dspamd.envelope import Envelope
+from dspamd.errors import Failure, UsageError
+from dspamd.incoming import Incoming
+from dspamd.mail.classic import SignaturePass
+from dspamd.request import Request
+from dspamd.storage import conformance
+from dspamd.users import User
+
+if TYPE_CHECKING:
+    from dspamd.app import Parts
+
+USAGE = """\
+syntax: dspam_admin [function] [arguments] [--profile=PROFILE]
+	add preference [user] [attrib] [value]
+	change preference [user] [attrib] [value]
+	delete preference [user] [attrib] [value]
+	list preference [user] [attrib] [value]
+	aggregate preference [user]
+	explain [user] [token ...]
+	storage-check
+"""
+EVERYBODY = "default"
+NOT_THERE = -1  # what the original said of a preference that was not stored
+
+
+class InvalidSyntax(UsageError):
+    """A function whose arguments are missing."""
+
+    def __init__(self) -> None:
+        super().__init__("invalid command syntax.")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status: 0 done, 1 wrong usage or check failed, 255 not stored."""
+    words, profile = tool.profile_of(list(sys.argv[1:] if arguments is None else arguments))
+    try:
+        check(words)
+    except UsageError as error:
+        sys.stderr.write(f"{error}\n{USAGE}" if str(error) else USAGE)
+        return error.exit_status
+    return tool.run(lambda parts: administer(parts, words), profile)
+
+
+def check(words: Sequence[str]) -> None:
+    """Raise UsageError for a function that there is not, or that lacks arguments."""
+    match words:
+        case ["storage-check"]:
+            return
+        case ["explain", *rest]:
+            needed = 1
+        case [function, what, *rest] if what.startswith("pref"):
+            needed = _needed(function)
+        case _:
+            raise UsageError
+    if len(rest) < needed:
+        raise InvalidSyntax
+
+
+def _needed(function: str) -> int:
+    """How many arguments a function of preferences needs; its first letters say which it is."""
+    for letters, needed in (("ad", 3), ("ch", 3), ("d", 2), ("l", 1), ("ag", 1)):
+        if function.startswith(letters):
+            return needed
+    raise UsageError
+
+
+async def administer(parts: Parts, words: Sequence[str]) -> int:
+    """Carry out a command line that was checked."""
+    match words:
+        case ["storage-check"]:
+            return await check_storage(parts)
+        case ["explain", user, *tokens]:
+            return await explain(parts, user, [os.fsencode(token) for token in tokens])
+    function, _, user, *rest = words
+    owner = "" if user == EVERYBODY else user
+    match function[:2]:
+        case "ad" | "ch":
+            return await set_preference(parts, owner, rest[0], rest[1])
+        case "ag":
+            return await show_effective(parts, owner)
+    if function.startswith("d"):
+        return await set_preference(parts, owner, rest[0], None)
+    show(await parts.storage.preferences(owner))
+    return os.EX_OK
+
+
+async def set_preference(parts: Parts, owner: str, name: str, value: str | None) -> int:
+    """Store a preference, or remove it; says whether that was done."""
+    if value is None and name not in await parts.storage.preferences(owner):
+        sys.stdout.write(f"operation failed with error {NOT_THERE}.\n")
+        return NOT_THERE & 255
+    try:
+        await parts.storage.set_preference(owner, name, value)
+    except Failure as failure:
+        sys.stdout.write(f"operation failed with error {failure.exit_status}.\n")
+        raise
+    sys.stdout.write("operation successful.\n")
+    return os.EX_OK
+
+
+async def show_effective(parts: Parts, owner: str) -> int:
+    effective = await parts.users.preferences(owner)
+    for name in effective.disallowed:
+        log.get().warning("preference_disallowed", user=owner, preference=name)
+    show(effective.values)
+    return os.EX_OK
+
+
+def show(preferences: Mapping[str, str]) -> None:
+    for name, value in preferences.items():
+        sys.stdout.write(f"{name}={value}\n")
+
+
+async def check_storage(parts: Parts) -> int:
+    """Hold the store to its contract, case by case; 0 if it keeps it."""
+    failed = 0
+    async for case, trouble in conformance.check(parts.storage, f"dspamd-check-{os.getpid()}"):
+        failed += trouble is not None
+        sys.stdout.write(f"ok    {case}\n" if trouble is None else f"FAIL  {case}: {trouble!r}\n")
+        sys.stdout.flush()
+    return 1 if failed else os.EX_OK
+
+
+async def explain(parts: Parts, user: str, names: Sequence[bytes]) -> int:
+    """Show tokens with their hits and probability: those named, or those of a message."""
+    resolved = await parts.users.resolve(user)
+    uid = await parts.storage.uid(resolved.owner, create=False)
+
+    async def read(tokens: array[int]) -> Snapshot:
+        return Snapshot(Totals(), Hits.none()) if uid is None else await parts.storage.read(uid, tokens)
+
+    options = resolved.score_options(Request())
+    if names:
+        snapshot = await read(array("Q", map(crc64, names)))
+        explained = _named(names, snapshot, options)
+    else:
+        mail = Incoming(Envelope(b"", (), sys.stdin.buffer.read()))
+        tokens = await mail.tokens(resolved.token_options(Request()), _inbound(resolved))
+        run = Run(tokens, await read(tokens.values), options)
+        if run.patterns:
+            run.weigh((await read(run.patterns)).hits)
+        explained = run.explain()
+    for token in explained:
+        name = token.name.decode("utf-8", "backslashreplace")
+        sys.stdout.write(
+            f"S: {token.spam:05d}  I: {token.innocent:05d}  P: {token.probability:.4f}  {name}\n"
+        )
+    return os.EX_OK
+
+
+def _inbound(user: User) -> SignaturePass:
+    return SignaturePass(headers_only=user.signature_in_headers, cut_tags=not user.train_pristine)
+
+
+def _named(names: Sequence[bytes], snapshot: Snapshot, options: ScoreOptions) -> list[Explained]:
+    known = {token: (spam, innocent) for token, spam, innocent in zip(*snapshot.hits, strict=True)}
+    hits = [known.get(crc64(name), (0, 0)) for name in names]
+    probability = probabilities(hits, snapshot.totals, options)
+    return [Explained(name, *pair, probability[pair]) for name, pair in zip(names, hits, strict=True)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

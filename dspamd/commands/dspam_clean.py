@@ -1,0 +1,157 @@
+"""dspam_clean: removes old signatures and tokens that nobody will miss.
+
+The options are those of DSPAM 3.10.2 (reference/cli.md 7, dspam_clean(1)).  The
+Purge directives of dspam.conf activate their step by themselves; -s, -p and -u activate
+theirs, with the ages given, or configured, or built in.
+
+It works while mail flows, and takes its time so that mail does not notice; it may be
+ended at any moment.  Cron mails what is printed, so nothing is, but for troubles;
+--verbose shows how it goes on, and the log says of each user what went and what is left.
+
+Unlike the original it really purges hash files; takes the training mode in effect;
+and refuses options that it does not know, instead of making users of that name.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from dspamd.commands import tool
+from dspamd.config import Config
+from dspamd.errors import UsageError
+from dspamd.maintenance import UNUSED, Maintenance, Report, ages
+from dspamd.storage.purge import Ages, Purged, Unused
+
+if TYPE_CHECKING:
+    from dspamd.app import Parts
+
+USAGE = "dspam_clean [-s[age] -p[age] -u[any,hapax,nospam,onehit] -h] [user1 user2 ... userN]\n"
+_SIGNATURES, _NEUTRAL = 14, 30  # days, where nothing is configured
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """A command line.  None: the step is not asked for; "": with the ages configured."""
+
+    signatures: str | None = None
+    neutral: str | None = None
+    unused: str | None = None
+    users: tuple[str, ...] = ()
+    profile: str = ""
+    verbose: bool = False
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status: 0 done, 1 wrong usage or nothing to do, 75 try again."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if {"-h", "--help"} & set(words):
+        sys.stderr.write(USAGE)
+        return os.EX_OK
+    try:
+        options = parse(words)
+    except UsageError as error:
+        sys.stderr.write(f"{error}\n{USAGE}")
+        return error.exit_status
+    return tool.run(lambda parts: clean(parts, options), options.profile)
+
+
+def parse(words: list[str]) -> Options:
+    """What a command line says.  Raises UsageError."""
+    words, profile = tool.profile_of(words)
+    given: dict[str, str] = {}
+    users: list[str] = []
+    verbose = False
+    for word in words:
+        if word == "--verbose":
+            verbose = True
+        elif re.fullmatch(r"-[sp]\d{0,5}|-u(\d{1,5}(,\d{1,5}){0,3})?", word, re.ASCII):
+            given[word[1]] = word[2:]
+        elif word.startswith("-"):
+            raise UsageError(f"unknown option '{word}'")
+        else:
+            users.append(word)
+    return Options(given.get("s"), given.get("p"), given.get("u"), tuple(users), profile, verbose)
+
+
+def purge_ages(config: Config, options: Options) -> Ages:
+    """The ages that hold: those configured, overridden by those of the command line."""
+    chosen = ages(config)
+    if options.signatures is not None:
+        chosen = replace(chosen, signatures=_age(options.signatures, config, "PurgeSignatures", _SIGNATURES))
+    if options.neutral is not None:
+        chosen = replace(chosen, neutral=_age(options.neutral, config, "PurgeNeutral", _NEUTRAL))
+    if options.unused is not None:
+        given = [*options.unused.split(","), "", "", ""][:4]
+        rules = zip(given, UNUSED, Unused(), strict=True)
+        unused = Unused(*(_age(text, config, name, otherwise) for text, name, otherwise in rules))
+        chosen = replace(chosen, unused=unused)
+    return chosen
+
+
+def _age(text: str, config: Config, directive: str, otherwise: int) -> int:
+    """The age given, else that configured, unless it is off, else the one built in."""
+    return int(text) if text else config.days(directive) or otherwise
+
+
+async def clean(parts: Parts, options: Options) -> int:
+    chosen = purge_ages(parts.config, options)
+    if not chosen:
+        sys.stderr.write(USAGE)
+        return 1
+    maintenance = Maintenance(parts.users, parts.storage, chosen)
+    progress = Progress(chosen) if options.verbose else None
+    report = await maintenance.purge(options.users or None, progress or (lambda *_: None))
+    if progress is not None:
+        progress.end(report)
+    for owner, failure in report.failures.items():
+        sys.stderr.write(f"dspam_clean: {owner}: {failure}\n")
+    return os.EX_TEMPFAIL if report.failures else os.EX_OK
+
+
+class Progress:
+    """Shows how a purge goes on: a line for each owner, rewritten on a terminal."""
+
+    def __init__(self, ages: Ages) -> None:
+        self._owner: str | None = None
+        self._live = sys.stdout.isatty()
+        self._line = ""
+        sys.stdout.write(f"dspam_clean starting: {_described(ages)}\n")
+
+    def __call__(self, owner: str, purged: Purged) -> None:
+        if owner != self._owner:
+            self._end_line()
+            self._owner = owner
+        self._line = f"{owner}: {_counted(purged)}"
+        if self._live:
+            sys.stdout.write(f"\r{self._line}\x1b[K")
+            sys.stdout.flush()
+
+    def end(self, report: Report) -> None:
+        self._end_line()
+        sys.stdout.write(f"{report.owners} users: {_counted(report.purged)}\n")
+
+    def _end_line(self) -> None:
+        if self._owner is not None:
+            sys.stdout.write("\n" if self._live else f"{self._line}\n")
+
+
+def _described(ages: Ages) -> str:
+    unused = None if ages.unused is None else ",".join(map(str, ages.unused))
+    named = (("signatures", ages.signatures), ("neutral", ages.neutral), ("unused", unused))
+    return " ".join(f"{name}={'off' if age is None else age}" for name, age in named)
+
+
+def _counted(purged: Purged) -> str:
+    return (
+        f"removed {purged.tokens} tokens, {purged.tokens_left} left; "
+        f"{purged.signatures} signatures, {purged.signatures_left} left"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,125 @@
+"""dspam_dump: what a user's dictionary holds, as text or as SQL (reference/cli.md 8).
+
+Each token is a number with its hits, its probability and the day of its last hit; a token
+given by name is looked up.  `-d sqlite_drv` prints statements that fill a database
+of the SQLite driver, complete with semicolons and days, unlike the original's.
+
+Who is not trusted may look at his own dictionary.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from array import array
+from collections.abc import Iterator, Sequence
+from datetime import date
+from typing import TYPE_CHECKING
+
+from dspamd.commands import tool
+from dspamd.engine.model import Totals
+from dspamd.engine.nameless import probabilities
+from dspamd.engine.tokenizer import crc64
+from dspamd.errors import UsageError
+from dspamd.request import Request
+from dspamd.storage.contract import TokenRow, Uid
+from dspamd.users import login_name, trusted
+
+if TYPE_CHECKING:
+    from dspamd.app import Parts
+
+USAGE = "syntax: dspam_dump [--profile=Profile] [-d sqlite_drv] username [token]\n"
+_DAY_S = 86_400
+_EPOCH = date(1970, 1, 1).toordinal()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status: 0, 1 wrong usage or no such token."""
+    words, profile = tool.profile_of(list(sys.argv[1:] if arguments is None else arguments))
+    if {"-h", "--help"} & set(words):
+        sys.stderr.write(USAGE)
+        return os.EX_OK
+    try:
+        user, token, sql = parse(words)
+    except UsageError as error:
+        sys.stderr.write(str(error))
+        return error.exit_status
+    return tool.run(lambda parts: dump(parts, user, token, sql=sql), profile, anybody=True)
+
+
+def parse(words: Sequence[str]) -> tuple[str, str | None, bool]:
+    """User, token if one is given, and whether SQL is wanted.  Raises UsageError."""
+    rest = list(words)
+    sql = "-d" in rest
+    if sql:
+        at = rest.index("-d")
+        if rest[at + 1 : at + 2] != ["sqlite_drv"]:
+            raise UsageError("invalid driver or no driver specified\n")
+        del rest[at : at + 2]
+    if not 1 <= len(rest) <= 2:
+        raise UsageError(USAGE)
+    return rest[0], rest[1] if len(rest) == 2 else None, sql
+
+
+async def dump(parts: Parts, user: str, token: str | None, *, sql: bool) -> int:
+    """Print a dictionary or one token of it.  Raises `NotTrusted` for a stranger's."""
+    caller = os.getuid()
+    if user != login_name(caller) and not trusted(parts.config, caller):
+        raise tool.NotTrusted
+    uid = await parts.storage.uid(user, create=False)
+    if token is not None:
+        return await look_up(parts, user, uid, crc64(os.fsencode(token)))
+    if uid is None:
+        return os.EX_OK
+    totals = (await parts.storage.read(uid, array("Q"))).totals
+    if sql:
+        sys.stdout.write(_statement("dspam_stats", ("dspam_stat_id", *Totals._fields), (0, *totals)))
+    async for batch in parts.storage.tokens(uid):
+        lines = map(_insert, batch) if sql else _rows(batch, await _probability(parts, user, totals, batch))
+        sys.stdout.writelines(lines)
+    return os.EX_OK
+
+
+async def look_up(parts: Parts, user: str, uid: Uid | None, token: int) -> int:
+    found = None if uid is None else await parts.storage.read(uid, array("Q", [token]))
+    if found is None or not found.hits.tokens:
+        sys.stderr.write("token not found\n")
+        return 1
+    row = TokenRow(token, found.hits.spam[0], found.hits.innocent[0], 0)
+    probability = await _probability(parts, user, found.totals, [row])
+    sys.stdout.write(_row(row, probability[row[1:3]]) + "\n")
+    return os.EX_OK
+
+
+async def _probability(
+    parts: Parts, user: str, totals: Totals, rows: Sequence[TokenRow]
+) -> dict[tuple[int, int], float]:
+    options = (await parts.users.resolve(user)).score_options(Request())
+    return probabilities((row[1:3] for row in rows), totals, options)
+
+
+def _rows(rows: Sequence[TokenRow], probability: dict[tuple[int, int], float]) -> Iterator[str]:
+    for row in rows:
+        last_hit = time.asctime(time.gmtime(row.last_hit * _DAY_S))
+        yield f"{_row(row, probability[row[1:3]])} LH: {last_hit}\n"
+
+
+def _row(row: TokenRow, probability: float) -> str:
+    return f"{row.token:<20} S: {row.spam:05d}  I: {row.innocent:05d}  P: {probability:.4f}"
+
+
+def _insert(row: TokenRow) -> str:
+    day = date.fromordinal(_EPOCH + row.last_hit).isoformat()
+    columns = ("token", "spam_hits", "innocent_hits", "last_hit")
+    return _statement("dspam_token_data", columns, (str(row.token), row.spam, row.innocent, day))
+
+
+def _statement(table: str, columns: Sequence[str], values: Sequence[int | str]) -> str:
+    """An INSERT; texts are digits and dates, which need no escapes."""
+    shown = ", ".join(f"'{value}'" if isinstance(value, str) else str(value) for value in values)
+    return f"insert into {table} ({', '.join(columns)}) values ({shown});\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,104 @@
+"""dspam_logrotate: drops old lines of system.log and of the logs of users (reference/cli.md 8).
+
+A line begins with its time, in seconds; lines without one go with the old ones, among them the
+empty lines between the records of a user.  It reads no configuration.
+
+A log is rewritten where it is, under the lock that everybody takes who appends to it, DSPAM
+too: nothing that is written meanwhile is lost.  What stays moves towards the beginning,
+so that a crash leaves some lines twice and none missing.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+_DAY_S = 86_400
+_WRITTEN_AT_ONCE = 1 << 20  # bytes
+_TIME = re.compile(rb"(\d+)\t")
+
+
+class Options(NamedTuple):
+    days: int
+    verbose: bool
+    logs: list[Path]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status: 0, 1 some log could not be worked on, 255 wrong usage."""
+    options = parse(list(sys.argv[1:] if arguments is None else arguments))
+    if options is None:
+        usage = f"Usage: {sys.argv[0]} -a age [-v]"
+        sys.stdout.write(f"{usage} -l logfiles\nor\n{usage} -d /var/dspam\n")
+        return 255
+    failed = False
+    for log in options.logs:
+        try:
+            deleted = rotate(log, int(time.time()) - options.days * _DAY_S)
+        except OSError as error:
+            sys.stderr.write(f"dspam_logrotate: {error}\n")
+            failed = True
+            continue
+        if options.verbose:
+            sys.stdout.write(f"Deleted {deleted} lines from {log} \n")
+    return 1 if failed else os.EX_OK
+
+
+def parse(words: list[str]) -> Options | None:
+    """What a command line says; None if it cannot be carried out."""
+    days: int | None = None
+    verbose = False
+    while words:
+        match words:
+            case ["-a", age, *rest] if age.isdecimal():
+                days = int(age)
+            case ["-v", *rest]:
+                verbose = True
+            case ["-l", log, *more] if days is not None:
+                return Options(
+                    days, verbose or "-v" in more, [Path(each) for each in (log, *more) if each != "-v"]
+                )
+            case ["-d", folder, *rest] if days is not None:
+                return Options(days, verbose or "-v" in rest, sorted(Path(folder).rglob("*.log")))
+            case _:
+                return None
+        words = rest
+    return None
+
+
+def rotate(log: Path, oldest: int) -> int:
+    """Drop the lines before a time (seconds since 1970) from a log; how many.  Raises OSError."""
+    deleted = kept = 0
+    waiting = bytearray()
+    with log.open("r+b") as file:
+        fcntl.lockf(file, fcntl.LOCK_EX)
+
+        def write() -> int:
+            return os.pwrite(file.fileno(), waiting, kept) if deleted else len(waiting)
+
+        for line in file:
+            if _since(line, oldest):
+                waiting += line
+            else:
+                deleted += 1
+            if len(waiting) >= _WRITTEN_AT_ONCE:
+                kept += write()
+                waiting.clear()
+        kept += write()
+        os.ftruncate(file.fileno(), kept)
+    return deleted
+
+
+def _since(line: bytes, oldest: int) -> bool:
+    when = _TIME.match(line)
+    return when is not None and int(when[1]) >= oldest
+
+
+if __name__ == "__main__":
+    sys.exit(main())

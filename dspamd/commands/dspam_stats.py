@@ -1,0 +1,209 @@
+"""dspam_stats: how many messages were judged right and wrong, for each user.
+
+The options and every byte of the output are those of DSPAM 3.10.2 (reference/cli.md 8),
+because web pages and scripts read them; engine.md 10 defines the figures.  The form
+for long user names, two lines, is the usual one; `LongUsernames off` gives one.
+
+Unlike the original, flags may be combined (`-sS`), `-h` is no error, and asking for an
+unknown user makes no files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from dspamd.commands import tool
+from dspamd.engine.model import Totals
+from dspamd.errors import UsageError
+from dspamd.history import counters
+from dspamd.users import login_name, trusted
+
+if TYPE_CHECKING:
+    from dspamd.app import Parts
+
+USAGE = """\
+usage: dspam_stats [-h]|[--profile=PROFILE] [-HrsSt] [user [user...]]
+      \tPrint dspam statistics for users.
+      \tIf no users are specified, stats for all users are printed.
+      \t-h: print this message
+      \t-H: print stats in "human friendly" format
+      \t-r: Resets the current snapshot
+      \t-s: Displays stats since last snapshot (instead of since epoch)
+      \t-S: Displays accuracy percentages in addition to stats
+      \t-t: Displays a total of all statistics displayed
+"""
+_NAMES = (
+    "TP True Positives:",
+    "TN True Negatives:",
+    "FP False Positives:",
+    "FN False Negatives:",
+    "SC Spam Corpusfed:",
+    "NC Nonspam Corpusfed:",
+    "TL Training Left:",
+)
+ENOUGH = 2500  # innocent messages, after which training is complete
+
+
+class Figures(NamedTuple):
+    """What was judged how often, in the order in which snapshots keep it."""
+
+    tp: int = 0  # spam, found
+    tn: int = 0  # innocent, and said so
+    fn: int = 0  # spam, missed
+    fp: int = 0  # innocent, taken for spam
+    sc: int = 0  # spam of a corpus
+    nc: int = 0  # innocent of a corpus
+
+    def plus(self, other: Figures, sign: int = 1) -> Figures:
+        return Figures(*(a + sign * b for a, b in zip(self, other, strict=True)))
+
+    @property
+    def shr(self) -> float:
+        """Spam hit rate: percent of the spam that was found."""
+        return 100 - _percent(self.fn, self.tp + self.fn, 0)
+
+    def hsr(self, none: float) -> float:
+        """Ham strike rate: percent of the innocent mail taken for spam; `none` if there is no such mail."""
+        return _percent(self.fp, self.tn + self.fp, none)
+
+    @property
+    def ppv(self) -> float:
+        """Positive predictive value: percent of what was called spam that is."""
+        return _percent(self.tp, self.tp + self.fp, 100)
+
+    @property
+    def oca(self) -> float:
+        """Overall accuracy: percent that was judged right."""
+        return 100 - _percent(self.fn + self.fp, self.tp + self.fn + self.tn + self.fp, 0)
+
+
+def _percent(part: int, whole: int, none: float) -> float:
+    return 100 * part / whole if whole else none
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """A command line; `flags` are its letters."""
+
+    flags: str = ""
+    users: tuple[str, ...] = ()
+    profile: str = ""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status: 0, or 1 for wrong usage."""
+    try:
+        options = parse(list(sys.argv[1:] if arguments is None else arguments))
+    except UsageError as error:
+        sys.stderr.write(f"{sys.argv[0]}: {error}\n{USAGE}")
+        return error.exit_status
+    if "h" in options.flags:
+        sys.stderr.write(USAGE)
+        return os.EX_OK
+    return tool.run(lambda parts: show(parts, options), options.profile, anybody=True)
+
+
+def parse(words: list[str]) -> Options:
+    """What a command line says.  Raises UsageError for an unknown flag."""
+    words, profile = tool.profile_of(words)
+    flags = "".join(word[1:] for word in words if word.startswith("-"))
+    for flag in flags:
+        if flag not in "HhrsSt":
+            raise UsageError(f'unknown option "{flag}".')
+    return Options(flags, tuple(word for word in words if not word.startswith("-")), profile)
+
+
+async def show(parts: Parts, options: Options) -> int:
+    """Print the statistics that the options ask for.  Raises `NotTrusted` for those of others."""
+    uid = os.getuid()
+    own = not options.profile and set(options.users) == {login_name(uid)}
+    if not own and not trusted(parts.config, uid):
+        raise tool.NotTrusted
+    form = Form(options.flags, long_names=parts.config.flag("LongUsernames"))
+    sum_totals, sum_figures = Totals(), Figures()
+    for user in options.users or await parts.storage.owners():
+        totals = await totals_of(parts, user)
+        figures = now = Figures(*counters(totals))
+        snapshot = parts.home.file(user, "rstats")
+        if "s" in options.flags:
+            figures = now.plus(await asyncio.to_thread(read_snapshot, snapshot), -1)
+        sys.stdout.write(form.of(user, totals, figures))
+        if "r" in options.flags:
+            await asyncio.to_thread(write_snapshot, parts.home.prepare(snapshot), now)
+        sum_totals, sum_figures = sum_totals.plus(totals), sum_figures.plus(figures)
+    if "t" in options.flags:
+        sys.stdout.write(form.of("TOTAL", sum_totals, sum_figures))
+    return os.EX_OK
+
+
+async def totals_of(parts: Parts, user: str) -> Totals:
+    """The counters of a user; zeros for an unknown one."""
+    uid = await parts.storage.uid(user, create=False)
+    return Totals() if uid is None else (await parts.storage.read(uid, array("Q"))).totals
+
+
+def read_snapshot(path: Path) -> Figures:
+    """The figures in `USER.rstats`; what is not there is 0 (storage.md 7.3)."""
+    try:
+        numbers = path.read_text("ascii", "replace").split("\n")[0].split(",")
+    except FileNotFoundError:
+        return Figures()
+    return Figures(*(int(number) if number.strip().isdecimal() else 0 for number in numbers[:6]))
+
+
+def write_snapshot(path: Path, figures: Figures) -> None:
+    fresh = path.with_name(path.name + ".new")
+    fresh.write_text(",".join(map(str, figures)) + "\n")
+    fresh.replace(path)
+
+
+class Form:
+    """What the statistics of a user look like."""
+
+    def __init__(self, flags: str, *, long_names: bool) -> None:
+        self._human = "H" in flags
+        self._percentages = "S" in flags
+        self._long_names = long_names
+
+    def of(self, user: str, totals: Totals, figures: Figures) -> str:
+        if self._human:
+            return _human(user, totals, figures)
+        indent = " " * (4 if self._long_names else 18)
+        head = f"{user}\n{indent}" if self._long_names else f"{user:<16}  "
+        counts = zip(("TP", "TN", "FP", "FN", "SC", "NC"), _shown(figures), strict=True)
+        lines = head + " ".join(f"{name}:{count:6d}" for name, count in counts) + "\n"
+        if self._percentages:
+            rates = (("SHR", figures.shr), ("HSR", figures.hsr(0)), ("OCA", figures.oca))
+            lines += indent + "       ".join(f"{name}: {rate:7.2f}%" for name, rate in rates) + "\n"
+        return lines
+
+
+def _shown(figures: Figures) -> tuple[int, ...]:
+    return figures.tp, figures.tn, figures.fp, figures.fn, figures.sc, figures.nc
+
+
+def _human(user: str, totals: Totals, figures: Figures) -> str:
+    left = max(0, ENOUGH - totals.innocent_learned - totals.innocent_classified)
+    counts = zip(_NAMES, (*_shown(figures), left), strict=True)
+    lines = [f"{name:<33}{count:>7d}" for name, count in counts]
+    lines += [
+        f"{name:<32}{rate:>7.2f}%"
+        for name, rate in (
+            ("SHR Spam Hit Rate", figures.shr),
+            ("HSR Ham Strike Rate:", figures.hsr(100)),
+            ("PPV Positive predictive value:", figures.ppv),
+            ("OCA Overall Accuracy:", figures.oca),
+        )
+    ]
+    return f"{user}:\n" + "".join(f"        \t{line}\n" for line in lines) + "        \n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,247 @@
+"""dspam_train: teaches a user with a corpus, and measures how well that goes.
+
+Each message is judged as if it had just come, and corrected where the verdict is wrong
+(reference/cli.md 8).  A corpus is a folder with a message in each file, a maildir, an
+mbox file, or an index with lines `spam|ham PATH`.  Spam and innocent mail take turns in
+proportion to their numbers, innocent mail first.
+
+The output is that of DSPAM 3.10.2.  The work is done in this process, which takes a
+fraction of the time of a program for each message; with `--client` the daemon does it.
+Unlike the original it takes files by their names, not as the file system lists them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import mailbox
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from dspamd.commands import dspam_stats, tool
+from dspamd.engine.model import Label
+from dspamd.envelope import Envelope
+from dspamd.errors import Failure, UsageError
+from dspamd.incoming import Incoming
+from dspamd.jobs import Job, recipient_of, requested
+from dspamd.users import login_name
+
+if TYPE_CHECKING:
+    from dspamd.app import Parts
+    from dspamd.verdict import Outcome
+
+USAGE = """\
+Usage: dspam_train [username] [--client] [--profile=PROFILE] [spam_corpus] [nonspam_corpus]
+       dspam_train [username] [--client] [--profile=PROFILE] -i [index]
+"""
+_LABELS = {"spam": Label.SPAM, "ham": Label.INNOCENT, "nonspam": Label.INNOCENT}
+_RIGHT = {Label.SPAM: ("Spam", "Blacklisted"), Label.INNOCENT: ("Innocent", "Whitelisted")}
+_SUMMARY = re.compile(rb'class="([^"]*)".*signature=(\S+)')
+
+
+class Item(NamedTuple):
+    """A message of a corpus."""
+
+    label: Label
+    name: str
+    read: Callable[[], bytes]
+
+
+class Verdict(NamedTuple):
+    """What a message was taken for, and the signature to correct that with."""
+
+    name: str
+    signature: str
+
+
+class Learner(Protocol):
+    """What is taught."""
+
+    async def judge(self, user: str, message: bytes) -> Verdict | None:
+        """Process a message as if it had come; None if it was not judged."""
+
+    async def correct(self, user: str, label: Label, signature: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    user: str
+    client: bool
+    profile: str
+    corpora: tuple[Path, ...]  # an index, or spam and innocent mail
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status: 0, 1 wrong usage, 2 unusable corpus, 75 try again."""
+    try:
+        options = parse(list(sys.argv[1:] if arguments is None else arguments))
+    except UsageError as error:
+        sys.stderr.write(str(error))
+        return error.exit_status
+    return tool.run(lambda parts: train(parts, options), options.profile)
+
+
+def parse(words: list[str]) -> Options:
+    """What a command line says; without a name the user is who calls.  Raises UsageError."""
+    words, profile = tool.profile_of(words)
+    rest = [word for word in words if word not in ("--client", "-c")]
+    client = len(rest) < len(words)
+    match rest:
+        case ["-i", index, *names] | [*names, "-i", index]:
+            corpora = [index]
+        case [*names, spam, innocent]:
+            corpora = [spam, innocent]
+        case _:
+            raise UsageError(USAGE)
+    if len(names) > 1 or any(word.startswith("-") for word in (*names, *corpora)):
+        raise UsageError(USAGE)
+    user = names[0] if names else login_name(os.getuid())
+    return Options(user, client, profile, tuple(map(Path, corpora)))
+
+
+async def train(parts: Parts, options: Options) -> int:
+    write, user = sys.stdout.write, (options.user,)
+    write("Taking Snapshot...\n")
+    await dspam_stats.show(parts, dspam_stats.Options("r", user))
+    try:
+        items = list(corpus(options))
+    except (OSError, UnusableCorpus) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    learner = Daemon(options.profile) if options.client else Local(parts)
+    for item in items:
+        await _teach(learner, options.user, item)
+    write("TRAINING COMPLETE\n\nTraining Snapshot:\n")
+    await dspam_stats.show(parts, dspam_stats.Options("Ss", user))
+    write("\nOverall Statistics:\n")
+    await dspam_stats.show(parts, dspam_stats.Options("S", user))
+    return os.EX_OK
+
+
+async def _teach(learner: Learner, user: str, item: Item) -> None:
+    """Judge a message, and correct the verdict if it is wrong; one line tells."""
+    content = await asyncio.to_thread(item.read)
+    kind = "spam" if item.label is Label.SPAM else "nonspam"
+    sys.stdout.write(f"[test: {kind:<7}] {item.name[:32]:<23} result: ")
+    verdict = await learner.judge(user, content)
+    if verdict is None:
+        sys.stdout.write("BROKEN result!!\n")
+    elif verdict.name in _RIGHT[item.label]:
+        sys.stdout.write("PASS\n")
+    else:
+        sys.stdout.write(f"FAIL ({verdict.name})\n")
+        await learner.correct(user, item.label, verdict.signature)
+    sys.stdout.flush()
+
+
+class Local:
+    """The filter in this process."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def judge(self, user: str, message: bytes) -> Verdict | None:
+        outcome = await self._process(user, message, "--deliver=summary")
+        verdict = outcome.verdict
+        return None if verdict is None else Verdict(verdict.result.name, verdict.signature or "")
+
+    async def correct(self, user: str, label: Label, signature: str) -> None:
+        options = (f"--class={label.value}", "--source=error", f"--signature={signature}")
+        await self._process(user, b"\n\n", *options)
+
+    async def _process(self, user: str, message: bytes, *options: str) -> Outcome:
+        request = requested(self._parts.config, ("--user", user, *options))
+        mail = Incoming(Envelope(b"", (), message))
+        return await self._parts.pipeline.process(mail, Job(user, recipient_of(user), request))
+
+
+class Daemon:
+    """The filter behind dspamc."""
+
+    def __init__(self, profile: str) -> None:
+        self._profile = [f"--profile={profile}"] if profile else []
+
+    async def judge(self, user: str, message: bytes) -> Verdict | None:
+        printed = await self._ask(user, message, "--deliver=summary", "--stdout")
+        found = _SUMMARY.search(printed)
+        return Verdict(found[1].decode(), found[2].decode()) if found else None
+
+    async def correct(self, user: str, label: Label, signature: str) -> None:
+        await self._ask(user, b"", f"--class={label.value}", "--source=error", f"--signature={signature}")
+
+    async def _ask(self, user: str, message: bytes, *options: str) -> bytes:
+        """What dspamc prints.  Raises `Failure` if it fails; it said why on standard error."""
+        words = ("-m", "dspamd.commands.dspamc", "--user", user, *options, *self._profile)
+        pipe = asyncio.subprocess.PIPE
+        client = await asyncio.create_subprocess_exec(sys.executable, *words, stdin=pipe, stdout=pipe)
+        printed, _ = await client.communicate(message)
+        if client.returncode:
+            raise Failure("dspamc failed", detail=f"exit status {client.returncode}")
+        return printed
+
+
+class UnusableCorpus(Exception):
+    """Something that holds no messages (exit 2)."""
+
+
+def corpus(options: Options) -> Iterator[Item]:
+    """The messages in the order of the training.  Raises OSError and `UnusableCorpus`."""
+    if len(options.corpora) == 1:
+        sys.stdout.write(f"Training on {options.corpora[0]} index...\n")
+        return _indexed(options.corpora[0])
+    spam_path, innocent_path = options.corpora
+    sys.stdout.write(f"Training {innocent_path} / {spam_path} corpora...\n")
+    spam = [Item(Label.SPAM, name, read) for name, read in _messages(spam_path)]
+    innocent = [Item(Label.INNOCENT, name, read) for name, read in _messages(innocent_path)]
+    return in_turns(innocent, spam)
+
+
+def in_turns(innocent: Sequence[Item], spam: Sequence[Item]) -> Iterator[Item]:
+    """Both in proportion, beginning with an innocent one."""
+    ratio = len(innocent) / len(spam) if spam else 0.0
+    done = 0
+    for number, item in enumerate(spam):
+        due = max(number + 1 if ratio >= 1 else 1, round(number * ratio))
+        yield from innocent[done:due]
+        done = max(done, due)
+        yield item
+    yield from innocent[done:]
+
+
+def _messages(path: Path) -> list[tuple[str, Callable[[], bytes]]]:
+    """Names and readers of the messages of a corpus."""
+    if path.is_dir():
+        folders = [path / "cur", path / "new"] if (path / "cur").is_dir() else [path]
+        files = [file for folder in folders for file in sorted(folder.iterdir()) if file.name[0] != "."]
+        return [(str(file), file.read_bytes) for file in files if file.is_file()]
+    if not path.is_file():
+        raise UnusableCorpus(f'Corpus "{path}" must be either a MBOX file or a maildir directory.')
+    with closing(mailbox.mbox(path, create=False)) as box:
+        return [(f"{path}:{key}", partial(_of_mbox, path, key)) for key in box.iterkeys()]
+
+
+def _of_mbox(path: Path, key: str) -> bytes:
+    with closing(mailbox.mbox(path, create=False)) as box:
+        return box.get_bytes(key)
+
+
+def _indexed(path: Path) -> Iterator[Item]:
+    try:
+        lines = path.read_text("utf-8", "surrogateescape").splitlines()
+    except OSError as error:
+        raise UnusableCorpus(f'Failed to open index file "{path}": {error.strerror}') from error
+    for line in filter(str.strip, lines):
+        label, _, name = line.strip().partition(" ")
+        if label not in _LABELS:
+            raise UnusableCorpus(f"{path}: '{label}' is neither spam nor ham")
+        yield Item(_LABELS[label], name, (path.parent / name).read_bytes)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

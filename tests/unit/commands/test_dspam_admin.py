@@ -1,0 +1,94 @@
+"""dspam_admin: what the recordings do not show (tests/golden/test_cli_tools.py replays those)."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from dspamd.commands import dspam_admin
+from dspamd.engine.model import Totals
+from dspamd.engine.tokenizer import crc64
+from dspamd.storage import conformance
+from dspamd.storage.conformance import CASES
+from dspamd.storage.contract import Storage
+from tests.unit.commands.site import Site
+
+Output = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    return Site(tmp_path, monkeypatch)
+
+
+def test_a_user_may_be_called_like_the_beginning_of_default(site: Site, capsys: Output) -> None:
+    for user in ("d", "default", ""):
+        assert dspam_admin.main(["add", "preference", user, "spamAction", f"tag {user}"]) == 0
+    capsys.readouterr()
+    assert dspam_admin.main(["list", "preference", "d"]) == 0
+    assert dspam_admin.main(["list", "preference", "default"]) == 0
+    assert dspam_admin.main(["list", "preference", ""]) == 0
+    assert capsys.readouterr().out == "spamAction=tag d\nspamAction=tag \nspamAction=tag \n"
+
+
+def test_preferences_that_cannot_be_kept(site: Site, capsys: Output) -> None:
+    assert dspam_admin.main(["add", "preference", "bob", "spamSubject", "two\nlines"]) == 1
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert dspam_admin.main(["add", "preference", "../bob", "a", "b"]) == 69
+    out, err = capsys.readouterr()
+    assert out == "operation failed with error 69.\n"
+    assert err.startswith("Invalid user name")
+
+
+def test_is_for_the_trusted(site: Site, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
+    for function in ("getuid", "geteuid"):
+        monkeypatch.setattr(os, function, lambda: 65534)
+    assert dspam_admin.main(["list", "preference", "bob"]) == 1
+    assert capsys.readouterr().err.startswith("Program mode requires special privileges")
+
+
+def test_storage_that_keeps_its_contract(site: Site, capsys: Output) -> None:
+    site.teach("bob", Totals(1, 1))
+    assert dspam_admin.main(["storage-check"]) == 0
+    cases = [case.__name__.replace("_", " ") for case in CASES]
+    assert capsys.readouterr().out == "".join(f"ok    {case}\n" for case in cases)
+    assert [path.name for path in (site.folder / "data").iterdir() if any(path.iterdir())] == ["bob"]
+
+
+def test_storage_that_does_not(site: Site, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
+    async def promises_too_much(storage: Storage, owner: str) -> None:
+        conformance.expect(await storage.owners(), [owner], "owners")
+
+    monkeypatch.setattr(conformance, "CASES", (promises_too_much, *CASES[:1]))
+    assert dspam_admin.main(["storage-check"]) == 1
+    broken, sound = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"FAIL  promises too much: Violation\(.*owners: \[\], not .*\)", broken)
+    assert sound == "ok    owners are made on demand"
+
+
+def test_tokens_are_explained(site: Site, capsys: Output) -> None:
+    site.teach("bob", Totals(20, 20), {crc64(b"zebra"): (9, 1)})
+    assert dspam_admin.main(["explain", "bob", "zebra", "unseen"]) == 0
+    assert dspam_admin.main(["explain", "nobody", "zebra"]) == 0
+    assert capsys.readouterr().out == (
+        "S: 00009  I: 00001  P: 0.9000  zebra\n"
+        "S: 00000  I: 00000  P: 0.4000  unseen\n"
+        "S: 00000  I: 00000  P: 0.4000  zebra\n"
+    )
+
+
+def test_messages_are_explained(site: Site, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
+    site.configure("Tokenizer word")
+    site.teach("bob", Totals(20, 20), {crc64(b"zebra"): (9, 1), crc64(b"lion"): (0, 19)})
+    message = io.BytesIO(b"Subject: hi\n\nzebra lion unseen\n")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(message))
+    assert dspam_admin.main(["explain", "bob"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["S: 00000  I: 00019  P: 0.0100  lion", "S: 00009  I: 00001  P: 0.9000  zebra"]
+    assert {line.split("  ")[-1] for line in lines} == {"lion", "zebra", "unseen", "Subject*hi"}

@@ -1,0 +1,69 @@
+"""dspam_dump: one token, SQL, and who may see what (tests/golden/test_cli_tools.py has the rest)."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from dspamd.commands import dspam_dump, dspam_merge
+from dspamd.engine.model import Totals
+from dspamd.engine.tokenizer import crc64
+from dspamd.storage.clock import utc_day
+from tests.unit.commands.site import Site
+
+Output = pytest.CaptureFixture[str]
+HITS = {crc64(b"zebra"): (9, 1), 2**64 - 1: (0, 3)}
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    site = Site(tmp_path, monkeypatch)
+    site.teach("bob", Totals(20, 20), HITS)
+    return site
+
+
+def test_one_token(site: Site, capsys: Output) -> None:
+    assert dspam_dump.main(["bob", "zebra"]) == 0
+    assert capsys.readouterr().out == f"{crc64(b'zebra'):<20} S: 00009  I: 00001  P: 0.9000\n"
+    assert dspam_dump.main(["bob", "unseen"]) == 1
+    assert capsys.readouterr() == ("", "token not found\n")
+
+
+def test_sql(site: Site, capsys: Output) -> None:
+    assert dspam_dump.main(["-d", "sqlite_drv", "bob"]) == 0
+    copy = sqlite3.connect(":memory:")
+    copy.executescript(
+        "CREATE TABLE dspam_token_data (token, spam_hits, innocent_hits, last_hit);"
+        f"CREATE TABLE dspam_stats (dspam_stat_id, {', '.join(Totals._fields)});" + capsys.readouterr().out
+    )
+    rows = copy.execute("SELECT token, spam_hits, innocent_hits, last_hit FROM dspam_token_data").fetchall()
+    today = utc_day().isoformat()
+    assert sorted(rows) == sorted((str(token), *pair, today) for token, pair in HITS.items())
+    assert copy.execute("SELECT * FROM dspam_stats").fetchall() == [(0, 20, 20, 0, 0, 0, 0, 0, 0)]
+    copy.close()
+
+
+def test_strangers_see_nothing(site: Site, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
+    for function in ("getuid", "geteuid"):
+        monkeypatch.setattr(os, function, lambda: 65534)
+    assert dspam_dump.main(["bob"]) == 1
+    assert capsys.readouterr().err.startswith("Program mode requires special privileges")
+    assert dspam_dump.main(["nobody"]) == 0
+
+
+def test_merging_adds(site: Site) -> None:
+    site.teach("ann", Totals(1, 2, 3, 4, 5, 6), {2**64 - 1: (4, 4)})
+    assert dspam_merge.main(["bob", "ann", "-o", "both"]) == 0
+    assert site.known("both") == {crc64(b"zebra"): (9, 1), 2**64 - 1: (4, 7)}
+    assert site.totals("both") == Totals(21, 22)
+    assert dspam_merge.main(["bob", "-o", "ann"]) == 0
+    assert site.totals("ann") == Totals(21, 22, 3, 4, 5, 6)
+
+
+def test_nobody_is_merged_into_himself(site: Site, capsys: Output) -> None:
+    assert dspam_merge.main(["ann", "bob", "-o", "bob"]) == 1
+    assert capsys.readouterr().out == "bob cannot be merged into himself\n"
+    assert site.known("bob") == HITS

@@ -1,0 +1,62 @@
+"""What the commands of an administrator share: how they begin and end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from dspamd.app import Parts
+from dspamd.commands import tool
+from dspamd.errors import TempFail
+from tests.unit.commands.site import Site
+
+Output = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    return Site(tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_ends_when_told(number: signal.Signals, site: Site, capsys: Output) -> None:
+    async def work(parts: Parts) -> int:
+        os.kill(os.getpid(), number)
+        await asyncio.Event().wait()
+        return 1
+
+    assert tool.run(work) == 0
+    assert capsys.readouterr() == ("", "terminated.\n")
+
+
+def test_failures_are_told(site: Site, capsys: Output) -> None:
+    async def work(parts: Parts) -> int:
+        raise TempFail("Storage is busy", detail="three seconds")
+
+    assert tool.run(work) == 75
+    assert capsys.readouterr().err == "Storage is busy: three seconds\n"
+
+
+def test_profiles(site: Site, capsys: Output) -> None:
+    site.configure("Profile big", "HashRecMax.big 7")
+
+    async def work(parts: Parts) -> int:
+        return parts.config.number("HashRecMax")
+
+    assert tool.run(work, "big") == 7
+    assert tool.run(work, "none") == 1
+    assert capsys.readouterr().err == "No such profile 'none'\n"
+
+
+def test_bad_configuration(site: Site, capsys: Output) -> None:
+    site.configure("ServerPort none")
+
+    async def work(parts: Parts) -> int:
+        return 0
+
+    assert tool.run(work) == 78
+    assert "ServerPort" in capsys.readouterr().err
