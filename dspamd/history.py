@@ -53,7 +53,9 @@ class Record:
     signature: str
     status: str
     seconds: float
+    statistics: str  # whose statistics file it is (shared group)
     totals: Totals | None  # afterwards; None if nothing is known of them
+    merged: str | None  # the group whose counters are in `totals`, too
     sender: str
     subject: str
     message_id: str
@@ -67,6 +69,11 @@ class Record:
         seen = (when, self.letter, self.sender, self.signature, self.subject)
         done = (seconds, self.user, self.status, self.message_id)
         return "\t".join(map(str, seen + done)) + "\n"
+
+    def statistics_lines(self, totals: Totals) -> str:
+        """The content of the statistics file; readers subtract the counters of the merged group."""
+        line = ",".join(map(str, counters(totals))) + "\n"
+        return line if self.merged is None else f"{line}{self.merged}\n"
 
 
 def header_field(message: Message, name: str, absent: str = _NONE) -> str:
@@ -122,7 +129,7 @@ class History:
 
     def _write(self, batch: list[tuple[int, Record]]) -> None:
         texts: dict[Path, str] = {}
-        stats: dict[Path, Totals] = {}
+        stats: dict[Path, str] = {}
         for when, record in batch:
             if self._system:
                 path = self._home.system_log
@@ -131,12 +138,12 @@ class History:
                 path = self._home.file(record.file_user, "log")
                 texts[path] = texts.get(path, "") + record.user_line(when)
             if self._stats and record.totals is not None:
-                stats[self._home.file(record.file_user, "stats")] = record.totals
+                path = self._home.file(record.statistics, "stats")
+                stats[path] = record.statistics_lines(record.totals)
         for path, text in texts.items():
             self._guard(path, lambda path=path, text=text: _append(path, text))  # type: ignore[misc]
-        for path, totals in stats.items():
-            line = ",".join(map(str, counters(totals))) + "\n"
-            self._guard(path, lambda path=path, line=line: _replace(path, line))  # type: ignore[misc]
+        for path, text in stats.items():
+            self._guard(path, lambda path=path, text=text: _replace(path, text))  # type: ignore[misc]
 
     def _guard(self, path: Path, write: Callable[[], None]) -> None:
         try:

@@ -26,9 +26,11 @@ from datetime import datetime
 
 from dspamd import log
 from dspamd.config import Config
+from dspamd.consultation import Consultation, Opinion
 from dspamd.delivery.handover import Handover, Outlet
-from dspamd.engine import Run
-from dspamd.engine.model import Hits, Lesson, Mode, Result, Snapshot, Source, Totals
+from dspamd.dictionary import Dictionary, Judgement
+from dspamd.engine import Tokens
+from dspamd.engine.model import Label, Lesson, Mode, Result, Source, Totals
 from dspamd.errors import Failure, Reply, TempFail
 from dspamd.history import History, Record, header_field, letter
 from dspamd.incoming import Incoming, aside
@@ -75,6 +77,7 @@ class Judged:
     uid: Uid | None = None
     change: Change | None = None
     totals: Totals | None = None  # as they will be then
+    reported: Tokens | None = None  # of spam that the user reports, for his inoculation groups
 
 
 class Pipeline:
@@ -94,7 +97,7 @@ class Pipeline:
     ) -> None:
         self._config, self._users, self._storage = config, users, storage
         self._outlet, self._history = outlet, history
-        self._trainer = Trainer(storage)
+        self._trainer, self._consultation = Trainer(storage), Consultation(storage)
         self._tags, self._new_signature, self._clock = tags, new_signature, clock
 
     async def process(self, mail: Incoming, job: Job) -> Outcome:
@@ -106,6 +109,8 @@ class Pipeline:
         started = time.perf_counter()
         try:
             user = await self._users.resolve(job.user)
+            if job.request.classify:
+                user = user.alone
             filtered = user.filtered and not self._too_big(mail)
             judged = await self._judge(mail, job.request, user) if filtered else None
         except TempFail as failure:
@@ -115,7 +120,7 @@ class Pipeline:
         if judged is None:
             return await self._pass_by(mail, job)
         outcome = await self._hand_over(mail, job, user, judged.verdict)
-        await self._learn(judged)
+        await self._learn(judged, job.request, user)
         self._tell(mail, job, user, judged, outcome, time.perf_counter() - started)
         return outcome
 
@@ -135,12 +140,13 @@ class Pipeline:
 
     async def _correct(self, signature: str, lesson: Lesson, request: Request, user: User) -> Judged:
         """Teach by signature; raises `UnknownSignature` if this user has none of that id."""
-        uid = await self._storage.uid(user.owner, create=False)
-        result = await self._trainer.teach(
-            uid, signature, lesson, user.token_options(request), user.score_options(request)
+        dictionary = await Dictionary.of(self._storage, user, create=False)
+        taught = await self._trainer.teach(
+            dictionary, signature, lesson, user.token_options(request), user.score_options(request)
         )
-        totals = (await self._read(uid, array("Q"))).totals
-        return Judged(self._verdict(result, lesson, signature, user), totals=totals)
+        verdict = self._verdict(taught.result, lesson, signature, user)
+        totals = (await dictionary.read(array("Q"))).totals
+        return Judged(verdict, totals=totals, reported=taught.tokens)
 
     async def _classify(self, mail: Incoming, request: Request, user: User) -> Judged | None:
         lesson, options = request.lesson, user.score_options(request)
@@ -148,32 +154,31 @@ class Pipeline:
         if not tokens:
             return None
         create = not request.classify and (lesson is None or lesson.source is not Source.ERROR)
-        uid = await self._storage.uid(user.owner, create=create)
-        snapshot = await self._read(uid, tokens.values)
-        run = await aside(8 * len(tokens), lambda: Run(tokens, snapshot, options, lesson))
-        if run.patterns:
-            run.weigh((await self._read(uid, run.patterns)).hits)
-        if lesson is not None:
-            if uid is None:
-                raise UnknownSignature("Nothing to correct", detail=f"{user.owner} has no dictionary")
-            await self._storage.apply(uid, Change(run.learned))
-        return self._judged(run, uid, snapshot.totals, request, user)
+        dictionary = await Dictionary.of(self._storage, user, create=create)
+        judgement = await dictionary.judge(tokens, options, lesson)
+        if lesson is None:
+            opinion = await self._consultation.ask(user, request, judgement)
+            return self._judged(judgement, opinion, dictionary.uid, request, user)
+        if dictionary.uid is None:
+            raise UnknownSignature("Nothing to correct", detail=f"{user.owner} has no dictionary")
+        run = judgement.run
+        await self._storage.apply(dictionary.uid, Change(run.learned))
+        judged = self._judged(judgement, Opinion(run.result, run.learned), None, request, user)
+        return dataclasses.replace(judged, reported=tokens)
 
-    def _judged(self, run: Run, uid: Uid | None, totals: Totals, request: Request, user: User) -> Judged:
-        """What the run says; what inbound mail teaches is left for after the hand-over."""
-        lesson, mode = request.lesson, user.score_options(request).mode
+    def _judged(
+        self, judgement: Judgement, opinion: Opinion, uid: Uid | None, request: Request, user: User
+    ) -> Judged:
+        """What we think of it; what inbound mail teaches is left for after the hand-over."""
+        run, lesson, mode = judgement.run, request.lesson, user.score_options(request).mode
         keep = lesson is None and mode is not Mode.NOTRAIN and not request.classify
         signature = self._new_signature() if keep else None
         stored = Signature(signature, run.signature) if signature and not user.train_pristine else None
-        verdict = self._verdict(run.result, lesson, signature, user)
+        verdict = self._verdict(opinion.result, lesson, signature, user)
         if user.show_factors:
             verdict = dataclasses.replace(verdict, factors=tuple(run.factors))
-        change = Change(run.learned, stored) if lesson is None and not request.classify else None
-        return Judged(verdict, uid, change, totals.plus(run.learned.totals))
-
-    async def _read(self, uid: Uid | None, tokens: array[int]) -> Snapshot:
-        """What the store knows; nothing of a user whom it does not know."""
-        return Snapshot(Totals(), Hits.none()) if uid is None else await self._storage.read(uid, tokens)
+        change = Change(opinion.learned, stored) if lesson is None and not request.classify else None
+        return Judged(verdict, uid, change, judgement.snapshot.totals.plus(opinion.learned.totals))
 
     def _verdict(self, result: Result, lesson: Lesson | None, signature: str | None, user: User) -> Verdict:
         return Verdict(
@@ -259,12 +264,13 @@ class Pipeline:
 
     # --- afterwards ------------------------------------------------------------------------
 
-    async def _learn(self, judged: Judged) -> None:
+    async def _learn(self, judged: Judged, request: Request, user: User) -> None:
         """Commit what the message teaches.  It is delivered already: failing costs this step only."""
-        if judged.uid is None or judged.change is None:
-            return
         try:
-            await self._storage.apply(judged.uid, judged.change)
+            if judged.uid is not None and judged.change is not None:
+                await self._storage.apply(judged.uid, judged.change)
+            if judged.reported is not None and _concerns_others(request.lesson):
+                await self._consultation.inoculate(user, request, judged.reported)
         except Exception as error:  # whatever it is: an error now would bring the message twice
             expected = isinstance(error, Failure)
             log.get().error(
@@ -306,7 +312,9 @@ class Pipeline:
                 signature=verdict.signature or "",
                 status=outcome.status,
                 seconds=seconds,
+                statistics=user.statistics_name,
                 totals=judged.totals,
+                merged=user.membership.merged,
                 sender=header_field(message, "From"),
                 subject=header_field(message, "Subject"),
                 message_id=header_field(message, "Message-ID", absent=""),
@@ -316,6 +324,16 @@ class Pipeline:
     def _too_big(self, mail: Incoming) -> bool:
         limit = self._config.number("MaxMessageSize")
         return 0 < limit < len(mail.message)
+
+
+def _concerns_others(lesson: Lesson | None) -> bool:
+    """Whether a lesson is a report of spam, which inoculation groups share (engine.md 9.6)."""
+    return (
+        lesson is not None
+        and not lesson.unlearn
+        and lesson.label is Label.SPAM
+        and lesson.source is not Source.CORPUS
+    )
 
 
 def _untouched(request: Request) -> Action:

@@ -14,11 +14,13 @@ strict compatibility every correction counts, as in DSPAM 3.10.2
 from __future__ import annotations
 
 import os
+from typing import NamedTuple
 
-from dspamd.engine import Run, tokens_from_signature
+from dspamd.dictionary import Dictionary
+from dspamd.engine import Tokens, tokens_from_signature
 from dspamd.engine.model import Label, Lesson, Result, ScoreOptions, Source, TokenOptions
 from dspamd.errors import PermFail, TempFail
-from dspamd.storage.contract import Change, Correct, Stale, Storage, Stored, Uid
+from dspamd.storage.contract import Change, Correct, Stale, Storage, Stored
 
 _ATTEMPTS = 5  # two clients moving one mail meet once; five meetings are a fault
 
@@ -30,6 +32,13 @@ class UnknownSignature(PermFail):
     exit_status = os.EX_DATAERR
 
 
+class Taught(NamedTuple):
+    """What is said of a message that was taught, and its tokens; None if it was known already."""
+
+    result: Result
+    tokens: Tokens | None
+
+
 class Trainer:
     """Applies lessons by signature to the dictionary of their owner."""
 
@@ -37,52 +46,64 @@ class Trainer:
         self._storage = storage
 
     async def teach(
-        self, uid: Uid | None, signature: str, lesson: Lesson, tokens: TokenOptions, score: ScoreOptions
-    ) -> Result:
+        self,
+        dictionary: Dictionary,
+        signature: str,
+        lesson: Lesson,
+        token_options: TokenOptions,
+        score: ScoreOptions,
+    ) -> Taught:
         """Teach a stored message; `Result` has probability 1 or 0 and confidence 0.
 
-        Raises `UnknownSignature` if `uid` has no such signature, `TempFail` if the
-        store is in trouble.
+        Raises `UnknownSignature` if the owner of the dictionary has no such signature,
+        `TempFail` if the store is in trouble.
         """
+        uid = dictionary.uid
         if uid is None:
             raise UnknownSignature("Unable to find a valid signature", detail="the user is unknown")
         for _ in range(_ATTEMPTS):
             stored = await self._storage.signature(uid, signature)
             if stored is None:
                 raise UnknownSignature("Unable to find a valid signature", detail=f"signature {signature!r}")
-            change = await self._change(uid, signature, stored, lesson, tokens, score)
+            if _in_force(stored, lesson, score):
+                return Taught(_told(lesson.label), None)
+            tokens = tokens_from_signature(stored.data, token_options)
+            change = await self._change(dictionary, signature, stored, tokens, lesson, score)
             try:
-                if change is not None:
-                    await self._storage.apply(uid, change)
+                await self._storage.apply(uid, change)
             except Stale:
                 continue
-            return _taught(lesson.label)
+            return Taught(_told(lesson.label), tokens)
         raise TempFail("Signature is being corrected elsewhere", detail=f"signature {signature}")
 
     async def _change(
         self,
-        uid: Uid,
+        dictionary: Dictionary,
         signature: str,
         stored: Stored,
+        tokens: Tokens,
         lesson: Lesson,
-        token_options: TokenOptions,
         score: ScoreOptions,
-    ) -> Change | None:
-        """What the lesson changes; None if the correction is in force already."""
-        last = stored.correction
-        guarded = lesson.source is Source.ERROR and not lesson.unlearn and not score.strict
+    ) -> Change:
+        """What the lesson changes."""
+        guarded, last = _guarded(lesson, score), stored.correction
         if guarded and last is not None:
-            if last.label is lesson.label:
-                return None
             return Change(last.applied.negated(), correct=Correct(signature, last.label, lesson.label))
-        tokens = tokens_from_signature(stored.data, token_options)
-        snapshot = await self._storage.read(uid, tokens.values)
-        run = Run(tokens, snapshot, score, lesson)
-        if run.patterns is not None:  # the signature is text (sbph): its noise patterns are found anew
-            run.weigh((await self._storage.read(uid, run.patterns)).hits)
+        run, _ = await dictionary.judge(tokens, score, lesson)
         return Change(run.learned, correct=Correct(signature, None, lesson.label) if guarded else None)
 
 
-def _taught(label: Label) -> Result:
+def _guarded(lesson: Lesson, score: ScoreOptions) -> bool:
+    """Whether a lesson counts once: a correction, outside of strict compatibility."""
+    return lesson.source is Source.ERROR and not lesson.unlearn and not score.strict
+
+
+def _in_force(stored: Stored, lesson: Lesson, score: ScoreOptions) -> bool:
+    """Whether the user has said the same of this message before."""
+    last = stored.correction
+    return _guarded(lesson, score) and last is not None and last.label is lesson.label
+
+
+def _told(label: Label) -> Result:
     spam = label is Label.SPAM
     return Result(spam, "Spam" if spam else "Innocent", 1.0 if spam else 0.0, 0.0)

@@ -1,4 +1,4 @@
-"""Who a user is: preferences, filtered or not, whose dictionary, which settings.
+"""Who a user is: preferences, groups, filtered or not, whose dictionary, which settings.
 
 `Users.resolve` turns a name into a `User`, whose properties answer every question
 that the way of a message asks, with the directives of dspam.conf standing in for
@@ -23,11 +23,14 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
 from dspamd.config import Config
 from dspamd.engine.model import Mode, ScoreOptions, TokenOptions
 from dspamd.errors import TempFail, UsageError
+from dspamd.group_file import GroupFile
+from dspamd.groups import ALONE, Groups, Membership
 from dspamd.home import Home
 from dspamd.options import PREFERENCES
 from dspamd.request import Request
@@ -57,16 +60,24 @@ class User:
     disallowed: tuple[str, ...]
     filtered: bool  # opted in or out, as Opt demands (protocols.md 12)
     defaults: Defaults = field(repr=False)
+    membership: Membership = ALONE
 
     @property
     def owner(self) -> str:
-        """Whose dictionary is used."""
-        return self.name
+        """Whose dictionary is used: his own, or that of the group that shares one."""
+        return self.membership.shared or self.name
 
     @property
     def file_name(self) -> str:
-        """Whose files are written, but for dictionary and preferences (localStore)."""
+        """Whose files are written, but for dictionary and preferences (managed group, localStore)."""
+        if self.membership.managed:
+            return self.owner
         return self.preferences.get("localStore") or self.name
+
+    @property
+    def statistics_name(self) -> str:
+        """Whose statistics are written: those of the dictionary, where a group shares one."""
+        return self.membership.shared or self.file_name
 
     @property
     def spam_action(self) -> str:
@@ -117,6 +128,11 @@ class User:
     @property
     def ignore_groups(self) -> bool:
         return self._on("ignoreGroups")
+
+    @property
+    def alone(self) -> User:
+        """This user as if he were in no group."""
+        return self if self.membership is ALONE else replace(self, membership=ALONE)
 
     @property
     def train_pristine(self) -> bool:
@@ -240,6 +256,9 @@ class Users:
         self, config: Config, storage: Storage, home: Home, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._storage, self._home = storage, home
+        group_file = config.text("GroupConfig")
+        self._group_file = GroupFile(Path(group_file) if group_file else home.path / "group", clock)
+        self._groups = Groups()
         self._defaults = Defaults.of(config)
         self._allowed = {name.lower() for name in config.all("AllowOverride")}
         self._fallback_domains = config.flag("FallbackDomains")
@@ -252,10 +271,16 @@ class Users:
 
     async def resolve(self, name: str) -> User:
         """Who `name` is.  Raises `PermFail` if it cannot be a user, `TempFail` if the store is in trouble."""
+        groups = await self._group_file.groups()
+        if groups is not self._groups:
+            self._groups = groups
+            self._known.clear()
         user = self._known.get(name)
         if user is None:
             effective = await self.preferences(name)
             user = User(effective.user, effective.values, effective.disallowed, True, self._defaults)
+            membership = ALONE if user.ignore_groups else groups.membership(user.name)
+            user = replace(user, membership=membership)
             user = replace(user, filtered=await self._filtered(user))
             self._known.put(name, user)
         return user
@@ -308,6 +333,9 @@ class _Recent(Generic[T]):
     def get(self, name: str) -> T | None:
         until, value = self._entries.get(name, (0.0, None))
         return value if self._clock() < until else None
+
+    def clear(self) -> None:
+        self._entries.clear()
 
     def put(self, name: str, value: T) -> None:
         self._entries.pop(name, None)  # so that it counts as the youngest

@@ -73,6 +73,10 @@ class Totals(NamedTuple):
         """These totals after a change; no counter falls below zero."""
         return Totals(*(max(0, a + b) for a, b in zip(self, change, strict=True)))
 
+    def joined(self, change: Totals) -> Totals:
+        """Two changes as one."""
+        return Totals(*(a + b for a, b in zip(self, change, strict=True)))
+
     def negated(self) -> Totals:
         return Totals(*(-a for a in self))
 
@@ -80,7 +84,8 @@ class Totals(NamedTuple):
 class Hits(NamedTuple):
     """Counters of the tokens that a store knows: parallel arrays, any order.
 
-    Tokens the store has never seen are simply absent.
+    Tokens the store has never seen are simply absent.  Those that are there twice,
+    from two dictionaries, have the sum.
     """
 
     tokens: array[int]  # 'Q'
@@ -91,12 +96,20 @@ class Hits(NamedTuple):
     def none(cls) -> Hits:
         return cls(array("Q"), array("Q"), array("Q"))
 
+    def joined(self, other: Hits) -> Hits:
+        """The hits in two dictionaries together."""
+        return Hits(*(a + b for a, b in zip(self, other, strict=True)))
+
 
 class Snapshot(NamedTuple):
     """What one round trip to the store brings: the totals and the hits."""
 
     totals: Totals
     hits: Hits
+
+    def joined(self, other: Snapshot) -> Snapshot:
+        """What two dictionaries say together (merged groups)."""
+        return Snapshot(self.totals.plus(other.totals), self.hits.joined(other.hits))
 
 
 class TokenChange(NamedTuple):
@@ -109,6 +122,18 @@ class TokenChange(NamedTuple):
     @classmethod
     def none(cls) -> TokenChange:
         return cls(array("Q"), array("i"), array("i"))
+
+    def joined(self, change: TokenChange) -> TokenChange:
+        """Two changes as one, in which each token is there once."""
+        steps = {token: (spam, innocent) for token, spam, innocent in zip(*self, strict=True)}
+        for token, spam, innocent in zip(*change, strict=True):
+            before = steps.get(token, (0, 0))
+            steps[token] = (before[0] + spam, before[1] + innocent)
+        return TokenChange(
+            array("Q", steps),
+            array("i", (spam for spam, _ in steps.values())),
+            array("i", (innocent for _, innocent in steps.values())),
+        )
 
     def negated(self) -> TokenChange:
         return TokenChange(
@@ -127,6 +152,10 @@ class Learned(NamedTuple):
     @classmethod
     def nothing(cls) -> Learned:
         return cls(Totals(), TokenChange.none())
+
+    def joined(self, other: Learned) -> Learned:
+        """What two runs teach, as one."""
+        return Learned(self.totals.joined(other.totals), self.tokens.joined(other.tokens))
 
     def negated(self) -> Learned:
         """What takes this back."""

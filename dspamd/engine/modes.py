@@ -57,16 +57,12 @@ def totals_change(
     if lesson.unlearn:
         return _unlearned(label, lesson, strict=options.strict and not by_signature)
     if lesson.source is not Source.ERROR:
-        return _sum(LEARNED[label], CORPUSFED[label])
-    learned = _sum(LEARNED[label], MISCLASSIFIED[label])
-    return _sum(learned, LEARNED[label.opposite].negated()) if takes_back(mode) else learned
+        return LEARNED[label].joined(CORPUSFED[label])
+    learned = LEARNED[label].joined(MISCLASSIFIED[label])
+    return learned.joined(LEARNED[label.opposite].negated()) if takes_back(mode) else learned
 
 
 def _unlearned(label: Label, lesson: Lesson, *, strict: bool) -> Totals:
     if strict and label is Label.INNOCENT and lesson.source is not Source.ERROR:
         return CORPUSFED[label]  # Q-T5: the original counted up here
     return LEARNED[label].negated()
-
-
-def _sum(one: Totals, other: Totals) -> Totals:
-    return Totals(*(a + b for a, b in zip(one, other, strict=True)))

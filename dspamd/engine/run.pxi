@@ -29,7 +29,7 @@ cdef int check_options(options, lesson) except -1:
 
 
 cdef int take_hits(Scored* entries, Tokens tokens, hits) except -1:
-    """Find the entry of each token that the store knows; ValueError if the arrays are not parallel."""
+    """Give each entry its hits, summed over the dictionaries; ValueError if the arrays are not parallel."""
     cdef const uint64_t[::1] values = hits.tokens, spam = hits.spam, innocent = hits.innocent
     cdef int64_t at
     cdef Py_ssize_t k
@@ -39,7 +39,8 @@ cdef int take_hits(Scored* entries, Tokens tokens, hits) except -1:
         for k in range(values.shape[0]):
             at = tokens.find(values[k])
             if at >= 0:
-                entries[at].spam, entries[at].innocent = <int64_t>spam[k], <int64_t>innocent[k]
+                entries[at].spam += <int64_t>spam[k]
+                entries[at].innocent += <int64_t>innocent[k]
     return 0
 
 

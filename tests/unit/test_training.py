@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from typing import cast
 
+from dspamd.dictionary import Dictionary
 from dspamd.engine import Hits, Label, Lesson, ScoreOptions, Snapshot, Source, TokenOptions, Totals
 from dspamd.engine.tokenizer import crc64
 from dspamd.storage.contract import Change, Storage, Stored, Uid
@@ -31,13 +32,13 @@ class OneSignature:
 async def test_noise_patterns_of_text_are_taught_too() -> None:
     store = OneSignature()
     lesson = Lesson(Label.SPAM, Source.ERROR)
-    trainer = Trainer(cast(Storage, store))
-    result = await trainer.teach(
-        1, "known", lesson, TokenOptions("sbph", noise=True), ScoreOptions(noise=True)
+    trainer, dictionary = Trainer(cast(Storage, store)), Dictionary(cast(Storage, store), 1)
+    taught = await trainer.teach(
+        dictionary, "known", lesson, TokenOptions("sbph", noise=True), ScoreOptions(noise=True)
     )
-    assert result == (True, "Spam", 1.0, 0.0)
+    assert taught.result == (True, "Spam", 1.0, 0.0)
     assert store.change is not None
-    taught = store.change.learned.tokens
-    assert {crc64(b"buy+cheap"), crc64(b"bnr.t|")} <= set(taught.tokens)
-    assert set(taught.spam) == {1}
-    assert set(taught.innocent) == {-1}
+    learned = store.change.learned.tokens
+    assert {crc64(b"buy+cheap"), crc64(b"bnr.t|")} <= set(learned.tokens)
+    assert set(learned.spam) == {1}
+    assert set(learned.innocent) == {-1}

@@ -10,11 +10,13 @@ import pytest
 from dspamd.engine import (
     Hits,
     Label,
+    Learned,
     Lesson,
     Run,
     ScoreOptions,
     Snapshot,
     Source,
+    TokenChange,
     TokenOptions,
     Totals,
     tokenize,
@@ -39,6 +41,32 @@ def test_hits_may_come_in_any_order_and_name_strangers() -> None:
     run = Run(tokens, Snapshot(TOTALS, known), ScoreOptions(), None)
     found = {token.name: token[1:3] for token in run.explain()}
     assert found == {b"one": (1, 10), b"two": (0, 0), b"three": (3, 30)}
+
+
+def test_two_dictionaries_are_judged_by_their_sums() -> None:
+    """Merged groups (engine.md 9.5)."""
+    tokens = tokenize(View(b"", b"one two three"), TokenOptions("word"))
+    own = Hits(array("Q", map(crc64, [b"one", b"two"])), array("Q", [1, 2]), array("Q", [0, 7]))
+    group = Hits(array("Q", map(crc64, [b"three", b"two"])), array("Q", [5, 40]), array("Q", [6, 1]))
+    both = Snapshot(Totals(100, 150), own).joined(Snapshot(Totals(100, 50), group))
+    run = Run(tokens, both, ScoreOptions(), Lesson(Label.SPAM, Source.ERROR))
+    known = {b"one": (1, 0), b"two": (42, 8), b"three": (5, 6)}
+    assert {token.name: token[1:3] for token in run.explain()} == known
+    assert both.totals == TOTALS
+    assert learned(run, b"one", b"two", b"three") == [(1, -1)] * 3
+
+
+def test_changes_join_to_one() -> None:
+    one = Learned(
+        Totals(innocent_learned=1), TokenChange(array("Q", [1, 2]), array("i", [0, 0]), array("i", [1, 1]))
+    )
+    other = Learned(
+        Totals(spam_learned=1, innocent_learned=-1),
+        TokenChange(array("Q", [2, 3]), array("i", [1, 1]), array("i", [-1, -1])),
+    )
+    totals, tokens = one.joined(other)
+    assert totals == Totals(spam_learned=1)
+    assert sorted(zip(*tokens, strict=True)) == [(1, 0, 1), (2, 1, 0), (3, 1, -1)]
 
 
 def test_hits_must_be_parallel() -> None:

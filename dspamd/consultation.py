@@ -1,0 +1,138 @@
+"""Asking other users what they think of a message, and telling them what is spam.
+
+A member of a classification group who is not sure asks its other members; with
+global users he does not trust himself, either, until he has seen enough mail
+(reference/engine.md 9.4).  What they say counts as if he had said it himself, and
+becomes part of what the message teaches him.  The others learn nothing by being asked.
+
+In an inoculation group a report of spam is taught to the other members, as far as
+they do not know it already (9.6).
+
+Nobody's mail depends on other people's dictionaries: those that fail are passed
+over, and after `PATIENCE_S` nobody else is asked.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import NamedTuple
+
+from dspamd import log
+from dspamd.dictionary import Dictionary, Judgement
+from dspamd.engine import Run, Tokens, tokens_from_signature
+from dspamd.engine.model import Label, Learned, Lesson, Mode, Result, ScoreOptions, Snapshot, Source, Totals
+from dspamd.engine.modes import MISCLASSIFIED
+from dspamd.errors import Failure
+from dspamd.groups import Asks
+from dspamd.request import Request
+from dspamd.storage.contract import Change, Storage
+from dspamd.users import User
+
+PATIENCE_S = 20.0
+"""As long others are asked or told, one after the other; the sender of the mail waits."""
+
+_SURE = 0.65  # confidence from which nobody is asked
+_DISTRUSTED = 0.60  # confidence of verdicts that are not trusted
+_EXPERIENCE = Totals(spam_learned=250, innocent_learned=1000)  # messages from which they are
+
+_INOCULATION = Lesson(Label.SPAM, Source.INOCULATION)
+
+
+class Opinion(NamedTuple):
+    """A verdict and what it teaches its reader."""
+
+    result: Result
+    learned: Learned
+
+
+class Consultation:
+    """Consults the members of a user's groups."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    async def ask(self, user: User, request: Request, judgement: Judgement) -> Opinion:
+        """What the user thinks of new mail after asking those whom he asks."""
+        run, snapshot = judgement
+        own, options = Opinion(run.result, run.learned), user.score_options(request)
+        if not user.membership.peers or own.result.name == "Whitelisted":
+            return own
+        totals = snapshot.totals.plus(own.learned.totals)
+        result = own.result
+        if user.membership.asks is Asks.GLOBAL and not _experienced(totals, options.mode):
+            result = result._replace(spam=False, confidence=_DISTRUSTED)
+        if result.spam or result.confidence >= _SURE:
+            return own
+        tokens = tokens_from_signature(run.signature, user.token_options(request))
+        spam = await self._spam(user.membership.peers, tokens, options)
+        if spam is None:
+            return own
+        result = result._replace(spam=spam, name="Spam" if spam else "Innocent")
+        if spam == own.result.spam or options.mode is Mode.NOTRAIN:
+            return Opinion(result, own.learned)
+        label = Label.SPAM if spam else Label.INNOCENT
+        corrected = _corrected(tokens, Snapshot(totals, snapshot.hits), options, label)
+        return Opinion(result, own.learned.joined(corrected))
+
+    async def _spam(self, peers: Iterable[str], tokens: Tokens, options: ScoreOptions) -> bool | None:
+        """Whether one of the peers takes it for spam; None if none of them could be asked."""
+        answered = None
+        for peer in _in_time(peers):
+            try:
+                uid = await self._storage.uid(peer, create=False)
+                if await _takes_for_spam(Dictionary(self._storage, uid), tokens, options):
+                    return True
+                answered = False
+            except Failure as failure:
+                log.get().warning("peer_not_asked", peer=peer, reason=str(failure))
+        return answered
+
+    async def inoculate(self, user: User, request: Request, tokens: Tokens) -> None:
+        """Teach what the user reports as spam to the other members of his inoculation groups."""
+        options = replace(user.score_options(request), mode=Mode.TEFT)
+        for member in _in_time(user.membership.inoculated):
+            try:
+                uid = await self._storage.uid(member, create=True)
+                dictionary = Dictionary(self._storage, uid)
+                if uid is None or await _takes_for_spam(dictionary, tokens, options):
+                    continue
+                run, _ = await dictionary.judge(tokens, options, _INOCULATION)
+                await self._storage.apply(uid, Change(run.learned))
+            except Failure as failure:
+                log.get().warning("not_inoculated", user=member, reason=str(failure))
+
+
+async def _takes_for_spam(dictionary: Dictionary, tokens: Tokens, options: ScoreOptions) -> bool:
+    """The verdict of another user: his counters, none of his settings (quirk Q-G6)."""
+    plain = replace(options, whitelist=False, sedation=0, classify_only=True)
+    run, _ = await dictionary.judge(tokens, plain)
+    return run.result.spam
+
+
+def _experienced(totals: Totals, mode: Mode) -> bool:
+    """Whether a user's own verdicts are trusted beside those of global users."""
+    spam = totals.spam_learned + totals.spam_corpusfed
+    innocent = totals.innocent_learned + totals.innocent_corpusfed
+    enough = spam >= _EXPERIENCE.spam_learned and innocent >= _EXPERIENCE.innocent_learned
+    return enough and mode is not Mode.NOTRAIN
+
+
+def _corrected(tokens: Tokens, snapshot: Snapshot, options: ScoreOptions, label: Label) -> Learned:
+    """What correcting his own verdict teaches a user; nobody was wrong, so no error is counted."""
+    run = Run(tokens, snapshot, options, Lesson(label, Source.ERROR))
+    if run.patterns is not None:
+        run.weigh(snapshot.hits)
+    totals = run.learned.totals.joined(MISCLASSIFIED[label].negated())
+    return Learned(totals, run.learned.tokens)
+
+
+def _in_time(names: Iterable[str]) -> Iterator[str]:
+    """The names, until patience is over."""
+    until = time.monotonic() + PATIENCE_S
+    for name in names:
+        if time.monotonic() > until:
+            log.get().warning("consultation_cut_short", before=name)
+            return
+        yield name

@@ -1,0 +1,67 @@
+"""The dictionary that a user's mail is judged by, wherever its counters are kept.
+
+It is his own, or that of the group that shares one; a merged group adds its
+counters to his (reference/engine.md 9.3 and 9.5).  Who judges by it need not know
+which: `read` brings the sums, and what a message teaches is applied to `uid` alone.
+
+A merged group costs a second read, at the same time as the first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from array import array
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from dspamd.engine import Run, Tokens
+from dspamd.engine.model import Hits, Lesson, ScoreOptions, Snapshot, Totals
+from dspamd.incoming import aside
+from dspamd.storage.contract import Storage, Uid
+from dspamd.users import User
+
+_EMPTY = Snapshot(Totals(), Hits.none())
+
+
+class Judgement(NamedTuple):
+    """A run, and what the dictionary said before it."""
+
+    run: Run
+    snapshot: Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Dictionary:
+    """`uid` is who learns, None if the store does not know him; `group` adds its counters."""
+
+    storage: Storage
+    uid: Uid | None
+    group: Uid | None = None
+
+    @classmethod
+    async def of(cls, storage: Storage, user: User, *, create: bool) -> Dictionary:
+        """The dictionary of a user, made if `create`.
+
+        Raises `TempFail`, and `PermFail` for a name that the store can never keep.
+        """
+        uid = await storage.uid(user.owner, create=create)
+        merged = user.membership.merged
+        return cls(storage, uid, await storage.uid(merged, create=False) if merged else None)
+
+    async def read(self, tokens: array[int]) -> Snapshot:
+        """Totals and hits, summed; nothing of owners whom the store does not know.  Raises `TempFail`."""
+        if self.group is None:
+            return await self._read(self.uid, tokens)
+        own, group = await asyncio.gather(self._read(self.uid, tokens), self._read(self.group, tokens))
+        return own.joined(group)
+
+    async def judge(self, tokens: Tokens, options: ScoreOptions, lesson: Lesson | None = None) -> Judgement:
+        """The run of a message, its noise patterns weighed.  Raises `TempFail`."""
+        snapshot = await self.read(tokens.values)
+        run = await aside(8 * len(tokens), lambda: Run(tokens, snapshot, options, lesson))
+        if run.patterns is not None:
+            run.weigh((await self.read(run.patterns)).hits)
+        return Judgement(run, snapshot)
+
+    async def _read(self, uid: Uid | None, tokens: array[int]) -> Snapshot:
+        return _EMPTY if uid is None else await self.storage.read(uid, tokens)
