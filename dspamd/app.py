@@ -23,6 +23,7 @@ import dspamd
 from dspamd import log
 from dspamd.config import Config
 from dspamd.delivery.dispatch import Dispatch
+from dspamd.engine import keep_memory
 from dspamd.errors import ConfigError, Failure, TempFail
 from dspamd.history import History
 from dspamd.home import Home, Layout
@@ -41,8 +42,12 @@ from dspamd.server.mailfilter import MailFilter
 from dspamd.server.pid_file import pid_file
 from dspamd.server.supervisor import Supervisor
 from dspamd.server.worker import Post
-from dspamd.storage import open_storage
+from dspamd.storage import open_storage, uid_in_signature
+from dspamd.storage.contract import Uid
 from dspamd.users import Users
+
+MEMORY_KEPT = 16 << 20
+"""Bytes that a worker keeps from one message for the next: enough for messages of 200 kB."""
 
 
 class Parts:
@@ -67,7 +72,7 @@ class Parts:
             self.outlet,
             self.history,
             tags=_tags(self.home),
-            new_signature=SignatureIds(),
+            new_signature=SignatureIds(with_uid=uid_in_signature(config)),
         )
 
     async def __aenter__(self) -> Parts:
@@ -121,19 +126,24 @@ class Profiles:
 
 
 class SignatureIds:
-    """Makes ids that this process has not given before; the pid tells processes apart."""
+    """Makes ids that this process has not given before; the pid tells processes apart.
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
-        self._clock = clock
+    `with_uid`: they begin with the number of their owner (MySQLUIDInSignature, PgSQLUIDInSignature).
+    """
+
+    def __init__(self, *, with_uid: bool = False, clock: Callable[[], float] = time.time) -> None:
+        self._with_uid, self._clock = with_uid, clock
         self._second = 0
         self._given: set[str] = set()
 
-    def __call__(self) -> str:
+    def __call__(self, uid: Uid | None) -> str:
+        number = int(uid) if self._with_uid and uid is not None else None
         now = int(self._clock())
         if now != self._second:
             self._second, self._given = now, set()
         while True:
-            made = signature.new_id(now, os.getpid(), secrets.randbelow(1 << 31), secrets.randbelow(1 << 31))
+            chance = secrets.randbelow(1 << 31), secrets.randbelow(1 << 31)
+            made = signature.new_id(now, os.getpid(), *chance, number)
             if made not in self._given:
                 self._given.add(made)
                 return made
@@ -233,6 +243,7 @@ def _work(config: Config, account: Account | None, workers: int, post: Post) -> 
     try:
         if account:
             account.assume()
+        keep_memory(MEMORY_KEPT)
         uvloop.run(post.work(_server(config, workers)))
     except (OSError, Failure) as error:
         log.get().error("cannot_start", reason=str(error))

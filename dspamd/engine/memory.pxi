@@ -1,4 +1,4 @@
-# Growing arrays, and sets of byte strings that answer by prefix.
+# Growing arrays, sets of byte strings that answer by prefix, and what is kept from message to message.
 #
 # Everything hashed here comes from mail, so an attacker chooses it.  The hash functions multiply by
 # secrets that the interpreter draws at its start (the salt of `hash`, PYTHONHASHSEED): nobody can
@@ -131,3 +131,24 @@ cdef bint strings_have(const Strings* strings, const uint8_t* text, size_t lengt
     for i in range(length):
         hash = hash * SECOND_SECRET + text[i] + 1
     return _place(strings, hash, text, length).length != 0
+
+
+cdef extern from *:
+    """
+    #include <malloc.h>
+    #ifdef __GLIBC__
+    static void keep_freed(int size) { mallopt(M_TRIM_THRESHOLD, size); mallopt(M_MMAP_THRESHOLD, size); }
+    #else
+    static void keep_freed(int size) { (void)size; }
+    #endif
+    """
+    void keep_freed(int size) nogil
+
+
+def keep_memory(int size):
+    """Let the process keep `size` bytes (at most 32 MiB) of what a message took for the next one.
+
+    Without this, glibc gives them back to the system after each message and has them cleared again
+    for the next, which takes as long as the message itself.
+    """
+    keep_freed(size)
