@@ -1,0 +1,183 @@
+"""The daemon under systemd and other supervisors: what they are told, what they hand over, their files."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.daemon import PROGRAM, Daemon
+from tests.e2e.load import ACCEPTED, NextHop, event, mail, session
+from tests.e2e.postfix import free_port, greets
+from tests.e2e.wait import until
+
+REPOSITORY = Path(__file__).parents[2]
+UNITS = REPOSITORY / "systemd"
+SERVICES = sorted(path.name for path in UNITS.glob("*.service"))
+
+
+@pytest.fixture
+def heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """The socket at which systemd listens, with a watchdog of 1.5 s."""
+    path = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(path)
+        listening.settimeout(30)
+        monkeypatch.setenv("NOTIFY_SOCKET", path)
+        monkeypatch.setenv("WATCHDOG_USEC", "1500000")
+        monkeypatch.delenv("WATCHDOG_PID", raising=False)
+        yield listening
+
+
+def hear(listening: socket.socket, word: str) -> str:
+    """The next notice that is about `word`."""
+    while True:
+        notice = listening.recv(4096).decode()
+        if notice.startswith(word):
+            return notice
+
+
+def test_systemd_is_told_what_happens(tmp_path: Path, heard: socket.socket) -> None:
+    with Daemon(tmp_path, free_port(), settings="ServerWorkers 2\n") as daemon:
+        assert "STATUS=Serving with 2 workers" in hear(heard, "READY=1")
+        assert hear(heard, "WATCHDOG=1")
+        daemon.configure("ServerWorkers 1\n")
+        daemon.reload()
+        assert "MONOTONIC_USEC=" in hear(heard, "RELOADING=1")
+        assert "STATUS=Serving with 1 workers" in hear(heard, "READY=1")
+        daemon.configure("TrainingMode never\n")
+        daemon.reload()
+        assert "the new one is unusable" in hear(heard, "READY=1")
+    assert hear(heard, "STOPPING=1")
+
+
+async def test_a_worker_that_hangs_is_replaced(tmp_path: Path, heard: socket.socket) -> None:
+    async with NextHop() as hop:
+        with Daemon(tmp_path, hop.port, settings="ServerWorkers 2\n") as daemon:
+            hanging = daemon.workers[0]
+            os.kill(hanging, signal.SIGSTOP)
+            await event(
+                lambda: hanging not in daemon.workers and len(daemon.workers) == 2, "a new worker to come"
+            )
+            assert f"event=worker_silent worker={hanging}" in daemon.output
+            async with session(daemon.port) as sender:
+                assert await sender.send(mail("hello")) == ACCEPTED
+
+
+def activated(daemon: Daemon, *addresses: str) -> subprocess.Popen[bytes]:
+    """A process that listens for the daemon, and becomes it when somebody connects."""
+    listen = [f"--listen={address}" for address in addresses]
+    command = ["systemd-socket-activate", *listen, "--fdname=lmtp:lmtp", PROGRAM, "--config", daemon.config]
+    with (daemon.folder / "output").open("ab") as output:
+        return subprocess.Popen(command, stderr=output)
+
+
+async def test_sockets_are_taken_over_from_systemd(tmp_path: Path) -> None:
+    async with NextHop() as hop:
+        daemon = Daemon(tmp_path, hop.port, settings="ServerWorkers 2\n")
+        port, path = free_port(), tmp_path / "lmtp.sock"
+        activator = activated(daemon, f"127.0.0.1:{port}", str(path))
+        try:
+            await event(path.exists, "the sockets")
+            async with session(port) as sender:  # which starts the daemon
+                assert await sender.send(mail("hello")) == ACCEPTED
+                activator.send_signal(signal.SIGHUP)
+                await event(lambda: "event=reloaded" in daemon.output, lambda: "a reload; " + daemon.output)
+            assert await asyncio.to_thread(greets, port)
+            assert not await asyncio.to_thread(greets, daemon.port)
+        finally:
+            activator.terminate()
+        assert await asyncio.to_thread(activator.wait, 20) == 0
+        assert path.exists()  # it is systemd's
+
+
+@pytest.fixture
+def units(tmp_path: Path) -> Path:
+    """The unit files, with a program that is there in place of ours, which need not be installed."""
+    for unit in UNITS.glob("*.*"):
+        if unit.is_file():
+            text = unit.read_text()
+            (tmp_path / unit.name).write_text(re.sub(r"/usr/bin/dspam\w*", "/bin/true", text))
+    return tmp_path
+
+
+def test_systemd_understands_the_units(units: Path) -> None:
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", *sorted(units.glob("dspam*.*"))],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "SYSTEMD_UNIT_PATH": f"{units}:/usr/lib/systemd/system:/lib/systemd/system"},
+    )
+    ours = [line for line in done.stderr.splitlines() if "dspam" in line]
+    assert (done.returncode, ours) == (0, []), done.stderr
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_services_are_shut_in(service: str) -> None:
+    done = subprocess.run(
+        ["systemd-analyze", "security", "--offline=yes", "--threshold=20", "--no-pager", UNITS / service],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("kind", ["sysusers", "tmpfiles"])
+def test_accounts_and_folders_are_understood(kind: str, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    (root / "etc").mkdir(parents=True)
+    for name, line in (("passwd", "root:x:0:0::/:/bin/sh"), ("group", "root:x:0:")):
+        (root / "etc" / name).write_text(line + "\n")
+    subprocess.run(
+        ["systemd-sysusers", f"--root={root}", UNITS / "sysusers.d/dspamd.conf"], check=True, timeout=60
+    )
+    assert re.search(r"^dspam:.*:/var/lib/dspam:", (root / "etc/passwd").read_text(), re.M)
+    if kind == "tmpfiles":
+        subprocess.run(
+            ["systemd-tmpfiles", "--create", f"--root={root}", UNITS / "tmpfiles.d/dspamd.conf"],
+            check=True,
+            timeout=60,
+        )
+        assert (root / "run/dspam").is_dir()
+
+
+@pytest.mark.parametrize(
+    "script", ["daemontools/run", "daemontools/log/run", "runit/run", "runit/finish", "runit/log/run"]
+)
+def test_run_scripts_are_scripts(script: str) -> None:
+    path = REPOSITORY / "etc" / script
+    assert os.access(path, os.X_OK)
+    subprocess.run(["sh", "-n", path], check=True, timeout=10)
+
+
+@pytest.mark.parametrize("supervisor", ["daemontools", "runit"])
+def test_run_scripts_run_the_daemon(supervisor: str, tmp_path: Path) -> None:
+    """The process that the supervisor started is the daemon itself, and it hears its signals."""
+    daemon = Daemon(tmp_path, free_port())
+    script = tmp_path / "run"
+    shutil.copy(REPOSITORY / "etc" / supervisor / "run", script)
+    text = (
+        script.read_text()
+        .replace("/usr/bin/dspamd", str(PROGRAM))
+        .replace("/run/dspam", str(tmp_path / "rundir"))
+    )
+    script.write_text(text)
+    with (tmp_path / "output").open("ab") as output:
+        process = subprocess.Popen(
+            [script], stdout=output, env={**os.environ, "DSPAM_CONF": str(daemon.config)}
+        )
+    until(lambda: "event=" in daemon.output or process.poll() is not None, "the daemon")
+    until(lambda: "event=started" in daemon.output, lambda: "the daemon; " + daemon.output, 5)
+    assert (tmp_path / "dspam.pid").read_text() == f"{process.pid}\n"
+    process.terminate()
+    assert process.wait(20) == 0
