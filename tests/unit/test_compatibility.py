@@ -1,0 +1,51 @@
+"""What docs/compatibility.md promises: that its tests exist, and one that belongs to no part alone."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from dspamd.app import Parts
+from dspamd.config import Config
+from dspamd.engine.tokenizer import crc64
+from dspamd.request import Request
+from tests.unit.test_pipeline import CORPUS_INNOCENT, Bench, Recorder
+
+ROOT = Path(__file__).parents[2]
+NAMED = re.findall(r"`(tests/\S+\.py)(?:::(\S+))?`", (ROOT / "docs/compatibility.md").read_text())
+
+
+@pytest.mark.parametrize(("file", "name"), NAMED)
+def test_the_tests_it_names_exist(file: str, name: str) -> None:
+    scope: ast.AST = ast.parse((ROOT / file).read_text())
+    for part in filter(None, name.split("::")):
+        inner = [node for node in ast.iter_child_nodes(scope) if getattr(node, "name", "") == part]
+        assert inner, part
+        (scope,) = inner
+
+
+@pytest.mark.parametrize("strict", [False, True])
+async def test_tags_in_corpus_mail(tmp_path: Path, strict: bool) -> None:
+    """Q-M18: the id in a tag is no token, but was one."""
+    tagged = b"Subject: a\r\n\r\none !DSPAM:1,4a5b6c! two\r\n"
+    settings = f"""
+        Home {tmp_path}
+        StorageDriver sqlite3_drv
+        Algorithm graham
+        Tokenizer word
+        Preference "signatureLocation=message"
+        StrictCompatibility {"on" if strict else "off"}
+        DeliveryHost 127.0.0.1
+        DeliveryProto SMTP
+        DeliveryPort 10034
+        """
+    async with Parts(Config.from_text(settings)) as parts:
+        b = Bench(parts, Recorder())
+        await b.process(tagged, Request(lesson=CORPUS_INNOCENT))
+        tokens = await b.dump()
+    assert crc64(b"one") in tokens
+    assert crc64(b"two") in tokens
+    assert (crc64(b"4a5b6c!") in tokens) is strict
