@@ -9,11 +9,13 @@ waits for them, and trouble with them is logged and never stops mail.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from dspamd import log
 from dspamd.engine.model import Label, Lesson, Source, Totals
@@ -22,6 +24,8 @@ from dspamd.mail.message import Message
 
 _NONE = "<None Specified>"
 _FIELD_BYTES = 255
+_GATHER_S = 0.05  # under load many records are written at once
+_BLANKS = dict.fromkeys(range(ord(" ")), " ")  # in place of control characters
 _LETTERS = {
     "Whitelisted": "W",
     "Virus": "V",
@@ -56,19 +60,17 @@ class Record:
     statistics: str  # whose statistics file it is (shared group)
     totals: Totals | None  # afterwards; None if nothing is known of them
     merged: str | None  # the group whose counters are in `totals`, too
-    sender: str
-    subject: str
-    message_id: str
+    fields: Fields
 
     def user_line(self, when: int) -> str:
-        fields = (when, self.letter, self.sender, self.signature, self.subject, self.status, self.message_id)
-        return "\t".join(map(str, fields)) + "\n\n"
+        sender, subject, message_id = self.fields
+        seen = f"{when}\t{self.letter}\t{sender}\t{self.signature}\t{subject}"
+        return f"{seen}\t{self.status}\t{message_id}\n\n"
 
     def system_line(self, when: int) -> str:
-        seconds = f"{self.seconds:f}"
-        seen = (when, self.letter, self.sender, self.signature, self.subject)
-        done = (seconds, self.user, self.status, self.message_id)
-        return "\t".join(map(str, seen + done)) + "\n"
+        sender, subject, message_id = self.fields
+        seen = f"{when}\t{self.letter}\t{sender}\t{self.signature}\t{subject}"
+        return f"{seen}\t{self.seconds:f}\t{self.user}\t{self.status}\t{message_id}\n"
 
     def statistics_lines(self, totals: Totals) -> str:
         """The content of the statistics file; readers subtract the counters of the merged group."""
@@ -76,13 +78,26 @@ class Record:
         return line if self.merged is None else f"{line}{self.merged}\n"
 
 
-def header_field(message: Message, name: str, absent: str = _NONE) -> str:
-    """A header value fit for one field of a tab-separated line."""
-    value = message.first(name)
+class Fields(NamedTuple):
+    """What the logs tell of the header of a message, each fit for one field of a tab-separated line."""
+
+    sender: str
+    subject: str
+    message_id: str
+
+    @classmethod
+    def of(cls, message: Message) -> Fields:
+        return cls(
+            _field(message.first("From"), absent=_NONE),
+            _field(message.first("Subject"), absent=_NONE),
+            _field(message.first("Message-ID"), absent=""),
+        )
+
+
+def _field(value: bytes | None, absent: str) -> str:
     if value is None:
         return absent
-    text = value.strip()[:_FIELD_BYTES].decode("utf-8", "replace")
-    return "".join(c if c >= " " else " " for c in text)
+    return value.strip()[:_FIELD_BYTES].decode("utf-8", "replace").translate(_BLANKS)
 
 
 def counters(totals: Totals) -> tuple[int, int, int, int, int, int]:
@@ -108,6 +123,7 @@ class History:
         self._clock = clock
         self._waiting: list[tuple[int, Record]] = []
         self._writer: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
 
     def add(self, record: Record) -> None:
         """Have a record written soon."""
@@ -119,11 +135,14 @@ class History:
 
     async def close(self) -> None:
         """Wait until everything is written."""
+        self._closing.set()
         if self._writer is not None:
             await self._writer
 
     async def _drain(self) -> None:
         while self._waiting:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), _GATHER_S)
             batch, self._waiting = self._waiting, []
             await asyncio.to_thread(self._write, batch)
 

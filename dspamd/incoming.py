@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TypeVar
+from functools import cached_property
+from typing import Generic, TypeVar
 
 from dspamd.engine import Tokens, tokenize
 from dspamd.engine.model import TokenOptions
 from dspamd.envelope import Envelope
+from dspamd.history import Fields
 from dspamd.mail import signature
 from dspamd.mail.classic import SignaturePass, view
 from dspamd.mail.message import Message
@@ -25,9 +27,25 @@ _BRIEF = 64 * 1024
 """Bytes of a message, or of its tokens, that take less than a few milliseconds."""
 
 
+def brief(size: int) -> bool:
+    """Whether work on so many bytes may be done on the event loop."""
+    return size <= _BRIEF
+
+
 async def aside(size: int, work: Callable[[], T]) -> T:
     """Do some work: here if it is brief for its size in bytes, else in a thread."""
-    return work() if size <= _BRIEF else await asyncio.to_thread(work)
+    return work() if brief(size) else await asyncio.to_thread(work)
+
+
+class _Shared(Generic[T]):
+    """The result of some work on a message, which is done once, whoever asks for it first."""
+
+    def __init__(self, size: int, work: Callable[[], T]) -> None:
+        self._result = work() if brief(size) else asyncio.ensure_future(asyncio.to_thread(work))
+
+    async def get(self) -> T:
+        # A task that gives up waiting must not take the result from the others.
+        return await asyncio.shield(self._result) if isinstance(self._result, asyncio.Task) else self._result
 
 
 class Incoming:
@@ -36,23 +54,26 @@ class Incoming:
     def __init__(self, envelope: Envelope) -> None:
         self.envelope = envelope
         self.message = Message(envelope.content)
-        self._tokens: dict[tuple[TokenOptions, SignaturePass], asyncio.Task[Tokens]] = {}
-        self._signature: asyncio.Task[str | None] | None = None
+        self._tokens: dict[tuple[TokenOptions, SignaturePass], _Shared[Tokens]] = {}
+        self._signature: _Shared[str | None] | None = None
 
     async def tokens(self, options: TokenOptions, signature_pass: SignaturePass) -> Tokens:
         """The tokens of the message as these settings see them; read-only, shared."""
         key = (options, signature_pass)
         if key not in self._tokens:
-            work = aside(
+            self._tokens[key] = _Shared(
                 len(self.message),
                 lambda: tokenize(view(self.message.lf, signature_pass=signature_pass), options),
             )
-            self._tokens[key] = asyncio.ensure_future(work)
-        return await asyncio.shield(self._tokens[key])
+        return await self._tokens[key].get()
 
     async def signature(self) -> str | None:
         """The signature id that the message brings back, if any."""
         if self._signature is None:
-            work = aside(len(self.message), lambda: signature.find(self.message))
-            self._signature = asyncio.ensure_future(work)
-        return await asyncio.shield(self._signature)
+            self._signature = _Shared(len(self.message), lambda: signature.find(self.message))
+        return await self._signature.get()
+
+    @cached_property
+    def fields(self) -> Fields:
+        """What the logs tell of its header."""
+        return Fields.of(self.message)

@@ -32,7 +32,7 @@ from dspamd.dictionary import Dictionary, Judgement
 from dspamd.engine import Tokens
 from dspamd.engine.model import Label, Lesson, Mode, Result, Source, Totals
 from dspamd.errors import Failure, Reply, TempFail
-from dspamd.history import History, Record, header_field, letter
+from dspamd.history import History, Record, letter
 from dspamd.incoming import Incoming, aside
 from dspamd.jobs import Job, recipient_of
 from dspamd.mail.classic import SignaturePass
@@ -285,12 +285,11 @@ class Pipeline:
         self, mail: Incoming, job: Job, user: User, judged: Judged, outcome: Outcome, seconds: float
     ) -> None:
         """One line for whoever looks for this message, and the files of the original."""
-        verdict, message = judged.verdict, mail.message
-        result = verdict.result
+        verdict, result = judged.verdict, judged.verdict.result
         log.get().info(
             "message",
             queue_id=mail.envelope.queue_id,
-            message_id=header_field(message, "Message-ID", absent=""),
+            message_id=mail.fields.message_id,
             user=user.name,
             rcpt=job.recipient.text,
             result=result.name,
@@ -298,7 +297,7 @@ class Pipeline:
             probability=round(result.probability, 4),
             confidence=round(result.confidence, 4),
             signature=verdict.signature,
-            size=len(message),
+            size=len(mail.message),
             total_ms=round(seconds * 1000, 1),
             next=str(outcome.reply),
         )
@@ -315,9 +314,7 @@ class Pipeline:
                 statistics=user.statistics_name,
                 totals=judged.totals,
                 merged=user.membership.merged,
-                sender=header_field(message, "From"),
-                subject=header_field(message, "Subject"),
-                message_id=header_field(message, "Message-ID", absent=""),
+                fields=mail.fields,
             )
         )
 

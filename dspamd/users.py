@@ -61,6 +61,9 @@ class User:
     filtered: bool  # opted in or out, as Opt demands (protocols.md 12)
     defaults: Defaults = field(repr=False)
     membership: Membership = ALONE
+    # Both kinds of options by request: many messages make the same one.
+    _token_options: dict[Request, TokenOptions] = field(default_factory=dict, init=False, repr=False)
+    _score_options: dict[Request, ScoreOptions] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def owner(self) -> str:
@@ -148,24 +151,30 @@ class User:
 
     def token_options(self, request: Request) -> TokenOptions:
         """How his mail is cut into tokens; equal for all users with equal settings."""
-        return replace(
-            self.defaults.tokens,
-            whitelist=self._feature("enableWhitelist", "whitelist", request),
-            noise=self._feature("enableBNR", "noise", request),
-        )
+        options = self._token_options.get(request)
+        if options is None:
+            options = self._token_options[request] = replace(
+                self.defaults.tokens,
+                whitelist=self._feature("enableWhitelist", "whitelist", request),
+                noise=self._feature("enableBNR", "noise", request),
+            )
+        return options
 
     def score_options(self, request: Request) -> ScoreOptions:
         """How tokens become a verdict for him (engine.md 7.12)."""
-        return replace(
-            self.defaults.score,
-            mode=self._mode(request),
-            bias=self._chosen("processorBias", self.defaults.score.bias),
-            whitelist=self._feature("enableWhitelist", "whitelist", request),
-            noise=self._feature("enableBNR", "noise", request),
-            whitelist_threshold=max(1, self._number("whitelistThreshold", 10)),
-            sedation=min(10, max(0, self._number("statisticalSedation", self._buffer(request)))),
-            classify_only=request.classify,
-        )
+        options = self._score_options.get(request)
+        if options is None:
+            options = self._score_options[request] = replace(
+                self.defaults.score,
+                mode=self._mode(request),
+                bias=self._chosen("processorBias", self.defaults.score.bias),
+                whitelist=self._feature("enableWhitelist", "whitelist", request),
+                noise=self._feature("enableBNR", "noise", request),
+                whitelist_threshold=max(1, self._number("whitelistThreshold", 10)),
+                sedation=min(10, max(0, self._number("statisticalSedation", self._buffer(request)))),
+                classify_only=request.classify,
+            )
+        return options
 
     def _mode(self, request: Request) -> Mode:
         if request.mode is not None:
