@@ -8,7 +8,18 @@
 cdef extern from "<endian.h>" nogil:
     uint32_t le32toh(uint32_t)
 
+cdef extern from "<sys/mman.h>" nogil:
+    int mincore(void* address, size_t length, unsigned char* pages)
+
+cdef extern from "<unistd.h>" nogil:
+    int getpagesize()
+
+cdef extern from *:
+    void css_prefetch "__builtin_prefetch"(const void* address) noexcept nogil
+
 cdef enum:
+    CSS_AHEAD = 16  # tokens: their records are on the way from memory while others are looked at
+    CSS_PAGES = 1024  # asked for at once
     CSS_HEADER = 80
     CSS_FLAGS = 72
     CSS_XOR = 1  # flag: a table of 2**k records, placed by folding the token
@@ -64,11 +75,13 @@ cdef inline uint64_t css_home(const Extent* extent, uint64_t token) noexcept nog
 cdef Record* css_record(const Table* table, uint64_t token, Record** vacant, Extent* within) noexcept nogil:
     """The record of a token and its extent, or NULL and the first free record for it, if there is one."""
     cdef size_t at = 0
-    cdef uint64_t place, steps
+    cdef uint64_t place, steps, home = 0, size = 0
     cdef Record* record
     vacant[0] = NULL
     while css_extent(table, &at, within):
-        place = css_home(within, token)
+        if within.folded or within.size != size:  # most extents have the size of the one before
+            home, size = css_home(within, token), within.size
+        place = home
         for steps in range(min(table.seek, within.size)):
             record = &within.records[place]
             if record.token == htole64(token):
@@ -79,6 +92,14 @@ cdef Record* css_record(const Table* table, uint64_t token, Record** vacant, Ext
                 break
             place = place + 1 if place + 1 < within.size else 0
     return NULL
+
+
+cdef inline void css_announce(const Table* table, uint64_t token) noexcept nogil:
+    """Have the memory fetched in which a token is soon looked for; waiting for it is most of the work."""
+    cdef size_t at = 0
+    cdef Extent extent
+    if css_extent(table, &at, &extent):
+        css_prefetch(&extent.records[css_home(&extent, token)])
 
 
 cdef Table css_table(uint8_t[::1] file, uint64_t seek) noexcept:
@@ -92,6 +113,22 @@ cdef Table css_table(uint8_t[::1] file, uint64_t seek) noexcept:
 cdef array.array css_cut(array.array numbers, Py_ssize_t length):
     array.resize(numbers, length)
     return numbers
+
+
+def css_resident(uint8_t[::1] file not None):
+    """Whether a mapped file is in memory, so that nobody waits for a disk who looks at it."""
+    cdef unsigned char pages[CSS_PAGES]
+    cdef size_t page = getpagesize(), at = 0, piece
+    cdef size_t i, length = file.shape[0]
+    while at < length:
+        piece = min(length - at, CSS_PAGES * page)
+        if mincore(&file[at], piece, pages):
+            return False
+        for i in range((piece + page - 1) // page):
+            if not pages[i] & 1:
+                return False
+        at += piece
+    return True
 
 
 def css_find(uint8_t[::1] file not None, uint64_t seek, array.array tokens not None):
@@ -108,6 +145,8 @@ def css_find(uint8_t[::1] file not None, uint64_t seek, array.array tokens not N
         hits[i] = <uint64_t*>(<array.array>columns[i]).data.as_voidptr
     with nogil:
         for i in range(n):
+            if i + CSS_AHEAD < n:
+                css_announce(&table, asked[i + CSS_AHEAD])
             record = css_record(&table, asked[i], &vacant, &extent) if asked[i] else NULL
             if record != NULL:
                 hits[0][found] = asked[i]
@@ -156,6 +195,8 @@ def css_plan(
     memset(&none, 0, sizeof(Record))
     with nogil:
         for i in range(n):
+            if i + CSS_AHEAD < n:
+                css_announce(&table, asked[i + CSS_AHEAD])
             record = css_record(&table, asked[i], &vacant, &extent) if asked[i] else &none
             new_spam = css_changed(le64toh(record.spam) if record else 0, spam_change[i], spam_limit)
             new_innocent = css_changed(
@@ -185,6 +226,8 @@ def css_store(
     cdef Extent extent
     with nogil:
         while i < n:
+            if i + CSS_AHEAD < n:
+                css_announce(&table, asked[i + CSS_AHEAD])
             record = css_record(&table, asked[i], &vacant, &extent)
             if record == NULL:
                 record = vacant

@@ -18,6 +18,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar, Protocol, TypeVar
 
@@ -32,6 +33,7 @@ from dspamd.storage.threads import Threads
 T = TypeVar("T")
 
 _BATCH = 5_000  # tokens
+_PATHS = 10_000  # of owners, that need not be put together again for every message
 _PREFERENCE_FILES = ("prefs", "prefs.lock")
 
 
@@ -39,13 +41,16 @@ class OwnerFile(Protocol):
     """What is kept of one owner, opened.  Belongs to one thread; every call blocks.
 
     `until` is when the work in hand must be done (`time.monotonic()`); `inode` is the
-    file that was opened.  The methods are those of `Storage`, for this owner.
+    file that was opened.  The methods are those of `Storage`, for this owner.  `glance`
+    is `read` where that neither blocks nor takes long; else it says None.
     """
 
     until: float
     inode: int
 
     def close(self) -> None: ...
+
+    def glance(self, tokens: array[int]) -> Snapshot | None: ...
 
     def read(self, tokens: array[int]) -> Snapshot: ...
 
@@ -90,6 +95,7 @@ class FileStore(ABC):
         self._threads = Threads("storage", threads, deadline_s)
         self._open: list[OrderedDict[Path, OwnerFile]] = [OrderedDict() for _ in range(threads)]
         self._open_per_thread = max(1, open_files // threads)
+        self._path = lru_cache(_PATHS)(lambda owner: home.file(owner, self.ending))
 
     @abstractmethod
     def _file(self, path: Path, until: float) -> OwnerFile:
@@ -106,10 +112,18 @@ class FileStore(ABC):
 
     async def uid(self, owner: str, *, create: bool) -> Uid | None:
         """The owner's name itself.  Raises `PermFail` if it cannot be the name of a file."""
+        path = self._path(owner)
+        if path in self._open[self._threads.lane(path)]:
+            return owner
         known = await self._on(owner, lambda file: True, False, create=create)
         return owner if known else None
 
     async def read(self, uid: Uid, tokens: array[int]) -> Snapshot:
+        path = self._path(str(uid))
+        lane = self._threads.lane(path)
+        file = self._open[lane].get(path) if self._threads.idle(lane) else None
+        if file is not None and (snapshot := file.glance(tokens)) is not None:
+            return snapshot
         return await self._on(uid, lambda file: file.read(tokens), Snapshot(Totals(), Hits.none()))
 
     async def apply(self, uid: Uid, change: Change) -> None:
@@ -142,7 +156,7 @@ class FileStore(ABC):
         return await self._in_thread("", lambda _: self._home.owners(self.ending))
 
     async def delete_owner(self, owner: str) -> None:
-        path = self._home.file(owner, self.ending)
+        path = self._path(owner)
 
         def delete(lane: int) -> None:
             self._forget(lane, path)
@@ -164,7 +178,7 @@ class FileStore(ABC):
 
     async def _in_thread(self, owner: str, work: Callable[[int], T]) -> T:
         """Do something in the lane of an owner, whose number `work` is told."""
-        path = self._home.file(owner, self.ending) if owner else self._home.path
+        path = self._path(owner) if owner else self._home.path
         lane = self._threads.lane(path)
 
         def run(_: float) -> T:
@@ -177,7 +191,7 @@ class FileStore(ABC):
 
     async def _on(self, uid: Uid, work: Callable[[OwnerFile], T], absent: T, *, create: bool = False) -> T:
         """What `work` makes of an owner's file; `absent` if there is no such file."""
-        path = self._home.file(str(uid), self.ending)
+        path = self._path(str(uid))
         lane = self._threads.lane(path)
 
         def run(until: float) -> T:

@@ -29,7 +29,7 @@ from mmap import mmap
 from pathlib import Path
 
 from dspamd import log
-from dspamd.engine._kernel import css_after, css_age, css_delete, css_find, css_plan, css_store
+from dspamd.engine._kernel import css_after, css_age, css_delete, css_find, css_plan, css_resident, css_store
 from dspamd.engine.model import Hits, Label, Learned, Snapshot, TokenChange, Totals
 from dspamd.errors import TempFail
 from dspamd.storage import css
@@ -44,6 +44,9 @@ _SIGNATURE, _CORRECTION = ".sig", ".corrected.sig"
 _EPOCH = date(1970, 1, 1).toordinal()
 _OLDEST_COUNT = 366  # days; what is older was not written by us, but found in DSPAM's padding
 _DAY_S = 86_400
+# What is looked at in less than a millisecond.
+_GLANCED_TOKENS = 10_000
+_GLANCED_BYTES = 2**26
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,10 @@ class HashFile:
             pass
 
     def close(self) -> None:
+        self._journal.close()
+        self._unmap()
+
+    def _unmap(self) -> None:
         if self._map is not None:
             self._map.close()
             self._map = None
@@ -129,7 +136,7 @@ class HashFile:
         fresh.rename(self._path)
 
     def _mapped(self) -> mmap:
-        self.close()
+        self._unmap()
         file = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
         try:
             state = os.fstat(file)
@@ -141,6 +148,19 @@ class HashFile:
         finally:
             os.close(file)
         return self._map
+
+    def glance(self, tokens: array[int]) -> Snapshot | None:
+        """Read, if nobody is writing and all that is needed lies in memory: then it takes no thread."""
+        if len(tokens) > _GLANCED_TOKENS or self._map is None or len(self._map) > _GLANCED_BYTES:
+            return None
+        try:
+            with locked(self._lock, until=0, shared=True):
+                file = self._sound()
+                if file is None or not css_resident(file):
+                    return None
+                return Snapshot(css.totals(file), self._hits(file, tokens))
+        except (OSError, TempFail):
+            return None
 
     def read(self, tokens: array[int]) -> Snapshot:
         with self._locked(write=False) as file:
@@ -191,10 +211,12 @@ class HashFile:
         return b"%s\n%s" % (correct.label.value.encode(), pack(in_effect(learned, before)))
 
     def _write(self, files: dict[str, bytes]) -> None:
-        if files and not self._signatures.is_dir():
-            self._signatures.mkdir(mode=0o770)
         for name, content in files.items():
-            write_file(self._signatures / name, content)
+            try:
+                write_file(self._signatures / name, content)
+            except FileNotFoundError:
+                self._signatures.mkdir(mode=0o770)
+                write_file(self._signatures / name, content)
 
     def _store(self, file: mmap, tokens: array[int], spam: array[int], innocent: array[int]) -> None:
         """Set counters; the file grows as far as it may, and tokens without a place are lost."""

@@ -48,6 +48,12 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._file: int | None = None  # stays open: every message asks twice
+
+    def close(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
 
     def pending(self) -> bool:
         """Whether a change was begun and not finished."""
@@ -56,17 +62,19 @@ class Journal:
     def begin(self, before: Before) -> None:
         content = _packed(before)
         try:
-            _overwrite(self._path, _HEAD.pack(len(content), zlib.crc32(content)) + content)
+            _write_all(self._opened(create=True), _HEAD.pack(len(content), zlib.crc32(content)) + content)
         except OSError:
             self.clear()
             raise
 
     def clear(self) -> None:
-        if not self._path.exists():
+        try:
+            file = self._opened()
+        except FileNotFoundError:
             return
-        _overwrite(self._path, bytes(_HEAD.size))
-        if self._path.stat().st_size > _KEPT_BYTES:
-            os.truncate(self._path, 0)
+        os.pwrite(file, bytes(_HEAD.size), 0)
+        if os.fstat(file).st_size > _KEPT_BYTES:
+            os.ftruncate(file, 0)
 
     def read(self) -> Before | None:
         """What the change that was begun found; None if it was not written to its end."""
@@ -77,38 +85,40 @@ class Journal:
         content = journal[_HEAD.size : _HEAD.size + length]
         return _unpacked(content) if (len(content), zlib.crc32(content)) == (length, crc) else None
 
-    def _read(self, length: int = -1) -> bytes:
+    def _read(self, length: int | None = None) -> bytes:
         try:
-            with self._path.open("rb", buffering=0) as file:
-                return file.read(length)
+            file = self._opened()
         except FileNotFoundError:
             return b""
+        return os.pread(file, os.fstat(file).st_size if length is None else length, 0)
 
-
-def _overwrite(path: Path, content: bytes) -> None:
-    """Write over the beginning of a file, which is made if it does not exist."""
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
-    try:
-        _write_all(file, content)
-    finally:
-        os.close(file)
+    def _opened(self, *, create: bool = False) -> int:
+        """The file; opened anew if it was removed."""
+        if self._file is not None and not os.fstat(self._file).st_nlink:
+            self.close()
+        if self._file is None:
+            flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0)
+            self._file = os.open(self._path, flags, _FILE_MODE)
+        return self._file
 
 
 def write_file(path: Path, content: bytes) -> None:
     """Write a file that the owner's group may read and write, whatever the umask is."""
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _FILE_MODE)
     try:
-        os.fchmod(file, _FILE_MODE)
+        if os.fstat(file).st_mode & 0o777 != _FILE_MODE:
+            os.fchmod(file, _FILE_MODE)
         _write_all(file, content)
     finally:
         os.close(file)
 
 
 def _write_all(file: int, content: bytes) -> None:
-    """Everything; where the disk fills up the kernel writes a part first, then says so."""
-    rest = memoryview(content)
+    """Everything, from the start; where the disk fills up the kernel writes a part, then says so."""
+    rest, at = memoryview(content), 0
     while rest:
-        rest = rest[os.write(file, rest) :]
+        written = os.pwrite(file, rest, at)
+        rest, at = rest[written:], at + written
 
 
 def _packed(before: Before) -> bytes:
