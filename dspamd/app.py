@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 import os
 import secrets
 import time
@@ -23,14 +22,19 @@ import dspamd
 from dspamd import log
 from dspamd.config import Config
 from dspamd.delivery.dispatch import Dispatch
+from dspamd.delivery.notices import Notices
 from dspamd.engine import keep_memory
+from dspamd.errands import Errands
 from dspamd.errors import ConfigError, Failure, TempFail
 from dspamd.history import History
 from dspamd.home import Home, Layout
+from dspamd.keepsakes import Keepsakes
 from dspamd.mail import signature
 from dspamd.maintenance import purging
 from dspamd.pipeline import Pipeline
 from dspamd.pitfalls import pitfalls
+from dspamd.scan.scanners import Scanners, local_addresses
+from dspamd.scan.tracker import Tracker
 from dspamd.server import notify
 from dspamd.server.account import UMASK, Account, raise_open_files
 from dspamd.server.crew import Plan
@@ -38,12 +42,14 @@ from dspamd.server.dialogue import ServerMode, Terms
 from dspamd.server.listen import Endpoint
 from dspamd.server.listeners import Listeners
 from dspamd.server.lmtp import LmtpServer
+from dspamd.server.loads import Seat
 from dspamd.server.mailfilter import MailFilter
 from dspamd.server.pid_file import pid_file
 from dspamd.server.supervisor import Supervisor
 from dspamd.server.worker import Post
 from dspamd.storage import open_storage, uid_in_signature
 from dspamd.storage.contract import Uid
+from dspamd.texts import Texts
 from dspamd.users import Users
 
 MEMORY_KEPT = 16 << 20
@@ -65,13 +71,23 @@ class Parts:
             user=config.flag("UserLog"),
             stats=config.flag("WebStats"),
         )
+        self.scanners = Scanners(config, self.home)
+        self.texts = Texts(self.home.texts)
+        self._errands = Errands()
+        self._notices = Notices(
+            self.home, self.outlet, self.texts, quarantine_limit=config.number("QuarantineWarnSize")
+        )
+        keepsakes = Keepsakes(self.home, self._errands)
+        tracker = Tracker(config, self._errands, local_addresses(config))
         self.pipeline = Pipeline(
             config,
             self.users,
             self.storage,
             self.outlet,
             self.history,
-            tags=_tags(self.home),
+            scanners=self.scanners,
+            texts=self.texts,
+            witnesses=(keepsakes, tracker, self._notices),
             new_signature=SignatureIds(with_uid=uid_in_signature(config)),
         )
 
@@ -82,6 +98,8 @@ class Parts:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self._notices.close()
+        await self._errands.close()
         await self.outlet.close()
         await self.history.close()
         await self.storage.close()
@@ -153,17 +171,6 @@ def home_of(config: Config) -> Home:
     """The tree of files that a configuration names."""
     txt = config.text("TxtDirectory")
     return Home(Path(config.text("Home")), Layout(config.text("DirectoryLayout")), Path(txt) if txt else None)
-
-
-def _tags(home: Home) -> dict[bool, bytes]:
-    """The texts that tagSpam and tagNonspam append; a missing one is no text."""
-    texts = {}
-    for spam, name in ((True, "msgtag.spam"), (False, "msgtag.nonspam")):
-        try:
-            texts[spam] = (home.texts / name).read_bytes()
-        except OSError:
-            texts[spam] = b""
-    return texts
 
 
 def endpoints(config: Config) -> list[Endpoint]:
@@ -244,7 +251,7 @@ def _work(config: Config, account: Account | None, workers: int, post: Post) -> 
         if account:
             account.assume()
         keep_memory(MEMORY_KEPT)
-        uvloop.run(post.work(_server(config, workers)))
+        uvloop.run(post.work(_server(config, workers, post.seat)))
     except (OSError, Failure) as error:
         log.get().error("cannot_start", reason=str(error))
         return 1
@@ -252,8 +259,8 @@ def _work(config: Config, account: Account | None, workers: int, post: Post) -> 
 
 
 @contextlib.asynccontextmanager
-async def _server(config: Config, workers: int) -> AsyncIterator[LmtpServer]:
-    """The server of one of `workers`, with its share of what all of them may use together."""
+async def _server(config: Config, workers: int, seat: Seat) -> AsyncIterator[LmtpServer]:
+    """The server of one of `workers`, within the limits that they have together."""
     memory = config.number("ServerMaxMemory") // workers
     async with (
         Parts(config) as parts,
@@ -264,7 +271,8 @@ async def _server(config: Config, workers: int) -> AsyncIterator[LmtpServer]:
             MailFilter(config, profiles.pipeline),
             terms(config),
             idle_s=config.number("ServerTimeout"),
-            connection_limit=math.ceil(config.number("ServerMaxConnections") / workers),
+            connection_limit=config.number("ServerMaxConnections"),
+            elsewhere=lambda: seat.others,
             # The largest message must fit, or it would be put off until its sender gives up.
             memory_limit=max(memory, config.number("ServerMaxMessageSize")),
         )

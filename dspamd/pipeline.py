@@ -1,7 +1,7 @@
 """The path of a message, from arrival to answer, for one recipient.
 
-    who is it for?  ->  is it a correction?  ->  tokens  ->  counters  ->  verdict
-    ->  hand over, and wait for the next hop's answer  ->  learn  ->  answer
+    who is it for?  ->  viruses, blacklists  ->  is it a correction?  ->  tokens  ->  counters
+    ->  verdict  ->  hand over, and wait for the next hop's answer  ->  learn  ->  answer
 
 The message is handed over before anything is learned from it: a crash between two
 steps can cost a training step, never a message.  (A correction is learned at once,
@@ -17,20 +17,21 @@ The rules are those of reference/cli.md 3.5, engine.md 7 and protocols.md 7.
 from __future__ import annotations
 
 import dataclasses
-import enum
 import time
 from array import array
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from dspamd import log
+from dspamd.action import Action, choose, status, untouched
+from dspamd.aftermath import Processed, Witness
 from dspamd.config import Config
 from dspamd.consultation import Consultation, Opinion
 from dspamd.delivery.handover import Handover, Outlet
 from dspamd.dictionary import Dictionary, Judgement
 from dspamd.engine import Tokens
-from dspamd.engine.model import Label, Lesson, Mode, Result, Source, Totals
+from dspamd.engine.model import Label, Learned, Lesson, Mode, Result, Source, Totals
 from dspamd.errors import Failure, Reply, TempFail
 from dspamd.history import History, Record, letter
 from dspamd.incoming import Incoming, aside
@@ -39,34 +40,16 @@ from dspamd.mail.classic import SignaturePass
 from dspamd.mail.message import Message
 from dspamd.mail.rewrite import Rewrite, rewrite
 from dspamd.request import Request
+from dspamd.scan.clamav import NotScanned
+from dspamd.scan.scanners import Finding, Scanners
 from dspamd.storage.contract import Change, Signature, Storage, Uid
+from dspamd.texts import Texts
 from dspamd.training import Trainer, UnknownSignature
 from dspamd.users import User, Users
 from dspamd.verdict import Outcome, Verdict, header_lines, summary_line, unfiltered_lines
 
 ACCEPTED = Reply(250, "2.6.0", "Message accepted for delivery")
-
-
-class Action(enum.Enum):
-    """What happens to a judged message."""
-
-    DELIVER = "Delivered"
-    PRINT = "Printed"  # to whoever asked: --stdout
-    QUARANTINE = "Quarantined"
-    NOTHING = ""
-
-
-def choose(spam: bool, request: Request, spam_action: str) -> Action:
-    """The decision table of reference/cli.md 3.5; a summary never starts a delivery agent."""
-    deliver = Action.PRINT if request.stdout else Action.DELIVER
-    if request.deliver_spam if spam else request.deliver_innocent:
-        return deliver
-    lesson = request.lesson
-    if not spam or (lesson is not None and lesson.source is not Source.INOCULATION):
-        return Action.NOTHING
-    if spam_action != "quarantine" and lesson is None:
-        return Action.NOTHING if request.summary and not request.stdout else deliver
-    return Action.NOTHING if request.summary else Action.QUARANTINE
+INFECTED = Reply(550, "5.3.0", "A virus was detected in the message contents")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +61,7 @@ class Judged:
     change: Change | None = None
     totals: Totals | None = None  # as they will be then
     reported: Tokens | None = None  # of spam that the user reports, for his inoculation groups
+    finding: Finding | None = None  # what decided, if it was not the statistics
 
 
 class Pipeline:
@@ -91,14 +75,17 @@ class Pipeline:
         outlet: Outlet,
         history: History,
         *,
-        tags: Mapping[bool, bytes],
-        new_signature: Callable[[], str],
+        scanners: Scanners,
+        texts: Texts,
+        witnesses: Sequence[Witness] = (),
+        new_signature: Callable[[Uid | None], str],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._config, self._users, self._storage = config, users, storage
         self._outlet, self._history = outlet, history
         self._trainer, self._consultation = Trainer(storage), Consultation(storage)
-        self._tags, self._new_signature, self._clock = tags, new_signature, clock
+        self._scanners, self._texts, self._witnesses = scanners, texts, witnesses
+        self._new_signature, self._clock = new_signature, clock
 
     async def process(self, mail: Incoming, job: Job) -> Outcome:
         """Everything that happens to one message for one recipient.
@@ -107,36 +94,71 @@ class Pipeline:
         was not handed over.
         """
         started = time.perf_counter()
+        # Whatever storage does: who is not known to be a user never gets mail through.
+        if (name := await self._users.verified(job.user)) != job.user:
+            job = dataclasses.replace(job, user=name)
+        finding: Finding | None = None
         try:
-            user = await self._users.resolve(job.user)
+            user = await self._whose(mail, job)
             if job.request.classify:
                 user = user.alone
             filtered = user.filtered and not self._too_big(mail)
-            judged = await self._judge(mail, job.request, user) if filtered else None
+            finding = await self._scanners.find(mail, job.request.lesson, user) if filtered else None
+            judged = await self._judge(mail, job.request, user, finding) if filtered else None
         except TempFail as failure:
-            if job.request.lesson is not None or self._config.text("OnStorageFailure") != "deliver":
+            if finding is not None or isinstance(failure, NotScanned) or not self._may_pass(job.request):
                 raise
             return await self._pass_unfiltered(mail, job, failure)
         if judged is None:
             return await self._pass_by(mail, job)
-        outcome = await self._hand_over(mail, job, user, judged.verdict)
+        outcome = await self._hand_over(mail, job, user, judged)
         await self._learn(judged, job.request, user)
         self._tell(mail, job, user, judged, outcome, time.perf_counter() - started)
         return outcome
 
+    async def _whose(self, mail: Incoming, job: Job) -> User:
+        """The user whose mail it is; a correction is for the owner that its signature names, if any."""
+        user = await self._users.resolve(job.user)
+        if job.request.lesson is not None and job.request.trusted:
+            seen = await self._seen(mail, job.request, user)
+            return await self._users.signer(seen, user) if seen else user
+        return user
+
+    async def _seen(self, mail: Incoming, request: Request, user: User) -> str | None:
+        """The signature that a message brings back as a lesson."""
+        if request.lesson is None or request.lesson.source is Source.CORPUS:
+            return None
+        return request.signature or (None if user.train_pristine else await mail.signature())
+
     # --- the verdict -----------------------------------------------------------------------
 
-    async def _judge(self, mail: Incoming, request: Request, user: User) -> Judged | None:
-        """The verdict: by signature for what was seen before, else by the text.
+    async def _judge(
+        self, mail: Incoming, request: Request, user: User, finding: Finding | None
+    ) -> Judged | None:
+        """The verdict: what was found, by signature for what was seen before, else by the text.
 
         None if there is nothing to go by: no header, no token.
         """
+        if finding is not None:
+            return await self._found(finding, mail, request, user)
         lesson = request.lesson
         if lesson is not None and lesson.source is not Source.CORPUS:
-            seen = request.signature or (None if user.train_pristine else await mail.signature())
+            seen = await self._seen(mail, request, user)
             if seen or (lesson.source is Source.ERROR and not user.train_pristine):
                 return await self._correct(seen or "", lesson, request, user)
         return await self._classify(mail, request, user)
+
+    async def _found(self, finding: Finding, mail: Incoming, request: Request, user: User) -> Judged:
+        """A verdict without statistics.  The tokens are kept, so that it can be corrected (Q-T7)."""
+        options = user.score_options(request)
+        tokens = await mail.tokens(user.token_options(request), _signature_pass(user, None, options.strict))
+        dictionary = await Dictionary.of(self._storage, user, create=not request.classify)
+        lesson = None if request.classify else finding.lesson
+        judgement = await dictionary.judge(tokens, options, lesson)
+        opinion = Opinion(finding.result, judgement.run.learned if lesson else Learned.nothing())
+        judged = self._judged(judgement, opinion, dictionary.uid, request, user)
+        verdict = dataclasses.replace(judged.verdict, factors=None)
+        return dataclasses.replace(judged, verdict=verdict, finding=finding)
 
     async def _correct(self, signature: str, lesson: Lesson, request: Request, user: User) -> Judged:
         """Teach by signature; raises `UnknownSignature` if this user has none of that id."""
@@ -172,7 +194,7 @@ class Pipeline:
         """What we think of it; what inbound mail teaches is left for after the hand-over."""
         run, lesson, mode = judgement.run, request.lesson, user.score_options(request).mode
         keep = lesson is None and mode is not Mode.NOTRAIN and not request.classify
-        signature = self._new_signature() if keep else None
+        signature = self._new_signature(uid) if keep else None
         stored = Signature(signature, run.signature) if signature and not user.train_pristine else None
         verdict = self._verdict(opinion.result, lesson, signature, user)
         if user.show_factors:
@@ -192,22 +214,24 @@ class Pipeline:
 
     # --- the hand-over ---------------------------------------------------------------------
 
-    async def _hand_over(self, mail: Incoming, job: Job, user: User, verdict: Verdict) -> Outcome:
+    async def _hand_over(self, mail: Incoming, job: Job, user: User, judged: Judged) -> Outcome:
         """Bring the message where its verdict sends it; returns when it has arrived there."""
-        request, spam = job.request, verdict.result.spam
+        request, verdict, finding = job.request, judged.verdict, judged.finding
         if verdict.source is Source.ERROR:  # it came to an alias, and goes on to the user himself
             job = dataclasses.replace(job, recipient=recipient_of(user.name))
-        action = Action.NOTHING if request.classify else choose(spam, request, user.spam_action)
+        action = choose(verdict, request, user.spam_action, self._config.text("ClamAVResponse"))
         content = b""
-        if action is not Action.NOTHING:
+        if action not in (Action.NOTHING, Action.REFUSE):
             changes = self._changes(user, verdict)
             content = await aside(len(mail.message), lambda: rewrite(mail.message, changes))
-        outcome = await self._send(mail, job, action, content, spam=spam, owner=user.file_name)
+        outcome = await self._send(
+            mail, job, action, content, spam=verdict.result.spam, owner=user.file_name
+        )
         return dataclasses.replace(
             outcome,
             verdict=verdict,
             summary=summary_line(user.name, verdict) + b"\n" if request.classify or request.summary else b"",
-            status=_status(action, user, verdict),
+            status=(finding and finding.status) or status(action, verdict, user.spam_action),
         )
 
     def _changes(self, user: User, verdict: Verdict) -> Rewrite:
@@ -215,10 +239,11 @@ class Pipeline:
         spam = verdict.result.spam
         inbound = verdict.source is None
         embed = inbound and verdict.signature and not user.signature_in_headers and not user.train_pristine
+        tagged = user.tag_spam if spam else user.tag_nonspam
         return Rewrite(
             lines=tuple(header_lines(verdict)),
             subject_tag=user.spam_subject if spam and user.spam_action == "tag" else b"",
-            text_tag=self._tags[spam] if (user.tag_spam if spam else user.tag_nonspam) else b"",
+            text_tag=self._texts.text("msgtag.spam" if spam else "msgtag.nonspam") if tagged else b"",
             signature=verdict.signature if embed else None,
         )
 
@@ -226,8 +251,8 @@ class Pipeline:
         self, mail: Incoming, job: Job, action: Action, content: bytes, *, spam: bool = False, owner: str = ""
     ) -> Outcome:
         """Hand the finished message to the next hop, the quarantine of `owner`, or our caller."""
-        if action is Action.NOTHING:
-            return Outcome(job.recipient, ACCEPTED, None)
+        if action in (Action.NOTHING, Action.REFUSE):
+            return Outcome(job.recipient, INFECTED if action is Action.REFUSE else ACCEPTED, None)
         if action is Action.PRINT:
             return Outcome(job.recipient, ACCEPTED, None, printed=content)
         handover = Handover(
@@ -251,7 +276,7 @@ class Pipeline:
         request = job.request
         if request.lesson is not None:
             raise UnknownSignature("Nothing to learn from", detail="no signature, no tokens, or opted out")
-        outcome = await self._send(mail, job, _untouched(request), mail.message.raw)
+        outcome = await self._send(mail, job, untouched(request), mail.message.raw)
         log.get().info("passed_by", queue_id=mail.envelope.queue_id, user=job.user, size=len(mail.message))
         return dataclasses.replace(outcome, status="Delivered")
 
@@ -259,7 +284,7 @@ class Pipeline:
         """Deliver the message marked as unfiltered, as configured, because the store is down."""
         log.get().warning("unfiltered", queue_id=mail.envelope.queue_id, user=job.user, reason=str(failure))
         content = rewrite(mail.message, Rewrite(lines=tuple(unfiltered_lines(failure.text))))
-        outcome = await self._send(mail, job, _untouched(job.request), content)
+        outcome = await self._send(mail, job, untouched(job.request), content)
         return dataclasses.replace(outcome, status="Unfiltered")
 
     # --- afterwards ------------------------------------------------------------------------
@@ -303,11 +328,12 @@ class Pipeline:
         )
         if job.request.classify:
             return
+        lesson = (judged.finding and judged.finding.lesson) or job.request.lesson
         self._history.add(
             Record(
                 user=user.name,
                 file_user=user.file_name,
-                letter=letter(result.name, job.request.lesson),
+                letter=letter(result.name, lesson),
                 signature=verdict.signature or "",
                 status=outcome.status,
                 seconds=seconds,
@@ -317,6 +343,12 @@ class Pipeline:
                 fields=mail.fields,
             )
         )
+        for witness in self._witnesses:
+            witness.note(Processed(mail, job, user, verdict, judged.totals))
+
+    def _may_pass(self, request: Request) -> bool:
+        """Whether mail passes unfiltered while the store is down; what teaches does not."""
+        return request.lesson is None and self._config.text("OnStorageFailure") == "deliver"
 
     def _too_big(self, mail: Incoming) -> bool:
         limit = self._config.number("MaxMessageSize")
@@ -333,27 +365,7 @@ def _concerns_others(lesson: Lesson | None) -> bool:
     )
 
 
-def _untouched(request: Request) -> Action:
-    """Where a message goes that was not judged."""
-    if request.classify or not request.deliver_innocent:
-        return Action.NOTHING
-    return Action.PRINT if request.stdout else Action.DELIVER
-
-
 def _signature_pass(user: User, lesson: Lesson | None, strict: bool) -> SignaturePass:
     """How signatures of earlier passes are kept out of the tokens (engine.md 1.8, quirk Q-M18)."""
     cut = not user.train_pristine and (lesson is None or not strict)
     return SignaturePass(headers_only=user.signature_in_headers, cut_tags=cut)
-
-
-def _status(action: Action, user: User, verdict: Verdict) -> str:
-    """What the user log says became of the message (reference/storage.md 7.1)."""
-    if verdict.source is Source.ERROR:
-        return "Retrained"
-    if verdict.source is not None:
-        return ""
-    if verdict.result.name == "Whitelisted":
-        return "Auto-Whitelisted"
-    if action is Action.QUARANTINE:
-        return "Quarantined"
-    return "Tagged" if verdict.result.spam and user.spam_action == "tag" else "Delivered"

@@ -22,7 +22,7 @@ from dspamd.envelope import Envelope, Recipient
 from dspamd.errors import Reply, TempFail
 from dspamd.incoming import Incoming
 from dspamd.jobs import Job
-from dspamd.pipeline import Action, Pipeline, choose
+from dspamd.pipeline import Pipeline
 from dspamd.request import Request
 from dspamd.training import UnknownSignature
 from dspamd.verdict import Outcome
@@ -80,7 +80,8 @@ class Bench:
             parts.storage,
             outlet,
             parts.history,
-            tags={True: b"-- spam --\n", False: b"-- clean --\n"},
+            scanners=parts.scanners,
+            texts=parts.texts,
             new_signature=parts.pipeline._new_signature,
         )
 
@@ -114,6 +115,8 @@ class Bench:
 @asynccontextmanager
 async def bench(home: Path, *lines: str) -> AsyncIterator[Bench]:
     config = Config.from_text("\n".join([f"Home {home}", BASE, *lines]))
+    (home / "txt").mkdir()
+    (home / "txt/msgtag.spam").write_text("-- spam --\n")
     async with Parts(config) as parts:
         yield Bench(parts, Recorder())
 
@@ -131,34 +134,6 @@ def header(content: bytes, name: str) -> str:
     ]
     assert len(values) == 1, (name, head)
     return values[0].decode()
-
-
-class TestChoose:
-    """The decision table."""
-
-    @pytest.mark.parametrize(
-        ("spam", "request_", "spam_action", "action"),
-        [
-            (False, BOTH, "quarantine", Action.DELIVER),
-            (False, Request(), "quarantine", Action.NOTHING),
-            (False, Request(deliver_innocent=True, stdout=True), "quarantine", Action.PRINT),
-            (True, BOTH, "quarantine", Action.DELIVER),
-            (True, INNOCENT_ONLY, "quarantine", Action.QUARANTINE),
-            (True, INNOCENT_ONLY, "tag", Action.DELIVER),
-            (True, INNOCENT_ONLY, "deliver", Action.DELIVER),
-            (True, Request(deliver_innocent=True, stdout=True), "tag", Action.PRINT),
-            (True, Request(summary=True), "quarantine", Action.NOTHING),
-            (True, Request(summary=True), "tag", Action.NOTHING),
-            (True, Request(summary=True, stdout=True), "tag", Action.PRINT),
-            (True, Request(lesson=ERROR_SPAM, deliver_innocent=True), "tag", Action.NOTHING),
-            (True, Request(lesson=CORPUS_SPAM, deliver_innocent=True), "quarantine", Action.NOTHING),
-            (True, Request(lesson=ERROR_SPAM, deliver_spam=True), "tag", Action.DELIVER),
-            (True, Request(lesson=Lesson(Label.SPAM, Source.INOCULATION)), "tag", Action.QUARANTINE),
-            (False, Request(lesson=ERROR_INNOCENT, deliver_innocent=True), "tag", Action.DELIVER),
-        ],
-    )
-    def test_table(self, spam: bool, request_: Request, spam_action: str, action: Action) -> None:
-        assert choose(spam, request_, spam_action) is action
 
 
 async def test_mail_goes_on_with_our_headers_and_is_learned(tmp_path: Path) -> None:

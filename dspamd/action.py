@@ -1,0 +1,63 @@
+"""Where a message goes, by its verdict and by what was asked for.
+
+`choose` is the decision table of reference/cli.md 3.5; `status` is what the logs say
+afterwards (reference/storage.md 7.1).  Values in, values out: nothing is done here.
+"""
+
+from __future__ import annotations
+
+import enum
+
+from dspamd.engine.model import Source
+from dspamd.request import Request
+from dspamd.verdict import Verdict
+
+
+class Action(enum.Enum):
+    """What happens to a message."""
+
+    DELIVER = "Delivered"
+    PRINT = "Printed"  # to whoever asked: --stdout
+    QUARANTINE = "Quarantined"
+    REFUSE = "Refused"  # for good, for what is in it
+    NOTHING = ""
+
+
+def choose(verdict: Verdict, request: Request, spam_action: str, virus_response: str = "accept") -> Action:
+    """What happens to a judged message; a summary never starts a delivery agent.
+
+    `spam_action` is the preference of the user, `virus_response` is ClamAVResponse.
+    """
+    spam, lesson = verdict.result.spam, request.lesson
+    if verdict.result.name == "Virus" and virus_response != "spam":
+        return Action.REFUSE if virus_response == "reject" else Action.NOTHING
+    if request.classify:
+        return Action.NOTHING
+    deliver = Action.PRINT if request.stdout else Action.DELIVER
+    if request.deliver_spam if spam else request.deliver_innocent:
+        return deliver
+    if not spam or (lesson is not None and lesson.source is not Source.INOCULATION):
+        return Action.NOTHING
+    if spam_action != "quarantine" and lesson is None:
+        return Action.NOTHING if request.summary and not request.stdout else deliver
+    return Action.NOTHING if request.summary else Action.QUARANTINE
+
+
+def untouched(request: Request) -> Action:
+    """What happens to a message that was not judged."""
+    if request.classify or not request.deliver_innocent:
+        return Action.NOTHING
+    return Action.PRINT if request.stdout else Action.DELIVER
+
+
+def status(action: Action, verdict: Verdict, spam_action: str) -> str:
+    """What the logs say became of a message, unless something was found in it."""
+    if verdict.source is Source.ERROR:
+        return "Retrained"
+    if verdict.source is not None:
+        return ""
+    if verdict.result.name == "Whitelisted":
+        return "Auto-Whitelisted"
+    if action is Action.QUARANTINE:
+        return "Quarantined"
+    return "Tagged" if verdict.result.spam and spam_action == "tag" else "Delivered"

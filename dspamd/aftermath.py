@@ -1,0 +1,41 @@
+"""What happens after a message was handed over: whoever wants to know of it is told.
+
+The pipeline tells each `Witness` of each message that was judged, once the next hop
+has taken it.  What a witness does with that (keep a copy, note the source, write to
+the user) happens behind the back of the mail: it must neither wait nor fail, and
+what it does may be lost without harm.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from dspamd.engine.model import Totals
+from dspamd.incoming import Incoming
+from dspamd.jobs import Job
+from dspamd.users import User
+from dspamd.verdict import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Processed:
+    """A message that was judged for one recipient, and handed over."""
+
+    mail: Incoming
+    job: Job
+    user: User
+    verdict: Verdict
+    totals: Totals | None  # of the dictionary, afterwards; None if nothing is known of them
+
+    @property
+    def inbound(self) -> bool:
+        """Whether it is plain mail, on its way to its reader: no lesson, no question."""
+        return self.job.request.lesson is None and not self.job.request.classify
+
+
+class Witness(Protocol):
+    """Somebody who wants to know what was processed."""
+
+    def note(self, processed: Processed) -> None:
+        """Take note.  Returns at once and raises nothing."""

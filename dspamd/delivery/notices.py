@@ -1,0 +1,148 @@
+"""Notices: letters to users, each sent once, when something happens for the first time.
+
+    firstrun.txt        the first message of a user           marker USER.firstrun
+    firstspam.txt       his first spam                        marker USER.firstspam
+    quarantinefull.txt  his quarantine exceeds                marker USER.mboxwarn, which the
+                        QuarantineWarnSize                    web pages remove
+
+A notice is its text with every `$u` replaced by the name of the user, behind a `Date`
+line; it is delivered like innocent mail, from the empty sender, so that it is
+never answered (RFC 3834 3.3).  Its marker is made first, whatever becomes of it: of
+several processes one sends it, and nobody gets it twice.  A notice without a text
+waits until there is one.
+
+Mail neither waits for notices nor fails with them (reference/protocols.md 11).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from email.utils import format_datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from dspamd import log
+from dspamd.aftermath import Processed
+from dspamd.delivery.handover import Handover, Outlet
+from dspamd.errors import Failure
+from dspamd.home import Home
+from dspamd.mail.message import Message
+from dspamd.texts import Texts
+from dspamd.users import User
+
+_AT_ONCE = 100  # users who are written to at the same time; others are with their next message
+_PARTING_S = 30.0
+
+
+class Notice(NamedTuple):
+    """A kind of notice: its text and the ending of its marker."""
+
+    text: str
+    marker: str
+
+
+FIRST_RUN = Notice("firstrun.txt", "firstrun")
+FIRST_SPAM = Notice("firstspam.txt", "firstspam")
+QUARANTINE_FULL = Notice("quarantinefull.txt", "mboxwarn")
+
+
+class Notices:
+    """Writes to users who want it.  Implements `Witness`.
+
+    `quarantine_limit` is the size in bytes above which a quarantine is full.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        outlet: Outlet,
+        texts: Texts,
+        *,
+        quarantine_limit: int,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._home, self._outlet, self._texts = home, outlet, texts
+        self._quarantine_limit, self._clock = quarantine_limit, clock
+        self._busy: dict[str, asyncio.Task[None]] = {}
+
+    def note(self, processed: Processed) -> None:
+        """Have the notices sent that a message gives rise to.
+
+        Only for mail that is delivered: a caller who asks for an answer has nobody to deliver to.
+        """
+        user, request = processed.user, processed.job.request
+        if not (user.notifications and processed.inbound and request.deliver_innocent) or request.stdout:
+            return
+        if user.name in self._busy or len(self._busy) >= _AT_ONCE:
+            return
+        task = asyncio.create_task(self._notify(processed))
+        self._busy[user.name] = task
+        task.add_done_callback(lambda _: self._busy.pop(user.name))
+
+    async def close(self) -> None:
+        """Wait for the notices on their way, but not for ever."""
+        if self._busy:
+            _, late = await asyncio.wait(self._busy.values(), timeout=_PARTING_S)
+            for task in late:
+                task.cancel()
+
+    async def _notify(self, processed: Processed) -> None:
+        user = processed.user
+        try:
+            due = await asyncio.to_thread(self._claim, user, spam=processed.verdict.result.spam)
+            for notice in due:
+                await self._outlet.deliver(self._handover(notice, processed))
+                log.get().info("notice", user=user.name, text=notice.text)
+        except (Failure, OSError) as error:
+            log.get().warning("notice_not_sent", user=user.name, reason=str(error))
+        except Exception:
+            log.get().exception("bug", user=user.name)
+
+    def _claim(self, user: User, *, spam: bool) -> list[Notice]:
+        """The notices that are due, each marked as sent."""
+        return [
+            notice
+            for notice in self._applying(user, spam=spam)
+            if self._texts.text(notice.text)
+            and _mark(self._home.prepare(self._home.file(user.file_name, notice.marker)), self._time(notice))
+        ]
+
+    def _applying(self, user: User, *, spam: bool) -> Iterator[Notice]:
+        yield FIRST_RUN
+        if spam:
+            yield FIRST_SPAM
+        mailbox = self._home.file(user.file_name, "mbox")
+        if mailbox.exists() and mailbox.stat().st_size > self._quarantine_limit:
+            yield QUARANTINE_FULL
+
+    def _time(self, notice: Notice) -> bytes:
+        """What stands in a marker: one of the web pages' own has no line end."""
+        return b"%d%s" % (self._clock(), b"" if notice is QUARANTINE_FULL else b"\n")
+
+    def _handover(self, notice: Notice, processed: Processed) -> Handover:
+        name = processed.user.name.encode("utf-8", "surrogateescape")
+        date = format_datetime(datetime.fromtimestamp(self._clock()).astimezone())
+        content = b"Date: %s\n%s" % (date.encode(), self._texts.text(notice.text).replace(b"$u", name))
+        return Handover(
+            sender=b"",
+            recipient=processed.job.recipient.address,
+            content=Message(content).crlf,
+            user=processed.job.user,
+            arguments=processed.job.request.agent_arguments,
+            trusted=processed.job.request.trusted,
+        )
+
+
+def _mark(marker: Path, text: bytes) -> bool:
+    """Make a marker; whether it was not there yet.  Raises OSError."""
+    try:
+        file = os.open(marker, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o660)
+    except FileExistsError:
+        return False
+    with os.fdopen(file, "wb") as open_file:
+        open_file.write(text)
+    return True

@@ -1,0 +1,54 @@
+"""Small jobs with files, done behind the back of the mail, one after the other.
+
+Mail never waits for them and never fails with them: what goes wrong is a warning in
+the log.  They are for what may be lost without harm (copies, marks); the number of
+bytes that wait is bounded, and what is above is left out, with a warning.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from dspamd import log
+
+WAITING_BYTES = 64 << 20
+_ERRAND_BYTES = 1024  # what an errand weighs by itself
+
+
+class Errands:
+    """Does jobs in the order in which they came, in a thread."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[tuple[Callable[[], None], int]] = deque()
+        self._bytes = 0
+        self._runner: asyncio.Task[None] | None = None
+
+    def add(self, work: Callable[[], None], size: int = 0) -> None:
+        """Have `work` done soon, which keeps `size` bytes in memory; it may raise OSError."""
+        size += _ERRAND_BYTES
+        if self._bytes and self._bytes + size > WAITING_BYTES:
+            log.get().warning("errand_left_out", waiting=len(self._waiting), bytes=self._bytes)
+            return
+        self._bytes += size
+        self._waiting.append((work, size))
+        if self._runner is None or self._runner.done():
+            self._runner = asyncio.create_task(self._run())
+
+    async def close(self) -> None:
+        """Wait until everything is done."""
+        if self._runner is not None:
+            await self._runner
+
+    async def _run(self) -> None:
+        while self._waiting:
+            work, size = self._waiting.popleft()
+            try:
+                await asyncio.to_thread(work)
+            except OSError as error:
+                log.get().warning("errand_failed", error=str(error))
+            except Exception:
+                log.get().exception("bug")
+            finally:
+                self._bytes -= size

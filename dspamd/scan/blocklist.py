@@ -1,0 +1,62 @@
+"""The blocklist of a user: domains whose mail he never wants.
+
+`USER.blocklist`, next to his other files, holds one domain per line.  A message is
+blocked if the domain of its From header, what follows the last `@`, is one of
+them in any case; subdomains have to be named themselves (reference/protocols.md
+10.2).
+
+Files are read in a thread and remembered for some seconds; so long a changed line
+takes to have effect.  A file that is there and cannot be read is a warning in the
+log, and blocks nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from dspamd import log
+from dspamd.home import Home
+from dspamd.mail.message import Message
+from dspamd.recent import Recent
+
+_DOMAIN_END = re.compile(rb"[\s>]")
+
+
+class Blocklists:
+    """The blocklists of all users."""
+
+    def __init__(self, home: Home, clock: Callable[[], float] = time.monotonic) -> None:
+        self._home = home
+        self._known: Recent[frozenset[bytes]] = Recent(clock)
+
+    async def blocks(self, name: str, message: Message) -> bool:
+        """Whether the user whose files are called `name` blocks the sender of a message."""
+        domain = sender_domain(message)
+        return bool(domain) and domain in await self._domains(name)
+
+    async def _domains(self, name: str) -> frozenset[bytes]:
+        domains = self._known.get(name)
+        if domains is None:
+            domains = await asyncio.to_thread(_read, self._home.file(name, "blocklist"))
+            self._known.put(name, domains)
+        return domains
+
+
+def sender_domain(message: Message) -> bytes:
+    """The domain of the From header in lower case; empty if it has none."""
+    _, at, rest = (message.first("From") or b"").rpartition(b"@")
+    return _DOMAIN_END.split(rest, maxsplit=1)[0].lower() if at else b""
+
+
+def _read(file: Path) -> frozenset[bytes]:
+    try:
+        return frozenset(file.read_bytes().lower().split())
+    except FileNotFoundError:
+        return frozenset()
+    except OSError as error:
+        log.get().warning("blocklist_unreadable", file=str(file), error=str(error))
+        return frozenset()

@@ -1,0 +1,104 @@
+"""DNS blacklists: asks zones (`Lookup`) whether they list the source of a message.
+
+192.0.2.7 is listed in rbl.example.org if 7.2.0.192.rbl.example.org has an address
+in 127.0.0.*; an IPv6 address is asked for by its nibbles (RFC 5782 2.1, 2.4).
+Other addresses, such as 127.255.255.254, tell what is wrong with the question and
+list nothing.
+
+All zones are asked at once, each under one deadline; of several that list the
+source the first one configured counts.  Answers are kept as long as their zone
+allows.  A zone that gives no answer lists nothing, is told in the log, and is left
+alone for a while: mail must not wait for it again and again.
+
+The DNS library is loaded only if there is a zone to ask.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import time
+from collections.abc import Callable, Sequence
+from types import ModuleType
+
+from dspamd import log
+from dspamd.scan.source import Address
+
+_REMEMBERED_ANSWERS = 100_000
+_LEFT_ALONE_S = 60.0
+_LISTED = ipaddress.ip_network("127.0.0.0/24")
+
+
+class Blacklists:
+    """Some zones, and the name server that is asked for them.
+
+    `server` is its address, or address and port (`127.0.0.1:5353`, `[::1]:5353`);
+    empty: those of the system.  Raises ValueError if nobody can be asked.
+    """
+
+    def __init__(
+        self,
+        zones: Sequence[str],
+        *,
+        server: str = "",
+        timeout_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._zones = [zone.strip(".") for zone in zones]
+        self._timeout_s, self._clock = timeout_s, clock
+        self._left_alone: dict[str, float] = {}
+        self._dns = _library()
+        try:
+            self._resolver = self._dns.asyncresolver.Resolver(configure=not server)
+            if server:
+                self._resolver.nameservers = [self._dns.nameserver.Do53Nameserver(*_place(server))]
+        except self._dns.exception.DNSException as error:
+            raise ValueError(str(error)) from error
+        self._resolver.cache = self._dns.resolver.LRUCache(_REMEMBERED_ANSWERS)
+
+    async def listing(self, source: Address) -> str | None:
+        """The first of the zones that lists an address; None if none does.  Fails never."""
+        listed = await asyncio.gather(*(self._lists(zone, source) for zone in self._zones))
+        return next((zone for zone, yes in zip(self._zones, listed, strict=True) if yes), None)
+
+    async def _lists(self, zone: str, source: Address) -> bool:
+        if self._clock() < self._left_alone.get(zone, 0.0):
+            return False
+        resolver = self._dns.resolver
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                answer = await self._resolver.resolve(
+                    question(zone, source), "A", lifetime=self._timeout_s, search=False
+                )
+        except (resolver.NXDOMAIN, resolver.NoAnswer):
+            return False
+        except (self._dns.exception.DNSException, OSError) as error:
+            self._left_alone[zone] = self._clock() + _LEFT_ALONE_S
+            log.get().warning("blacklist_silent", zone=zone, reason=str(error) or "no answer in time")
+            return False
+        return any(ipaddress.ip_address(record.address) in _LISTED for record in answer)
+
+
+def question(zone: str, source: Address) -> str:
+    """The name that is looked up to see whether a zone lists an address."""
+    reversed_, _, _ = source.reverse_pointer.rpartition(".in-addr." if source.version == 4 else ".ip6.")
+    return f"{reversed_}.{zone}."
+
+
+def _library() -> ModuleType:
+    try:
+        import dns.asyncresolver
+        import dns.exception
+        import dns.nameserver
+        import dns.resolver
+    except ImportError as error:
+        raise ValueError("dnspython is not installed") from error
+    return dns
+
+
+def _place(server: str) -> tuple[str, int]:
+    """Address and port of a name server.  Raises ValueError."""
+    host, colon, port = server.rpartition(":")
+    if not colon or (":" in host and not host.startswith("[")):
+        host, port = server, "53"
+    return str(ipaddress.ip_address(host.strip("[]"))), int(port)

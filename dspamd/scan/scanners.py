@@ -1,0 +1,130 @@
+"""All that decides on a message before the statistics do: viruses, blocklists, blacklists.
+
+    virus      ClamAVHost, ClamAVPort      once for all recipients, but for optOutClamAV
+    blocklist  USER.blocklist              the domains that this user does not want
+    blacklist  Lookup                      the source of the message, but for ignoreRBLLookups
+
+The first that has something to say decides (reference/protocols.md 7, 10).  A
+message that teaches is only looked at for viruses; a correction not even for these:
+its text has been there before.
+
+If the virus scanner does not answer, mail passes or waits as `ClamAVOnFailure` says;
+the others never keep mail waiting for longer than their deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import NamedTuple
+from weakref import WeakKeyDictionary
+
+from dspamd import log
+from dspamd.config import Config
+from dspamd.engine.model import Label, Lesson, Result, Source
+from dspamd.errors import ConfigError, Problem
+from dspamd.home import Home
+from dspamd.incoming import Incoming
+from dspamd.scan.blocklist import Blocklists
+from dspamd.scan.clamav import ClamAV, NotScanned, TooLarge
+from dspamd.scan.rbl import Blacklists
+from dspamd.scan.source import Address, address, source
+from dspamd.users import User
+
+
+class Finding(NamedTuple):
+    """What was found about a message.
+
+    result   the verdict
+    status   the words of the logs for it; empty: those for spam
+    lesson   what the message teaches; None: nothing, it was not judged by its words
+    """
+
+    result: Result
+    status: str = ""
+    lesson: Lesson | None = None
+
+
+def _finding(name: str, status: str = "", lesson: Lesson | None = None) -> Finding:
+    return Finding(Result(True, name, 1.0, 1.0), status, lesson)
+
+
+class Scanners:
+    """The scanners that a configuration asks for.  Raises `ConfigError` if one cannot be used."""
+
+    def __init__(self, config: Config, home: Home) -> None:
+        self._clamav = _clamav(config)
+        self._pass_unscanned = config.text("ClamAVOnFailure") == "accept"
+        self._scans: WeakKeyDictionary[Incoming, asyncio.Task[str | None]] = WeakKeyDictionary()
+        self._blocklists = Blocklists(home)
+        self._blacklists = _blacklists(config)
+        self._local = local_addresses(config)
+
+    async def find(self, mail: Incoming, lesson: Lesson | None, user: User) -> Finding | None:
+        """What is to be said of a message for one user.
+
+        Raises `NotScanned` if the virus scanner does not answer and mail waits for it.
+        """
+        if lesson is not None and lesson.source is Source.ERROR:
+            return None
+        if self._clamav and not user.skip_virus_scan and await self._virus(self._clamav, mail):
+            return _finding("Virus", "A virus was detected in the message contents")
+        if lesson is not None:
+            return None
+        if await self._blocklists.blocks(user.file_name, mail.message):
+            return _finding("Blocklisted")
+        return None if user.skip_blacklists else await self._blacklisted(mail, user)
+
+    async def _virus(self, clamav: ClamAV, mail: Incoming) -> str | None:
+        if mail not in self._scans:
+            self._scans[mail] = asyncio.ensure_future(self._scan(clamav, mail))
+        return await asyncio.shield(self._scans[mail])
+
+    async def _scan(self, clamav: ClamAV, mail: Incoming) -> str | None:
+        queue_id = mail.envelope.queue_id
+        try:
+            virus = await clamav.scan(mail.message.raw)
+        except TooLarge as error:  # which waiting does not change
+            log.get().error("virus_scan", queue_id=queue_id, size=len(mail.message), answer=str(error))
+            return None
+        except NotScanned as error:
+            if not self._pass_unscanned:
+                raise
+            log.get().error("virus_scan", queue_id=queue_id, reason=error.detail)
+            return None
+        if virus:
+            log.get().warning("virus_found", queue_id=queue_id, name=virus)
+        return virus
+
+    async def _blacklisted(self, mail: Incoming, user: User) -> Finding | None:
+        if self._blacklists is None:
+            return None
+        found = source(mail.message, self._local)
+        zone = await self._blacklists.listing(found) if found else None
+        if zone is None:
+            return None
+        status = f"Blacklisted ({zone})"
+        if user.learn_blacklisted:
+            return _finding("Spam", status, Lesson(Label.SPAM, Source.INOCULATION))
+        return _finding("Blacklisted", status)
+
+
+def local_addresses(config: Config) -> frozenset[Address]:
+    """The addresses of our own mail servers (LocalMX)."""
+    return frozenset(filter(None, map(address, config.all("LocalMX"))))
+
+
+def _clamav(config: Config) -> ClamAV | None:
+    host, port = config.text("ClamAVHost"), config.number("ClamAVPort")
+    if not host or not (port or host.startswith("/")):
+        return None
+    return ClamAV(host, port, timeout_s=config.number("ClamAVTimeout"))
+
+
+def _blacklists(config: Config) -> Blacklists | None:
+    zones = config.all("Lookup")
+    if not zones:
+        return None
+    try:
+        return Blacklists(zones, server=config.text("DNSServer"), timeout_s=config.number("DNSTimeout"))
+    except ValueError as error:
+        raise ConfigError([Problem(config.file, 0, f"Lookup: {error}")]) from error
