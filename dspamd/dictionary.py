@@ -58,9 +58,11 @@ class Dictionary:
     async def judge(self, tokens: Tokens, options: ScoreOptions, lesson: Lesson | None = None) -> Judgement:
         """The run of a message, its noise patterns weighed.  Raises `TempFail`."""
         snapshot = await self.read(tokens.values)
-        run = await aside(8 * len(tokens), lambda: Run(tokens, snapshot, options, lesson))
+        size = 8 * len(tokens)
+        run = await aside(size, lambda: Run(tokens, snapshot, options, lesson))
         if run.patterns is not None:
-            run.weigh((await self.read(run.patterns)).hits)
+            hits = (await self.read(run.patterns)).hits
+            await aside(size, lambda: run.weigh(hits))
         return Judgement(run, snapshot)
 
     async def _read(self, uid: Uid | None, tokens: array[int]) -> Snapshot:
