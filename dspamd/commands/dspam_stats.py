@@ -23,6 +23,7 @@ from dspamd.commands import tool
 from dspamd.engine.model import Totals
 from dspamd.errors import UsageError
 from dspamd.history import counters
+from dspamd.home import Home
 from dspamd.users import login_name, trusted
 
 if TYPE_CHECKING:
@@ -131,12 +132,11 @@ async def show(parts: Parts, options: Options) -> int:
     for user in options.users or await parts.storage.owners():
         totals = await totals_of(parts, user)
         figures = now = Figures(*counters(totals))
-        snapshot = parts.home.file(user, "rstats")
         if "s" in options.flags:
-            figures = now.plus(await asyncio.to_thread(read_snapshot, snapshot), -1)
+            figures = now.plus(await asyncio.to_thread(read_snapshot, parts.home.file(user, "rstats")), -1)
         sys.stdout.write(form.of(user, totals, figures))
         if "r" in options.flags:
-            await asyncio.to_thread(write_snapshot, parts.home.prepare(snapshot), now)
+            await asyncio.to_thread(write_snapshot, parts.home, user, now)
         sum_totals, sum_figures = sum_totals.plus(totals), sum_figures.plus(figures)
     if "t" in options.flags:
         sys.stdout.write(form.of("TOTAL", sum_totals, sum_figures))
@@ -158,7 +158,8 @@ def read_snapshot(path: Path) -> Figures:
     return Figures(*(int(number) if number.strip().isdecimal() else 0 for number in numbers[:6]))
 
 
-def write_snapshot(path: Path, figures: Figures) -> None:
+def write_snapshot(home: Home, user: str, figures: Figures) -> None:
+    path = home.prepare(home.file(user, "rstats"))
     fresh = path.with_name(path.name + ".new")
     fresh.write_text(",".join(map(str, figures)) + "\n")
     fresh.replace(path)

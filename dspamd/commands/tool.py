@@ -57,6 +57,9 @@ def run(work: Callable[[Parts], Awaitable[int]], profile: str = "", *, anybody: 
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python complains of what it could not write
         return os.EX_OK
+    except OSError as error:
+        sys.stderr.write(f"{error}\n")
+        return os.EX_TEMPFAIL
 
 
 async def _with_parts(config: Config, work: Callable[[Parts], Awaitable[int]]) -> int:

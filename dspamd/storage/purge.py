@@ -18,14 +18,16 @@ from __future__ import annotations
 import asyncio
 import time
 from array import array
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 from dspamd.engine.model import Mode, ScoreOptions, Totals
 from dspamd.engine.nameless import probabilities
+from dspamd.errors import TempFail
 from dspamd.storage.contract import Storage, TokenRow, Uid
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 NEUTRAL = (0.35, 0.65)
@@ -35,6 +37,7 @@ _RARE = 5  # a token with fewer hits, innocent ones counted twice, is a hapax
 _WELL_KNOWN = 50  # hits from which tum no longer learns a token
 _AT_ONCE = 500  # tokens or signatures between two rests: some milliseconds of work
 _REST = 2.0  # times the work took
+_PATIENCE_S = (1.0, 5.0, 25.0)  # until a step that failed is tried again
 
 
 class Unused(NamedTuple):
@@ -142,7 +145,7 @@ async def _purge_signatures(storage: Storage, uid: Uid, age: int, today: int) ->
         return sum([await storage.delete_signature(uid, signature) for signature in some])
 
     for first in range(0, len(old), _AT_ONCE):
-        gone += await _gently(delete(old[first : first + _AT_ONCE]))
+        gone += await _gently(_patiently(delete, old[first : first + _AT_ONCE]))
         yield Purged(signatures=gone, signatures_left=len(known) - gone)
     yield Purged(signatures=gone, signatures_left=len(known) - len(old))
 
@@ -152,12 +155,16 @@ async def _purge_tokens(
 ) -> AsyncIterator[Purged]:
     totals = (await storage.read(uid, array("Q"))).totals
     gone = left = 0
+
+    async def delete(some: array[int]) -> int:
+        return await storage.delete_tokens(uid, some)
+
     batches = aiter(storage.tokens(uid))
     while batch := await _gently(_next(batches)):
         old = stale(batch, today, ages, totals, options)
         left += len(batch) - len(old)
         for first in range(0, len(old), _AT_ONCE):
-            gone += await _gently(storage.delete_tokens(uid, old[first : first + _AT_ONCE]))
+            gone += await _gently(_patiently(delete, old[first : first + _AT_ONCE]))
             yield Purged(tokens=gone, tokens_left=left)
         yield Purged(tokens=gone, tokens_left=left)
 
@@ -172,3 +179,13 @@ async def _gently(work: Awaitable[T]) -> T:
     result = await work
     await asyncio.sleep(_REST * (time.perf_counter() - start))
     return result
+
+
+async def _patiently(delete: Callable[[S], Awaitable[int]], some: S) -> int:
+    """Delete some things, again later if the store is busy: mail comes first, and may keep it so for long."""
+    for pause in _PATIENCE_S:
+        try:
+            return await delete(some)
+        except TempFail:
+            await asyncio.sleep(pause)
+    return await delete(some)

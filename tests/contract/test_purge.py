@@ -12,6 +12,7 @@ from array import array
 import pytest
 
 from dspamd.engine.model import Label, Learned, Mode, ScoreOptions, Totals
+from dspamd.errors import TempFail
 from dspamd.storage.conformance import all_tokens, counts, learn, learning, new
 from dspamd.storage.contract import Change, Correct, Signature, Storage, Uid
 from dspamd.storage.purge import Ages, Purged, Unused, purge
@@ -118,3 +119,35 @@ async def test_what_was_cut_short_is_taken_up_again(steps: int, storage: Storage
     assert len(await left(storage, uid)) == 3_100 - gone
     assert await purged(storage, uid, ages, DAY + 16) == Purged(3_000 - gone, 100)
     assert await left(storage, uid) == list(COMMON)
+
+
+async def test_a_busy_store_is_asked_again(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    uid = await dictionary(storage, "someone")
+    delete, asked = storage.delete_tokens, 0
+
+    async def busy_at_first(uid: Uid, tokens: array[int]) -> int:
+        nonlocal asked
+        asked += 1
+        if asked < 3:
+            raise TempFail("Storage is busy")
+        return await delete(uid, tokens)
+
+    monkeypatch.setattr(storage, "delete_tokens", busy_at_first)
+    monkeypatch.setattr("dspamd.storage.purge._PATIENCE_S", (0, 0))
+    ages = Ages(unused=Unused(90, 30, 15, 15))
+    assert await purged(storage, uid, ages, DAY + 16) == Purged(3_000, 100)
+
+
+async def test_a_store_out_of_order_is_not_asked_for_ever(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uid = await dictionary(storage, "someone")
+
+    async def busy(uid: Uid, tokens: array[int]) -> int:
+        raise TempFail("Storage is busy")
+
+    monkeypatch.setattr(storage, "delete_tokens", busy)
+    monkeypatch.setattr("dspamd.storage.purge._PATIENCE_S", (0, 0))
+    with pytest.raises(TempFail, match="busy"):
+        await purged(storage, uid, Ages(unused=Unused(90, 30, 15, 15)), DAY + 16)
+    assert len(await left(storage, uid)) == 3_100

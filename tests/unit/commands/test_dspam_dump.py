@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,23 @@ def test_strangers_see_nothing(site: Site, monkeypatch: pytest.MonkeyPatch, caps
     assert dspam_dump.main(["bob"]) == 1
     assert capsys.readouterr().err.startswith("Program mode requires special privileges")
     assert dspam_dump.main(["nobody"]) == 0
+
+
+def test_whoever_reads_may_stop(site: Site) -> None:
+    site.teach("bob", Totals(), dict.fromkeys(range(1, 20_001), (1, 0)))
+    dump = subprocess.Popen(
+        [sys.executable, "-m", "dspamd.commands.dspam_dump", "bob"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert dump.stdout is not None
+    assert dump.stderr is not None
+    with dump, dump.stdout, dump.stderr:
+        assert dump.stdout.readline().startswith("1 ")
+        dump.stdout.close()
+        assert dump.stderr.read() == ""
+        assert dump.wait(30) == 0
 
 
 def test_merging_adds(site: Site) -> None:

@@ -33,12 +33,19 @@ def test_ends_when_told(number: signal.Signals, site: Site, capsys: Output) -> N
     assert capsys.readouterr() == ("", "terminated.\n")
 
 
-def test_failures_are_told(site: Site, capsys: Output) -> None:
+@pytest.mark.parametrize(
+    ("trouble", "told"),
+    [
+        (TempFail("Storage is busy", detail="three seconds"), "Storage is busy: three seconds\n"),
+        (OSError(28, "No space left on device"), "[Errno 28] No space left on device\n"),
+    ],
+)
+def test_failures_are_told(trouble: Exception, told: str, site: Site, capsys: Output) -> None:
     async def work(parts: Parts) -> int:
-        raise TempFail("Storage is busy", detail="three seconds")
+        raise trouble
 
     assert tool.run(work) == 75
-    assert capsys.readouterr().err == "Storage is busy: three seconds\n"
+    assert capsys.readouterr().err == told
 
 
 def test_profiles(site: Site, capsys: Output) -> None:
