@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from aiosmtpd.smtp import SMTP
 
@@ -49,7 +49,8 @@ EMPTY = Reply(550, "5.2.0", "Message is empty. Aborting.")
 class LmtpServer:
     """All sessions of one listener; calling it makes the protocol of a new connection.
 
-    Times are in seconds, `memory_limit` in bytes.
+    Times are in seconds, `memory_limit` in bytes; `elsewhere` tells how many sessions other
+    workers have, which count for the limit as ours do.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class LmtpServer:
         penalty_s: float = 5,
         connection_limit: int = 1000,
         memory_limit: int = 1 << 30,
+        elsewhere: Callable[[], int] = lambda: 0,
     ) -> None:
         self.terms = terms
         self.idle_s = idle_s
@@ -72,7 +74,7 @@ class LmtpServer:
         self.sessions: set[Session] = set()
         self.held = 0  # bytes of messages in memory
         self.closing = False
-        self._connection_limit = connection_limit
+        self._connection_limit, self._elsewhere = connection_limit, elsewhere
         self._tasks: set[asyncio.Task[Answer]] = set()
 
     def __call__(self) -> Session:
@@ -80,7 +82,7 @@ class LmtpServer:
 
     @property
     def crowded(self) -> bool:
-        return len(self.sessions) > self._connection_limit
+        return len(self.sessions) + self._elsewhere() > self._connection_limit
 
     def process(
         self, envelope: Envelope, options: str | None, caller: Caller | None, held: int

@@ -55,6 +55,11 @@ class Seat:
             self._counts[self._place] += change
 
     @property
+    def others(self) -> int:
+        """Sessions of all other workers."""
+        return sum(count for count in self._counts if count > 0) - max(0, self._counts[self._place])
+
+    @property
     def ahead(self) -> bool:
         """Whether another worker has fewer sessions, where they are many: clearly fewer."""
         own = self._counts[self._place]

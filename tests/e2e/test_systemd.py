@@ -75,7 +75,14 @@ async def test_a_worker_that_hangs_is_replaced(tmp_path: Path, heard: socket.soc
 def activated(daemon: Daemon, *addresses: str) -> subprocess.Popen[bytes]:
     """A process that listens for the daemon, and becomes it when somebody connects."""
     listen = [f"--listen={address}" for address in addresses]
-    command = ["systemd-socket-activate", *listen, "--fdname=lmtp:lmtp", PROGRAM, "--config", daemon.config]
+    command = [
+        "systemd-socket-activate",
+        *listen,
+        "--fdname=lmtp:lmtp",
+        str(PROGRAM),
+        "--config",
+        str(daemon.config),
+    ]
     with (daemon.folder / "output").open("ab") as output:
         return subprocess.Popen(command, stderr=output)
 
