@@ -1,6 +1,12 @@
-"""The bytes that the rules of view and tokens are made of (reference/engine.md 1 and 2)."""
+"""What rules of view and tokens are made of (reference/engine.md 1 and 2), and mail with pieces of it."""
 
 from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from tests.golden.data import messages
+
+MAIL = list(messages("real_messages.tar.gz").values())
 
 MIME_PIECES = [
     b'Content-Type: multipart/mixed; boundary="x"\n',
@@ -71,3 +77,15 @@ WORD_PIECES = [
     ),
     *(b"http://", b"www.", b"href="),
 ]
+
+pieces = st.sampled_from(MIME_PIECES + HTML_PIECES + WORD_PIECES) | st.binary(max_size=3)
+
+
+@st.composite
+def mutated_mail(draw: st.DrawFn, longest: int = 6000) -> bytes:
+    """Recorded mail with pieces put in."""
+    message = bytearray(draw(st.sampled_from(MAIL))[:longest])
+    for _ in range(draw(st.integers(1, 20))):
+        at = draw(st.integers(0, len(message)))
+        message[at : at + draw(st.sampled_from([0, 1, 5, 100]))] = draw(pieces)
+    return bytes(message)

@@ -23,7 +23,9 @@ from dspamd.engine import (
     Totals,
     tokenize,
 )
+from dspamd.mail import classic
 from dspamd.mail.classic import View
+from tests.fuzz.pieces import mutated_mail
 from tests.reference import tokens as plain_tokens
 from tests.reference.run import Reference
 
@@ -106,13 +108,13 @@ def same(a: float, b: float) -> bool:
 
 @given(
     data=st.data(),
-    view=views,
+    view=views | mutated_mail(1000).map(classic.view),
     tokenizer=st.sampled_from(["word", "chain", "osb", "sbph"]),
     totals=totals,
     score=options,
     lesson=lessons,
 )
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=500)
 def test_messages(
     data: st.DataObject,
     view: View,
@@ -128,6 +130,12 @@ def test_messages(
     reference = Reference(table, totals, dictionary.counts, score, lesson)
     assert_same(run, reference)
     assert [name for name, _ in run.factors] == [name for name, _ in reference.factors]
+    explained = {entry.name: entry for entry in run.explain()}
+    known = [entry for entry in reference.entries if not entry.pattern]
+    assert explained.keys() == {entry.name for entry in known}
+    for entry in known:
+        assert explained[entry.name][1:3] == (entry.spam, entry.innocent)
+        assert same(explained[entry.name].probability, entry.probability)
     if tokenizer != "sbph":
         assert run.signature == reference.signature
 

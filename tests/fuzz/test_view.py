@@ -12,14 +12,10 @@ from dspamd.engine.model import TokenOptions
 from dspamd.engine.tokenizer import tokenize
 from dspamd.mail import classic
 from dspamd.mail.classic import SignaturePass, View
-from tests.fuzz.pieces import HTML_PIECES, MIME_PIECES, WORD_PIECES
-from tests.golden.data import messages
+from tests.fuzz.pieces import mutated_mail, pieces
 from tests.reference import classic as plain_classic
 from tests.reference import tokens as plain_tokens
 
-MAIL = list(messages("real_messages.tar.gz").values())
-
-pieces = st.sampled_from(MIME_PIECES + HTML_PIECES + WORD_PIECES) | st.binary(max_size=3)
 texts = st.lists(pieces, max_size=60).map(b"".join)
 passes = st.none() | st.builds(SignaturePass, st.booleans(), st.booleans())
 options = st.builds(
@@ -32,15 +28,6 @@ options = st.builds(
 )
 
 
-@st.composite
-def mutated_mail(draw: st.DrawFn) -> bytes:
-    message = bytearray(draw(st.sampled_from(MAIL))[:6000])
-    for _ in range(draw(st.integers(1, 20))):
-        at = draw(st.integers(0, len(message)))
-        message[at : at + draw(st.sampled_from([0, 1, 5, 100]))] = draw(pieces)
-    return bytes(message)
-
-
 @given(texts | mutated_mail(), passes)
 @settings(max_examples=300, deadline=None)
 def test_view(message: bytes, signature_pass: SignaturePass | None) -> None:
@@ -51,7 +38,7 @@ def test_view(message: bytes, signature_pass: SignaturePass | None) -> None:
     )
 
 
-@given(texts, texts, options)
+@given(texts, texts | mutated_mail(1500), options)
 @settings(max_examples=200, deadline=None)
 def test_tokens(headers: bytes, body: bytes, options: TokenOptions) -> None:
     tokens = tokenize(View(headers, body), options)
