@@ -73,9 +73,9 @@ class Config:
         return int(self.text(name))
 
     def days(self, name: str) -> int | None:
-        """An age in days; None if it is off."""
+        """An age in days; None if it is off or absent."""
         text = self.text(name)
-        return None if text == "off" else int(text)
+        return None if text in ("", "off") else int(text)
 
     def all(self, name: str) -> tuple[str, ...]:
         """All values of a list, in the order of the file."""

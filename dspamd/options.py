@@ -381,11 +381,11 @@ SECTIONS: dict[str, tuple[Option, ...]] = {
                help="Keep USER.log, the history of a user."),
     ),
     "Purging (dspam_clean)": (
-        Option("PurgeSignatures", DAYS, "off", "14",
-               help="Days after which signatures go."),
-        Option("PurgeNeutral", DAYS, "off", "90",
+        Option("PurgeSignatures", DAYS, "", "14",
+               help="Days after which signatures go; off: never."),
+        Option("PurgeNeutral", DAYS, "", "90",
                help="Days without a hit after which tokens go that say nothing: probability 0.35 to 0.65."),
-        Option("PurgeUnused", DAYS, "off", "90",
+        Option("PurgeUnused", DAYS, "", "90",
                help="The same for all tokens, unless TrainingMode is toe or notrain. Off: nor do the "
                     "three below count."),
         Option("PurgeHapaxes", DAYS, "30", "30",

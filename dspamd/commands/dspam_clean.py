@@ -2,7 +2,7 @@
 
 The options are those of DSPAM 3.10.2 (reference/cli.md 7, dspam_clean(1)).  The
 Purge directives of dspam.conf activate their step by themselves; -s, -p and -u activate
-theirs, with the ages given, or configured, or built in.
+theirs, with the ages given, or configured, or built in; what is configured as `off` stays.
 
 It works while mail flows, and takes its time so that mail does not notice; it may be
 ended at any moment.  Cron mails what is printed, so nothing is, but for troubles;
@@ -44,6 +44,11 @@ class Options:
     users: tuple[str, ...] = ()
     profile: str = ""
     verbose: bool = False
+
+    @property
+    def steps(self) -> bool:
+        """Whether any step is asked for."""
+        return {self.signatures, self.neutral, self.unused} != {None}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -93,14 +98,16 @@ def purge_ages(config: Config, options: Options) -> Ages:
     return chosen
 
 
-def _age(text: str, config: Config, directive: str, otherwise: int) -> int:
-    """The age given, else that configured, unless it is off, else the one built in."""
-    return int(text) if text else config.days(directive) or otherwise
+def _age(text: str, config: Config, directive: str, otherwise: int | None) -> int | None:
+    """The age given, else that configured, which may be off, else the one built in."""
+    if text:
+        return int(text)
+    return config.days(directive) if config.text(directive) else otherwise
 
 
 async def clean(parts: Parts, options: Options) -> int:
     chosen = purge_ages(parts.config, options)
-    if not chosen:
+    if not chosen and not options.steps:
         sys.stderr.write(USAGE)
         return 1
     maintenance = Maintenance(parts.users, parts.storage, chosen)
@@ -141,7 +148,7 @@ class Progress:
 
 
 def _described(ages: Ages) -> str:
-    unused = None if ages.unused is None else ",".join(map(str, ages.unused))
+    unused = ages.unused and ",".join("off" if age is None else str(age) for age in ages.unused)
     named = (("signatures", ages.signatures), ("neutral", ages.neutral), ("unused", unused))
     return " ".join(f"{name}={'off' if age is None else age}" for name, age in named)
 

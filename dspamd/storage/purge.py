@@ -41,17 +41,17 @@ _PATIENCE_S = (1.0, 5.0, 25.0)  # until a step that failed is tried again
 
 
 class Unused(NamedTuple):
-    """Days since the last hit after which tokens go; 0: at once.  In the order of `-u`."""
+    """Days since the last hit after which tokens go, in the order of `-u`; None: never; 0: at once."""
 
-    any: int = 90
-    hapaxes: int = 30  # hit rarely
-    spam_once: int = 15  # hit once, in spam
-    innocent_once: int = 15
+    any: int | None = 90
+    hapaxes: int | None = 30  # hit rarely
+    spam_once: int | None = 15  # hit once, in spam
+    innocent_once: int | None = 15
 
 
 @dataclass(frozen=True, slots=True)
 class Ages:
-    """Days after which things go: None: never; 0: at once."""
+    """Days after which things go; None: never; 0: at once."""
 
     signatures: int | None = None
     neutral: int | None = None
@@ -113,8 +113,8 @@ def _unused(row: TokenRow, days: int, ages: Unused, mode: Mode) -> bool:
     )
 
 
-def _past(days: int, age: int) -> bool:
-    return age == 0 or days > age
+def _past(days: int, age: int | None) -> bool:
+    return age is not None and (age == 0 or days > age)
 
 
 async def purge(
