@@ -7,6 +7,10 @@ allocation is checked and becomes MemoryError; every step takes time and memory 
 whatever the message looks like.  Bytes and numbers in, values out: nothing here knows files,
 sockets, clocks or randomness.
 
+Whoever wants to know how spam is recognized begins with probability.pxi (Graham's "A Plan for Spam",
+Robinson's correction for rare tokens) and combination.pxi (Graham, Burton, Robinson, Fisher's
+chi-square), goes on with noise.pxi and training.pxi, and sees them put together in run.pxi.
+
 The readable faces are `dspamd.mail.classic` and `dspamd.engine.tokenizer`; the rules are those of
 reference/engine.md, quoted by section.
 """
