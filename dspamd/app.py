@@ -47,8 +47,9 @@ from dspamd.server.mailfilter import MailFilter
 from dspamd.server.pid_file import pid_file
 from dspamd.server.supervisor import Supervisor
 from dspamd.server.worker import Post
-from dspamd.storage import open_storage, uid_in_signature
+from dspamd.storage import open_storage
 from dspamd.storage.contract import Uid
+from dspamd.storage.sql import uid_in_signature
 from dspamd.texts import Texts
 from dspamd.users import Users
 

@@ -32,14 +32,17 @@ from dspamd.errors import TempFail, UsageError
 from dspamd.group_file import GroupFile
 from dspamd.groups import ALONE, Groups, Membership
 from dspamd.home import Home
+from dspamd.lookup import Lookup
 from dspamd.options import PREFERENCES
 from dspamd.request import Request
 from dspamd.storage.contract import Storage
+from dspamd.storage.sql import uid_in_signature
 
 REMEMBERED_SECONDS = 5.0
 REMEMBERED_USERS = 10_000
 
 _CLASSIC_SUBJECT_BYTES = 15  # as much of spamSubject as DSPAM used
+_UID = re.compile("([0-9]{1,10}),")  # in front of a signature
 _MODES = {mode.value: mode for mode in Mode}
 _SPELLING = {name.lower(): name for name in PREFERENCES}
 
@@ -268,6 +271,8 @@ class Users:
         group_file = config.text("GroupConfig")
         self._group_file = GroupFile(Path(group_file) if group_file else home.path / "group", clock)
         self._groups = Groups()
+        self._lookup = Lookup.from_config(config)
+        self._uid_in_signature = uid_in_signature(config)
         self._defaults = Defaults.of(config)
         self._allowed = {name.lower() for name in config.all("AllowOverride")}
         self._fallback_domains = config.flag("FallbackDomains")
@@ -277,6 +282,24 @@ class Users:
             self._configured.setdefault(_spelt(name), value)
         self._known: _Recent[User] = _Recent(clock)
         self._records: _Recent[dict[str, str]] = _Recent(clock)
+
+    async def verified(self, name: str) -> str:
+        """The name under which the mail of somebody goes on, as the external lookup says, if there is one.
+
+        Raises `PermFail` if he is no user, `TempFail` if that cannot be found out now.
+        """
+        return name if self._lookup is None else await self._lookup.user(name)
+
+    async def signer(self, signature: str, user: User) -> User:
+        """For whom a correction is: the owner that its signature names (UIDInSignature), else `user`.
+
+        A user may be an alias, which shares the number of another name: then he stays who he is.
+        """
+        named = _UID.match(signature) if self._uid_in_signature else None
+        if named is None or await self._storage.uid(user.owner, create=False) == int(named[1]):
+            return user
+        owner = await self._storage.owner_of(int(named[1]))
+        return user if owner is None else await self.resolve(owner)
 
     async def resolve(self, name: str) -> User:
         """Who `name` is.  Raises `PermFail` if it cannot be a user, `TempFail` if the store is in trouble."""

@@ -16,16 +16,14 @@ took too long never means never.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import signal
 from collections.abc import Sequence
 
+from dspamd import child
 from dspamd.delivery.handover import Handover
 from dspamd.errors import PermFail, Reply, TempFail
 from dspamd.words import split
 
-_KILL_TIMEOUT_S = 5.0
 _SYSEXITS = range(os.EX_USAGE, os.EX_CONFIG + 1)
 
 
@@ -70,8 +68,7 @@ class Agent:
         except TimeoutError as error:
             raise TempFail("Delivery agent took too long", detail=" ".join(self._words)) from error
         finally:
-            if process.returncode is None:
-                await _kill(process)
+            await child.end(process)
         return self._reply(process.returncode or 0)
 
     async def close(self) -> None:
@@ -94,10 +91,3 @@ class Agent:
         if self._errors_permanent and status != os.EX_TEMPFAIL:
             raise PermFail(text, detail=detail, exit_status=status if status in _SYSEXITS else None)
         raise TempFail(text, detail=detail)
-
-
-async def _kill(process: asyncio.subprocess.Process) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(process.wait(), _KILL_TIMEOUT_S)

@@ -6,10 +6,10 @@ when they are chosen: nobody needs the libraries of the others.
 
 from __future__ import annotations
 
-from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from dspamd.errors import ConfigError, Problem, UsageError
+from dspamd.storage.sql import driver_name, server_prefix
 
 if TYPE_CHECKING:  # who needs the contract alone must not pay for these
     from dspamd.config import Config
@@ -38,12 +38,8 @@ def open_storage(config: Config, home: Home) -> Storage:
 
 
 def _store(config: Config, home: Home) -> Storage:
-    """The store that `StorageDriver` names.
-
-    Only the last part of the path counts, so that a file written for DSPAM names
-    the driver by the path of its library.
-    """
-    driver = PurePath(config.text("StorageDriver")).name.lower()
+    """The store that `StorageDriver` names."""
+    driver, server = driver_name(config), server_prefix(config)
     if "sqlite" in driver:
         from dspamd.storage.sqlite import SQLite
 
@@ -52,11 +48,11 @@ def _store(config: Config, home: Home) -> Storage:
         from dspamd.storage.hash import HashFiles, shape
 
         return HashFiles(home, shape(config))
-    if "mysql" in driver or "mariadb" in driver:
+    if server == "MySQL":
         from dspamd.storage.mysql import MySQL
 
         return MySQL.from_config(config, home)
-    if "pgsql" in driver or "postgres" in driver:
+    if server == "PgSQL":
         from dspamd.storage.postgres import Postgres
 
         return Postgres.from_config(config, home)

@@ -81,6 +81,13 @@ async def owners_are_made_on_demand(storage: Storage, owner: str) -> None:
     expect(await storage.owners(), sorted(await storage.owners()), "order of owners")
 
 
+async def owners_are_found_by_their_uid(storage: Storage, owner: str) -> None:
+    uid = await new(storage, owner)
+    expect(await storage.owner_of(uid), owner, "owner of a uid")
+    unknown: Uid = 2**32 - 1 if isinstance(uid, int) else f"{owner}-unknown"
+    expect(await storage.owner_of(unknown), None, "owner of an unknown uid")
+
+
 async def new_owners_know_nothing(storage: Storage, owner: str) -> None:
     uid = await new(storage, owner)
     expect((await storage.read(uid, array("Q", EDGES))), (Totals(), Hits.none()), "first snapshot")
@@ -342,6 +349,7 @@ async def _stale(storage: Storage, uid: Uid, change: Change) -> None:
 
 CASES: tuple[Case, ...] = (
     owners_are_made_on_demand,
+    owners_are_found_by_their_uid,
     new_owners_know_nothing,
     counters_add_up_and_stop_at_zero,
     each_token_has_its_own_change,

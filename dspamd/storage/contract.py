@@ -107,6 +107,9 @@ class Storage(Protocol):
         Raises `PermFail` for a name that this store can never keep.
         """
 
+    async def owner_of(self, uid: Uid) -> str | None:
+        """The name behind a key, which may be any number; the first one, if there are several."""
+
     async def read(self, uid: Uid, tokens: array[int]) -> Snapshot:
         """Totals and the hits of those of `tokens` ('Q') that are known; one round trip."""
 

@@ -4,7 +4,7 @@
 how many are tried for one question.  The switch holds until that store cannot be
 reached either.
 
-Only questions by name move on: a uid belongs to the store that gave it, and what is
+Only questions by name, and for names, move on: a uid belongs to the store that gave it, and what is
 asked with it goes there, so that a message which began with one store ends with it,
 or comes again.  Numbers of users may differ between databases, and a user's
 tokens must never meet another's.  Nothing is moved on because of an error or a
@@ -99,6 +99,10 @@ class Failover:
             return None if uid is None else _given(uid, store)
 
         return await self._ask(find)
+
+    async def owner_of(self, uid: Uid) -> str | None:
+        """Of the store in use: a number out of a signature does not know which store gave it."""
+        return await self._ask(lambda store: store.owner_of(uid))
 
     async def preferences(self, owner: str) -> Mapping[str, str]:
         return await self._ask(lambda store: store.preferences(owner))

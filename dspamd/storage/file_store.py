@@ -152,6 +152,10 @@ class FileStore(ABC):
     async def delete_tokens(self, uid: Uid, tokens: array[int]) -> int:
         return await self._on(uid, lambda file: file.delete_tokens(tokens), 0)
 
+    async def owner_of(self, uid: Uid) -> str | None:
+        """The key is the name; None if there are no files under it."""
+        return str(uid) if await self.uid(str(uid), create=False) is not None else None
+
     async def owners(self) -> list[str]:
         return await self._in_thread("", lambda _: self._home.owners(self.ending))
 

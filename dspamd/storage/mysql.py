@@ -131,6 +131,13 @@ class MySQL:
             uid = await self._find(connection, name)
         return uid
 
+    async def owner_of(self, uid: Uid) -> str | None:
+        """Asked where signatures are, for it is they that name owners by number."""
+        await self._known()
+        statement = sql.name_of(self._users, int(uid))
+        ((name,),) = await self._signatures.run(lambda connection: connection.rows(statement))
+        return None if name is None else str(name)
+
     async def read(self, uid: Uid, tokens: array[int]) -> Snapshot:
         tables = await self._known()
 

@@ -53,6 +53,10 @@ def user(users: Names, owner: str) -> str:
     return f"SELECT {users.uid} FROM {users.table} WHERE {users.name} = {quoted(owner)}"
 
 
+def name_of(users: Names, uid: int) -> str:
+    return f"SELECT MIN({users.name}) FROM {users.table} WHERE {users.uid} = {uid}"
+
+
 def new_user(users: Names, owner: str) -> str:
     return f"INSERT INTO {users.table} ({users.name}) VALUES ({quoted(owner)})"
 

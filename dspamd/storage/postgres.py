@@ -162,6 +162,13 @@ class Postgres:
 
         return await self._run(_fitting("user name", find))
 
+    async def owner_of(self, uid: Uid) -> str | None:
+        async def find(connection: Connection, statements: Statements) -> str | None:
+            name: str | None = await connection.fetchval(statements.name_of, uid)
+            return name
+
+        return await self._run(find)
+
     async def read(self, uid: Uid, tokens: array[int]) -> Snapshot:
         async def read(connection: Connection, statements: Statements) -> Snapshot:
             return _snapshot(await connection.fetchrow(statements.read, uid, statements.sent(tokens)))

@@ -100,6 +100,8 @@ class Statements:
         self.uid = f"SELECT {users.uid} FROM {users.table} WHERE {users.name} = $1"
         self.new_user = f"INSERT INTO {users.table} ({users.name}) VALUES ($1) ON CONFLICT DO NOTHING"
         self.names = f"SELECT {users.name} FROM {users.table} WHERE {users.name} IS NOT NULL"
+        # A number out of a signature may be too large for the column.
+        self.name_of = f"SELECT min({users.name}) FROM {users.table} WHERE {users.uid} = $1::bigint"
         self.forget = f"DELETE FROM {users.table} WHERE {users.name} = $1"
         self.shared = (
             f"SELECT EXISTS (SELECT FROM {users.table} WHERE {users.uid} = $1 AND {users.name} <> $2)"

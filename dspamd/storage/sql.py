@@ -17,7 +17,7 @@ from array import array
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import date
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TypeVar
 
 from dspamd.config import Config
@@ -38,6 +38,25 @@ _FIRST_PAUSE_S = 0.01
 
 class Unreachable(TempFail):
     """No connection could be made: nothing was asked, so another server may be asked instead."""
+
+
+def driver_name(config: Config) -> str:
+    """The last part of `StorageDriver`: files written for DSPAM name it by the path of its library."""
+    return PurePath(config.text("StorageDriver")).name.lower()
+
+
+def server_prefix(config: Config) -> str:
+    """What the options of the server begin with that `StorageDriver` names; empty for stores of files."""
+    driver = driver_name(config)
+    if "mysql" in driver or "mariadb" in driver:
+        return "MySQL"
+    return "PgSQL" if "pgsql" in driver or "postgres" in driver else ""
+
+
+def uid_in_signature(config: Config) -> bool:
+    """Whether ids of signatures begin with the number of their owner and a comma."""
+    prefix = server_prefix(config)
+    return bool(prefix) and config.flag(f"{prefix}UIDInSignature")
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,9 +121,9 @@ class Site:
             f"StrictCompatibility {'on' if strict else 'off'}\n"
         )
         patch.setenv("DSPAM_CONF", str(self.config))
-        patch.setattr(app, "SignatureIds", lambda: self._new_signature)
+        patch.setattr(app, "SignatureIds", lambda **_: self._new_signature)
 
-    def _new_signature(self) -> str:
+    def _new_signature(self, _: object) -> str:
         """The id that the original made here, or any where the recording does not show it."""
         return self._given.pop(0) if self._given else f"6b000cff{next(self._numbers)}"
 

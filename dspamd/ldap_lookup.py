@@ -1,0 +1,146 @@
+"""Users in a directory, asked by LDAP (`ExtLookupDriver ldap`; RFC 4511, 4515).
+
+One simple bind and one search for each question.  Exactly one entry must be found;
+the last value of its attribute `ExtLookupLDAPAttribute` is the user, or, if no
+attribute is configured, which is enough to verify, the name that was asked for.
+
+Everything else is no answer: a directory that refuses us, that knows no such base,
+or whose certificate does not hold, has not said that there is no such user.
+
+The library blocks, so it works in a few threads of its own: a directory that hangs
+must not take those of others.  Each of its waits has the deadline of the whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+import string
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import ldap3
+from ldap3.core.exceptions import LDAPException
+
+from dspamd.config import Config
+from dspamd.errors import TempFail
+from dspamd.lookup import AT_ONCE, template
+
+_PLAIN = frozenset((string.ascii_letters + string.digits + "@.-_+= ").encode())
+_FOUND = (0, 4)  # success; size limit exceeded, which only says that there are more
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Where and how to look.  Times are in seconds."""
+
+    host: str
+    port: int
+    base: str
+    filter: Callable[[str], str]  # of a user, with what is special in filters escaped
+    attribute: str = ""
+    one_level: bool = False
+    version: int = 3
+    login: str = ""
+    password: str = field(default="", repr=False)
+    tls: bool = False
+    timeout_s: float = 10
+
+
+class Directory:
+    """A `Source` of users."""
+
+    def __init__(self, search: Search) -> None:
+        self._search = search
+        self._threads = ThreadPoolExecutor(AT_ONCE, "lookup")
+
+    @classmethod
+    def from_config(cls, config: Config) -> Directory:
+        """Raises ValueError for settings that do not go together."""
+        query, attribute = config.text("ExtLookupQuery"), config.text("ExtLookupLDAPAttribute")
+        version, tls = config.number("ExtLookupLDAPVersion"), config.text("ExtLookupCrypto") == "tls"
+        if "%u" not in query:
+            raise ValueError("ExtLookup needs ExtLookupQuery: a filter with %u for the user")
+        if not attribute and config.text("ExtLookupMode") != "verify":
+            raise ValueError("ExtLookupMode needs ExtLookupLDAPAttribute: which one holds the user")
+        if tls and version < 3:
+            raise ValueError("ExtLookupCrypto tls needs ExtLookupLDAPVersion 3")
+        search = Search(
+            host=config.text("ExtLookupServer"),
+            port=config.number("ExtLookupPort"),
+            base=config.text("ExtLookupDB"),
+            filter=template(query),
+            attribute=attribute,
+            one_level=config.text("ExtLookupLDAPScope") == "one",  # base always meant sub
+            version=version,
+            login=config.text("ExtLookupLogin"),
+            password=config.text("ExtLookupPassword"),
+            tls=tls,
+            timeout_s=config.number("ExtLookupTimeout"),
+        )
+        return cls(search)
+
+    async def find(self, name: str) -> str | None:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._find, name)
+        except (LDAPException, OSError) as error:
+            detail = f"{self._search.host}: {type(error).__name__} {error}"
+            raise TempFail("Unable to look up user", detail=detail) from error
+
+    def _find(self, name: str) -> str | None:
+        search = self._search
+        connection = self._connection()
+        try:
+            if search.tls and not connection.start_tls(read_server_info=False):
+                raise LDAPException(f"cannot encrypt: {connection.result['description']}")
+            if not connection.bind(read_server_info=False):
+                raise LDAPException(f"cannot log in: {connection.result['description']}")
+            connection.search(
+                search.base,
+                search.filter(escaped(name)),
+                ldap3.LEVEL if search.one_level else ldap3.SUBTREE,
+                attributes=[search.attribute] if search.attribute else [ldap3.NO_ATTRIBUTES],
+                size_limit=2,
+                time_limit=int(search.timeout_s),
+            )
+            if connection.result["result"] not in _FOUND:
+                raise LDAPException(f"the search failed: {connection.result['description']}")
+            entries = [each for each in connection.response if each["type"] == "searchResEntry"]
+            connection.unbind()
+        finally:
+            if connection.socket is not None:
+                connection.socket.close()  # which after a failure the library does not do
+        if len(entries) != 1:
+            return None
+        if not search.attribute:
+            return name
+        values: list[bytes] = entries[0]["raw_attributes"].get(search.attribute, [])
+        return os.fsdecode(values[-1]) if values else None
+
+    def _connection(self) -> ldap3.Connection:
+        search = self._search
+        server = ldap3.Server(
+            search.host,
+            search.port,
+            get_info=ldap3.NONE,
+            connect_timeout=search.timeout_s,
+            tls=ldap3.Tls(validate=ssl.CERT_REQUIRED) if search.tls else None,
+        )
+        return ldap3.Connection(
+            server,
+            search.login or None,
+            search.password or None,
+            auto_bind=ldap3.AUTO_BIND_NONE,
+            version=search.version,
+            receive_timeout=search.timeout_s,
+            auto_referrals=False,  # somewhere else we are not to ask with our password
+            read_only=True,
+            check_names=False,
+        )
+
+
+def escaped(name: str) -> str:
+    """A user for a filter: bytes that might mean something are written as numbers (RFC 4515, 3)."""
+    return "".join(chr(byte) if byte in _PLAIN else f"\\{byte:02x}" for byte in os.fsencode(name))

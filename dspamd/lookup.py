@@ -1,0 +1,165 @@
+"""External lookup: a directory or a program of the site says who is a user (`ExtLookup`).
+
+Asked once for each user, before anything else happens to his mail
+(reference/protocols.md 13):
+
+    verify   whoever is found goes on under the name he came with
+    map      whoever is found goes on under the name that was found, others as they came
+    strict   whoever is found goes on under the name that was found
+
+Who is not found by `verify` and `strict` is no user of ours: his mail is refused for
+good, and nothing is ever made for him.  If no answer is to be had - the directory is
+down, the program crashes or takes too long - the mail waits (`TempFail`); it is never
+refused for that, and never let through unverified.
+
+Answers are remembered for some seconds.  What is asked is a `Source`: a `Program`
+here, a directory in `ldap_lookup`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from dspamd import child, log
+from dspamd.config import Config
+from dspamd.errors import ConfigError, PermFail, Problem, TempFail
+from dspamd.recent import Recent
+
+AT_ONCE = 8
+"""Questions to a source at the same time; others wait for their turn."""
+
+_LONGEST_ANSWER = 1023  # bytes
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_MARK = re.compile("%(.?)")
+
+
+class Source(Protocol):
+    """What knows the users."""
+
+    async def find(self, name: str) -> str | None:
+        """The name under which a user is known there; None if he is not.
+
+        Raises `TempFail` if that cannot be found out now.
+        """
+
+
+class Lookup:
+    """What `source` says of users, in the sense of `mode`; an answer takes `timeout_s` at most."""
+
+    def __init__(
+        self, source: Source, mode: str, timeout_s: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._source, self._mode, self._timeout_s = source, mode, timeout_s
+        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._answers: Recent[str] = Recent(clock)  # empty: not found
+
+    @classmethod
+    def from_config(cls, config: Config) -> Lookup | None:
+        """The lookup of a site, if it has one.  Raises `ConfigError`."""
+        if not config.flag("ExtLookup"):
+            return None
+        return cls(_source(config), config.text("ExtLookupMode"), config.number("ExtLookupTimeout"))
+
+    async def user(self, name: str) -> str:
+        """The name under which somebody goes on.
+
+        Raises `PermFail` if he is no user, `TempFail` if that cannot be found out now.
+        """
+        found = self._answers.get(name)
+        if found is None:
+            found = await self._ask(name)
+            self._answers.put(name, found)
+        if not found and self._mode != "map":
+            raise PermFail(f"Invalid user '{name}'", code=550, enhanced="5.1.1", exit_status=os.EX_NOUSER)
+        return found if found and self._mode != "verify" else name
+
+    async def _ask(self, name: str) -> str:
+        try:
+            async with asyncio.timeout(self._timeout_s), self._turns:
+                found = await self._source.find(name) or ""
+        except TimeoutError as error:
+            raise TempFail("Unable to look up user", detail=f"{name}: no answer in time") from error
+        if _CONTROL.search(found):
+            raise TempFail("Unable to look up user", detail=f"{name}: {found!r} is no name")
+        log.get().debug("looked_up", user=name, found=found)
+        return found
+
+
+class Program:
+    """A program that prints the name of a user, as the first line of its output, or nothing.
+
+    It is started without a shell and with an empty environment; `%u` in the words of
+    `command` is the user.  Its exit status means nothing, except that one which printed
+    nothing and died, or asks for a retry (75), has not said that there is no such user.
+    """
+
+    def __init__(self, command: str) -> None:
+        self._words = [template(word) for word in command.split()]
+
+    async def find(self, name: str) -> str | None:
+        words = [os.fsencode(word(name)) for word in self._words]
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *words,
+                env={},
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+                limit=_LONGEST_ANSWER,
+                start_new_session=True,  # so that its children can be ended with it
+            )
+        except (OSError, ValueError) as error:
+            raise TempFail("Unable to look up user", detail=f"{words[0]!r}: {error}") from error
+        try:
+            line = await _first_line(process)
+            status = await process.wait()
+        finally:
+            await child.end(process)
+        if not line and (status < 0 or status == os.EX_TEMPFAIL):
+            raise TempFail("Unable to look up user", detail=f"{words[0]!r} ended with status {status}")
+        return os.fsdecode(line) or None
+
+
+async def _first_line(process: asyncio.subprocess.Process) -> bytes:
+    """The first line that a program prints, read to the end of its output so that it may finish."""
+    assert process.stdout is not None
+    try:
+        line = await process.stdout.readline()
+    except ValueError as error:
+        raise TempFail("Unable to look up user", detail="the answer is too long") from error
+    while await process.stdout.read(_LONGEST_ANSWER):
+        pass
+    return line.rstrip(b"\r\n")
+
+
+def template(text: str) -> Callable[[str], str]:
+    """A function that puts a user in place of each `%u` in a text; `%%` is a percent sign.
+
+    Raises ValueError for any other mark.
+    """
+    for mark in _MARK.findall(text):
+        if mark not in ("u", "%"):
+            raise ValueError(f"%{mark} stands for nothing: only %u and %% do")
+    return lambda user: _MARK.sub(lambda mark: user if mark[1] == "u" else "%", text)
+
+
+def _source(config: Config) -> Source:
+    """What the site asks.  Raises `ConfigError`."""
+    driver, server = config.text("ExtLookupDriver"), config.text("ExtLookupServer")
+    try:
+        if not driver:
+            raise ValueError("ExtLookup needs ExtLookupDriver: ldap or program")
+        if not server.strip():
+            raise ValueError("ExtLookup needs ExtLookupServer: a directory server or a command line")
+        if driver == "program":
+            return Program(server)
+        from dspamd.ldap_lookup import Directory  # needs a library, which others can do without
+
+        return Directory.from_config(config)
+    except (ValueError, ImportError) as error:
+        raise ConfigError([Problem(config.file, 0, str(error))]) from error

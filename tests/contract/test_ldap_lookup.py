@@ -1,0 +1,243 @@
+"""Users in a real directory: OpenLDAP's slapd with a configuration, data and a port of its own."""
+
+from __future__ import annotations
+
+import gc
+import signal
+import socket
+import subprocess
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dspamd.config import Config
+from dspamd.errors import PermFail, TempFail
+from dspamd.ldap_lookup import escaped
+from dspamd.lookup import Lookup
+from tests.e2e.postfix import free_port
+from tests.e2e.wait import until
+
+CONFIGURATION = """\
+include /etc/ldap/schema/core.schema
+include /etc/ldap/schema/cosine.schema
+include /etc/ldap/schema/inetorgperson.schema
+pidfile {folder}/pid
+argsfile {folder}/args
+modulepath /usr/lib/ldap
+moduleload back_mdb
+TLSCACertificateFile {folder}/cert.pem
+TLSCertificateFile {folder}/cert.pem
+TLSCertificateKeyFile {folder}/key.pem
+database mdb
+suffix "dc=example,dc=org"
+directory {folder}
+rootdn "cn=dspam,dc=example,dc=org"
+rootpw secret
+access to dn.subtree="ou=hidden,dc=example,dc=org" by users read by * none
+access to * by * read
+"""
+
+PEOPLE = {  # uid: organizational unit, cn, mail
+    "bob": ("people", "Bob", ["bob@example.org", "robert@example.org"]),
+    "ann": ("people", "Ann", ["ann@example.org"]),
+    "twin1": ("people", "Twin", ["twins@example.org"]),
+    "twin2": ("people", "Twin", ["twins@example.org"]),
+    "twin3": ("people", "Twin", ["twins@example.org"]),
+    "eve": ("hidden", "Eve", ["eve@example.org"]),
+    "odd": ("people", "Odd", ["o(d)d*\\ö@example.org"]),
+}
+
+BASE = "dc=example,dc=org"
+
+
+def _data() -> str:
+    entries = [f"dn: {BASE}\nobjectClass: dcObject\nobjectClass: organization\ndc: example\no: Example"]
+    entries += [
+        f"dn: ou={unit},{BASE}\nobjectClass: organizationalUnit\nou: {unit}" for unit in ("people", "hidden")
+    ]
+    for uid, (unit, name, addresses) in PEOPLE.items():
+        mails = "".join(f"\nmail: {address}" for address in addresses if address.isascii())
+        cn = "".join(f"\ncn: {address}" for address in addresses if not address.isascii())
+        entries.append(
+            f"dn: uid={uid},ou={unit},{BASE}\nobjectClass: inetOrgPerson\n"
+            f"uid: {uid}\nsn: {name}\ncn: {name}{cn}{mails}"
+        )
+    return "\n\n".join(entries) + "\n"
+
+
+class Slapd:
+    """One server below `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.port = folder, free_port()
+        names = ("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost")
+        files = ("-keyout", folder / "key.pem", "-out", folder / "cert.pem")
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *names, *files],
+            check=True,
+            capture_output=True,
+        )
+        (folder / "slapd.conf").write_text(CONFIGURATION.format(folder=folder))
+        (folder / "data.ldif").write_text(_data())
+        add = ("/usr/sbin/slapadd", "-f", folder / "slapd.conf", "-l", folder / "data.ldif")
+        subprocess.run(add, check=True, capture_output=True)
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(
+            [
+                "/usr/sbin/slapd",
+                "-f",
+                self.folder / "slapd.conf",
+                "-h",
+                f"ldap://127.0.0.1:{self.port}",
+                "-d",
+                "0",
+            ],
+            stderr=subprocess.DEVNULL,
+        )
+        until(self._listens, "slapd to listen")
+
+    def _listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait(20)
+
+    def freeze(self) -> None:
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
+
+    def lookup(self, *lines: str, host: str = "127.0.0.1", mode: str = "strict") -> Lookup:
+        """As the guide says, after `lines`, of which the first one counts."""
+        settings = (
+            "Home /x", "ExtLookup on", "ExtLookupDriver ldap", f"ExtLookupServer {host}",
+            f"ExtLookupMode {mode}", f"ExtLookupPort {self.port}", f'ExtLookupDB "{BASE}"',
+            'ExtLookupQuery "(|(mail=%u)(cn=%u))"', "ExtLookupLDAPAttribute uid", "ExtLookupTimeout 5",
+        )  # fmt: skip
+        lookup = Lookup.from_config(Config.from_text("\n".join((*lines, *settings))))
+        assert lookup is not None
+        return lookup
+
+
+# The library leaves sockets without a connection to the collector of garbage.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+
+
+@pytest.fixture(autouse=True)
+def _collected() -> Iterator[None]:
+    """They go in the test that made them, or others would hear of them."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+
+
+@pytest.fixture(scope="module")
+def slapd() -> Iterator[Slapd]:
+    with tempfile.TemporaryDirectory() as folder:
+        server = Slapd(Path(folder))
+        server.start()
+        yield server
+        server.stop()
+
+
+async def test_users_are_found_by_their_addresses(slapd: Slapd) -> None:
+    lookup = slapd.lookup()
+    assert await lookup.user("robert@example.org") == "bob"
+    assert await lookup.user("ann@example.org") == "ann"
+    with pytest.raises(PermFail, match="Invalid user 'carol"):
+        await lookup.user("carol@example.org")
+    assert await slapd.lookup(mode="map").user("carol@example.org") == "carol@example.org"
+
+
+async def test_who_is_only_verified_keeps_his_name(slapd: Slapd) -> None:
+    for attribute in ("uid", '""'):
+        lookup = slapd.lookup(f"ExtLookupLDAPAttribute {attribute}", mode="verify")
+        assert await lookup.user("bob@example.org") == "bob@example.org"
+        with pytest.raises(PermFail):
+            await lookup.user("carol@example.org")
+
+
+async def test_more_than_one_entry_is_nobody(slapd: Slapd) -> None:
+    with pytest.raises(PermFail):
+        await slapd.lookup().user("twins@example.org")
+
+
+async def test_the_last_value_counts_and_its_name_in_any_case(slapd: Slapd) -> None:
+    assert await slapd.lookup("ExtLookupLDAPAttribute MAIL").user("bob@example.org") == "robert@example.org"
+    with pytest.raises(PermFail):
+        await slapd.lookup("ExtLookupLDAPAttribute telephoneNumber").user("bob@example.org")
+
+
+@pytest.mark.parametrize("name", ["*", "*@example.org", "bob@example.org)(uid=*", "a\0b", "\\2a", "\udce4"])
+async def test_a_name_is_never_part_of_the_filter(slapd: Slapd, name: str) -> None:
+    with pytest.raises(PermFail):
+        await slapd.lookup().user(name)
+
+
+async def test_odd_names_are_found(slapd: Slapd) -> None:
+    assert await slapd.lookup().user("o(d)d*\\ö@example.org") == "odd"
+
+
+async def test_the_scope(slapd: Slapd) -> None:
+    with pytest.raises(PermFail):
+        await slapd.lookup("ExtLookupLDAPScope one").user("bob@example.org")
+    people = f'ExtLookupDB "ou=people,{BASE}"'
+    assert await slapd.lookup("ExtLookupLDAPScope one", people).user("bob@example.org") == "bob"
+
+
+async def test_login(slapd: Slapd) -> None:
+    login = f'ExtLookupLogin "cn=dspam,{BASE}"'
+    assert await slapd.lookup(login, "ExtLookupPassword secret").user("eve@example.org") == "eve"
+    with pytest.raises(PermFail):
+        await slapd.lookup().user("eve@example.org")
+    with pytest.raises(TempFail, match="Unable to look up user"):
+        await slapd.lookup(login, "ExtLookupPassword wrong").user("eve@example.org")
+
+
+async def test_encryption(slapd: Slapd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(slapd.folder / "cert.pem"))
+    tls = "ExtLookupCrypto tls"
+    assert await slapd.lookup(tls, host="localhost").user("bob@example.org") == "bob"
+    with pytest.raises(TempFail):
+        await slapd.lookup(tls, host="127.0.0.1").user("bob@example.org")  # not the name in the certificate
+    monkeypatch.delenv("SSL_CERT_FILE")
+    with pytest.raises(TempFail):
+        await slapd.lookup(tls, host="localhost").user("bob@example.org")
+
+
+async def test_a_base_that_is_not_there_lets_mail_wait(slapd: Slapd) -> None:
+    with pytest.raises(TempFail, match="noSuchObject"):
+        await slapd.lookup('ExtLookupDB "dc=elsewhere"', mode="map").user("bob@example.org")
+
+
+async def test_while_the_directory_is_down_mail_waits(slapd: Slapd) -> None:
+    lookup = slapd.lookup()
+    slapd.stop()
+    with pytest.raises(TempFail):
+        await lookup.user("bob@example.org")
+    slapd.start()
+    assert await lookup.user("bob@example.org") == "bob"
+
+
+async def test_a_directory_that_hangs_does_not_hold_us(slapd: Slapd) -> None:
+    lookup = slapd.lookup("ExtLookupTimeout 1")
+    slapd.freeze()
+    try:
+        with pytest.raises(TempFail):
+            await lookup.user("bob@example.org")
+    finally:
+        slapd.thaw()
+    assert await lookup.user("bob@example.org") == "bob"
+
+
+def test_escapes() -> None:
+    assert escaped("bob@example.org") == "bob@example.org"
+    assert escaped("a*(b)\\\0ü\udcff") == "a\\2a\\28b\\29\\5c\\00\\c3\\bc\\ff"
