@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 import time
 from collections.abc import Callable, Sequence
 from types import ModuleType
@@ -98,7 +99,6 @@ def _library() -> ModuleType:
 
 def _place(server: str) -> tuple[str, int]:
     """Address and port of a name server.  Raises ValueError."""
-    host, colon, port = server.rpartition(":")
-    if not colon or (":" in host and not host.startswith("[")):
-        host, port = server, "53"
-    return str(ipaddress.ip_address(host.strip("[]"))), int(port)
+    match = re.fullmatch(r"\[(.*)\](?::(\d+))?|([^:]*)(?::(\d+))?", server)
+    host, port = (match[1] or match[3], match[2] or match[4]) if match else (server, None)
+    return str(ipaddress.ip_address(host)), int(port or 53)
