@@ -31,6 +31,7 @@ from dspamd.mail.classic import SignaturePass
 from dspamd.request import Request
 from dspamd.storage import conformance
 from dspamd.users import User
+from dspamd.verdict import explanation_lines
 
 if TYPE_CHECKING:
     from dspamd.app import Parts
@@ -166,11 +167,8 @@ async def explain(parts: Parts, user: str, names: Sequence[bytes]) -> int:
         if run.patterns:
             run.weigh((await read(run.patterns)).hits)
         explained = run.explain()
-    for token in explained:
-        name = token.name.decode("utf-8", "backslashreplace")
-        sys.stdout.write(
-            f"S: {token.spam:05d}  I: {token.innocent:05d}  P: {token.probability:.4f}  {name}\n"
-        )
+    for line in explanation_lines(explained):
+        sys.stdout.write(f"{line.decode('ascii')}\n")
     return os.EX_OK
 
 
