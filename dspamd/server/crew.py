@@ -52,16 +52,20 @@ class Worker:
     heard: float  # when it last gave a sign of life
     ready: bool = False
     deadline: float | None = None  # when it must have ended, once it is told to
+    mute: bool = False  # it has closed its end of the channel: it is dying
+    killed: bool = False
 
     def hear(self, now: float) -> None:
         """Take in what it has sent."""
         try:
             said = self.channel.recv(4096)
-        except OSError:
-            return  # it died; waitpid(2) will tell how
-        if said:
-            self.heard = now
-            self.ready = self.ready or worker.READY in said
+        except ConnectionError:
+            said = b""
+        if not said:
+            self.mute = True
+            return
+        self.heard = now
+        self.ready = self.ready or worker.READY in said
 
     def retire(self, now: float) -> None:
         """Another has taken over."""
@@ -81,6 +85,7 @@ class Worker:
 
     def kill(self) -> None:
         """End at once.  Its number is its own until `ended` has seen its end."""
+        self.killed = True
         os.kill(self.pid, signal.SIGKILL)
 
     def ended(self) -> int | None:

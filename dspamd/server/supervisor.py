@@ -81,7 +81,8 @@ class Supervisor:
     def _wait(self) -> None:
         """Wait a moment for signals and signs of life, and act on them."""
         workers = {worker.channel: worker for worker in self._workers}
-        heard, _, _ = select.select([self._wake, *workers], [], [], TICK_S)
+        speaking = [channel for channel, worker in workers.items() if not worker.mute]
+        heard, _, _ = select.select([self._wake, *speaking], [], [], TICK_S)
         now = time.monotonic()
         for channel in heard:
             if channel in workers:
@@ -104,12 +105,10 @@ class Supervisor:
     def _look_after(self, now: float) -> None:
         """Everything that is due."""
         silent = [worker for worker in self._workers if now - worker.heard > self._silence_s]
-        for worker in silent:
-            log.get().error("worker_silent", worker=worker.pid, seconds=round(now - worker.heard))
-            worker.kill()
-        for worker in self._leaving:
-            if worker.deadline is not None and now > worker.deadline:
-                log.get().error("worker_killed", worker=worker.pid)
+        late = [worker for worker in self._workers if worker.deadline and now > worker.deadline]
+        for worker in {*silent, *late}:
+            if not worker.killed:
+                log.get().error("worker_killed", worker=worker.pid, silent_s=round(now - worker.heard))
                 worker.kill()
         if not silent:
             self._notifier.alive()

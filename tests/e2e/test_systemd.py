@@ -62,12 +62,13 @@ def test_systemd_is_told_what_happens(tmp_path: Path, heard: socket.socket) -> N
 async def test_a_worker_that_hangs_is_replaced(tmp_path: Path, heard: socket.socket) -> None:
     async with NextHop() as hop:
         with Daemon(tmp_path, hop.port, settings="ServerWorkers 2\n") as daemon:
+            await asyncio.to_thread(hear, heard, "READY=1")
             hanging = daemon.workers[0]
             os.kill(hanging, signal.SIGSTOP)
             await event(
                 lambda: hanging not in daemon.workers and len(daemon.workers) == 2, "a new worker to come"
             )
-            assert f"event=worker_silent worker={hanging}" in daemon.output
+            assert daemon.output.count(f"event=worker_killed worker={hanging}") == 1
             async with session(daemon.port) as sender:
                 assert await sender.send(mail("hello")) == ACCEPTED
 
