@@ -145,12 +145,18 @@ class Connection(asyncio.Protocol):
 
     async def _wait(self, deadline: float) -> None:
         """Wait until something happens on the connection."""
-        self._waiter = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self._waiter = loop.create_future()
+        timer = loop.call_later(deadline, self._give_up)
         try:
-            async with asyncio.timeout(deadline):
-                await self._waiter
+            await self._waiter
         finally:
+            timer.cancel()
             self._waiter = None
+
+    def _give_up(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(TimeoutError())
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

@@ -30,8 +30,11 @@ class Pool:
     @asynccontextmanager
     async def slot(self, wait_s: float) -> AsyncIterator[None]:
         """The right to one connection.  Raises `TimeoutError` if none is free in time."""
-        async with asyncio.timeout(wait_s):
-            await self._slots.acquire()
+        if self._slots.locked():
+            async with asyncio.timeout(wait_s):
+                await self._slots.acquire()
+        else:
+            await self._slots.acquire()  # at once
         try:
             yield
         finally:
