@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -26,10 +25,10 @@ class Clock:
 
 
 @pytest.fixture
-def logged() -> Iterator[io.StringIO]:
-    stream = io.StringIO()
-    log.configure(stream=stream)
-    yield stream
+def logged(capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
+    """What the log has said since it was last asked."""
+    log.configure()
+    yield lambda: capfd.readouterr().err
     log.configure()
 
 
@@ -69,7 +68,7 @@ async def test_a_change_counts_within_a_second(tmp_path: Path) -> None:
     assert await group_of(file) is None
 
 
-async def test_a_bad_file_keeps_the_old_one_and_says_where(tmp_path: Path, logged: io.StringIO) -> None:
+async def test_a_bad_file_keeps_the_old_one_and_says_where(tmp_path: Path, logged: Callable[[], str]) -> None:
     path, clock = tmp_path / "group", Clock()
     path.write_text("g:shared:bob\n")
     file = GroupFile(path, clock)
@@ -79,7 +78,7 @@ async def test_a_bad_file_keeps_the_old_one_and_says_where(tmp_path: Path, logge
     assert await group_of(file) == "g"
     clock.tick()
     assert await group_of(file) == "g"
-    told = logged.getvalue()
+    told = logged()
     assert told.count("event=group_refused") == told.count("event=groups_kept") == 1
     assert f"file={path} line=3" in told
     assert "neural" in told
@@ -88,21 +87,23 @@ async def test_a_bad_file_keeps_the_old_one_and_says_where(tmp_path: Path, logge
     assert await group_of(file) == "new"
 
 
-async def test_the_first_file_counts_as_far_as_it_makes_sense(tmp_path: Path, logged: io.StringIO) -> None:
+async def test_the_first_file_counts_as_far_as_it_makes_sense(
+    tmp_path: Path, logged: Callable[[], str]
+) -> None:
     (tmp_path / "group").write_bytes(b"nonsense\ng:shared:bob\n\xff:shared:\xfe\n")
     file = GroupFile(tmp_path / "group", Clock())
     assert await group_of(file) == "g"
     assert await group_of(file, "\udcfe") == "\udcff"
-    assert "line=1" in logged.getvalue()
+    assert "line=1" in logged()
 
 
-async def test_mail_waits_while_nobody_knows_the_groups(tmp_path: Path, logged: io.StringIO) -> None:
+async def test_mail_waits_while_nobody_knows_the_groups(tmp_path: Path, logged: Callable[[], str]) -> None:
     path, clock = tmp_path / "group", Clock()
     path.mkdir()
     file = GroupFile(path, clock)
     with pytest.raises(TempFail):
         await file.groups()
-    assert "groups_unreadable" in logged.getvalue()
+    assert "groups_unreadable" in logged()
     path.rmdir()
     path.write_text("g:shared:bob\n")
     clock.tick()

@@ -1,0 +1,280 @@
+"""Asking and telling others: the decision flow of reference/engine.md 9.4, and 9.6."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterator
+from typing import cast
+
+import pytest
+
+from dspamd import consultation, log
+from dspamd.config import Config
+from dspamd.consultation import Consultation, Opinion
+from dspamd.dictionary import Dictionary
+from dspamd.engine import Tokens, tokenize
+from dspamd.engine.model import Learned, Snapshot, TokenChange, Totals
+from dspamd.engine.tokenizer import crc64
+from dspamd.errors import TempFail
+from dspamd.groups import Asks, Membership
+from dspamd.mail.classic import View
+from dspamd.request import Request
+from dspamd.storage.contract import Change, Storage, Uid
+from dspamd.users import Defaults, User
+from tests.golden.store import MemoryStore
+
+VILE = [b"vile%d" % n for n in range(20)]
+FINE = [b"fine%d" % n for n in range(20)]
+PUZZLE = b" ".join(VILE[:5] + FINE[:14])
+SEEN = Totals(spam_learned=100, innocent_learned=100)
+EXPERIENCED = Totals(spam_learned=300, innocent_learned=1000)
+ASKING_PEERS = Membership(asks=Asks.PEERS, peers=("ann", "ben"))
+BELIEVING = Membership(asks=Asks.GLOBAL, peers=("ann", "ben"))
+
+
+class Site:
+    """Dictionaries by owner; some of them cannot be reached."""
+
+    def __init__(self) -> None:
+        self.owners: dict[str, MemoryStore] = {}
+        self.down: set[str] = set()
+        self.asked: list[str] = []
+
+    def know(self, owner: str, totals: Totals = SEEN, *, vile: int = 100, fine: int = 100) -> None:
+        """Give an owner a dictionary: spam hits of the vile words, innocent hits of the fine ones."""
+        store = self.owners[owner] = MemoryStore()
+        store.totals = totals
+        store.hits = {crc64(word): (vile, 0) for word in VILE} | {crc64(word): (0, fine) for word in FINE}
+
+    async def uid(self, owner: str, *, create: bool) -> Uid | None:
+        if owner in self.down:
+            raise TempFail("Storage unavailable")
+        if create and owner not in self.owners:
+            self.owners[owner] = MemoryStore()
+        return owner if owner in self.owners else None
+
+    async def read(self, uid: Uid, tokens: array[int]) -> Snapshot:
+        self.asked.append(str(uid))
+        return self.owners[str(uid)].read(tokens)
+
+    async def apply(self, uid: Uid, change: Change) -> None:
+        self.owners[str(uid)].apply(change.learned)
+
+
+class Me:
+    """A user of a site who knows both kinds of words."""
+
+    def __init__(self, membership: Membership, *lines: str) -> None:
+        config = Config.from_text("\n".join(("Home /x", "Tokenizer word", *lines)))
+        self.site = Site()
+        self.site.know("me")
+        self.user = User("me", {}, (), True, Defaults.of(config), membership)
+        self.request = Request()
+
+    @property
+    def storage(self) -> Storage:
+        return cast(Storage, self.site)
+
+    def tokens(self, body: bytes) -> Tokens:
+        return tokenize(View(b"From: bob@example.org\n", body), self.user.token_options(self.request))
+
+    async def own(self, body: bytes = PUZZLE) -> Opinion:
+        """What he thinks by himself."""
+        run, _ = await Dictionary(self.storage, "me").judge(
+            self.tokens(body), self.user.score_options(self.request)
+        )
+        return Opinion(run.result, run.learned)
+
+    async def ask(self, body: bytes = PUZZLE) -> Opinion:
+        """What he thinks after asking; the dictionaries of the others stay as they are."""
+        before = {owner: (store.totals, store.rows()) for owner, store in self.site.owners.items()}
+        options = self.user.score_options(self.request)
+        judgement = await Dictionary(self.storage, "me").judge(self.tokens(body), options)
+        self.site.asked.clear()
+        opinion = await Consultation(self.storage).ask(self.user, self.request, judgement)
+        assert before == {owner: (store.totals, store.rows()) for owner, store in self.site.owners.items()}
+        return opinion
+
+    async def inoculate(self, body: bytes) -> None:
+        await Consultation(self.storage).inoculate(self.user, self.request, self.tokens(body))
+
+
+def steps(change: TokenChange) -> set[tuple[int, int]]:
+    return set(zip(change.spam, change.innocent, strict=True))
+
+
+@pytest.fixture
+def logged(capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
+    """What the log has said since it was last asked."""
+    log.configure()
+    yield lambda: capfd.readouterr().err
+    log.configure()
+
+
+# --- whom to believe -----------------------------------------------------------------------
+
+
+async def test_a_peer_who_says_spam_is_believed() -> None:
+    me = Me(ASKING_PEERS)
+    me.site.know("ann", vile=0)
+    me.site.know("ben", fine=0)
+    own, asked = await me.own(), await me.ask()
+    assert (own.result.name, own.result.confidence < 0.65) == ("Innocent", True)
+    assert asked.result == own.result._replace(spam=True, name="Spam")
+    assert me.site.asked == ["ann", "ben"]
+
+
+async def test_nobody_else_is_asked_once_one_says_spam() -> None:
+    me = Me(ASKING_PEERS)
+    me.site.know("ann", fine=0)
+    me.site.know("ben")
+    assert (await me.ask()).result.spam
+    assert me.site.asked == ["ann"]
+
+
+async def test_peers_who_find_nothing_change_nothing() -> None:
+    me = Me(ASKING_PEERS)
+    me.site.know("ann", vile=0)  # ben knows nothing at all
+    assert await me.ask() == await me.own()
+
+
+@pytest.mark.parametrize("body", [b" ".join(VILE), b" ".join(FINE)])
+async def test_who_is_sure_asks_nobody(body: bytes) -> None:
+    me = Me(ASKING_PEERS)
+    me.site.know("ann", fine=0)
+    asked = await me.ask(body)
+    assert me.site.asked == []
+    assert asked == await me.own(body)
+
+
+async def test_a_whitelisted_sender_needs_no_advice() -> None:
+    me = Me(BELIEVING, "Feature whitelist")
+    me.site.know("ann", fine=0)
+    me.site.owners["me"].hits[crc64(b"From*bob@example.org")] = (0, 50)
+    assert (await me.ask()).result.name == "Whitelisted"
+    assert me.site.asked == []
+
+
+# --- whose own verdict is trusted ----------------------------------------------------------
+
+
+async def test_a_newcomer_does_not_trust_his_own_verdict_beside_a_global_user() -> None:
+    me = Me(BELIEVING)
+    me.site.know("ann", vile=0)
+    body = b" ".join(VILE)
+    own, asked = await me.own(body), await me.ask(body)
+    assert own.result.spam
+    assert asked.result == own.result._replace(spam=False, name="Innocent", confidence=0.60)
+    assert asked.learned.totals == Totals(innocent_learned=1)
+    assert steps(asked.learned.tokens) == {(0, 1)}
+
+
+@pytest.mark.parametrize(
+    ("totals", "trusted"),
+    [
+        (EXPERIENCED, True),
+        (EXPERIENCED._replace(spam_learned=150, spam_corpusfed=100), True),
+        (EXPERIENCED._replace(innocent_learned=999), False),
+        (EXPERIENCED._replace(spam_learned=200), False),
+    ],
+)
+async def test_experience_makes_him_trust_himself(totals: Totals, trusted: bool) -> None:
+    me = Me(BELIEVING)
+    me.site.know("me", totals)
+    me.site.know("ann", vile=0)
+    body = b" ".join(VILE)
+    assert (await me.ask(body)).result.spam is trusted
+    assert (me.site.asked == []) is trusted
+
+
+async def test_a_global_user_may_confirm() -> None:
+    me = Me(BELIEVING)
+    me.site.know("ann", fine=0)
+    body = b" ".join(VILE)
+    own, asked = await me.own(body), await me.ask(body)
+    assert asked.result == own.result._replace(confidence=0.60)
+    assert asked.learned == own.learned
+
+
+# --- what it teaches -----------------------------------------------------------------------
+
+
+async def test_the_verdict_of_others_is_learned_as_if_it_had_been_his_own() -> None:
+    me = Me(ASKING_PEERS)
+    me.site.know("ann", fine=0)
+    own, asked = await me.own(), await me.ask()
+    assert own.learned.totals == Totals(innocent_learned=1)
+    assert asked.learned.totals == Totals(spam_learned=1)
+    assert steps(asked.learned.tokens) == {(1, 0)}
+    assert sorted(asked.learned.tokens.tokens) == sorted(own.learned.tokens.tokens)
+
+
+async def test_toe_past_its_start_adds_what_it_was_told() -> None:
+    me = Me(ASKING_PEERS, "TrainingMode toe", "Feature whitelist")
+    me.site.know("me", Totals(spam_learned=200, innocent_learned=200), vile=200, fine=200)
+    me.site.know("ann", fine=0)
+    asked = await me.ask()
+    assert asked.learned.totals == Totals(spam_learned=1, innocent_classified=1)
+    assert steps(asked.learned.tokens) == {(1, 0), (1, 1)}  # the sender was counted in any case
+
+
+async def test_notrain_believes_and_learns_nothing() -> None:
+    me = Me(BELIEVING, "TrainingMode notrain", "StrictCompatibility on")
+    me.site.know("me", EXPERIENCED)
+    me.site.know("ann", fine=0)
+    asked = await me.ask()
+    assert asked.result.spam
+    assert asked.learned == Learned.nothing()
+
+
+async def test_a_signature_of_text_is_read_as_text() -> None:
+    me = Me(BELIEVING, "Tokenizer sbph")
+    me.site.know("ann")
+    me.site.owners["ann"].hits = dict.fromkeys(me.tokens(PUZZLE).values, (100, 0))
+    assert (await me.ask()).result.spam
+
+
+# --- when something fails ------------------------------------------------------------------
+
+
+async def test_a_peer_who_fails_is_passed_over(logged: Callable[[], str]) -> None:
+    me = Me(ASKING_PEERS)
+    me.site.down.add("ann")
+    me.site.know("ben", fine=0)
+    assert (await me.ask()).result.spam
+    assert "event=peer_not_asked peer=ann" in logged()
+
+
+async def test_his_own_verdict_stays_if_nobody_can_be_asked() -> None:
+    me = Me(BELIEVING)
+    me.site.down |= {"ann", "ben"}
+    body = b" ".join(VILE)
+    assert await me.ask(body) == await me.own(body)
+
+
+async def test_patience_ends(monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]) -> None:
+    monkeypatch.setattr(consultation, "PATIENCE_S", -1.0)
+    me = Me(BELIEVING)
+    me.site.know("ann", fine=0)
+    asked = await me.ask()
+    assert me.site.asked == []
+    assert asked == await me.own()
+    assert "consultation_cut_short" in logged()
+
+
+# --- inoculation ---------------------------------------------------------------------------
+
+
+async def test_others_are_inoculated_unless_they_know(logged: Callable[[], str]) -> None:
+    me = Me(Membership(inoculated=("ann", "down", "ben", "new")), "TrainingMode notrain")
+    me.site.know("ann")
+    me.site.know("ben", fine=0, vile=0)
+    me.site.down.add("down")
+    await me.inoculate(b" ".join(VILE))
+    assert me.site.owners["ann"].totals == SEEN
+    ben, new = me.site.owners["ben"], me.site.owners["new"]
+    assert ben.totals == SEEN.plus(Totals(spam_learned=1, spam_corpusfed=1))
+    assert new.totals == Totals(spam_learned=1, spam_corpusfed=1)
+    assert {ben.hits[crc64(word)] for word in VILE} == {new.hits[crc64(word)] for word in VILE} == {(5, 0)}
+    assert me.site.owners["me"].totals == SEEN
+    assert "event=not_inoculated" in logged()
