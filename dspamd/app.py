@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import os
 import secrets
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -262,7 +263,6 @@ def _work(config: Config, account: Account | None, workers: int, post: Post) -> 
 @contextlib.asynccontextmanager
 async def _server(config: Config, workers: int, seat: Seat) -> AsyncIterator[LmtpServer]:
     """The server of one of `workers`, within the limits that they have together."""
-    memory = config.number("ServerMaxMemory") // workers
     async with (
         Parts(config) as parts,
         Profiles(parts) as profiles,
@@ -274,6 +274,12 @@ async def _server(config: Config, workers: int, seat: Seat) -> AsyncIterator[Lmt
             idle_s=config.number("ServerTimeout"),
             connection_limit=config.number("ServerMaxConnections"),
             elsewhere=lambda: seat.others,
-            # The largest message must fit, or it would be put off until its sender gives up.
-            memory_limit=max(memory, config.number("ServerMaxMessageSize")),
+            memory_limit=_memory_limit(config, workers),
         )
+
+
+def _memory_limit(config: Config, workers: int) -> int:
+    """Bytes of messages that one of `workers` may hold."""
+    limit = config.number("ServerMaxMemory")
+    # The largest message must fit, or it would be put off until its sender gives up.
+    return max(limit // workers, config.number("ServerMaxMessageSize")) if limit else sys.maxsize

@@ -436,8 +436,8 @@ SECTIONS: dict[str, tuple[Option, ...]] = {
                help="Connections served at the same time, by all workers together; others are told to try "
                     "again later."),
         Option("ServerMaxMemory", SIZE, "256M",
-               help="Messages held in memory at the same time, by all workers together; processing takes "
-                    "some times as much. Further messages are told to come later."),
+               help="Bytes of messages held at the same time, by all workers together; processing takes ten "
+                    "times as much memory. Further messages are told to come later. 0: no limit."),
         Option("ServerMaxMessageSize", SIZE, "100M",
                help="Bigger messages are refused; keep it above the limit of the mail server. 0: no "
                     "limit."),

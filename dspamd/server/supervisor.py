@@ -178,6 +178,9 @@ class Supervisor:
             self._keep_old(crew, "see the log")
         except (OSError, LookupError) as error:
             self._keep_old(crew, str(error))
+        except Exception:  # a bug of ours must not end a daemon that works
+            log.get().exception("reload_failed")
+            self._keep_old(crew, "see the log")
         else:
             self._successor = Crew(plan, sockets, self._forget)
 

@@ -1,0 +1,22 @@
+"""What the daemon may rely on when it builds its parts before it forks."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from dspamd.app import Parts
+from dspamd.config import Config
+
+DRIVERS = ("libsqlite3_drv.so", "libhash_drv.so", "libpgsql_drv.so", "libmysql_drv.so")
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_parts_are_built_without_loop_thread_or_trace(driver: str, tmp_path: Path) -> None:
+    """A thread would not survive the fork; a file would belong to root, who forks."""
+    before = threading.active_count()
+    Parts(Config.from_text(f"Home {tmp_path}/home\nStorageDriver {driver}\nNotifications on\nWebStats on\n"))
+    assert threading.active_count() == before
+    assert list(tmp_path.iterdir()) == []
