@@ -75,12 +75,15 @@ class Parts:
         )
         self.scanners = Scanners(config, self.home)
         self.texts = Texts(self.home.texts)
-        self._errands = Errands()
-        self._notices = Notices(
+        self.errands = Errands()
+        self.notices = Notices(
             self.home, self.outlet, self.texts, quarantine_limit=config.number("QuarantineWarnSize")
         )
-        keepsakes = Keepsakes(self.home, self._errands)
-        tracker = Tracker(config, self._errands, local_addresses(config))
+        self.witnesses = (
+            Keepsakes(self.home, self.errands),
+            Tracker(config, self.errands, local_addresses(config)),
+            self.notices,
+        )
         self.pipeline = Pipeline(
             config,
             self.users,
@@ -89,7 +92,7 @@ class Parts:
             self.history,
             scanners=self.scanners,
             texts=self.texts,
-            witnesses=(keepsakes, tracker, self._notices),
+            witnesses=self.witnesses,
             new_signature=SignatureIds(with_uid=uid_in_signature(config)),
         )
 
@@ -100,8 +103,8 @@ class Parts:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._notices.close()
-        await self._errands.close()
+        await self.notices.close()
+        await self.errands.close()
         await self.outlet.close()
         await self.history.close()
         await self.storage.close()

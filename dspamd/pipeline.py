@@ -106,7 +106,7 @@ class Pipeline:
             finding = await self._scanners.find(mail, job.request.lesson, user) if filtered else None
             judged = await self._judge(mail, job.request, user, finding) if filtered else None
         except TempFail as failure:
-            if finding is not None or isinstance(failure, NotScanned) or not self._may_pass(job.request):
+            if isinstance(failure, NotScanned) or not await self._may_pass(mail, job.request, finding):
                 raise
             return await self._pass_unfiltered(mail, job, failure)
         if judged is None:
@@ -224,9 +224,7 @@ class Pipeline:
         if action not in (Action.NOTHING, Action.REFUSE):
             changes = self._changes(user, verdict)
             content = await aside(len(mail.message), lambda: rewrite(mail.message, changes))
-        outcome = await self._send(
-            mail, job, action, content, spam=verdict.result.spam, owner=user.file_name
-        )
+        outcome = await self._send(mail, job, action, content, spam=verdict.result.spam, owner=user.file_name)
         return dataclasses.replace(
             outcome,
             verdict=verdict,
@@ -346,9 +344,11 @@ class Pipeline:
         for witness in self._witnesses:
             witness.note(Processed(mail, job, user, verdict, judged.totals))
 
-    def _may_pass(self, request: Request) -> bool:
-        """Whether mail passes unfiltered while the store is down; what teaches does not."""
-        return request.lesson is None and self._config.text("OnStorageFailure") == "deliver"
+    async def _may_pass(self, mail: Incoming, request: Request, finding: Finding | None) -> bool:
+        """Whether mail passes unfiltered while the store is down: no lesson, and nothing bad."""
+        if finding is not None or request.lesson is not None:
+            return False
+        return self._config.text("OnStorageFailure") == "deliver" and not await self._scanners.infected(mail)
 
     def _too_big(self, mail: Incoming) -> bool:
         limit = self._config.number("MaxMessageSize")

@@ -66,7 +66,7 @@ class Scanners:
         """
         if lesson is not None and lesson.source is Source.ERROR:
             return None
-        if self._clamav and not user.skip_virus_scan and await self._virus(self._clamav, mail):
+        if not user.skip_virus_scan and await self.infected(mail):
             return _finding("Virus", "A virus was detected in the message contents")
         if lesson is not None:
             return None
@@ -74,10 +74,13 @@ class Scanners:
             return _finding("Blocklisted")
         return None if user.skip_blacklists else await self._blacklisted(mail, user)
 
-    async def _virus(self, clamav: ClamAV, mail: Incoming) -> str | None:
+    async def infected(self, mail: Incoming) -> bool:
+        """Whether there is a virus in a message, for whoever it is.  Raises `NotScanned`."""
+        if self._clamav is None:
+            return False
         if mail not in self._scans:
-            self._scans[mail] = asyncio.ensure_future(self._scan(clamav, mail))
-        return await asyncio.shield(self._scans[mail])
+            self._scans[mail] = asyncio.ensure_future(self._scan(self._clamav, mail))
+        return await asyncio.shield(self._scans[mail]) is not None
 
     async def _scan(self, clamav: ClamAV, mail: Incoming) -> str | None:
         queue_id = mail.envelope.queue_id

@@ -82,6 +82,7 @@ class Bench:
             parts.history,
             scanners=parts.scanners,
             texts=parts.texts,
+            witnesses=parts.witnesses,
             new_signature=parts.pipeline._new_signature,
         )
 
@@ -115,7 +116,7 @@ class Bench:
 @asynccontextmanager
 async def bench(home: Path, *lines: str) -> AsyncIterator[Bench]:
     config = Config.from_text("\n".join([f"Home {home}", BASE, *lines]))
-    (home / "txt").mkdir()
+    (home / "txt").mkdir(exist_ok=True)
     (home / "txt/msgtag.spam").write_text("-- spam --\n")
     async with Parts(config) as parts:
         yield Bench(parts, Recorder())

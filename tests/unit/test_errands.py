@@ -1,0 +1,58 @@
+"""Small jobs behind the back of the mail: in order, bounded, and harmless when they fail."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from dspamd.errands import WAITING_BYTES, Errands
+
+
+async def test_jobs_are_done_in_order() -> None:
+    errands, done = Errands(), list[int]()
+    for number in range(100):
+        errands.add(lambda number=number: done.append(number))  # type: ignore[misc]
+    await errands.close()
+    errands.add(lambda: done.append(100))
+    await errands.close()
+    assert done == list(range(101))
+
+
+@pytest.mark.parametrize("error", [OSError("disk full"), KeyError("a bug")])
+async def test_a_failure_is_told_and_stops_nothing(
+    error: Exception, capsys: pytest.CaptureFixture[str]
+) -> None:
+    errands, done = Errands(), list[str]()
+
+    def fail() -> None:
+        raise error
+
+    errands.add(fail)
+    errands.add(lambda: done.append("next"))
+    await errands.close()
+    assert done == ["next"]
+    assert str(error) in capsys.readouterr().out
+
+
+async def test_what_waits_is_bounded(capsys: pytest.CaptureFixture[str]) -> None:
+    errands, done, go = Errands(), list[str](), threading.Event()
+    errands.add(lambda: assert_set(go), WAITING_BYTES // 2)
+    errands.add(lambda: done.append("fits"), WAITING_BYTES // 4)
+    errands.add(lambda: done.append("too much"), WAITING_BYTES // 2)
+    errands.add(lambda: done.append("fits, too"), WAITING_BYTES // 8)
+    go.set()
+    await errands.close()
+    assert done == ["fits", "fits, too"]
+    assert "errand_left_out" in capsys.readouterr().out
+
+
+def assert_set(event: threading.Event) -> None:
+    assert event.wait(30)
+
+
+async def test_one_big_job_is_done_if_nothing_else_waits() -> None:
+    errands, done = Errands(), list[str]()
+    errands.add(lambda: done.append("big"), 2 * WAITING_BYTES)
+    await errands.close()
+    assert done == ["big"]

@@ -1,0 +1,35 @@
+"""The texts of the administrator; a missing one is a warning, once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dspamd.texts import NAMES, Texts
+
+
+def test_texts_are_what_is_in_the_files(tmp_path: Path) -> None:
+    (tmp_path / "msgtag.spam").write_bytes(b"spam!\xff\n")
+    assert Texts(tmp_path).text("msgtag.spam") == b"spam!\xff\n"
+
+
+def test_a_missing_text_is_told_when_it_is_wanted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    texts = Texts(tmp_path)
+    assert capsys.readouterr().out == ""
+    assert texts.text("firstrun.txt") == b""
+    assert texts.text("firstrun.txt") == b""
+    assert capsys.readouterr().out.count(str(tmp_path / "firstrun.txt")) == 1
+
+
+def test_the_shipped_texts_are_complete() -> None:
+    shipped = Path(__file__).parents[2] / "etc/txt"
+    for name in NAMES:
+        text = Texts(shipped).text(name).decode("ascii")
+        assert text.endswith("\n")
+        if name.endswith(".txt"):
+            head, _, body = text.partition("\n\n")
+            fields = [line.partition(":")[0] for line in head.splitlines()]
+            assert {"From", "To", "Subject", "Auto-Submitted"} <= set(fields)
+            assert "Date" not in fields
+            assert "$u" in body or name == "quarantinefull.txt"
