@@ -312,9 +312,9 @@ class Users:
             effective = await self.preferences(name)
             user = User(effective.user, effective.values, effective.disallowed, True, self._defaults)
             membership = ALONE if user.ignore_groups else groups.membership(user.name)
-            user = replace(user, membership=membership)
-            user = replace(user, filtered=await self._filtered(user))
-            self._known.put(name, user)
+            user = replace(user, filtered=await self._filtered(user), membership=membership)
+            if groups is self._groups:  # else they have changed meanwhile
+                self._known.put(name, user)
         return user
 
     async def preferences(self, name: str) -> Effective:

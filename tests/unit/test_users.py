@@ -12,6 +12,8 @@ import pytest
 from dspamd.config import Config
 from dspamd.engine.model import Mode, ScoreOptions, TokenOptions
 from dspamd.errors import PermFail, TempFail, UsageError
+from dspamd.group_file import INTERVAL_S
+from dspamd.groups import ALONE
 from dspamd.home import Home
 from dspamd.options import PREFERENCES
 from dspamd.request import Request
@@ -150,6 +152,41 @@ async def test_opt_files_follow_local_store(tmp_path: Path) -> None:
     (tmp_path / "opt-out/shared.nodspam").touch()
     user = await bob(tmp_path, localStore="shared")
     assert (user.file_name, user.owner, user.filtered) == ("shared", "bob", False)
+
+
+# --- groups --------------------------------------------------------------------------------
+
+
+async def test_a_shared_group_owns_the_dictionary(tmp_path: Path) -> None:
+    (tmp_path / "group").write_text("team:shared:bob\n")
+    user = await bob(tmp_path, localStore="elsewhere")
+    assert (user.name, user.owner, user.file_name) == ("bob", "team", "elsewhere")
+    assert user.statistics_name == "team"
+    assert (user.alone.owner, user.alone.statistics_name) == ("bob", "elsewhere")
+
+
+async def test_a_managed_group_owns_quarantine_and_log_too(tmp_path: Path) -> None:
+    (tmp_path / "group").write_text("team:shared,managed:bob\n")
+    (tmp_path / "opt-out").mkdir()
+    (tmp_path / "opt-out/team.nodspam").touch()  # of a user of that name; members opt out for themselves
+    user = await bob(tmp_path, localStore="elsewhere")
+    assert (user.name, user.owner, user.file_name, user.filtered) == ("bob", "team", "team", True)
+
+
+async def test_a_user_may_ignore_groups(tmp_path: Path) -> None:
+    (tmp_path / "group").write_text("team:shared:bob\n")
+    user = await bob(tmp_path, ignoreGroups="on")
+    assert user.membership is ALONE
+
+
+async def test_the_file_of_groups_may_be_elsewhere_and_change(tmp_path: Path) -> None:
+    file, now = tmp_path / "elsewhere", [0.0]
+    file.write_text("team:shared:*\n")
+    found = users(tmp_path, f"GroupConfig {file}", clock=lambda: now[0])
+    assert (await found.resolve("bob")).owner == "team"
+    file.write_text("others:shared:*\n")
+    now[0] += INTERVAL_S  # less than users are remembered
+    assert (await found.resolve("bob")).owner == "others"
 
 
 async def test_names_that_lead_elsewhere_are_refused(tmp_path: Path) -> None:
