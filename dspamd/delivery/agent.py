@@ -64,7 +64,7 @@ class Agent:
             raise TempFail("Unable to run delivery agent", detail=f"{self._words[:1]}: {error}") from error
         try:
             async with asyncio.timeout(self._timeout_s):
-                await process.communicate(handover.content.replace(b"\r\n", b"\n"))
+                await _fed(process, handover.content.replace(b"\r\n", b"\n"))
         except TimeoutError as error:
             raise TempFail("Delivery agent took too long", detail=" ".join(self._words)) from error
         finally:
@@ -91,3 +91,11 @@ class Agent:
         if self._errors_permanent and status != os.EX_TEMPFAIL:
             raise PermFail(text, detail=detail, exit_status=status if status in _SYSEXITS else None)
         raise TempFail(text, detail=detail)
+
+
+async def _fed(process: asyncio.subprocess.Process, content: bytes) -> None:
+    """Have a program read a message, as much of it as it wants, and wait for its end."""
+    try:
+        await process.communicate(content)
+    except RuntimeError:  # uvloop's word for one that ended before it read anything
+        await process.wait()

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from dspamd.delivery.agent import Agent
 from dspamd.delivery.handover import Handover
@@ -130,6 +131,17 @@ async def test_an_agent_that_reads_nothing_decides_all_the_same(tmp_path: Path) 
     assert (await Agent("true", user="bob", timeout_s=20).deliver(large)).ok
     with pytest.raises(TempFail, match="exit code 1"):
         await Agent("false", user="bob", timeout_s=20).deliver(large)
+
+
+def test_an_agent_that_is_faster_than_we_decides_on_this_loop_too() -> None:
+    """uvloop has closed the pipe before we write into it, if the agent has ended by then."""
+
+    async def deliveries() -> None:
+        agent = Agent("true", user="bob", timeout_s=20)
+        for reply in await asyncio.gather(*(agent.deliver(HANDOVER) for _ in range(20))):
+            assert reply.ok
+
+    uvloop.run(deliveries())
 
 
 def is_running(pid: int) -> bool:
