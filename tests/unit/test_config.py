@@ -341,7 +341,8 @@ def test_used_marks_what_the_program_asks_for() -> None:
     used = {option.name for option in OPTIONS.values() if option.used}
     # Those of SQL servers are asked for by what comes after the server (storage/sql.py).
     servers = [server for server in ("MySQL", "MySQLWrite", "PgSQL") if f'"{server}"' in source]
-    what = ("Server", "Port", "User", "Pass", "Db", "VirtualTable", "VirtualUIDField", "VirtualUsernameField")
+    what = ("Server", "Port", "User", "Pass", "Db", "VirtualTable", "VirtualUIDField", "VirtualUsernameField",
+            "UIDInSignature")  # fmt: skip
     asked |= {server + name for server in servers for name in what} & {
         option.name for option in OPTIONS.values()
     }
