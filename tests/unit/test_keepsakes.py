@@ -10,6 +10,7 @@ from dspamd.engine.model import Label, Lesson, Source
 from dspamd.keepsakes import fragment
 from dspamd.mail.message import Message
 from dspamd.request import Request
+from tests.golden.data import rows
 from tests.unit.test_pipeline import BOTH, CORPUS_SPAM, HAM, SPAM, bench, signature_of
 
 CORPUS = 'Preference "makeCorpus=on"'
@@ -86,3 +87,14 @@ async def test_without_the_preferences_nothing_is_kept(tmp_path: Path) -> None:
 )
 def test_fragment(content: bytes, text: bytes) -> None:
     assert fragment(Message(content)) == text
+
+
+def test_recorded_fragments() -> None:
+    """Of the messages that DSPAM 3.10.2 kept it kept these beginnings."""
+    (row,) = [row for row in rows("files.jsonl") if row["id"] == "fragments+corpus"]
+    files = {Path(file["path"]).name: file["content"] for file in row["files"]}
+    copies = {name: text for name, text in files.items() if name.endswith(".msg")}
+    assert len(copies) == 2
+    for name, text in copies.items():
+        kept = fragment(Message(text.encode("latin-1"))).decode("latin-1")
+        assert kept == files[name.replace(".msg", ".frag")]

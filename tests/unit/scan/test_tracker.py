@@ -1,0 +1,126 @@
+"""The tracker of sources (reference/protocols.md 10.5)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dspamd.aftermath import Processed
+from dspamd.config import Config
+from dspamd.engine.model import Result, Totals
+from dspamd.envelope import Envelope, Recipient
+from dspamd.errands import Errands
+from dspamd.incoming import Incoming
+from dspamd.jobs import Job
+from dspamd.request import Request
+from dspamd.scan.source import address
+from dspamd.scan.tracker import Tracker
+from dspamd.verdict import Verdict
+from tests.unit.test_pipeline import CORPUS_SPAM, HAM, Bench, bench
+
+INBOUND = Request()
+EXPERIENCED = Totals(innocent_learned=2000, innocent_classified=501)
+RECEIVED = b"Received: from x (x [%s]) by mx.example.net\r\n"
+
+
+async def processed(
+    b: Bench,
+    name: str,
+    *,
+    totals: Totals | None = EXPERIENCED,
+    request: Request = INBOUND,
+    head: bytes = b"",
+) -> Processed:
+    recipient = Recipient(b"bob@example.net")
+    content = (head or RECEIVED % b"192.0.2.7") + HAM
+    return Processed(
+        Incoming(Envelope(b"s@example.org", (recipient,), content)),
+        Job("bob", recipient, request),
+        await b.parts.users.resolve("bob"),
+        Verdict(Result(name not in ("Innocent", "Whitelisted"), name, 1.0, 1.0)),
+        totals,
+    )
+
+
+class Site:
+    """A tracker with its queue."""
+
+    def __init__(self, home: Path, kinds: str = "spam nonspam virus") -> None:
+        self.queue = home / "rabl"
+        self.queue.mkdir()
+        self.errands = Errands()
+        config = Config.from_text(f"Home {home}\nTrackSources {kinds}\nRABLQueue {self.queue}\n")
+        local = [found for found in [address("192.0.2.99")] if found]
+        self.tracker = Tracker(config, self.errands, local)
+
+    async def queued(self) -> list[str]:
+        await self.errands.close()
+        return [file.name for file in self.queue.iterdir()]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "queued"),
+    [
+        ("Spam", "spam detected from 192.0.2.7", True),
+        ("Blacklisted", "spam detected from 192.0.2.7", True),
+        ("Virus", "infected message from 192.0.2.7", False),
+        ("Innocent", "innocent message from 192.0.2.7", False),
+        ("Whitelisted", "innocent message from 192.0.2.7", False),
+    ],
+)
+async def test_kinds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, text: str, queued: bool
+) -> None:
+    site = Site(tmp_path)
+    async with bench(tmp_path) as b:
+        site.tracker.note(await processed(b, name))
+        assert text in capsys.readouterr().out
+        assert await site.queued() == ["192.0.2.7"] * queued
+
+
+async def test_an_address_is_queued_once(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    async with bench(tmp_path) as b:
+        for _ in range(3):
+            site.tracker.note(await processed(b, "Spam", head=RECEIVED % b"IPv6:2001:db8::7"))
+        assert await site.queued() == ["2001:db8::7"]
+
+
+@pytest.mark.parametrize(
+    ("name", "totals", "request_", "kinds", "source"),
+    [
+        ("Spam", EXPERIENCED, INBOUND, "nonspam virus", b"192.0.2.7"),
+        ("Virus", EXPERIENCED, INBOUND, "spam nonspam", b"192.0.2.7"),
+        ("Innocent", EXPERIENCED, INBOUND, "spam", b"192.0.2.7"),
+        ("Spam", Totals(innocent_learned=2500), INBOUND, "spam", b"192.0.2.7"),
+        ("Spam", None, INBOUND, "spam", b"192.0.2.7"),
+        ("Spam", EXPERIENCED, Request(classify=True), "spam", b"192.0.2.7"),
+        ("Spam", EXPERIENCED, Request(lesson=CORPUS_SPAM), "spam", b"192.0.2.7"),
+        ("Spam", EXPERIENCED, INBOUND, "spam", b"10.0.0.1"),
+        ("Spam", EXPERIENCED, INBOUND, "spam", b"192.0.2.99"),
+    ],
+)
+async def test_nobody_is_blamed(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    totals: Totals | None,
+    request_: Request,
+    kinds: str,
+    source: bytes,
+) -> None:
+    site = Site(tmp_path, kinds)
+    async with bench(tmp_path) as b:
+        site.tracker.note(await processed(b, name, totals=totals, request=request_, head=RECEIVED % source))
+        assert "source_tracked" not in capsys.readouterr().out
+        assert await site.queued() == []
+
+
+async def test_a_missing_queue_is_told_in_the_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    site = Site(tmp_path)
+    site.queue.rmdir()
+    async with bench(tmp_path) as b:
+        site.tracker.note(await processed(b, "Spam"))
+        await site.errands.close()
+        assert "errand_failed" in capsys.readouterr().out
