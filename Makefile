@@ -50,7 +50,7 @@ fuzz: build ## run golden and fuzz tests on a kernel with sanitizers, then libFu
 	$(sanitized) -m tests.fuzz $(SECONDS) message stored hash_file
 	PYTHONPATH=. $(bin)/python -P -m tests.fuzz $(SECONDS) parts headers identifier edited
 
-bench: build ## measure against the budgets (ONLY=engine|path|storage|daemon|commands), table and build/bench.json
+bench: build ## measure against the budgets (ONLY=engine|path|storage|purge|daemon|commands), table and build/bench.json
 	$(bin)/python -m bench $(ONLY)
 
 clean: ## remove what was made, the environment too

@@ -8,13 +8,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from bench import commands, engine, memory, path, storage
+from bench import commands, engine, memory, path, purge, storage
 from bench.figures import Figure, report
 
 PARTS: dict[str, Callable[[], list[Figure]]] = {
     "engine": engine.measure,
     "path": path.measure,
     "storage": storage.measure,
+    "purge": purge.measure,
     "daemon": memory.measure,
     "commands": commands.measure,
 }

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 
 from dspamd import log
 from dspamd.commands import tool
-from dspamd.engine import Run
-from dspamd.engine.model import Explained, Hits, ScoreOptions, Snapshot, Totals
+from dspamd.dictionary import Dictionary
+from dspamd.engine.model import Explained, ScoreOptions, Snapshot
 from dspamd.engine.nameless import probabilities
 from dspamd.engine.tokenizer import crc64
 from dspamd.envelope import Envelope
@@ -151,22 +151,15 @@ async def check_storage(parts: Parts) -> int:
 async def explain(parts: Parts, user: str, names: Sequence[bytes]) -> int:
     """Show tokens with their hits and probability: those named, or those of a message."""
     resolved = await parts.users.resolve(user)
-    uid = await parts.storage.uid(resolved.owner, create=False)
-
-    async def read(tokens: array[int]) -> Snapshot:
-        return Snapshot(Totals(), Hits.none()) if uid is None else await parts.storage.read(uid, tokens)
-
+    dictionary = await Dictionary.of(parts.storage, resolved, create=False)
     options = resolved.score_options(Request())
     if names:
-        snapshot = await read(array("Q", map(crc64, names)))
+        snapshot = await dictionary.read(array("Q", map(crc64, names)))
         explained = _named(names, snapshot, options)
     else:
         mail = Incoming(Envelope(b"", (), sys.stdin.buffer.read()))
         tokens = await mail.tokens(resolved.token_options(Request()), _inbound(resolved))
-        run = Run(tokens, await read(tokens.values), options)
-        if run.patterns:
-            run.weigh((await read(run.patterns)).hits)
-        explained = run.explain()
+        explained = (await dictionary.judge(tokens, options)).run.explain()
     for line in explanation_lines(explained):
         sys.stdout.write(f"{line.decode('ascii')}\n")
     return os.EX_OK

@@ -35,8 +35,8 @@ NEUTRAL = (0.35, 0.65)
 
 _RARE = 5  # a token with fewer hits, innocent ones counted twice, is a hapax
 _WELL_KNOWN = 50  # hits from which tum no longer learns a token
-_AT_ONCE = 500  # tokens or signatures between two rests: some milliseconds of work
-_REST = 2.0  # times the work took
+_AT_ONCE = 100  # tokens or signatures between two rests; more hold up mail where pages are many (SQLite)
+_REST = 3.0  # times the work took
 _PATIENCE_S = (1.0, 5.0, 25.0)  # until a step that failed is tried again
 
 
