@@ -55,7 +55,7 @@ class Consultation:
 
     async def ask(self, user: User, request: Request, judgement: Judgement) -> Opinion:
         """What the user thinks of new mail after asking those whom he asks."""
-        run, snapshot = judgement
+        run, snapshot = judgement.run, judgement.snapshot
         own, options = Opinion(run.result, run.learned), user.score_options(request)
         if not user.membership.peers or own.result.name == "Whitelisted":
             return own
@@ -98,7 +98,7 @@ class Consultation:
                 dictionary = Dictionary(self._storage, uid)
                 if uid is None or await _takes_for_spam(dictionary, tokens, options):
                     continue
-                run, _ = await dictionary.judge(tokens, options, _INOCULATION)
+                run = (await dictionary.judge(tokens, options, _INOCULATION)).run
                 await self._storage.apply(uid, Change(run.learned))
             except Failure as failure:
                 log.get().warning("not_inoculated", user=member, reason=str(failure))
@@ -107,8 +107,8 @@ class Consultation:
 async def _takes_for_spam(dictionary: Dictionary, tokens: Tokens, options: ScoreOptions) -> bool:
     """The verdict of another user: his counters, none of his settings (quirk Q-G6)."""
     plain = replace(options, whitelist=False, sedation=0, classify_only=True)
-    run, _ = await dictionary.judge(tokens, plain)
-    return run.result.spam
+    result = (await dictionary.judge(tokens, plain)).run.result
+    return result.spam
 
 
 def _experienced(totals: Totals, mode: Mode) -> bool:

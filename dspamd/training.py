@@ -89,7 +89,7 @@ class Trainer:
         guarded, last = _guarded(lesson, score), stored.correction
         if guarded and last is not None:
             return Change(last.applied.negated(), correct=Correct(signature, last.label, lesson.label))
-        run, _ = await dictionary.judge(tokens, score, lesson)
+        run = (await dictionary.judge(tokens, score, lesson)).run
         return Change(run.learned, correct=Correct(signature, None, lesson.label) if guarded else None)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -13,7 +14,7 @@ from dspamd.config import Config
 from dspamd.consultation import Consultation, Opinion
 from dspamd.dictionary import Dictionary
 from dspamd.engine import Tokens, tokenize
-from dspamd.engine.model import Learned, Snapshot, TokenChange, Totals
+from dspamd.engine.model import Label, Learned, Lesson, Snapshot, Source, TokenChange, Totals
 from dspamd.engine.tokenizer import crc64
 from dspamd.errors import TempFail
 from dspamd.groups import Asks, Membership
@@ -22,6 +23,15 @@ from dspamd.request import Request
 from dspamd.storage.contract import Change, Storage, Uid
 from dspamd.users import Defaults, User
 from tests.golden.store import MemoryStore
+from tests.unit.test_pipeline import (
+    BOTH,
+    CORPUS_SPAM,
+    ERROR_INNOCENT,
+    ERROR_SPAM,
+    SPAM,
+    bench,
+    signature_of,
+)
 
 VILE = [b"vile%d" % n for n in range(20)]
 FINE = [b"fine%d" % n for n in range(20)]
@@ -80,9 +90,8 @@ class Me:
 
     async def own(self, body: bytes = PUZZLE) -> Opinion:
         """What he thinks by himself."""
-        run, _ = await Dictionary(self.storage, "me").judge(
-            self.tokens(body), self.user.score_options(self.request)
-        )
+        options = self.user.score_options(self.request)
+        run = (await Dictionary(self.storage, "me").judge(self.tokens(body), options)).run
         return Opinion(run.result, run.learned)
 
     async def ask(self, body: bytes = PUZZLE) -> Opinion:
@@ -278,3 +287,55 @@ async def test_others_are_inoculated_unless_they_know(logged: Callable[[], str])
     assert {ben.hits[crc64(word)] for word in VILE} == {new.hits[crc64(word)] for word in VILE} == {(5, 0)}
     assert me.site.owners["me"].totals == SEEN
     assert "event=not_inoculated" in logged()
+
+
+# --- as part of the way of a message -------------------------------------------------------
+
+
+async def test_what_others_say_is_learned_after_the_hand_over_and_not_before(tmp_path: Path) -> None:
+    (tmp_path / "group").write_text("wise:classification:*ann\n")
+    async with bench(tmp_path) as site:
+        await site.feed("ann")
+        known = await site.totals("ann"), await site.dump("ann")
+        site.outlet.failure = TempFail("Deferred")
+        with pytest.raises(TempFail):
+            await site.process(SPAM, BOTH, "me")
+        assert (await site.totals("me"), await site.dump("me")) == (Totals(), {})
+        site.outlet.failure = None
+        outcome = await site.process(SPAM, BOTH, "me")
+        assert outcome.verdict is not None
+        assert outcome.verdict.result.spam
+        assert await site.totals("me") == Totals(spam_learned=1)
+        assert set((await site.dump("me")).values()) == {(1, 0)}
+        assert (await site.totals("ann"), await site.dump("ann")) == known
+        taken_back = Request(lesson=ERROR_INNOCENT, signature=signature_of(outcome))
+        await site.process(SPAM, taken_back, "me")
+        assert await site.totals("me") == Totals(innocent_learned=1, innocent_misclassified=1)
+
+
+async def test_requests_to_classify_know_no_groups(tmp_path: Path) -> None:
+    (tmp_path / "group").write_text("wise:classification:*ann\n")
+    async with bench(tmp_path) as site:
+        await site.feed("ann")
+        outcome = await site.process(SPAM, Request(classify=True), "me")
+        assert outcome.verdict is not None
+        assert not outcome.verdict.result.spam
+
+
+async def test_a_report_is_passed_on_once(tmp_path: Path) -> None:
+    (tmp_path / "group").write_text("team:inoculation:me,ann\n")
+    async with bench(tmp_path) as site:
+        outcome = await site.process(SPAM, BOTH, "me")
+        await site.process(SPAM, BOTH, "ann")
+        report = Request(lesson=ERROR_SPAM, signature=signature_of(outcome))
+        for _ in range(2):  # the second time it says nothing new
+            await site.process(SPAM, report, "me")
+            assert await site.totals("ann") == Totals(innocent_learned=1, spam_learned=1, spam_corpusfed=1)
+
+
+async def test_what_is_fed_from_a_corpus_concerns_nobody_else(tmp_path: Path) -> None:
+    (tmp_path / "group").write_text("team:inoculation:me,ann\n")
+    async with bench(tmp_path) as site:
+        await site.process(SPAM, Request(lesson=CORPUS_SPAM), "me")
+        await site.process(SPAM, Request(lesson=Lesson(Label.SPAM, Source.CORPUS, unlearn=True)), "me")
+        assert await site.totals("ann") == Totals()
