@@ -27,7 +27,7 @@ from dspamd import log, words
 from dspamd.commands import dspamc, dspamd
 from dspamd.config import Config
 from dspamd.envelope import Envelope, Recipient
-from dspamd.errors import INTERNAL, ConfigError, Failure, TempFail, UsageError
+from dspamd.errors import INTERNAL, ConfigError, Failure, PermFail, TempFail, UsageError
 from dspamd.incoming import Incoming
 from dspamd.jobs import Job, jobs, readdress, requested
 from dspamd.request import Request
@@ -156,6 +156,8 @@ class Run:
             outcome = await parts.pipeline.process(mail, job)
             stdout.write(outcome.summary + outcome.printed)
             stdout.flush()
+            if not outcome.reply.ok:  # there is a virus in it
+                raise PermFail(outcome.reply.text)
         except Failure as failure:
             self._failed(failure, job.user)
         except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 import signal
@@ -17,6 +18,7 @@ import pytest
 from dspamd.commands import dspam
 from tests.e2e.wait import until
 from tests.scripted_daemon import Turn, daemon, run
+from tests.unit.scan.clamd import INFECTED, fake_clamd
 
 MESSAGE = b"From: ann@example.org\nSubject: hi\n\nbody words here\n"
 SPAM = "--class=spam --source=corpus"
@@ -202,6 +204,23 @@ def test_a_profile(program: Program) -> None:
     assert program("--user bob --profile=small --classify") == Ended(
         1, b"", "dspam: No such profile 'small'\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("response", "strict", "status"),
+    [("accept", "off", 0), ("reject", "off", 69), ("reject", "on", 255), ("spam", "off", 0)],
+)
+async def test_a_virus(program: Program, response: str, strict: str, status: int) -> None:
+    async with fake_clamd(INFECTED) as clamd:
+        program.configure(
+            f"ClamAVHost 127.0.0.1\nClamAVPort {clamd.port}\nClamAVResponse {response}",
+            f"StrictCompatibility {strict}",
+        )
+        ended = await asyncio.to_thread(program, "--user bob --deliver=summary")
+    assert ended.status == status
+    assert b'result="Spam"; class="Virus"' in ended.stdout
+    refused = "dspam: bob: A virus was detected in the message contents\n"
+    assert ended.stderr == (refused if response == "reject" else "")
 
 
 async def test_client(program: Program) -> None:
