@@ -195,7 +195,9 @@ class Pipeline:
         run, lesson, mode = judgement.run, request.lesson, user.score_options(request).mode
         keep = lesson is None and mode is not Mode.NOTRAIN and not request.classify
         signature = self._new_signature(uid) if keep else None
-        stored = Signature(signature, run.signature) if signature and not user.train_pristine else None
+        stored = None
+        if signature and not user.train_pristine:
+            stored = Signature(signature, await aside(8 * len(run), lambda: run.signature))
         verdict = self._verdict(opinion.result, lesson, signature, user)
         if user.show_factors:
             verdict = dataclasses.replace(verdict, factors=tuple(run.factors))
@@ -256,7 +258,7 @@ class Pipeline:
         handover = Handover(
             sender=mail.envelope.sender,
             recipient=job.recipient.address,
-            content=Message(content).crlf,
+            content=await aside(len(content), lambda: Message(content).crlf),
             mail_parameters=mail.envelope.parameters,
             rcpt_parameters=job.recipient.parameters,
             xforward=mail.envelope.xforward,

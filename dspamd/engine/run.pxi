@@ -255,6 +255,10 @@ cdef class Run:
             raise RuntimeError("the patterns must be weighed first")
         return 0
 
+    def __len__(self):
+        """The number of tokens that are judged."""
+        return self.count
+
     @property
     def result(self):
         """What the statistics say (`Result`)."""
@@ -348,6 +352,7 @@ cdef class Run:
             return self.tokens.signature()
         records = PyBytes_FromStringAndSize(NULL, RECORD * <Py_ssize_t>self.count)
         record = <uint8_t*>PyBytes_AS_STRING(records)
-        for k in range(self.count):
-            write_record(record + RECORD * <size_t>k, self.entries[k].value, self.entries[k].frequency)
+        with nogil:
+            for k in range(self.count):
+                write_record(record + RECORD * <size_t>k, self.entries[k].value, self.entries[k].frequency)
         return records

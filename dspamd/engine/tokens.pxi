@@ -368,8 +368,9 @@ cdef class Tokens:
             return self.headers + b"\x01" + self.body + b"\0"
         records = PyBytes_FromStringAndSize(NULL, RECORD * <Py_ssize_t>self.count)
         record = <uint8_t*>PyBytes_AS_STRING(records)
-        for i in range(self.count):
-            write_record(record + RECORD * <size_t>i, self.value[i], self.frequency[i])
+        with nogil:
+            for i in range(self.count):
+                write_record(record + RECORD * <size_t>i, self.value[i], self.frequency[i])
         return records
 
     @staticmethod

@@ -27,9 +27,10 @@ from collections.abc import Callable, Iterable
 
 from aiosmtpd.smtp import SMTP
 
-from dspamd import log
+from dspamd import log, metrics
 from dspamd.envelope import Envelope
 from dspamd.errors import INTERNAL, Failure, Reply
+from dspamd.incoming import aside
 from dspamd.mail.transparency import PIECE, Collector
 from dspamd.server.dialogue import TOO_LARGE, Dialogue, Terms, written
 from dspamd.server.filter import Answer, Caller, Filter
@@ -158,10 +159,12 @@ class Session(SMTP):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._server.sessions.add(self)
+        metrics.LMTP_CONNECTIONS.add(by=1)
         super().connection_made(transport)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._server.sessions.discard(self)
+        metrics.LMTP_CONNECTIONS.add(by=-1)
         super().connection_lost(error)
         if not self.ended.done():
             self.ended.set_result(None)
@@ -272,7 +275,7 @@ class Session(SMTP):
                     return False
             refusal = self._refusal(collector)
             if refusal is None:
-                envelope = self._dialogue.envelope(collector.take())
+                envelope = self._dialogue.envelope(await aside(collector.size, collector.take))
                 transaction = self._dialogue.transaction
                 options = transaction.options if transaction else None
                 processed = self._server.process(envelope, options, self._dialogue.caller, collector.held)
