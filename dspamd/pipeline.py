@@ -156,7 +156,7 @@ class Pipeline:
         lesson = None if request.classify else finding.lesson
         judgement = await dictionary.judge(tokens, options, lesson)
         opinion = Opinion(finding.result, judgement.run.learned if lesson else Learned.nothing())
-        judged = self._judged(judgement, opinion, dictionary.uid, request, user)
+        judged = await self._judged(judgement, opinion, dictionary.uid, request, user)
         verdict = dataclasses.replace(judged.verdict, factors=None)
         return dataclasses.replace(judged, verdict=verdict, finding=finding)
 
@@ -180,15 +180,15 @@ class Pipeline:
         judgement = await dictionary.judge(tokens, options, lesson)
         if lesson is None:
             opinion = await self._consultation.ask(user, request, judgement)
-            return self._judged(judgement, opinion, dictionary.uid, request, user)
+            return await self._judged(judgement, opinion, dictionary.uid, request, user)
         if dictionary.uid is None:
             raise UnknownSignature("Nothing to correct", detail=f"{user.owner} has no dictionary")
         run = judgement.run
         await self._storage.apply(dictionary.uid, Change(run.learned))
-        judged = self._judged(judgement, Opinion(run.result, run.learned), None, request, user)
+        judged = await self._judged(judgement, Opinion(run.result, run.learned), None, request, user)
         return dataclasses.replace(judged, reported=tokens)
 
-    def _judged(
+    async def _judged(
         self, judgement: Judgement, opinion: Opinion, uid: Uid | None, request: Request, user: User
     ) -> Judged:
         """What we think of it; what inbound mail teaches is left for after the hand-over."""
