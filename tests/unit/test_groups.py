@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dspamd.groups import ALONE, Asks, Groups, Membership
 
@@ -125,6 +127,30 @@ def test_a_line_without_sense_is_refused_and_the_others_count(line: str, problem
 @pytest.mark.parametrize("name", ["g", "sales team", "a@example.org", "@example.org", "größe", "x" * 100])
 def test_names_of_groups(name: str) -> None:
     assert membership(f"{name}:shared:bob\n", "bob") == shared(name)
+
+
+MEMBERS = st.lists(
+    st.sampled_from(["ann", "bob@x", "*", "*@x", "*ann", "*guru", "-ann", "-*@x", "-*", "", "guru"])
+)
+LINES = st.builds(
+    lambda name, kind, members: f"{name}:{kind}:{','.join(members)}",
+    st.sampled_from(["g", "h", "ann"]),
+    st.sampled_from(["shared", "shared,managed", "merged", "classification", "inoculation"]),
+    MEMBERS,
+)
+
+
+@given(st.lists(LINES | st.text(max_size=20)), st.sampled_from(["ann", "bob@x", "guru", ""]))
+def test_whatever_the_file_says(lines: list[str], user: str) -> None:
+    groups, _ = Groups.parse("\n".join(lines), "group")
+    found = groups.membership(user)
+    assert user not in found.peers + found.inoculated
+    assert found.shared is None or (found.merged, found.asks) == (None, None)
+    assert not found.managed or found.shared
+    assert not found.peers or found.asks
+    assert found.merged != user
+    for names in (found.peers, found.inoculated):
+        assert len({name.lower() for name in names}) == len(names)
 
 
 def test_a_site_may_have_many_users_and_groups() -> None:
