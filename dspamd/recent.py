@@ -27,6 +27,10 @@ class Recent(Generic[T]):
         until, value = self._entries.get(name, (0.0, None))
         return value if self._clock() < until else None
 
+    def clear(self) -> None:
+        """Forget everything: what it was found out from has changed."""
+        self._entries.clear()
+
     def put(self, name: str, value: T) -> None:
         self._entries.pop(name, None)  # so that it counts as the youngest
         if len(self._entries) >= REMEMBERED_ENTRIES:

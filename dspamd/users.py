@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Generic, NamedTuple, TypeVar
+from typing import NamedTuple
 
 from dspamd.config import Config
 from dspamd.engine.model import Mode, ScoreOptions, TokenOptions
@@ -34,19 +34,15 @@ from dspamd.groups import ALONE, Groups, Membership
 from dspamd.home import Home
 from dspamd.lookup import Lookup
 from dspamd.options import PREFERENCES
+from dspamd.recent import Recent
 from dspamd.request import Request
 from dspamd.storage.contract import Storage
 from dspamd.storage.sql import uid_in_signature
-
-REMEMBERED_SECONDS = 5.0
-REMEMBERED_USERS = 10_000
 
 _CLASSIC_SUBJECT_BYTES = 15  # as much of spamSubject as DSPAM used
 _UID = re.compile("([0-9]{1,10}),")  # in front of a signature
 _MODES = {mode.value: mode for mode in Mode}
 _SPELLING = {name.lower(): name for name in PREFERENCES}
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,8 +276,8 @@ class Users:
         self._configured: dict[str, str] = {}
         for name, _, value in (line.partition("=") for line in config.all("Preference")):
             self._configured.setdefault(_spelt(name), value)
-        self._known: _Recent[User] = _Recent(clock)
-        self._records: _Recent[dict[str, str]] = _Recent(clock)
+        self._known: Recent[User] = Recent(clock)
+        self._records: Recent[dict[str, str]] = Recent(clock)
 
     async def verified(self, name: str) -> str:
         """The name under which the mail of somebody goes on, as the external lookup says, if there is one.
@@ -353,27 +349,6 @@ class Users:
         opted_in = files[0] or user.preferences.get("optIn", "").lower() == "on"
         opted_out = files[1] or user.preferences.get("optOut", "").lower() == "on"
         return not opted_out and (opted_in or not self._opt_in)
-
-
-class _Recent(Generic[T]):
-    """What was found out lately, by name; bounded, the oldest goes first."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._entries: dict[str, tuple[float, T]] = {}
-
-    def get(self, name: str) -> T | None:
-        until, value = self._entries.get(name, (0.0, None))
-        return value if self._clock() < until else None
-
-    def clear(self) -> None:
-        self._entries.clear()
-
-    def put(self, name: str, value: T) -> None:
-        self._entries.pop(name, None)  # so that it counts as the youngest
-        if len(self._entries) >= REMEMBERED_USERS:
-            del self._entries[next(iter(self._entries))]
-        self._entries[name] = (self._clock() + REMEMBERED_SECONDS, value)
 
 
 def _spelt(name: str) -> str:

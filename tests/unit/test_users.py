@@ -16,9 +16,10 @@ from dspamd.group_file import INTERVAL_S
 from dspamd.groups import ALONE
 from dspamd.home import Home
 from dspamd.options import PREFERENCES
+from dspamd.recent import REMEMBERED_ENTRIES, REMEMBERED_SECONDS
 from dspamd.request import Request
 from dspamd.storage.contract import Storage
-from dspamd.users import REMEMBERED_SECONDS, REMEMBERED_USERS, User, Users, login_name, trusted
+from dspamd.users import User, Users, login_name, trusted
 from tests.golden.data import rows
 
 ALLOW_ALL = f"AllowOverride {' '.join(PREFERENCES)}"
@@ -224,8 +225,8 @@ async def test_users_are_remembered_for_a_while(tmp_path: Path) -> None:
 async def test_not_more_users_are_remembered_than_fit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert REMEMBERED_USERS > 1000
-    monkeypatch.setattr("dspamd.users.REMEMBERED_USERS", 2)
+    assert REMEMBERED_ENTRIES > 1000
+    monkeypatch.setattr("dspamd.recent.REMEMBERED_ENTRIES", 2)
     records = Records()
     found = users(tmp_path, records=records)
     for name in ("a", "b", "c", "b", "a"):
