@@ -104,6 +104,13 @@ def jobs(config: Config, request: Request, recipients: Sequence[Recipient]) -> l
     return [Job(user, recipient, request) for user, recipient in zip(users, recipients, strict=False)]
 
 
+def addressed(config: Config, recipients: Sequence[Recipient]) -> list[Recipient]:
+    """The recipients as mail is processed for them and handed over: in small letters with `Broken case`."""
+    if not config.matches("Broken", "case"):
+        return list(recipients)
+    return [Recipient(recipient.address.lower(), recipient.parameters) for recipient in recipients]
+
+
 def recipient_of(user: str) -> Recipient:
     """The recipient of mail for a user who is known by name only."""
     return Recipient(user.encode("utf-8", "surrogateescape"))

@@ -20,7 +20,7 @@ from dspamd.config import Config
 from dspamd.envelope import Envelope, Recipient
 from dspamd.errors import INTERNAL, Failure, Reply, UsageError
 from dspamd.incoming import Incoming
-from dspamd.jobs import Job, jobs, readdress, requested
+from dspamd.jobs import Job, addressed, jobs, readdress, requested
 from dspamd.pipeline import Pipeline
 from dspamd.request import Misconfigured, Request
 from dspamd.server.filter import Answer, Caller
@@ -70,10 +70,11 @@ class MailFilter:
         )
 
     def _jobs(self, request: Request, envelope: Envelope, options: str | None) -> list[Job]:
+        recipients = addressed(self._config, envelope.recipients)
         if options is None:
-            return jobs(self._config, request, envelope.recipients)
-        users = request.users or tuple(recipient.text for recipient in envelope.recipients)
-        return jobs(self._config, dataclasses.replace(request, users=users), envelope.recipients)
+            return jobs(self._config, request, recipients)
+        users = request.users or tuple(recipient.text for recipient in recipients)
+        return jobs(self._config, dataclasses.replace(request, users=users), recipients)
 
     async def _process(
         self, pipeline: Pipeline, mail: Incoming, job: Job, lane: asyncio.Semaphore

@@ -11,6 +11,7 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from tests.contract.mariadb_server import MariaDB, mariadb
 from tests.e2e.daemon import Daemon
 from tests.e2e.postfix import free_port
 from tests.e2e.wait import until
+from tests.golden.data import rows
 
 MESSAGE = "From: ann@example.org\r\nSubject: hi\r\n\r\nwords of a letter\r\n"
 HEADERS = 'Preference "signatureLocation=headers"\n'
@@ -125,6 +127,46 @@ def test_who_knows_the_password_is_trusted_over_the_network() -> None:
     with local("Trust mail\nServerHost 127.0.0.1\n") as site:
         answer = site.ask("--deliver=summary", "carol", network=True)
     assert answer.startswith("X-DSPAM-Result: carol; ")
+
+
+# --- files ---------------------------------------------------------------------------------
+
+PLACES = {
+    "default (with long usernames)": "normal",
+    "--enable-domain-scale": "domain",
+    "--enable-large-scale": "large",
+}
+LAYOUTS = [row for row in rows("misc.jsonl") if row.get("build") in PLACES]
+
+
+@pytest.mark.parametrize("row", LAYOUTS, ids=lambda row: PLACES[row["build"]])
+def test_files_are_where_the_original_had_them(row: dict[str, Any]) -> None:
+    with local(f"DirectoryLayout {PLACES[row['build']]}\n") as site:
+        site.ask("--deliver=summary", *row["users"])
+        folder = site.daemon.folder
+        made = {str(file.relative_to(folder)).replace(".sdb", ".css") for file in folder.rglob("*.sdb")}
+    assert made == set(row["files"])
+
+
+def test_what_preferences_say_of_a_user() -> None:
+    """fallbackDomain, localStore, and opting out by preference and by file."""
+    settings = "FallbackDomains on\nAllowOverride fallbackDomain localStore optOut\nUserLog on\n"
+    with local(settings) as site:
+        folder = site.daemon.folder
+        for user, preference in (
+            ("@example.net", "fallbackDomain=on"), ("ann", "localStore=shelf"), ("bob", "optOut=on"),
+        ):  # fmt: skip
+            (folder / "data" / user).mkdir(parents=True)
+            (folder / "data" / user / f"{user}.prefs").write_text(f"{preference}\n")
+        (folder / "opt-out").mkdir()
+        (folder / "opt-out/carol.nodspam").touch()
+        users = ("ann", "bob", "carol", "dave@example.net", "eve@example.org")
+        heard = site.ask("--deliver=summary", *users)
+        known = dictionaries(site.daemon)
+        logs = {"shelf", "@example.net", "eve@example.org"}
+        until(lambda: {file.parent.name for file in folder.rglob("*.log")} == logs, "the logs of three users")
+    assert re.findall("X-DSPAM-Result: ([^;]+);", heard) == ["ann", "@example.net", "eve@example.org"]
+    assert known == {"ann", "@example.net", "eve@example.org"}
 
 
 # --- external lookup -----------------------------------------------------------------------

@@ -8,7 +8,7 @@ from dspamd.config import Config
 from dspamd.engine.model import Label, Lesson, Source
 from dspamd.envelope import Recipient
 from dspamd.errors import UsageError
-from dspamd.jobs import jobs, readdress, requested, user_of
+from dspamd.jobs import addressed, jobs, readdress, requested, user_of
 from dspamd.mail.message import Message
 from dspamd.request import Request
 
@@ -116,3 +116,23 @@ def test_aliases_of_classes_come_from_the_configuration() -> None:
     assert requested(config("ClassAliasSpam junk"), words).lesson == Lesson(Label.SPAM, Source.ERROR)
     with pytest.raises(UsageError, match="No such class 'junk'"):
         requested(config(), words)
+
+
+def test_small_letters_hold_for_the_next_hop_too() -> None:
+    given = [Recipient(b"Bob@Example.Net", (b"ORCPT=rfc822;Bob@Example.Net",))]
+    assert addressed(config(), given) == given
+    lowered = Recipient(b"bob@example.net", given[0].parameters)
+    assert addressed(config("Broken case"), given) == [lowered]
+
+
+def test_a_message_does_not_make_a_stranger_somebody_else() -> None:
+    lines = ("ParseToHeaders on", "ChangeModeOnParse on", "ChangeUserOnParse user")
+    stranger = Request(users=("eve",), trusted=False)
+    report = Message(b"To: spam-bob@example.net\n\nbody\n")
+    corrected = readdress(config(*lines), report, stranger)
+    assert (corrected.users, corrected.lesson) == (("eve",), Lesson(Label.SPAM, Source.ERROR))
+    released = Message(b"X-DSPAM-User: bob\n\nbody\n")
+    lesson = Lesson(Label.INNOCENT, Source.ERROR)
+    for trusted, user in ((True, "bob"), (False, "eve")):
+        request = Request(users=("eve",), lesson=lesson, trusted=trusted)
+        assert readdress(config(*lines), released, request).users == (user,)
