@@ -16,6 +16,7 @@ import signal
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 from dspamd import log
 from dspamd.server import worker
@@ -105,6 +106,11 @@ class _Place:
     deaths: int = 0
     free: float = 0.0
 
+    def wait(self, now: float, *, young: bool) -> None:
+        """Somebody died here, `young` or not: find out when the next may come."""
+        self.deaths = self.deaths + 1 if young else 1
+        self.free = now + (min(2.0 ** (self.deaths - 2), LONGEST_WAIT_S) if self.deaths > 1 else 0)
+
 
 class Crew:
     """The workers of one plan, on sockets that are open already.
@@ -133,36 +139,50 @@ class Crew:
         """Start a worker for each place that has none and need not wait any longer."""
         for number, place in enumerate(self._places):
             if place.worker is None and place.free <= now:
-                place.worker = self._fork(number, now)
+                try:
+                    place.worker = self._fork(number, now)
+                except OSError as error:  # no processes or descriptors left: those who are there go on
+                    log.get().error("cannot_fork", reason=str(error))
+                    place.wait(now, young=True)
 
     def lost(self, dead: Worker, now: float) -> None:
         """A worker has died: its place is free, at once or after a while."""
         place = self._places[dead.place]
         place.worker = None
         self._loads.vacate(dead.place)
-        place.deaths = place.deaths + 1 if now - dead.born < YOUNG_S else 1
-        place.free = now + (min(2.0 ** (place.deaths - 2), LONGEST_WAIT_S) if place.deaths > 1 else 0)
+        place.wait(now, young=now - dead.born < YOUNG_S)
 
     def _fork(self, number: int, now: float) -> Worker:
         ours, theirs = socket.socketpair()
         gc.freeze()  # a collection in the worker would copy every page it looks at
         # A signal that arrives before the worker has handlers of its own must wait, not reach us through it.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
-        pid = os.fork()
-        if not pid:
-            status = os.EX_SOFTWARE
-            try:
-                signal.set_wakeup_fd(-1)
-                signal.signal(signal.SIGTERM, signal.SIG_DFL)
-                signal.pthread_sigmask(signal.SIG_SETMASK, before)
-                ours.close()
-                self._forget(self._sockets)
-                theirs.setblocking(False)
-                status = self.plan.work(Post(self._sockets, self._loads.seat(number), theirs))
-            except BaseException:
-                log.get().exception("worker_failed")
-            finally:
-                os._exit(status)  # what is on the stack above is the supervisor's
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        theirs.close()
+        try:
+            pid = os.fork()
+            if not pid:
+                self._live(number, ours, theirs, before)
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            theirs.close()
         return Worker(number, pid, ours, born=now, heard=now)
+
+    def _live(
+        self, number: int, supervisor: socket.socket, channel: socket.socket, mask: set[signal.Signals | int]
+    ) -> NoReturn:
+        """The whole life of a worker."""
+        status = os.EX_SOFTWARE
+        try:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            supervisor.close()
+            self._forget(self._sockets)
+            channel.setblocking(False)
+            status = self.plan.work(Post(self._sockets, self._loads.seat(number), channel))
+        except BaseException:
+            log.get().exception("worker_failed")
+        finally:
+            os._exit(status)  # what is on the stack above is the supervisor's

@@ -22,6 +22,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+import dspamd
 from dspamd import log
 from dspamd.errors import ConfigError
 from dspamd.server.crew import Crew, Plan, Worker
@@ -142,7 +143,12 @@ class Supervisor:
         former, self._crew, self._successor = self._crew, crew, None
         self._dismiss(former, Worker.retire, now)
         self._listeners.keep(crew.plan.endpoints)
-        log.get().info("reloaded" if former else "started", pid=os.getpid(), workers=crew.plan.workers)
+        log.get().info(
+            "reloaded" if former else "started",
+            pid=os.getpid(),
+            workers=crew.plan.workers,
+            version=dspamd.__version__,
+        )
         self._notifier.ready(f"Serving with {crew.plan.workers} workers")
         if not former:
             self._ready()

@@ -15,7 +15,7 @@ from typing import cast
 
 from tests.e2e.wait import until
 
-PATIENCE_S = 60
+PATIENCE_S = 30
 ACCEPTED = 250
 
 

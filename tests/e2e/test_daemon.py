@@ -16,7 +16,7 @@ import pytest
 
 from bench.memory import BUDGET_MIB, pss_mib
 from tests.e2e.daemon import PROGRAM, Daemon
-from tests.e2e.load import ACCEPTED, NextHop, event, mail, session
+from tests.e2e.load import ACCEPTED, PATIENCE_S, NextHop, event, mail, session
 from tests.e2e.postfix import free_port, greets
 from tests.e2e.wait import until
 
@@ -48,7 +48,8 @@ class Traffic:
 
     async def __aexit__(self, *exception: object) -> None:
         self._enough = True
-        await asyncio.gather(*self._tasks)
+        async with asyncio.timeout(PATIENCE_S):  # which cancels those whose mail is never accepted
+            await asyncio.gather(*self._tasks)
 
     async def _client(self, number: int) -> None:
         count = 0
@@ -276,6 +277,19 @@ class TestBackground:
             os.kill(pid, signal.SIGTERM)
             until(lambda: not running(pid), "the daemon to end")
         assert not (tmp_path / "dspam.pid").exists()
+
+    def test_stays_in_the_foreground_on_demand(self, tmp_path: Path) -> None:
+        daemon = Daemon(tmp_path, free_port())
+        with (tmp_path / "output").open("ab") as output:
+            process = subprocess.Popen(
+                [PROGRAM.with_name("dspam"), "--daemon", "--nofork"],
+                env={**os.environ, "DSPAM_CONF": str(daemon.config)},
+                stderr=output,
+            )
+        until(lambda: greets(daemon.port) or process.poll() is not None, "the daemon to greet")
+        assert (tmp_path / "dspam.pid").read_text() == f"{process.pid}\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0, daemon.output
 
     def test_fails_when_the_daemon_cannot_listen(self, tmp_path: Path) -> None:
         daemon = Daemon(tmp_path, free_port())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 
 import pytest
@@ -55,3 +56,15 @@ def test_workers_that_die_young_are_replaced_later_and_later(crew: Crew) -> None
         now = crew.workers[0].born
         waits.append(now - died)
     assert waits == [0, 1, 2, 4, 8, 16, LONGEST_WAIT_S, LONGEST_WAIT_S]
+
+
+def test_a_machine_that_is_full_costs_no_worker_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    crew = Crew(Plan((), 1, lambda post: 0), [], lambda sockets: None)
+
+    def fork() -> int:
+        raise BlockingIOError("Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", fork)
+    crew.fill(0)
+    assert not crew.workers
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == set()
