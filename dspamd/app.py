@@ -20,7 +20,7 @@ from types import TracebackType
 import uvloop
 
 import dspamd
-from dspamd import log
+from dspamd import log, metrics
 from dspamd.config import Config
 from dspamd.delivery.dispatch import Dispatch
 from dspamd.delivery.notices import Notices
@@ -32,6 +32,7 @@ from dspamd.home import Home, Layout
 from dspamd.keepsakes import Keepsakes
 from dspamd.mail import signature
 from dspamd.maintenance import purging
+from dspamd.observation import Details
 from dspamd.pipeline import Pipeline
 from dspamd.pitfalls import pitfalls
 from dspamd.scan.scanners import Scanners, local_addresses
@@ -48,8 +49,9 @@ from dspamd.server.mailfilter import MailFilter
 from dspamd.server.pid_file import pid_file
 from dspamd.server.supervisor import Supervisor
 from dspamd.server.worker import Post
-from dspamd.storage import open_storage
+from dspamd.storage import family, open_storage
 from dspamd.storage.contract import Uid
+from dspamd.storage.measured import Measured
 from dspamd.storage.sql import uid_in_signature
 from dspamd.texts import Texts
 from dspamd.users import Users
@@ -64,7 +66,7 @@ class Parts:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.home = home_of(config)
-        self.storage = open_storage(config, self.home)
+        self.storage = Measured(open_storage(config, self.home), family(config))
         self.users = Users(config, self.storage, self.home)
         self.outlet = Dispatch(config, self.home)
         self.history = History(
@@ -93,6 +95,7 @@ class Parts:
             scanners=self.scanners,
             texts=self.texts,
             witnesses=self.witnesses,
+            details=Details(config),
             new_signature=SignatureIds(with_uid=uid_in_signature(config)),
         )
 
@@ -213,7 +216,7 @@ def plan_of(config: Config) -> Plan:
     """
     if errors := pitfalls(config).errors:
         raise ConfigError(errors)
-    Parts(config)
+    _observed(config, Parts(config))
     account = Account.of(user, config.text("ServerGroup")) if (user := config.text("ServerUser")) else None
     workers = config.number("ServerWorkers") or len(os.sched_getaffinity(0))
     return Plan(tuple(endpoints(config)), workers, lambda post: _work(config, account, workers, post))
@@ -238,6 +241,7 @@ def run(config: Config, ready: Callable[[], None] = lambda: None) -> int:
         start_log(fresh)
         return plan
 
+    metrics.share()
     plan = plan_of(config)
     with pid_file(Path(config.text("ServerPID"))), contextlib.closing(listeners):
         return Supervisor(listeners, replan, notifier, ready).run(plan)
@@ -245,7 +249,7 @@ def run(config: Config, ready: Callable[[], None] = lambda: None) -> int:
 
 def start_log(config: Config) -> None:
     """Log as configured, beginning with what is odd about the configuration."""
-    log.configure(config.text("LogLevel"), config.text("LogFormat"))
+    log.configure(config.text("LogLevel"), config.text("LogFormat"), log.target(config))
     for warning in (*config.warnings, *pitfalls(config).warnings):
         log.get().warning("configuration", file=warning.file, line=warning.line, text=warning.text)
 
@@ -256,6 +260,7 @@ def _work(config: Config, account: Account | None, workers: int, post: Post) -> 
         if account:
             account.assume()
         keep_memory(MEMORY_KEPT)
+        metrics.claim()
         uvloop.run(post.work(_server(config, workers, post.seat)))
     except (OSError, Failure) as error:
         log.get().error("cannot_start", reason=str(error))
@@ -270,6 +275,7 @@ async def _server(config: Config, workers: int, seat: Seat) -> AsyncIterator[Lmt
         Parts(config) as parts,
         Profiles(parts) as profiles,
         purging(config, parts.users, parts.storage, parts.home),
+        _observed(config, parts),
     ):
         yield LmtpServer(
             MailFilter(config, profiles.pipeline),
@@ -279,6 +285,15 @@ async def _server(config: Config, workers: int, seat: Seat) -> AsyncIterator[Lmt
             elsewhere=lambda: seat.others,
             memory_limit=_memory_limit(config, workers),
         )
+
+
+def _observed(config: Config, parts: Parts) -> contextlib.AbstractAsyncContextManager[None]:
+    """The answers to monitoring, if it is configured."""
+    if not (address := config.text("MetricsListen")):
+        return contextlib.nullcontext()
+    from dspamd.server.observe import observed  # its libraries cost 3 MiB
+
+    return observed(address, parts.storage, parts.home.path)
 
 
 def _memory_limit(config: Config, workers: int) -> int:

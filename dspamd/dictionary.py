@@ -17,6 +17,7 @@ from typing import NamedTuple
 from dspamd.engine import Run, Tokens
 from dspamd.engine.model import Hits, Lesson, ScoreOptions, Snapshot, Totals
 from dspamd.incoming import aside
+from dspamd.stopwatch import Stopwatch
 from dspamd.storage.contract import Storage, Uid
 from dspamd.users import User
 
@@ -55,14 +56,25 @@ class Dictionary:
         own, group = await asyncio.gather(self._read(self.uid, tokens), self._read(self.group, tokens))
         return own.joined(group)
 
-    async def judge(self, tokens: Tokens, options: ScoreOptions, lesson: Lesson | None = None) -> Judgement:
+    async def judge(
+        self,
+        tokens: Tokens,
+        options: ScoreOptions,
+        lesson: Lesson | None = None,
+        watch: Stopwatch | None = None,
+    ) -> Judgement:
         """The run of a message, its noise patterns weighed.  Raises `TempFail`."""
+        watch = watch or Stopwatch()
         snapshot = await self.read(tokens.values)
+        watch.mark("store")
         size = 8 * len(tokens)
         run = await aside(size, lambda: Run(tokens, snapshot, options, lesson))
         if run.patterns is not None:
+            watch.mark("classify")
             hits = (await self.read(run.patterns)).hits
+            watch.mark("store")
             await aside(size, lambda: run.weigh(hits))
+        watch.mark("classify")
         return Judgement(run, snapshot)
 
     async def _read(self, uid: Uid | None, tokens: array[int]) -> Snapshot:

@@ -9,6 +9,7 @@ GIL there, so other sessions do not wait.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from functools import cached_property
 from typing import Generic, TypeVar
@@ -53,7 +54,9 @@ class Incoming:
 
     def __init__(self, envelope: Envelope) -> None:
         self.envelope = envelope
+        started = time.perf_counter()
         self.message = Message(envelope.content)
+        self.parse_s = time.perf_counter() - started
         self._tokens: dict[tuple[TokenOptions, SignaturePass], _Shared[Tokens]] = {}
         self._signature: _Shared[str | None] | None = None
 

@@ -130,6 +130,13 @@ def _preference(text: str) -> str:
     return text
 
 
+def _address(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not host or not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65536:
+        raise ValueError("host:port is expected, for example 127.0.0.1:9424 or [::]:9424")
+    return text
+
+
 def _character(text: str) -> str:
     if not text:
         raise ValueError("a character is expected")
@@ -147,5 +154,6 @@ FEATURE = Kind("noise | whitelist | tb=0..10", _feature)
 PREFERENCE = Kind('"name=value"', _preference)
 CHARACTER = Kind("character", _character)
 PORT = number(1, 65535)
+ADDRESS = Kind("host:port", _address)
 SECONDS = number(1, 86400)
 COUNT = number(0, 2**31 - 1)

@@ -1,56 +1,52 @@
 """What the daemon says of itself: one line per recipient, and whatever went wrong.
 
-Events are constant snake_case nouns with keyword fields, written to stderr as
-logfmt (`key=value`) or JSON.  Under systemd that is the journal; daemontools and
-runit take stderr too.  Trouble with the log never stops mail: a line that cannot
-be written is dropped.
+Events are constant snake_case nouns with keyword fields, one line each, as logfmt
+(`key=value`) or JSON.  No line can be forged by what mail contains: blanks, quotes and
+control characters in values are quoted or escaped.  Fields that are None are left out.
+
+Where lines go is `log_target`.  Trouble with the log never stops mail: a line that
+cannot be written at once is dropped.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-import sys
 from collections.abc import MutableMapping
-from typing import Any, Protocol
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import structlog
 
+from dspamd.config import Config
+from dspamd.log_target import File, Stderr, Syslog, Target
+
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
-_PLAIN = re.compile(r'[^\s="\\]*')
+_plain = re.compile(r'[^\s="\\\x00-\x1f\x7f-\x9f]+').fullmatch
+_NUMBERS = (int, float, bool)
+_ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
+_ESCAPES |= {ord("\\"): "\\\\", ord('"'): '\\"', ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"}
+
+_logger: Any = structlog.get_logger()
 
 
-class Sink(Protocol):
-    """Where lines go: stderr, or whatever a command writes its log to."""
-
-    def write(self, text: str, /) -> object: ...
-
-    def flush(self) -> None: ...
-
-
-class _Stream:
-    """A text stream that swallows the errors of the one behind it (pipe closed, disk full)."""
-
-    def __init__(self, stream: Sink) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> None:
-        try:
-            self._stream.write(text)
-        except (OSError, ValueError):
-            return
-
-    def flush(self) -> None:
-        try:
-            self._stream.flush()
-        except (OSError, ValueError):
-            return
-
-
-def configure(level: str = "info", form: str = "logfmt", stream: Sink | None = None) -> None:
+def configure(level: str = "info", form: str = "logfmt", target: Target | None = None) -> None:
     """Set up logging for this process; `level` is a key of LEVELS, `form` logfmt or json."""
-    structlog.configure(
+    global _logger
+    _logger = logger(level, form, target or Stderr())
+
+
+def get() -> Any:
+    """The logger: `log.get().info("message", user=..., result=...)`."""
+    return _logger
+
+
+def logger(level: str, form: str, target: Target) -> Any:
+    """A logger with a target of its own."""
+    return structlog.wrap_logger(
+        _Lines(target),
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=False),
@@ -58,29 +54,45 @@ def configure(level: str = "info", form: str = "logfmt", stream: Sink | None = N
             structlog.processors.JSONRenderer() if form == "json" else _logfmt,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=structlog.WriteLoggerFactory(file=_Stream(stream or sys.stderr)),  # type: ignore[arg-type]
-        cache_logger_on_first_use=False,
-    )
+    ).bind()
+
+
+def directory(config: Config) -> Path:
+    """Where files of logs are that have no path of their own."""
+    return Path(config.text("LogDirectory") or Path(config.text("Home"), "log"))
+
+
+def target(config: Config) -> Target:
+    """The target that `LogTarget` names: stderr, syslog, or a file."""
+    match config.text("LogTarget"):
+        case "stderr":
+            return Stderr()
+        case "syslog":
+            return Syslog("dspamd")
+        case name:
+            return File(directory(config) / name)
+
+
+class _Lines:
+    """What structlog writes to: a method for each level."""
+
+    def __init__(self, target: Target) -> None:
+        for level in (*LEVELS, "critical"):
+            setattr(self, level, partial(target.write, level))
 
 
 def _logfmt(_: object, __: str, event: MutableMapping[str, Any]) -> str:
     """A line of `key=value`; a third of the time that structlog's renderer, made for more, takes."""
-    head = f"timestamp={event.pop('timestamp')} level={event.pop('level')} event={event.pop('event')}"
-    return head + "".join([f" {key}={_quoted(value)}" for key, value in event.items()])
+    words = [f"timestamp={event.pop('timestamp')} level={event.pop('level')} event={event.pop('event')}"]
+    for key, value in event.items():
+        if value is None:
+            continue
+        if type(value) not in _NUMBERS:
+            value = _quoted(str(value))
+        words.append(f"{key}={value}")
+    return " ".join(words)
 
 
-def _quoted(value: object) -> str:
-    """A value, in quotes where its end could not be seen otherwise."""
-    if value is None:
-        return ""
-    text = str(value)
-    if _PLAIN.fullmatch(text):
-        return text
-    for character, escaped in (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\r", "\\r")):
-        text = text.replace(character, escaped)
-    return f'"{text}"'
-
-
-def get() -> Any:
-    """A logger: `log.get().info("message", user=..., result=...)`."""
-    return structlog.get_logger()
+def _quoted(text: str) -> str:
+    """A text, in quotes where its end could not be seen otherwise."""
+    return text if _plain(text) else f'"{text.translate(_ESCAPES)}"'

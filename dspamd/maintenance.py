@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from dspamd import log
+from dspamd import log, metrics
 from dspamd.config import Config
 from dspamd.errors import Failure
 from dspamd.home import Home
@@ -84,6 +84,7 @@ class Maintenance:
                 log.get().error("not_purged", user=owner, reason=str(failure))
             else:
                 purged = purged.plus(done)
+        metrics.LAST_PURGE.set(time.time())
         _log("purge_done", purged, owners=len(names), failed=len(failures))
         return Report(purged, len(names), failures)
 
@@ -95,6 +96,8 @@ class Maintenance:
             today = self._today().toordinal() - _EPOCH
             async for done in purge(self._storage, uid, self._ages, options, today):
                 told(owner, done)
+        metrics.PURGED.add("tokens", by=done.tokens)
+        metrics.PURGED.add("signatures", by=done.signatures)
         _log("purged", done, user=owner)
         return done
 

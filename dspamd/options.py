@@ -18,6 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dspamd.kinds import (
+    ADDRESS,
     CHARACTER,
     COMMAND,
     COUNT,
@@ -190,10 +191,10 @@ SECTIONS: dict[str, tuple[Option, ...]] = {
     "Trust and debugging": (
         Option("Trust", TEXT, "", "root\ndspam\nmail\nmailnull\nsmmsp\ndaemon", many=True,
                help="Accounts that may act for other users; the daemon's own must be there."),
-        Option("Debug", TEXT, "", "# *", many=True, used=False,
-               help="Users, or *, whose mail is logged in detail."),
+        Option("Debug", TEXT, "", "# *", many=True,
+               help="Users, or *, whose mail is logged in detail, to dspam.debug in LogDirectory."),
         Option("DebugOpt", choice("process", "classify", "spam", "fp", "inoculation", "corpus"), "",
-               "# process", many=True, used=False,
+               "# process", many=True,
                help="What Debug is limited to."),
     ),
     "Training and classification": (
@@ -479,10 +480,13 @@ SECTIONS: dict[str, tuple[Option, ...]] = {
                help="What is worth a line."),
         Option("LogFormat", choice("logfmt", "json"), "logfmt",
                help="What a line looks like."),
-        Option("LogTarget", TEXT, "stderr", used=False,
+        Option("LogTarget", TEXT, "stderr",
                help="stderr, syslog, or the path of a file."),
-        Option("LogDirectory", PATH, "", "# /var/log/dspam", used=False,
-               help="Other logs; below Home in log if absent."),
+        Option("LogDirectory", PATH, "", "# /var/log/dspam",
+               help="Where dspam.debug is, and LogTarget unless its path is absolute; log below Home if "
+                    "absent."),
+        Option("MetricsListen", ADDRESS, "", "# 127.0.0.1:9424",
+               help="Address at which /metrics and /healthz answer by HTTP; not for the world to see."),
     ),
 }
 # fmt: on

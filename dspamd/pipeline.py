@@ -23,14 +23,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from dspamd import log
+from dspamd import log, metrics, observation
 from dspamd.action import Action, choose, status, untouched
 from dspamd.aftermath import Processed, Witness
 from dspamd.config import Config
 from dspamd.consultation import Consultation, Opinion
 from dspamd.delivery.handover import Handover, Outlet
 from dspamd.dictionary import Dictionary, Judgement
-from dspamd.engine import Tokens
+from dspamd.engine import Run, Tokens
 from dspamd.engine.model import Label, Learned, Lesson, Mode, Result, Source, Totals
 from dspamd.errors import Failure, Reply, TempFail
 from dspamd.history import History, Record, letter
@@ -42,6 +42,7 @@ from dspamd.mail.rewrite import Rewrite, rewrite
 from dspamd.request import Request
 from dspamd.scan.clamav import NotScanned
 from dspamd.scan.scanners import Finding, Scanners
+from dspamd.stopwatch import Stopwatch
 from dspamd.storage.contract import Change, Signature, Storage, Uid
 from dspamd.texts import Texts
 from dspamd.training import Trainer, UnknownSignature
@@ -62,6 +63,8 @@ class Judged:
     totals: Totals | None = None  # as they will be then
     reported: Tokens | None = None  # of spam that the user reports, for his inoculation groups
     finding: Finding | None = None  # what decided, if it was not the statistics
+    run: Run | None = None
+    tokens: int | None = None  # how many
 
 
 class Pipeline:
@@ -78,6 +81,7 @@ class Pipeline:
         scanners: Scanners,
         texts: Texts,
         witnesses: Sequence[Witness] = (),
+        details: observation.Details | None = None,
         new_signature: Callable[[Uid | None], str],
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -85,7 +89,7 @@ class Pipeline:
         self._outlet, self._history = outlet, history
         self._trainer, self._consultation = Trainer(storage), Consultation(storage)
         self._scanners, self._texts, self._witnesses = scanners, texts, witnesses
-        self._new_signature, self._clock = new_signature, clock
+        self._details, self._new_signature, self._clock = details, new_signature, clock
 
     async def process(self, mail: Incoming, job: Job) -> Outcome:
         """Everything that happens to one message for one recipient.
@@ -93,7 +97,13 @@ class Pipeline:
         Raises `TempFail` and `PermFail`, which know their reply: then the message
         was not handed over.
         """
-        started = time.perf_counter()
+        if job.request.lesson is None:
+            return await self._process(mail, job)
+        with observation.lesson(job.request.lesson):
+            return await self._process(mail, job)
+
+    async def _process(self, mail: Incoming, job: Job) -> Outcome:
+        watch = Stopwatch(parse=mail.parse_s)
         # Whatever storage does: who is not known to be a user never gets mail through.
         if (name := await self._users.verified(job.user)) != job.user:
             job = dataclasses.replace(job, user=name)
@@ -102,9 +112,11 @@ class Pipeline:
             user = await self._whose(mail, job)
             if job.request.classify:
                 user = user.alone
+            watch.mark("store")
             filtered = user.filtered and not self._too_big(mail)
             finding = await self._scanners.find(mail, job.request.lesson, user) if filtered else None
-            judged = await self._judge(mail, job.request, user, finding) if filtered else None
+            watch.mark("scan")
+            judged = await self._judge(mail, job.request, user, finding, watch) if filtered else None
         except TempFail as failure:
             if isinstance(failure, NotScanned) or not await self._may_pass(mail, job.request, finding):
                 raise
@@ -112,8 +124,10 @@ class Pipeline:
         if judged is None:
             return await self._pass_by(mail, job)
         outcome = await self._hand_over(mail, job, user, judged)
+        watch.mark("handover")
         await self._learn(judged, job.request, user)
-        self._tell(mail, job, user, judged, outcome, time.perf_counter() - started)
+        watch.mark("commit")
+        self._tell(mail, job, user, judged, outcome, watch)
         return outcome
 
     async def _whose(self, mail: Incoming, job: Job) -> User:
@@ -133,34 +147,39 @@ class Pipeline:
     # --- the verdict -----------------------------------------------------------------------
 
     async def _judge(
-        self, mail: Incoming, request: Request, user: User, finding: Finding | None
+        self, mail: Incoming, request: Request, user: User, finding: Finding | None, watch: Stopwatch
     ) -> Judged | None:
         """The verdict: what was found, by signature for what was seen before, else by the text.
 
         None if there is nothing to go by: no header, no token.
         """
         if finding is not None:
-            return await self._found(finding, mail, request, user)
+            return await self._found(finding, mail, request, user, watch)
         lesson = request.lesson
         if lesson is not None and lesson.source is not Source.CORPUS:
             seen = await self._seen(mail, request, user)
             if seen or (lesson.source is Source.ERROR and not user.train_pristine):
-                return await self._correct(seen or "", lesson, request, user)
-        return await self._classify(mail, request, user)
+                return await self._correct(seen or "", lesson, request, user, watch)
+        return await self._classify(mail, request, user, watch)
 
-    async def _found(self, finding: Finding, mail: Incoming, request: Request, user: User) -> Judged:
+    async def _found(
+        self, finding: Finding, mail: Incoming, request: Request, user: User, watch: Stopwatch
+    ) -> Judged:
         """A verdict without statistics.  The tokens are kept, so that it can be corrected (Q-T7)."""
         options = user.score_options(request)
         tokens = await mail.tokens(user.token_options(request), _signature_pass(user, None, options.strict))
+        watch.mark("tokens")
         dictionary = await Dictionary.of(self._storage, user, create=not request.classify)
         lesson = None if request.classify else finding.lesson
-        judgement = await dictionary.judge(tokens, options, lesson)
+        judgement = await dictionary.judge(tokens, options, lesson, watch)
         opinion = Opinion(finding.result, judgement.run.learned if lesson else Learned.nothing())
-        judged = await self._judged(judgement, opinion, dictionary.uid, request, user)
+        judged = await self._judged(tokens, judgement, opinion, dictionary.uid, request, user)
         verdict = dataclasses.replace(judged.verdict, factors=None)
         return dataclasses.replace(judged, verdict=verdict, finding=finding)
 
-    async def _correct(self, signature: str, lesson: Lesson, request: Request, user: User) -> Judged:
+    async def _correct(
+        self, signature: str, lesson: Lesson, request: Request, user: User, watch: Stopwatch
+    ) -> Judged:
         """Teach by signature; raises `UnknownSignature` if this user has none of that id."""
         dictionary = await Dictionary.of(self._storage, user, create=False)
         taught = await self._trainer.teach(
@@ -168,28 +187,40 @@ class Pipeline:
         )
         verdict = self._verdict(taught.result, lesson, signature, user)
         totals = (await dictionary.read(array("Q"))).totals
+        watch.mark("store")
         return Judged(verdict, totals=totals, reported=taught.tokens)
 
-    async def _classify(self, mail: Incoming, request: Request, user: User) -> Judged | None:
+    async def _classify(
+        self, mail: Incoming, request: Request, user: User, watch: Stopwatch
+    ) -> Judged | None:
         lesson, options = request.lesson, user.score_options(request)
         tokens = await mail.tokens(user.token_options(request), _signature_pass(user, lesson, options.strict))
         if not tokens:
             return None
+        watch.mark("tokens")
         create = not request.classify and (lesson is None or lesson.source is not Source.ERROR)
         dictionary = await Dictionary.of(self._storage, user, create=create)
-        judgement = await dictionary.judge(tokens, options, lesson)
+        judgement = await dictionary.judge(tokens, options, lesson, watch)
         if lesson is None:
             opinion = await self._consultation.ask(user, request, judgement)
-            return await self._judged(judgement, opinion, dictionary.uid, request, user)
+            watch.mark("classify")
+            return await self._judged(tokens, judgement, opinion, dictionary.uid, request, user)
         if dictionary.uid is None:
             raise UnknownSignature("Nothing to correct", detail=f"{user.owner} has no dictionary")
         run = judgement.run
         await self._storage.apply(dictionary.uid, Change(run.learned))
-        judged = await self._judged(judgement, Opinion(run.result, run.learned), None, request, user)
+        watch.mark("commit")
+        judged = await self._judged(tokens, judgement, Opinion(run.result, run.learned), None, request, user)
         return dataclasses.replace(judged, reported=tokens)
 
     async def _judged(
-        self, judgement: Judgement, opinion: Opinion, uid: Uid | None, request: Request, user: User
+        self,
+        tokens: Tokens,
+        judgement: Judgement,
+        opinion: Opinion,
+        uid: Uid | None,
+        request: Request,
+        user: User,
     ) -> Judged:
         """What we think of it; what inbound mail teaches is left for after the hand-over."""
         run, lesson, mode = judgement.run, request.lesson, user.score_options(request).mode
@@ -202,7 +233,8 @@ class Pipeline:
         if user.show_factors:
             verdict = dataclasses.replace(verdict, factors=tuple(run.factors))
         change = Change(opinion.learned, stored) if lesson is None and not request.classify else None
-        return Judged(verdict, uid, change, judgement.snapshot.totals.plus(opinion.learned.totals))
+        totals = judgement.snapshot.totals.plus(opinion.learned.totals)
+        return Judged(verdict, uid, change, totals, run=run, tokens=len(tokens))
 
     def _verdict(self, result: Result, lesson: Lesson | None, signature: str | None, user: User) -> Verdict:
         return Verdict(
@@ -277,14 +309,15 @@ class Pipeline:
         if request.lesson is not None:
             raise UnknownSignature("Nothing to learn from", detail="no signature, no tokens, or opted out")
         outcome = await self._send(mail, job, untouched(request), mail.message.raw)
-        log.get().info("passed_by", queue_id=mail.envelope.queue_id, user=job.user, size=len(mail.message))
+        reason = "size" if self._too_big(mail) else "not_judged"
+        observation.passed(mail, job, outcome, reason=reason)
         return dataclasses.replace(outcome, status="Delivered")
 
     async def _pass_unfiltered(self, mail: Incoming, job: Job, failure: TempFail) -> Outcome:
         """Deliver the message marked as unfiltered, as configured, because the store is down."""
-        log.get().warning("unfiltered", queue_id=mail.envelope.queue_id, user=job.user, reason=str(failure))
         content = rewrite(mail.message, Rewrite(lines=tuple(unfiltered_lines(failure.text))))
         outcome = await self._send(mail, job, untouched(job.request), content)
+        observation.passed(mail, job, outcome, reason="storage", detail=str(failure))
         return dataclasses.replace(outcome, status="Unfiltered")
 
     # --- afterwards ------------------------------------------------------------------------
@@ -297,6 +330,7 @@ class Pipeline:
             if judged.reported is not None and _concerns_others(request.lesson):
                 await self._consultation.inoculate(user, request, judged.reported)
         except Exception as error:  # whatever it is: an error now would bring the message twice
+            metrics.NOT_LEARNED.add()
             expected = isinstance(error, Failure)
             log.get().error(
                 "not_learned",
@@ -307,25 +341,13 @@ class Pipeline:
             )
 
     def _tell(
-        self, mail: Incoming, job: Job, user: User, judged: Judged, outcome: Outcome, seconds: float
+        self, mail: Incoming, job: Job, user: User, judged: Judged, outcome: Outcome, watch: Stopwatch
     ) -> None:
         """One line for whoever looks for this message, and the files of the original."""
-        verdict, result = judged.verdict, judged.verdict.result
-        log.get().info(
-            "message",
-            queue_id=mail.envelope.queue_id,
-            message_id=mail.fields.message_id,
-            user=user.name,
-            rcpt=job.recipient.text,
-            result=result.name,
-            source=verdict.source.value if verdict.source else None,
-            probability=round(result.probability, 4),
-            confidence=round(result.confidence, 4),
-            signature=verdict.signature,
-            size=len(mail.message),
-            total_ms=round(seconds * 1000, 1),
-            next=str(outcome.reply),
-        )
+        verdict = judged.verdict
+        observation.judged(mail, job, user, verdict, outcome, watch, judged.tokens)
+        if self._details is not None:
+            self._details.tell(job, user, verdict, judged.run, watch)
         if job.request.classify:
             return
         lesson = (judged.finding and judged.finding.lesson) or job.request.lesson
@@ -333,10 +355,10 @@ class Pipeline:
             Record(
                 user=user.name,
                 file_user=user.file_name,
-                letter=letter(result.name, lesson),
+                letter=letter(verdict.result.name, lesson),
                 signature=verdict.signature or "",
                 status=outcome.status,
-                seconds=seconds,
+                seconds=watch.total,
                 statistics=user.statistics_name,
                 totals=judged.totals,
                 merged=user.membership.merged,

@@ -19,7 +19,6 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-import syslog
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -30,6 +29,7 @@ from dspamd.envelope import Envelope, Recipient
 from dspamd.errors import INTERNAL, ConfigError, Failure, PermFail, TempFail, UsageError
 from dspamd.incoming import Incoming
 from dspamd.jobs import Job, jobs, readdress, requested
+from dspamd.log_target import Syslog
 from dspamd.request import Request
 from dspamd.training import UnknownSignature
 from dspamd.users import login_name, trusted
@@ -113,7 +113,7 @@ class Run:
 
     def main(self, stdin: BinaryIO, stdout: BinaryIO) -> int:
         """Read the message, process it, print what was asked for; returns the exit status."""
-        log.configure(self._config.text("LogLevel"), self._config.text("LogFormat"), Syslog())
+        log.configure(self._config.text("LogLevel"), self._config.text("LogFormat"), Syslog("dspam"))
         for warning in self._request.warnings:
             log.get().warning("options", text=warning)
         if not self._request.users and not self._config.flag("ParseToHeaders"):
@@ -192,20 +192,6 @@ class Run:
             temporary = any(isinstance(failure, TempFail) for failure in self._failures)
             return os.EX_TEMPFAIL if temporary else self._failures[0].exit_status
         return 99 if self._spam and self._config.matches("Broken", "returnCodes") else os.EX_OK
-
-
-class Syslog:
-    """A text stream into syslog, facility mail, ident dspam."""
-
-    def __init__(self) -> None:
-        syslog.openlog("dspam", syslog.LOG_PID, syslog.LOG_MAIL)
-
-    def write(self, text: str) -> None:
-        if line := text.rstrip("\n"):
-            syslog.syslog(syslog.LOG_INFO, line)
-
-    def flush(self) -> None:
-        """Every line is sent at once."""
 
 
 if __name__ == "__main__":

@@ -18,9 +18,10 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from dspamd import log
-from dspamd.commands.dspam import UMASK, Syslog
+from dspamd.commands.dspam import UMASK
 from dspamd.config import Config
 from dspamd.errors import ConfigError, Failure, UsageError
+from dspamd.log_target import Syslog
 from dspamd.users import trusted
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def run(work: Callable[[Parts], Awaitable[int]], profile: str = "", *, anybody: 
             raise NotTrusted
         if profile:
             config = config.with_profile(profile)
-        log.configure(config.text("LogLevel"), config.text("LogFormat"), Syslog())
+        log.configure(config.text("LogLevel"), config.text("LogFormat"), Syslog("dspam"))
         return asyncio.run(_with_parts(config, work))
     except (ConfigError, UsageError, Failure) as error:
         sys.stderr.write(f"{error}\n")

@@ -10,16 +10,27 @@ recipient (protocols.md 5).
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
+from dspamd import metrics
 from dspamd.config import Config
 from dspamd.delivery.agent import Agent
 from dspamd.delivery.connection import Deadlines
 from dspamd.delivery.handover import Handover
 from dspamd.delivery.quarantine import Quarantine
 from dspamd.delivery.smtp import SmtpDelivery
-from dspamd.errors import Reply, TempFail
+from dspamd.errors import Failure, PermFail, Reply, TempFail
 from dspamd.home import Home
+
+_REASONS = {
+    "Unable to connect": "unreachable",
+    "HELO": "deferred",
+    "Deferred": "deferred",
+    "Packet send failure": "broken",
+}
 
 
 class Dispatch:
@@ -33,6 +44,10 @@ class Dispatch:
 
     async def deliver(self, handover: Handover) -> Reply:
         """Hand over to the next hop or the delivery agent.  Raises `TempFail`, `PermFail`."""
+        with _measured():
+            return await self._deliver(handover)
+
+    async def _deliver(self, handover: Handover) -> Reply:
         if handover.spam and (mailbox := self._config.text("QuarantineMailbox")):
             handover = replace(handover, recipient=self._mailbox(handover.recipient, mailbox))
         if self._next_hop is not None:
@@ -77,6 +92,33 @@ class Dispatch:
             local, domain = recipient, b""
         separator = self._config.text("PlusedCharacter")[:1].encode()
         return local.split(separator, 1)[0] + mailbox.encode() + at + domain
+
+
+@contextmanager
+def _measured() -> Iterator[None]:
+    """Time a hand-over, and count why it failed, if it did."""
+    started = time.perf_counter()
+    try:
+        yield
+        metrics.LAST_HANDOVER.set(time.time())
+    except Failure as failure:
+        reason = _reason(failure)
+        metrics.HANDOVER_FAILURES.add(reason)
+        away = reason in ("unreachable", "broken")
+        (metrics.LAST_UNREACHED if away else metrics.LAST_HANDOVER).set(time.time())
+        raise
+    finally:
+        metrics.HANDOVER_SECONDS.observe(time.perf_counter() - started)
+
+
+def _reason(failure: Failure) -> str:
+    """The word of `metrics.HANDOVER_FAILURES`, by the texts of `delivery.handover`."""
+    if isinstance(failure, PermFail):
+        return "refused"
+    for text, reason in _REASONS.items():
+        if failure.text.startswith(text):
+            return reason
+    return metrics.OTHER
 
 
 def _next_hop(config: Config) -> SmtpDelivery | None:

@@ -37,6 +37,12 @@ def open_storage(config: Config, home: Home) -> Storage:
     return Failover(config.profile.lower(), stores, following, config.number("FailoverAttempts"))
 
 
+def family(config: Config) -> str:
+    """Which kind of store `StorageDriver` names: one of `metrics.DRIVERS`."""
+    files = "hash" if "hash" in driver_name(config) else "sqlite"
+    return {"MySQL": "mysql", "PgSQL": "postgresql"}.get(server_prefix(config), files)
+
+
 def _store(config: Config, home: Home) -> Storage:
     """The store that `StorageDriver` names."""
     driver, server = driver_name(config), server_prefix(config)

@@ -1,0 +1,132 @@
+"""Where the lines of the log go: stderr, syslog, or a file.
+
+Writing never raises and never waits.  What nobody takes at once is dropped, because
+mail is worth more than lines about it:
+
+* stderr: if its reader (journald, supervise, a terminal) does not keep up.
+* syslog: datagrams to /dev/log as of old (facility mail), which a daemon that is
+  restarted picks up again with the next line.
+* a file: if the disk is full.  A file that was moved away is opened anew within a second,
+  so logrotate needs to tell nobody.
+
+Workers inherit the targets of their supervisor, with what it had opened as root.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+_SAFE_BYTES = 4096
+"""So much can be written to a pipe that poll(2) calls writable, at once and in one piece."""
+
+_LOOK_S = 1.0
+_FACILITY_MAIL = 2
+_SEVERITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
+
+
+class Target(Protocol):
+    """Takes lines."""
+
+    def write(self, level: str, line: str, /) -> None:
+        """Take a line without its end.  Neither waits nor raises."""
+
+
+class Stderr:
+    """A file descriptor that somebody else opened, by default standard error."""
+
+    def __init__(self, descriptor: int = 2) -> None:
+        self._descriptor = descriptor
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLOUT)
+
+    def write(self, level: str, line: str) -> None:
+        rest = _encoded(line)
+        try:
+            while rest and self._writable():
+                rest = rest[os.write(self._descriptor, rest[:_SAFE_BYTES]) :]
+        except OSError:
+            return  # closed, or full
+
+    def _writable(self) -> bool:
+        return any(event & select.POLLOUT for _, event in self._poll.poll(0))
+
+
+class Syslog:
+    """The syslog of this host, facility mail; `ident` is how lines name the program."""
+
+    def __init__(self, ident: str, path: str = "/dev/log") -> None:
+        self._ident, self._path = ident, path
+        self._socket: socket.socket | None = None
+
+    def write(self, level: str, line: str) -> None:
+        head = f"<{_FACILITY_MAIL << 3 | _SEVERITIES[level]}>{self._ident}[{os.getpid()}]: "
+        datagram = _encoded(head + line)[:-1]
+        for _ in range(2):  # once more, if syslog was restarted since the last line
+            try:
+                self._connected().send(datagram)
+            except BlockingIOError:
+                return
+            except OSError:
+                self._close()
+            else:
+                return
+
+    def _connected(self) -> socket.socket:
+        if self._socket is None:
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            self._socket.setblocking(False)
+            self._socket.connect(self._path)
+        return self._socket
+
+    def _close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+
+class File:
+    """A file, made with its directory when the first line comes; `clock` gives seconds."""
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path, self._clock = path, clock
+        self._descriptor: int | None = None
+        self._looked = clock() - _LOOK_S
+
+    def write(self, level: str, line: str) -> None:
+        try:
+            if (now := self._clock()) >= self._looked + _LOOK_S:
+                self._looked = now
+                self._look()
+            if self._descriptor is not None:
+                os.write(self._descriptor, _encoded(line))
+        except OSError:
+            return
+
+    def _look(self) -> None:
+        """Open the file, unless it is open and still there.
+
+        If that fails, lines go on into the one that was moved away.
+        """
+        if self._descriptor is not None and self._in_place(self._descriptor):
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        former, self._descriptor = self._descriptor, fresh
+        if former is not None:
+            os.close(former)
+
+    def _in_place(self, descriptor: int) -> bool:
+        try:
+            return os.path.samestat(self._path.stat(), os.fstat(descriptor))
+        except FileNotFoundError:
+            return False
+
+
+def _encoded(line: str) -> bytes:
+    return line.encode("utf-8", "backslashreplace") + b"\n"

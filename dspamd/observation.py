@@ -1,0 +1,146 @@
+"""What is said and counted of a message: its line in the log, the metrics, the details for `Debug`.
+
+The line tells the story of a message for one recipient: who, what, how sure, how long
+each stage took, and the next hop's answer, with the queue ids of both mail servers, so
+that one search follows the mail.
+
+`Debug` names users, `DebugOpt` kinds of operation (reference/config.md 4.1), whose
+messages are told in detail in `LogDirectory`/dspam.debug: settings, times, the tokens
+that decided.  Nothing of what a message contains is logged otherwise.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from dspamd import log, metrics
+from dspamd.config import Config
+from dspamd.engine import Run
+from dspamd.engine.model import Label, Lesson, Source
+from dspamd.errors import PermFail
+from dspamd.incoming import Incoming
+from dspamd.jobs import Job
+from dspamd.log_target import File
+from dspamd.request import Request
+from dspamd.stopwatch import Stopwatch
+from dspamd.users import User
+from dspamd.verdict import Outcome, Verdict
+
+
+def judged(
+    mail: Incoming,
+    job: Job,
+    user: User,
+    verdict: Verdict,
+    outcome: Outcome,
+    watch: Stopwatch,
+    tokens: int | None,
+) -> None:
+    """Tell of a message that got a verdict."""
+    result, source, size, seconds = verdict.result, verdict.source, len(mail.message), watch.seconds
+    log.get().info(
+        "message",
+        queue_id=mail.envelope.queue_id or None,
+        message_id=mail.fields.message_id or None,
+        user=user.name,
+        rcpt=job.recipient.text,
+        result=result.name,
+        source=source.value if source else None,
+        probability=round(result.probability, 4),
+        confidence=round(result.confidence, 4),
+        signature=verdict.signature,
+        size=size,
+        tokens=tokens,
+        **{f"{stage}_ms": round(spent * 1000, 1) for stage, spent in seconds.items()},
+        total_ms=round(watch.total * 1000, 1),
+        next=str(outcome.reply),
+    )
+    metrics.MESSAGES.add(result.name, source.value if source else "inbound")
+    metrics.MESSAGE_BYTES.observe(size)
+    if tokens is not None:
+        metrics.MESSAGE_TOKENS.observe(tokens)
+    for stage, spent in seconds.items():
+        metrics.STAGE_SECONDS.observe(spent, stage)
+
+
+def passed(mail: Incoming, job: Job, outcome: Outcome, *, reason: str, detail: str | None = None) -> None:
+    """Tell of a message that was delivered without a verdict; `reason` is one of `metrics.UNFILTERED`."""
+    tell = log.get().warning if reason == "storage" else log.get().info
+    tell(
+        "unfiltered" if reason == "storage" else "passed_by",
+        queue_id=mail.envelope.queue_id or None,
+        message_id=mail.fields.message_id or None,
+        user=job.user,
+        rcpt=job.recipient.text,
+        reason=reason,
+        detail=detail,
+        size=len(mail.message),
+        next=str(outcome.reply),
+    )
+    metrics.MESSAGES.add("Unfiltered", "inbound")
+    metrics.UNFILTERED.add(reason)
+
+
+@contextmanager
+def lesson(taught: Lesson) -> Iterator[None]:
+    """Count a lesson, and what becomes of it in the block."""
+    outcome = "failed"
+    try:
+        yield
+        outcome = "learned"
+        metrics.LAST_TRAINING.set(time.time())
+    except PermFail:
+        outcome = "refused"
+        raise
+    finally:
+        metrics.TRAINING.add(_class(taught.label), taught.source.value, outcome)
+
+
+class Details:
+    """Whose messages are told in detail, and where."""
+
+    def __init__(self, config: Config) -> None:
+        self._users = frozenset(config.all("Debug"))
+        self._kinds = frozenset(config.all("DebugOpt"))
+        self._log = log.logger("debug", config.text("LogFormat"), File(log.directory(config) / "dspam.debug"))
+
+    def tell(self, job: Job, user: User, verdict: Verdict, run: Run | None, watch: Stopwatch) -> None:
+        """Tell of a message, if it is of a kind and for a user to be told of."""
+        if not self._wanted(user.name, job.request):
+            return
+        self._log.debug(
+            "details",
+            user=user.name,
+            rcpt=job.recipient.text,
+            signature=verdict.signature,
+            result=verdict.result.name,
+            probability=verdict.result.probability,
+            settings=str(user.score_options(job.request)),
+            groups=str(user.membership),
+            seconds={stage: round(spent, 6) for stage, spent in watch.seconds.items()},
+        )
+        for name, value in run.factors if run is not None else ():
+            token = name.decode("utf-8", "backslashreplace")
+            self._log.debug("factor", signature=verdict.signature, token=token, probability=value)
+
+    def _wanted(self, user: str, request: Request) -> bool:
+        if not self._users or not self._users & {"*", user}:
+            return False
+        return not self._kinds or _kind(request) in self._kinds
+
+
+def _kind(request: Request) -> str:
+    """The word of `DebugOpt` for what is asked."""
+    if request.classify:
+        return "classify"
+    if request.lesson is None:
+        return "process"
+    if request.lesson.source is Source.ERROR:
+        return "spam" if request.lesson.label is Label.SPAM else "fp"
+    return str(request.lesson.source.value)
+
+
+def _class(label: Label) -> str:
+    return "spam" if label is Label.SPAM else "innocent"

@@ -1,0 +1,207 @@
+"""What monitoring asks: `/metrics` for Prometheus, `/healthz` for whoever sends mail or restarts us.
+
+A small HTTP server on an address of its own, `MetricsListen`, which is off by default
+and has no password: let it listen where only monitoring comes.  Each worker listens there
+(SO_REUSEPORT); whichever is asked tells the numbers of all (metrics.py).  Whoever
+was refused the address says so in the log, and serves mail all the same.
+
+Healthy means that mail would get through: the storage answers, files can be written,
+and the next hop, if it was spoken to within the last minute, answered (RFC 9110 15.6.4:
+503 if not).  The storage is asked at most once a second, whoever asks us how often.
+
+No request waits longer than `PATIENCE_S`; at most `AT_ONCE` are served at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import platform
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from itertools import accumulate
+from pathlib import Path
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.registry import Collector
+
+import dspamd
+from dspamd import log, metrics
+from dspamd.errors import Failure
+from dspamd.storage.contract import Storage
+
+PATIENCE_S = 5.0
+AT_ONCE = 20
+LOOK_S = 1.0
+RECENT_S = 60.0
+
+_HEAD_BYTES = 8192
+
+
+class Health:
+    """Whether mail would get through; `clock` gives seconds since 1970."""
+
+    def __init__(self, storage: Storage, home: Path, clock: Callable[[], float] = time.time) -> None:
+        self._storage, self._home, self._clock = storage, home, clock
+        self._asking = asyncio.Lock()
+        self._asked, self._troubles = 0.0, list[str]()
+
+    async def troubles(self) -> list[str]:
+        """What keeps mail from getting through; nothing if nothing does."""
+        async with self._asking:
+            if not self._asked <= self._clock() < self._asked + LOOK_S:
+                self._troubles = [
+                    *await self._storage_troubles(),
+                    *await asyncio.to_thread(self._file_troubles),
+                ]
+                self._asked = self._clock()
+        return self._troubles + self._hop_troubles()
+
+    def told(self, troubles: list[str]) -> str:
+        """The answer to who asks, a line for each thing."""
+        seen = metrics.LAST_HANDOVER.readings()[0].numbers[0]
+        hop = f"{self._clock() - seen:.0f} s ago" if seen else "never"
+        return "\n".join(
+            ["not ready" if troubles else "ready", *troubles, f"next hop: answered last {hop}", ""]
+        )
+
+    async def _storage_troubles(self) -> list[str]:
+        try:
+            async with asyncio.timeout(PATIENCE_S / 2):
+                await self._storage.preferences("")
+        except TimeoutError:
+            return ["storage: no answer in time"]
+        except Failure as failure:
+            return [f"storage: {failure.text}"]
+        return []
+
+    def _file_troubles(self) -> list[str]:
+        return [] if os.access(self._home, os.W_OK | os.X_OK) else ["home: cannot be written"]
+
+    def _hop_troubles(self) -> list[str]:
+        answered = metrics.LAST_HANDOVER.readings()[0].numbers[0]
+        failed = metrics.LAST_UNREACHED.readings()[0].numbers[0]
+        recent = failed > max(answered, self._clock() - RECENT_S)
+        return ["next hop: not to be reached"] if recent else []
+
+
+class Exposition(Collector):
+    """The metrics in the words of Prometheus; `home` is where files are kept."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+
+    def collect(self) -> Iterator[Metric]:
+        yield from map(_family, metrics.METRICS)
+        build = GaugeMetricFamily(
+            "dspamd_build_info", "Always 1; what is running.", labels=("version", "python")
+        )
+        build.add_metric((dspamd.__version__, platform.python_version()), 1)
+        yield build
+        with contextlib.suppress(OSError):
+            disk = os.statvfs(self._home)
+            yield GaugeMetricFamily(
+                "dspamd_home_free_bytes",
+                "Room on the disk that holds Home.",
+                value=disk.f_bavail * disk.f_frsize,
+            )
+
+
+def _family(metric: metrics.Metric) -> Metric:
+    readings = metric.readings()
+    if isinstance(metric, metrics.Histogram):
+        histogram = HistogramMetricFamily(metric.name, metric.help, labels=metric.labels)
+        ends = [*map(str, metric.bounds), "+Inf"]
+        for labels, (*buckets, total) in readings:
+            if metric.labels and not any(buckets):
+                continue  # most drivers are not in use
+            histogram.add_metric(labels, list(zip(ends, accumulate(buckets), strict=True)), total)
+        return histogram
+    kind = CounterMetricFamily if isinstance(metric, metrics.Counter) else GaugeMetricFamily
+    family = kind(metric.name, metric.help, labels=metric.labels)
+    for labels, (number,) in readings:
+        family.add_metric(labels, number)
+    return family
+
+
+class Observatory:
+    """Answers requests."""
+
+    def __init__(self, health: Health, exposition: Exposition) -> None:
+        self._health, self._exposition = health, exposition
+        self._busy = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer the one request of a connection."""
+        self._busy += 1
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                if self._busy <= AT_ONCE:
+                    head = await reader.readuntil(b"\r\n\r\n")
+                    writer.write(await self._answer(head))
+                    await writer.drain()
+        except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            return  # it was no monitoring that asked, or it has gone
+        except Exception:
+            log.get().exception("bug")
+        finally:
+            self._busy -= 1
+            writer.close()
+
+    async def _answer(self, head: bytes) -> bytes:
+        method, _, rest = head.partition(b" ")
+        path = rest.split(b" ", 1)[0].partition(b"?")[0]
+        if method not in (b"GET", b"HEAD"):
+            return _response("405 Method Not Allowed", b"", "Allow: GET, HEAD")
+        if path == b"/metrics":
+            text = await asyncio.to_thread(generate_latest, self._exposition)
+            return _response(
+                "200 OK", text, f"Content-Type: {CONTENT_TYPE_PLAIN_0_0_4}", bare=method == b"HEAD"
+            )
+        if path == b"/healthz":
+            troubles = await self._health.troubles()
+            status = "503 Service Unavailable" if troubles else "200 OK"
+            return _response(status, self._health.told(troubles).encode(), bare=method == b"HEAD")
+        return _response("404 Not Found", b"/metrics and /healthz are here\n", bare=method == b"HEAD")
+
+
+def _response(status: str, body: bytes, *fields: str, bare: bool = False) -> bytes:
+    """A response; `bare`: its head only."""
+    if not any(field.startswith("Content-Type") for field in fields):
+        fields += ("Content-Type: text/plain; charset=utf-8",)
+    head = "\r\n".join(
+        [f"HTTP/1.1 {status}", *fields, f"Content-Length: {len(body)}", "Connection: close", "", ""]
+    )
+    return head.encode() + (b"" if bare else body)
+
+
+@contextlib.asynccontextmanager
+async def observed(address: str, storage: Storage, home: Path) -> AsyncIterator[None]:
+    """Answer at `address` (host:port) and look at the event loop while the block runs."""
+    host, _, port = address.rpartition(":")
+    observatory = Observatory(Health(storage, home), Exposition(home))
+    server: asyncio.Server | None = None
+    try:
+        server = await asyncio.start_server(
+            observatory.serve, host.strip("[]") or None, int(port), limit=_HEAD_BYTES, reuse_port=True
+        )
+    except OSError as error:
+        log.get().error("metrics_not_served", address=address, reason=str(error))
+    looking = asyncio.create_task(_look())
+    try:
+        yield
+    finally:
+        looking.cancel()
+        if server is not None:
+            server.close()
+
+
+async def _look() -> None:
+    """Measure every second how late the event loop comes."""
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + LOOK_S
+        await asyncio.sleep(LOOK_S)
+        metrics.LOOP_LAG.observe(max(0.0, loop.time() - due))

@@ -1,0 +1,84 @@
+"""A store whose operations are timed, and whose trouble is counted (metrics.py)."""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from typing import TypeVar
+
+from dspamd import metrics
+from dspamd.engine.model import Snapshot
+from dspamd.errors import Failure, PermFail
+from dspamd.storage.contract import Change, Storage, Stored, TokenRow, Uid
+from dspamd.storage.sql import Unreachable
+
+T = TypeVar("T")
+
+
+class Measured:
+    """A `Storage` that does what `storage` does; `driver` is one of `metrics.DRIVERS`."""
+
+    def __init__(self, storage: Storage, driver: str) -> None:
+        self._storage, self._driver = storage, driver
+
+    async def open(self) -> None:
+        await self._storage.open()
+
+    async def close(self) -> None:
+        await self._storage.close()
+
+    async def uid(self, owner: str, *, create: bool) -> Uid | None:
+        return await self._timed("uid", self._storage.uid(owner, create=create))
+
+    async def owner_of(self, uid: Uid) -> str | None:
+        return await self._timed("uid", self._storage.owner_of(uid))
+
+    async def read(self, uid: Uid, tokens: array[int]) -> Snapshot:
+        return await self._timed("read", self._storage.read(uid, tokens))
+
+    async def apply(self, uid: Uid, change: Change) -> None:
+        await self._timed("apply", self._storage.apply(uid, change))
+
+    async def signature(self, uid: Uid, signature: str) -> Stored | None:
+        return await self._timed("signature", self._storage.signature(uid, signature))
+
+    async def delete_signature(self, uid: Uid, signature: str) -> bool:
+        return await self._timed("signature", self._storage.delete_signature(uid, signature))
+
+    async def preferences(self, owner: str) -> Mapping[str, str]:
+        return await self._timed("preferences", self._storage.preferences(owner))
+
+    async def set_preference(self, owner: str, name: str, value: str | None) -> None:
+        await self._timed("preferences", self._storage.set_preference(owner, name, value))
+
+    async def owners(self) -> list[str]:
+        return await self._timed(metrics.OTHER, self._storage.owners())
+
+    def tokens(self, uid: Uid) -> AsyncIterator[list[TokenRow]]:
+        return self._storage.tokens(uid)
+
+    async def signatures(self, uid: Uid) -> list[tuple[str, int]]:
+        return await self._timed(metrics.OTHER, self._storage.signatures(uid))
+
+    async def delete_tokens(self, uid: Uid, tokens: array[int]) -> int:
+        return await self._timed(metrics.OTHER, self._storage.delete_tokens(uid, tokens))
+
+    async def delete_owner(self, owner: str) -> None:
+        await self._timed(metrics.OTHER, self._storage.delete_owner(owner))
+
+    async def _timed(self, operation: str, answer: Awaitable[T]) -> T:
+        started = time.perf_counter()
+        try:
+            return await answer
+        except Failure as failure:
+            metrics.STORAGE_ERRORS.add(self._driver, _kind(failure))
+            raise
+        finally:
+            metrics.STORAGE_SECONDS.observe(time.perf_counter() - started, self._driver, operation)
+
+
+def _kind(failure: Failure) -> str:
+    if isinstance(failure, Unreachable):
+        return "unreachable"
+    return "permanent" if isinstance(failure, PermFail) else "temporary"
