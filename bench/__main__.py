@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from bench import commands, engine, memory, path, purge, storage
+from bench import commands, engine, loads, memory, path, purge, storage
 from bench.figures import Figure, report
 
 PARTS: dict[str, Callable[[], list[Figure]]] = {
@@ -16,7 +16,7 @@ PARTS: dict[str, Callable[[], list[Figure]]] = {
     "path": path.measure,
     "storage": storage.measure,
     "purge": purge.measure,
-    "daemon": memory.measure,
+    "daemon": lambda: [*memory.measure(), *loads.measure()],
     "commands": commands.measure,
 }
 

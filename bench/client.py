@@ -2,8 +2,8 @@
 
     python -m bench.client PORT SESSIONS COUNT SIZE
 
-Prints the seconds that COUNT messages of SIZE bytes took.  A process of its own, so that its work
-is not counted as the daemon's.
+Prints the seconds that COUNT messages of SIZE bytes took together, then those that each took, from
+MAIL to the last reply.  A process of its own, so that its work is not counted as the daemon's.
 """
 
 from __future__ import annotations
@@ -29,18 +29,22 @@ async def greeted(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter
     return reader, writer
 
 
-async def deliver(port: int, contents: list[bytes]) -> None:
-    """One session; commands are pipelined as Postfix does it."""
+async def deliver(port: int, contents: list[bytes]) -> list[float]:
+    """One session, and the seconds of each message; commands are pipelined as Postfix does it."""
     reader, writer = await greeted(port)
+    seconds = []
     for content in contents:
+        start = time.perf_counter()
         writer.write(b"MAIL FROM:<sender@example.net>\r\nRCPT TO:<user@example.org>\r\nDATA\r\n")
         for wanted in (b"250", b"250", b"354"):
             await expect(reader, wanted)
         writer.write(content)
         await expect(reader, b"250")
+        seconds.append(time.perf_counter() - start)
     writer.write(b"QUIT\r\n")
     await expect(reader, b"221")
     writer.close()
+    return seconds
 
 
 async def expect(reader: asyncio.StreamReader, code: bytes) -> None:
@@ -56,9 +60,9 @@ async def main(port: int, sessions: int, count: int, size: int) -> None:
     ]
     start = time.perf_counter()
     async with asyncio.TaskGroup() as group:
-        for share in shares:
-            group.create_task(deliver(port, share))
+        running = [group.create_task(deliver(port, share)) for share in shares]
     print(time.perf_counter() - start)
+    print(*(seconds for session in running for seconds in session.result()))
 
 
 if __name__ == "__main__":
