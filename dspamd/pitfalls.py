@@ -53,8 +53,18 @@ def _warnings(config: Config) -> Iterator[str]:
         yield "neither DeliveryHost nor TrustedDeliveryAgent: mail that is to be delivered waits for ever"
     if 0 < config.number("ServerMaxMemory") < config.number("ServerMaxMessageSize"):
         yield "ServerMaxMemory is less than ServerMaxMessageSize, which counts then"
+    yield from _scanners(config)
     if config.text("ServerGroup") and not config.text("ServerUser"):
         yield "ServerGroup without ServerUser has no effect"
+
+
+def _scanners(config: Config) -> Iterator[str]:
+    """What keeps the scanners from looking at mail, though they seem to be configured."""
+    host, port = config.text("ClamAVHost"), config.number("ClamAVPort")
+    if bool(host) != bool(port) and not host.startswith("/"):
+        yield "ClamAVHost and ClamAVPort are needed both: no mail is scanned for viruses"
+    if config.text("RABLQueue") and not config.matches("TrackSources", "spam"):
+        yield "RABLQueue without TrackSources spam stays empty"
 
 
 def _parameters(config: Config) -> Iterator[str]:

@@ -187,6 +187,17 @@ async def test_spam_is_tagged_for_who_wants_it_tagged(tmp_path: Path) -> None:
         assert outcome.status == "Tagged"
 
 
+async def test_a_tag_without_its_text_is_told_and_changes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with bench(tmp_path, 'Preference "tagNonspam=on"') as b:
+        await b.process(HAM)
+        (sent,) = b.outlet.delivered
+        assert header(sent.content, "X-DSPAM-Result") == "Innocent"
+        assert sent.content.endswith(HAM.partition(b"\r\n\r\n")[2])
+        assert "msgtag.nonspam" in capsys.readouterr().out
+
+
 async def test_two_users_have_two_dictionaries(tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
         await b.feed("bob")

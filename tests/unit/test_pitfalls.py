@@ -56,6 +56,9 @@ def test_errors(settings: str, error: str) -> None:
         ('ServerParameters "--deliver=innocent, spam"', "ends in a comma"),
         ("ServerMaxMemory 1M", "ServerMaxMemory is less"),
         ("ServerGroup mail", "ServerGroup without ServerUser"),
+        ("ClamAVHost 127.0.0.1", "no mail is scanned"),
+        ("ClamAVPort 3310", "no mail is scanned"),
+        ("RABLQueue /var/spool/rabl\nTrackSources virus", "RABLQueue without"),
     ],
 )
 def test_warnings(settings: str, warning: str) -> None:
