@@ -30,7 +30,10 @@ async def caller_of(transport: asyncio.BaseTransport) -> Caller | None:
     connection = transport.get_extra_info("socket")
     if connection is None or connection.family != socket.AF_UNIX:
         return None
-    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    try:
+        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    except OSError as error:
+        raise ConnectionError("the client has left") from error
     _, uid, _ = _CREDENTIALS.unpack(credentials)
     async with asyncio.timeout(LOOKUP_S):
         return Caller(uid, await asyncio.to_thread(_name, uid))
