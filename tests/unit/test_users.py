@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import pytest
 
@@ -380,6 +380,50 @@ async def test_users_with_equal_settings_share_their_tokens(tmp_path: Path) -> N
     found = users(tmp_path, "IgnoreHeader X-Foo")
     first, second = await found.resolve("a"), await found.resolve("b")
     assert first.token_options(Request()) == second.token_options(Request())
+
+
+# --- owners named by signatures ------------------------------------------------------------
+
+
+class Numbers(Records):
+    """A store that knows users by number; the second one has two names."""
+
+    numbers: ClassVar[dict[str, int]] = {"ann": 1, "bob": 2, "robert": 2}
+
+    async def uid(self, owner: str, *, create: bool) -> int | None:
+        assert not create
+        return self.numbers.get(owner)
+
+    async def owner_of(self, uid: int) -> str | None:
+        return min((name for name, number in self.numbers.items() if number == uid), default=None)
+
+
+@pytest.mark.parametrize(
+    ("signature", "user", "signer"),
+    [
+        ("2,4c873d4a27473", "ann", "bob"),
+        ("2,4c873d4a27473", "spam-alias", "bob"),
+        ("2,4c873d4a27473", "robert", "robert"),
+        ("1,4c873d4a27473", "ann", "ann"),
+        ("4c873d4a27473", "ann", "ann"),
+        ("3,4c873d4a27473", "ann", "ann"),
+        (",4c873d4a27473", "ann", "ann"),
+        ("99999999999,4c873d4a27473", "ann", "ann"),
+        ("\N{ARABIC-INDIC DIGIT TWO},4c873d4a27473", "ann", "ann"),
+    ],
+)
+async def test_a_signature_may_name_its_owner_by_number(
+    tmp_path: Path, signature: str, user: str, signer: str
+) -> None:
+    lines = ("StorageDriver libmysql_drv.so", "MySQLUIDInSignature on")
+    found = users(tmp_path, *lines, records=Numbers())
+    assert (await found.signer(signature, await found.resolve(user))).name == signer
+
+
+@pytest.mark.parametrize("lines", [("StorageDriver libmysql_drv.so",), ("MySQLUIDInSignature on",)])
+async def test_numbers_mean_nothing_unless_configured(tmp_path: Path, lines: tuple[str, ...]) -> None:
+    found = users(tmp_path, *lines, records=Numbers())
+    assert (await found.signer("2,4c873d4a27473", await found.resolve("ann"))).name == "ann"
 
 
 # --- trust ---------------------------------------------------------------------------------
