@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from dspamd import log
 from tests.e2e.site import Site, mail_site
+from tests.logged import Logged
 
 USERS = ("alice", "bob", "carol", "dave")
 
@@ -24,3 +26,11 @@ def own_site(tmp_path: Path) -> Iterator[Site]:
     """The same for one test that stops and breaks things."""
     with mail_site(tmp_path, USERS) as site:
         yield site
+
+
+@pytest.fixture
+def logged(monkeypatch: pytest.MonkeyPatch) -> Logged:
+    """What the program tells in its log while a test runs."""
+    target = Logged()
+    monkeypatch.setattr(log, "_logger", log.logger("debug", "logfmt", target))
+    return target

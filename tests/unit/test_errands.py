@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from dspamd.errands import WAITING_BYTES, Errands
+from tests.logged import Logged
 
 
 async def test_jobs_are_done_in_order() -> None:
@@ -20,9 +21,7 @@ async def test_jobs_are_done_in_order() -> None:
 
 
 @pytest.mark.parametrize("error", [OSError("disk full"), KeyError("a bug")])
-async def test_a_failure_is_told_and_stops_nothing(
-    error: Exception, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_a_failure_is_told_and_stops_nothing(error: Exception, logged: Logged) -> None:
     errands, done = Errands(), list[str]()
 
     def fail() -> None:
@@ -32,10 +31,10 @@ async def test_a_failure_is_told_and_stops_nothing(
     errands.add(lambda: done.append("next"))
     await errands.close()
     assert done == ["next"]
-    assert str(error) in capsys.readouterr().out
+    assert str(error) in logged.take()
 
 
-async def test_what_waits_is_bounded(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_what_waits_is_bounded(logged: Logged) -> None:
     errands, done, go = Errands(), list[str](), threading.Event()
     errands.add(lambda: assert_set(go), WAITING_BYTES // 2)
     errands.add(lambda: done.append("fits"), WAITING_BYTES // 4)
@@ -44,7 +43,7 @@ async def test_what_waits_is_bounded(capsys: pytest.CaptureFixture[str]) -> None
     go.set()
     await errands.close()
     assert done == ["fits", "fits, too"]
-    assert "errand_left_out" in capsys.readouterr().out
+    assert "errand_left_out" in logged.take()
 
 
 def assert_set(event: threading.Event) -> None:

@@ -26,6 +26,7 @@ from dspamd.pipeline import Pipeline
 from dspamd.request import Request
 from dspamd.training import UnknownSignature
 from dspamd.verdict import Outcome
+from tests.logged import Logged
 
 BASE = """
 StorageDriver sqlite3_drv
@@ -187,15 +188,13 @@ async def test_spam_is_tagged_for_who_wants_it_tagged(tmp_path: Path) -> None:
         assert outcome.status == "Tagged"
 
 
-async def test_a_tag_without_its_text_is_told_and_changes_nothing(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_a_tag_without_its_text_is_told_and_changes_nothing(tmp_path: Path, logged: Logged) -> None:
     async with bench(tmp_path, 'Preference "tagNonspam=on"') as b:
         await b.process(HAM)
         (sent,) = b.outlet.delivered
         assert header(sent.content, "X-DSPAM-Result") == "Innocent"
         assert sent.content.endswith(HAM.partition(b"\r\n\r\n")[2])
-        assert "msgtag.nonspam" in capsys.readouterr().out
+        assert "msgtag.nonspam" in logged.take()
 
 
 async def test_two_users_have_two_dictionaries(tmp_path: Path) -> None:

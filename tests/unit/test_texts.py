@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from dspamd.texts import NAMES, Texts
+from tests.logged import Logged
 
 
 def test_texts_are_what_is_in_the_files(tmp_path: Path) -> None:
@@ -14,12 +13,12 @@ def test_texts_are_what_is_in_the_files(tmp_path: Path) -> None:
     assert Texts(tmp_path).text("msgtag.spam") == b"spam!\xff\n"
 
 
-def test_a_missing_text_is_told_when_it_is_wanted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_text_is_told_when_it_is_wanted(tmp_path: Path, logged: Logged) -> None:
     texts = Texts(tmp_path)
-    assert capsys.readouterr().out == ""
+    assert logged.take() == ""
     assert texts.text("firstrun.txt") == b""
     assert texts.text("firstrun.txt") == b""
-    assert capsys.readouterr().out.count(str(tmp_path / "firstrun.txt")) == 1
+    assert logged.take().count(str(tmp_path / "firstrun.txt")) == 1
 
 
 def test_the_shipped_texts_are_complete() -> None:

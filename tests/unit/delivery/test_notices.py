@@ -14,6 +14,7 @@ from dspamd.errors import Reply, TempFail
 from dspamd.request import Request
 from dspamd.texts import Texts
 from tests.golden.data import rows
+from tests.logged import Logged
 from tests.unit.test_pipeline import HAM, INNOCENT_ONLY, SPAM, Bench, Recorder, bench
 
 ON = "Notifications on"
@@ -124,9 +125,7 @@ async def test_a_preference_switches_them_on(tmp_path: Path) -> None:
         assert told(writer.outlet) == ["firstrun.txt"]
 
 
-async def test_a_missing_text_is_told_and_its_notice_waits(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_a_missing_text_is_told_and_its_notice_waits(tmp_path: Path, logged: Logged) -> None:
     async with bench(tmp_path, ON) as b:
         for present in ((), TEXTS):
             write_texts(tmp_path, *present)
@@ -134,10 +133,10 @@ async def test_a_missing_text_is_told_and_its_notice_waits(
             assert (await b.process(HAM, INNOCENT_ONLY)).reply.ok
             await writer.notices.close()
             assert told(writer.outlet) == ["firstrun.txt"] * bool(present)
-            assert ("text_missing" in capsys.readouterr().out) is not bool(present)
+            assert ("text_missing" in logged.take()) is not bool(present)
 
 
-async def test_mail_neither_waits_nor_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_mail_neither_waits_nor_fails(tmp_path: Path, logged: Logged) -> None:
     write_texts(tmp_path, *TEXTS)
     async with bench(tmp_path, ON) as b:
         writer, hanging = Writer(b), asyncio.Event()
@@ -152,7 +151,7 @@ async def test_mail_neither_waits_nor_fails(tmp_path: Path, capsys: pytest.Captu
         assert len(b.outlet.delivered) == 2
         hanging.set()
         await writer.notices.close()
-        assert capsys.readouterr().out.count("notice_not_sent") == 1
+        assert logged.take().count("notice_not_sent") == 1
 
 
 async def test_several_processes_send_it_once(tmp_path: Path) -> None:

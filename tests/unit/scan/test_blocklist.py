@@ -10,6 +10,7 @@ from dspamd.home import Home
 from dspamd.mail.message import Message
 from dspamd.recent import REMEMBERED_SECONDS
 from dspamd.scan.blocklist import Blocklists, sender_domain
+from tests.logged import Logged
 
 
 def mail(sender: str) -> Message:
@@ -45,8 +46,8 @@ async def test_lists(tmp_path: Path) -> None:
     assert not await lists.blocks("ann", mail("x@spam.example"))
 
 
-async def test_an_unreadable_list_blocks_nobody(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_an_unreadable_list_blocks_nobody(tmp_path: Path, logged: Logged) -> None:
     home = Home(tmp_path)
     home.file("bob", "blocklist").mkdir(parents=True)
     assert not await Blocklists(home).blocks("bob", mail("x@spam.example"))
-    assert "blocklist_unreadable" in capsys.readouterr().out + capsys.readouterr().err
+    assert "blocklist_unreadable" in logged.take()

@@ -17,6 +17,7 @@ from dspamd.request import Request
 from dspamd.scan.source import address
 from dspamd.scan.tracker import Tracker
 from dspamd.verdict import Verdict
+from tests.logged import Logged
 from tests.unit.test_pipeline import CORPUS_SPAM, HAM, Bench, bench
 
 INBOUND = Request()
@@ -69,13 +70,11 @@ class Site:
         ("Whitelisted", "innocent message from 192.0.2.7", False),
     ],
 )
-async def test_kinds(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, text: str, queued: bool
-) -> None:
+async def test_kinds(tmp_path: Path, logged: Logged, name: str, text: str, queued: bool) -> None:
     site = Site(tmp_path)
     async with bench(tmp_path) as b:
         site.tracker.note(await processed(b, name))
-        assert text in capsys.readouterr().out
+        assert text in logged.take()
         assert await site.queued() == ["192.0.2.7"] * queued
 
 
@@ -103,7 +102,7 @@ async def test_an_address_is_queued_once(tmp_path: Path) -> None:
 )
 async def test_nobody_is_blamed(
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    logged: Logged,
     name: str,
     totals: Totals | None,
     request_: Request,
@@ -113,14 +112,14 @@ async def test_nobody_is_blamed(
     site = Site(tmp_path, kinds)
     async with bench(tmp_path) as b:
         site.tracker.note(await processed(b, name, totals=totals, request=request_, head=RECEIVED % source))
-        assert "source_tracked" not in capsys.readouterr().out
+        assert "source_tracked" not in logged.take()
         assert await site.queued() == []
 
 
-async def test_a_missing_queue_is_told_in_the_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_missing_queue_is_told_in_the_log(tmp_path: Path, logged: Logged) -> None:
     site = Site(tmp_path)
     site.queue.rmdir()
     async with bench(tmp_path) as b:
         site.tracker.note(await processed(b, "Spam"))
         await site.errands.close()
-        assert "errand_failed" in capsys.readouterr().out
+        assert "errand_failed" in logged.take()
