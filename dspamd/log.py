@@ -30,12 +30,15 @@ _ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)
 _ESCAPES |= {ord("\\"): "\\\\", ord('"'): '\\"', ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"}
 
 _logger: Any = structlog.get_logger()
+_target: Target = Stderr()
 
 
 def configure(level: str = "info", form: str = "logfmt", target: Target | None = None) -> None:
     """Set up logging for this process; `level` is a key of LEVELS, `form` logfmt or json."""
-    global _logger
-    _logger = logger(level, form, target or Stderr())
+    global _logger, _target
+    _target.close()
+    _target = target or Stderr()
+    _logger = logger(level, form, _target)
 
 
 def get() -> Any:

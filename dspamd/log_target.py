@@ -14,6 +14,7 @@ Workers inherit the targets of their supervisor, with what it had opened as root
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import socket
@@ -36,6 +37,9 @@ class Target(Protocol):
     def write(self, level: str, line: str, /) -> None:
         """Take a line without its end.  Neither waits nor raises."""
 
+    def close(self) -> None:
+        """Let go of what was opened; another line opens it again."""
+
 
 class Stderr:
     """A file descriptor that somebody else opened, by default standard error."""
@@ -52,6 +56,9 @@ class Stderr:
                 rest = rest[os.write(self._descriptor, rest[:_SAFE_BYTES]) :]
         except OSError:
             return  # closed, or full
+
+    def close(self) -> None:
+        """It is not ours to close."""
 
     def _writable(self) -> bool:
         return any(event & select.POLLOUT for _, event in self._poll.poll(0))
@@ -73,9 +80,14 @@ class Syslog:
             except BlockingIOError:
                 return
             except OSError:
-                self._close()
+                self.close()
             else:
                 return
+
+    def close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
 
     def _connected(self) -> socket.socket:
         if self._socket is None:
@@ -84,11 +96,6 @@ class Syslog:
             self._socket.connect(self._path)
         return self._socket
 
-    def _close(self) -> None:
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
-
 
 class File:
     """A file, made with its directory when the first line comes; `clock` gives seconds."""
@@ -96,7 +103,7 @@ class File:
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._path, self._clock = path, clock
         self._descriptor: int | None = None
-        self._looked = clock() - _LOOK_S
+        self._looked = -math.inf
 
     def write(self, level: str, line: str) -> None:
         try:
@@ -108,6 +115,11 @@ class File:
         except OSError:
             return
 
+    def close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor, self._looked = None, -math.inf
+
     def _look(self) -> None:
         """Open the file, unless it is open and still there.
 
@@ -117,9 +129,9 @@ class File:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
         fresh = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
-        former, self._descriptor = self._descriptor, fresh
-        if former is not None:
-            os.close(former)
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+        self._descriptor = fresh
 
     def _in_place(self, descriptor: int) -> bool:
         try:

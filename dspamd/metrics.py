@@ -16,7 +16,8 @@ import itertools
 import mmap
 import os
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 ROWS = 512
@@ -137,6 +138,15 @@ class Gauge(Metric):
     def add(self, *values: str, by: float) -> None:
         _row[self._find(values)] += by
 
+    @contextmanager
+    def counted(self, *values: str) -> Iterator[None]:
+        """One more while the block runs."""
+        self.add(*values, by=1)
+        try:
+            yield
+        finally:
+            self.add(*values, by=-1)
+
     def _rows(self) -> list[memoryview[float]]:
         return _board.rows(living=True) if _board else [_row]
 
@@ -234,8 +244,8 @@ STORAGE_ERRORS = Counter(
 )
 POOL_CONNECTIONS = Gauge(
     "dspamd_storage_pool_connections",
-    "Connections to the database server in use, and questions that wait for one.",
-    state=("used", "awaited"),
+    "Connections to the database server in use, and wanted: those in use, and what waits for one.",
+    state=("used", "wanted"),
 )
 PURGED = Counter("dspamd_purged_rows_total", "What purging removed.", rule=("tokens", "signatures"))
 LAST_PURGE = Latest("dspamd_last_purge_timestamp_seconds", "When the daemon finished purging last.")

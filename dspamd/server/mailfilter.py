@@ -15,7 +15,7 @@ import dataclasses
 from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
 
-from dspamd import log
+from dspamd import log, metrics
 from dspamd.config import Config
 from dspamd.envelope import Envelope, Recipient
 from dspamd.errors import INTERNAL, Failure, Reply, UsageError
@@ -64,6 +64,8 @@ class MailFilter:
         pipeline = await self._pipeline_of(request.profile)
         work = [self._process(pipeline, mail, job, lane) for job in self._jobs(request, envelope, options)]
         outcomes = await asyncio.gather(*work)
+        for outcome in outcomes:
+            metrics.LMTP_REPLIES.add(f"{outcome.reply.code // 100}xx")
         return Answer(
             tuple(_answered(outcome, told=options is not None) for outcome in outcomes),
             b"".join(map(_shown, outcomes)),

@@ -27,6 +27,7 @@ from typing import Any, TypeVar
 import aiomysql
 from pymysql.constants import CLIENT, CR, ER
 
+from dspamd import metrics
 from dspamd.errors import TempFail
 from dspamd.storage.sql import Server, Unreachable, retried
 
@@ -172,8 +173,9 @@ class Connections:
         `work` may be done several times, and must not count on what happened before.
         """
         try:
-            async with asyncio.timeout(self._deadline_s):
-                return await retried(lambda: self._anew(work), lambda error: number(error) in _GAVE_UP)
+            with metrics.POOL_CONNECTIONS.counted("wanted"):
+                async with asyncio.timeout(self._deadline_s):
+                    return await retried(lambda: self._anew(work), lambda error: number(error) in _GAVE_UP)
         except TimeoutError as error:
             detail = f"no answer from {self._place} within {self._deadline_s:g} s"
             raise TempFail("Storage is busy", detail=detail) from error
@@ -203,7 +205,8 @@ class Connections:
         async with self._turns:
             connection = await self._rested() or await self._connect()
             try:
-                result = await work(connection)
+                with metrics.POOL_CONNECTIONS.counted("used"):
+                    result = await work(connection)
             except BaseException:
                 connection.close()
                 raise

@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 import asyncpg
 from asyncpg import Connection
 
+from dspamd import metrics
 from dspamd.errors import TempFail
 from dspamd.storage.sql import Server, Unreachable, retried
 
@@ -94,8 +95,9 @@ class Connections:
         """The result of `work`; in one transaction if `whole`."""
         within = whole or not self._prepared
         try:
-            async with asyncio.timeout(self._deadline_s):
-                return await retried(lambda: self._once(work, within), _gave_up)
+            with metrics.POOL_CONNECTIONS.counted("wanted"):
+                async with asyncio.timeout(self._deadline_s):
+                    return await retried(lambda: self._once(work, within), _gave_up)
         except TimeoutError as error:
             raise TempFail("Storage is busy", detail=f"no answer within {self._deadline_s} s") from error
         except (*_BROKEN, asyncpg.PostgresError) as error:
@@ -107,7 +109,8 @@ class Connections:
         except (*_BROKEN, asyncpg.PostgresError) as error:
             raise _unavailable(Unreachable, error) from error
         try:
-            result = await (transaction(connection, work) if within else work(connection))
+            with metrics.POOL_CONNECTIONS.counted("used"):
+                result = await (transaction(connection, work) if within else work(connection))
         except asyncio.CancelledError:
             self._part(connection)
             raise
