@@ -54,7 +54,7 @@ class Scanners:
     def __init__(self, config: Config, home: Home) -> None:
         self._clamav = _clamav(config)
         self._pass_unscanned = config.text("ClamAVOnFailure") == "accept"
-        self._scans: WeakKeyDictionary[Incoming, asyncio.Task[str | None]] = WeakKeyDictionary()
+        self._scans: WeakKeyDictionary[Incoming, asyncio.Task[str | NotScanned | None]] = WeakKeyDictionary()
         self._blocklists = Blocklists(home)
         self._blacklists = _blacklists(config)
         self._local = local_addresses(config)
@@ -79,19 +79,25 @@ class Scanners:
         if self._clamav is None:
             return False
         if mail not in self._scans:
-            self._scans[mail] = asyncio.ensure_future(self._scan(self._clamav, mail))
-        return await asyncio.shield(self._scans[mail]) is not None
+            work = self._scan(self._clamav, mail.message.raw, mail.envelope.queue_id)
+            self._scans[mail] = asyncio.ensure_future(work)
+        found = await asyncio.shield(self._scans[mail])
+        if isinstance(found, NotScanned):
+            # A new one each time: it will refer to whoever it passes, and so to the message,
+            # which would never be forgotten if the task referred to it.
+            raise NotScanned(found.text, detail=found.detail)
+        return found is not None
 
-    async def _scan(self, clamav: ClamAV, mail: Incoming) -> str | None:
-        queue_id = mail.envelope.queue_id
+    async def _scan(self, clamav: ClamAV, content: bytes, queue_id: str) -> str | NotScanned | None:
+        """The virus in a message, if any, or why nobody knows and the message has to wait."""
         try:
-            virus = await clamav.scan(mail.message.raw)
+            virus = await clamav.scan(content)
         except TooLarge as error:  # which waiting does not change
-            log.get().error("virus_scan", queue_id=queue_id, size=len(mail.message), answer=str(error))
+            log.get().error("virus_scan", queue_id=queue_id, size=len(content), reason=str(error))
             return None
         except NotScanned as error:
             if not self._pass_unscanned:
-                raise
+                return error
             log.get().error("virus_scan", queue_id=queue_id, reason=error.detail)
             return None
         if virus:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
+import weakref
 from pathlib import Path
 
 import pytest
@@ -138,6 +141,18 @@ class TestVirus:
             with pytest.raises(NotScanned):
                 await b.process(HAM)
             assert b.outlet.delivered == []
+
+    async def test_mail_that_waits_is_forgotten_until_it_comes_again(self, tmp_path: Path) -> None:
+        lines = ("ClamAVOnFailure defer",)
+        async with fake_clamd(b"") as clamd, bench(tmp_path, *scanner(clamd.port, *lines)) as b:
+            recipient = Recipient(b"bob@example.net")
+            mail = Incoming(Envelope(b"s@example.org", (recipient,), HAM))
+            known = weakref.ref(mail)
+            with contextlib.suppress(NotScanned):
+                await b.pipeline.process(mail, Job("bob", recipient, BOTH))
+            del mail
+            gc.collect()
+            assert known() is None
 
     async def test_mail_that_is_too_large_for_the_scanner_never_waits(self, tmp_path: Path) -> None:
         answer = b"INSTREAM size limit exceeded. ERROR\0"
