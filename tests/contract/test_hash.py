@@ -238,7 +238,7 @@ async def test_days_are_counted_in_the_ages(tmp_path: Path) -> None:
 async def test_rubbish_in_the_padding_makes_nothing_old(tmp_path: Path, rubbish: int) -> None:
     file = bytearray.fromhex(GROWN[0]["css_hex"])
     css.set_day(file, rubbish)
-    put(tmp_path, file)
+    put(tmp_path, bytes(file))
     async with hashes(tmp_path, configured(GROWN[0])) as storage:
         await learn(storage, "bob", [1], 1)
         today = TODAY.toordinal() - date(1970, 1, 1).toordinal()
@@ -379,6 +379,22 @@ async def test_a_file_replaced_by_cssclean_is_noticed(tmp_path: Path) -> None:
         fresh.write_bytes(bytes.fromhex(row["cssclean"]["css_hex"]))
         fresh.rename(css_file(tmp_path))
         assert await counts(storage, "bob", [*dumped(row), 1]) == dumped(row)
+
+
+async def test_what_lies_in_memory_is_read_without_a_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with hashes(tmp_path) as storage:
+        await learn(storage, "bob", [1], 1, 0, spam_learned=1)
+        with monkeypatch.context() as patch:
+            patch.setattr(storage, "_on", None)  # the way to the threads
+            snapshot = await storage.read("bob", array("Q", [1, 2]))
+            assert (snapshot.totals.spam_learned, list(snapshot.hits.tokens)) == (1, [1])
+        with held(tmp_path):  # then a thread waits
+            read = asyncio.create_task(counts(storage, "bob", [1]))
+            await asyncio.wait([read], timeout=0.1)
+            assert not read.done()
+        assert await read == {1: (1, 0)}
 
 
 async def test_hostile_ids_never_become_paths(tmp_path: Path) -> None:

@@ -45,7 +45,8 @@ async def test_errors_pass(threads: Threads) -> None:
 
 async def test_what_waits_past_its_deadline_is_never_begun() -> None:
     threads = Threads("test", 1, deadline_s=0.05)
-    release, begun = threading.Event(), []
+    release = threading.Event()
+    begun: list[float] = []
     with pytest.raises(TempFail, match="busy"):
         await threads.run(0, lambda _: release.wait(10))
     with pytest.raises(TempFail, match="busy"):
@@ -54,3 +55,17 @@ async def test_what_waits_past_its_deadline_is_never_begun() -> None:
     assert await threads.run(0, lambda _: "next") == "next"
     assert begun == []
     threads.stop()
+
+
+async def test_who_may_do_the_work_of_a_thread_himself(threads: Threads) -> None:
+    assert await threads.idle(0)
+    release = threading.Event()
+    work = asyncio.create_task(threads.run(0, lambda _: release.wait(10)))
+    await asyncio.sleep(0)  # it is begun
+    assert not await threads.idle(0)
+    assert await threads.idle(1)
+    waiting = asyncio.create_task(threads.idle(0))
+    await asyncio.sleep(0)
+    release.set()
+    assert await waiting
+    assert work.done() or await work
