@@ -41,16 +41,13 @@ class OwnerFile(Protocol):
     """What is kept of one owner, opened.  Belongs to one thread; every call blocks.
 
     `until` is when the work in hand must be done (`time.monotonic()`); `inode` is the
-    file that was opened.  The methods are those of `Storage`, for this owner.  `glance`
-    is `read` where that neither blocks nor takes long; else it says None.
+    file that was opened.  The methods are those of `Storage`, for this owner.
     """
 
     until: float
     inode: int
 
     def close(self) -> None: ...
-
-    def glance(self, tokens: array[int]) -> Snapshot | None: ...
 
     def read(self, tokens: array[int]) -> Snapshot: ...
 
@@ -113,17 +110,12 @@ class FileStore(ABC):
     async def uid(self, owner: str, *, create: bool) -> Uid | None:
         """The owner's name itself.  Raises `PermFail` if it cannot be the name of a file."""
         path = self._path(owner)
-        if path in self._open[self._threads.lane(path)]:
-            return owner
+        if create and path in self._open[self._threads.lane(path)]:
+            return owner  # a file that was removed meanwhile is made anew when something is learned
         known = await self._on(owner, lambda file: True, False, create=create)
         return owner if known else None
 
     async def read(self, uid: Uid, tokens: array[int]) -> Snapshot:
-        path = self._path(str(uid))
-        lane = self._threads.lane(path)
-        file = self._open[lane].get(path) if self._threads.idle(lane) else None
-        if file is not None and (snapshot := file.glance(tokens)) is not None:
-            return snapshot
         return await self._on(uid, lambda file: file.read(tokens), Snapshot(Totals(), Hits.none()))
 
     async def apply(self, uid: Uid, change: Change) -> None:

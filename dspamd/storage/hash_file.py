@@ -150,7 +150,7 @@ class HashFile:
         return self._map
 
     def glance(self, tokens: array[int]) -> Snapshot | None:
-        """Read, if nobody is writing and all that is needed lies in memory: then it takes no thread."""
+        """`read` where that neither blocks nor takes long: nobody writes, all lies in memory; else None."""
         if len(tokens) > _GLANCED_TOKENS or self._map is None or len(self._map) > _GLANCED_BYTES:
             return None
         try:

@@ -130,9 +130,6 @@ class SQLiteFile:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                 raise
 
-    def glance(self, tokens: array[int]) -> Snapshot | None:
-        """None: a database may always have to wait for its disk."""
-
     def read(self, tokens: array[int]) -> Snapshot:
         with self._connection:
             self._connection.execute("BEGIN")  # totals and hits of the same moment

@@ -22,6 +22,8 @@ from dspamd.errors import TempFail
 
 T = TypeVar("T")
 
+_PATIENCE_S = 0.005
+
 
 class Threads:
     """`count` threads, each with a lane of work of its own."""
@@ -29,6 +31,7 @@ class Threads:
     def __init__(self, name: str, count: int, deadline_s: float) -> None:
         self._lanes = [ThreadPoolExecutor(1, f"{name}-{n}") for n in range(count)]
         self._unfinished = [0] * count
+        self._awaited: list[list[asyncio.Future[None]]] = [[] for _ in range(count)]
         self._deadline_s = deadline_s
 
     def __len__(self) -> int:
@@ -38,11 +41,21 @@ class Threads:
         """The number of the lane in which everything with this key is done."""
         return hash(key) % len(self._lanes)
 
-    def idle(self, lane: int) -> bool:
+    async def idle(self, lane: int) -> bool:
         """Whether nothing is done in a lane, nor will be before the caller lets others have their turn.
 
         What does not block may then be done by the event loop itself, as if it were that thread.
+        That is so much cheaper that it is worth waiting a little for.
         """
+        if self._unfinished[lane]:
+            loop = asyncio.get_running_loop()
+            rest = loop.create_future()
+            self._awaited[lane].append(rest)
+            timer = loop.call_later(_PATIENCE_S, _resolve, rest)
+            try:
+                await rest
+            finally:
+                timer.cancel()
         return not self._unfinished[lane]
 
     async def run(self, lane: int, work: Callable[[float], T]) -> T:
@@ -57,6 +70,10 @@ class Threads:
 
     def _finished(self, lane: int) -> None:
         self._unfinished[lane] -= 1
+        if not self._unfinished[lane]:
+            for rest in self._awaited[lane]:
+                _resolve(rest)
+            self._awaited[lane].clear()
 
     def stop(self) -> None:
         """Take no more work; what waits is dropped, the threads end with what they do."""
@@ -106,3 +123,8 @@ class _Task(Generic[T]):
             self._result.set_result(result)
         else:
             self._result.set_exception(error)
+
+
+def _resolve(rest: asyncio.Future[None]) -> None:
+    if not rest.done():
+        rest.set_result(None)
