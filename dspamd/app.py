@@ -168,7 +168,7 @@ class SignatureIds:
         if now != self._second:
             self._second, self._given = now, set()
         while True:
-            chance = secrets.randbelow(1 << 31), secrets.randbelow(1 << 31)
+            chance = divmod(secrets.randbits(62), 1 << 31)
             made = signature.new_id(now, os.getpid(), *chance, number)
             if made not in self._given:
                 self._given.add(made)
