@@ -19,6 +19,7 @@ from dspamd.storage.contract import Uid
 from dspamd.storage.failover import Failover
 from dspamd.storage.sql import Unreachable
 from dspamd.storage.sqlite import SQLite
+from tests.logged import Logged
 
 
 class Sometimes(SQLite):
@@ -54,9 +55,7 @@ async def test_the_contract_is_kept(stores: dict[str, Sometimes]) -> None:
     await storage.close()
 
 
-async def test_the_next_store_is_used_from_then_on(
-    stores: dict[str, Sometimes], capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_the_next_store_is_used_from_then_on(stores: dict[str, Sometimes], logged: Logged) -> None:
     storage = await opened(stores)
     stores["a"].trouble = Unreachable("down")
     uids = await asyncio.gather(*(new(storage, "bob") for _ in range(4)))
@@ -68,7 +67,7 @@ async def test_the_next_store_is_used_from_then_on(
     assert await stores["a"].uid("bob", create=False) is None
     await new(storage, "bob")
     assert stores["a"].asked == asked + 1
-    assert capsys.readouterr().out.count("failover") == 1
+    assert logged.take().count("failover") == 1
     await storage.close()
 
 
