@@ -12,6 +12,7 @@ import smtplib
 import subprocess
 import sys
 from pathlib import Path
+from typing import Self
 
 from tests.e2e.postfix import DOMAIN, SENDER, free_port, greets, stuffed
 from tests.e2e.wait import until
@@ -59,7 +60,7 @@ class Daemon:
         self._common = DSPAM_CONF.format(folder=folder, driver=driver, port=self.port, next_hop=next_hop)
         self.configure(settings)
 
-    def __enter__(self) -> Daemon:
+    def __enter__(self) -> Self:
         self.start()
         return self
 
