@@ -139,6 +139,9 @@ class Storage(Protocol):
     async def delete_tokens(self, uid: Uid, tokens: array[int]) -> int:
         """Remove tokens in one short transaction; how many were there."""
 
+    async def compact(self, uid: Uid) -> None:
+        """Give back the space of removed tokens, where the store does not use it for new ones by itself."""
+
     async def delete_owner(self, owner: str) -> None:
         """Remove everything kept for an owner."""
 

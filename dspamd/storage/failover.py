@@ -143,3 +143,7 @@ class Failover:
     async def delete_tokens(self, uid: Uid, tokens: array[int]) -> int:
         store, uid = _giver(uid)
         return await store.delete_tokens(uid, tokens)
+
+    async def compact(self, uid: Uid) -> None:
+        store, uid = _giver(uid)
+        await store.compact(uid)

@@ -64,6 +64,8 @@ class OwnerFile(Protocol):
 
     def delete_tokens(self, tokens: array[int]) -> int: ...
 
+    def compact(self) -> None: ...
+
 
 class FileStore(ABC):
     """A `Storage` of files below a home directory.
@@ -143,6 +145,9 @@ class FileStore(ABC):
 
     async def delete_tokens(self, uid: Uid, tokens: array[int]) -> int:
         return await self._on(uid, lambda file: file.delete_tokens(tokens), 0)
+
+    async def compact(self, uid: Uid) -> None:
+        await self._on(uid, lambda file: file.compact(), None)
 
     async def owner_of(self, uid: Uid) -> str | None:
         """The key is the name; None if there are no files under it."""

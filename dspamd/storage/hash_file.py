@@ -21,7 +21,7 @@ import re
 import time
 from array import array
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from itertools import compress
@@ -33,6 +33,7 @@ from dspamd.engine._kernel import css_after, css_age, css_delete, css_find, css_
 from dspamd.engine.model import Hits, Label, Learned, Snapshot, TokenChange, Totals
 from dspamd.errors import TempFail
 from dspamd.storage import css
+from dspamd.storage.compaction import ROOM, compacted, used
 from dspamd.storage.contract import Change, Correct, Correction, Stale, Stored, TokenRow
 from dspamd.storage.correction import in_effect, pack, unpack
 from dspamd.storage.file_lock import locked
@@ -47,6 +48,7 @@ _DAY_S = 86_400
 # What is looked at in less than a millisecond.
 _GLANCED_TOKENS = 10_000
 _GLANCED_BYTES = 2**26
+_WORTH = 2  # times smaller a file must become for being compacted by itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +130,24 @@ class HashFile:
         self._undo(file)
         return file
 
-    def _replace(self, content: bytes) -> None:
+    def _replace(self, content: bytes | bytearray) -> None:
         """Put a file with this content, completed by free records, in place of what is there."""
         fresh = self._path.with_suffix(".css.new")
-        write_file(fresh, content)
-        os.truncate(fresh, css.sound_length(content) or 0)
-        fresh.rename(self._path)
+        try:
+            write_file(fresh, content, durable=True)
+            os.truncate(fresh, css.sound_length(content) or 0)
+            self._give(fresh)
+            fresh.rename(self._path)
+        except OSError:
+            fresh.unlink(missing_ok=True)
+            raise
+
+    def _give(self, fresh: Path) -> None:
+        """Let a new file belong to whom the old one belongs, where an administrator calls us."""
+        with suppress(FileNotFoundError):
+            old, new = self._path.stat(), fresh.stat()
+            if (old.st_uid, old.st_gid) != (new.st_uid, new.st_gid):
+                os.chown(fresh, old.st_uid, old.st_gid)
 
     def _mapped(self) -> mmap:
         self._unmap()
@@ -332,6 +346,29 @@ class HashFile:
         """Where this is cut short, a record may be there twice; the first one counts."""
         with self._locked(write=True) as file:
             return css_delete(file, self._shape.seek, tokens)
+
+    def extents(self) -> list[tuple[int, int]]:
+        """Of each extent, how many records it has, and how many of them are in use."""
+        with self._locked(write=False) as file:
+            return list(zip(css.extents(file), used(file), strict=True))
+
+    def compact(self) -> None:
+        """Make the file smaller, if it becomes much smaller; it takes some 0.1 s for 100,000 tokens."""
+        with self._locked(write=True) as file:
+            tokens = sum(used(file))
+            records = max(self._shape.records, ROOM * tokens)
+            if _WORTH * (css.HEADER.size + records * css.RECORD_BYTES) <= len(file):
+                self._rewrite(file, tokens, records)
+
+    def rewrite(self, least: int) -> None:
+        """Put all records into one extent of a fitting size, of at least so many records."""
+        with self._locked(write=True) as file:
+            self._rewrite(file, sum(used(file)), least)
+
+    def _rewrite(self, file: mmap, tokens: int, least: int) -> None:
+        was = len(file)
+        self._replace(compacted(file, tokens, self._shape.seek, least))
+        log.get().info("hash_file_compacted", file=str(self._path), was=was, length=len(self._mapped()))
 
 
 def _name(signature: str, ending: str) -> str:

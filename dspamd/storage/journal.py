@@ -102,18 +102,23 @@ class Journal:
         return self._file
 
 
-def write_file(path: Path, content: bytes) -> None:
-    """Write a file that the owner's group may read and write, whatever the umask is."""
+def write_file(path: Path, content: bytes | bytearray, *, durable: bool = False) -> None:
+    """Write a file that the owner's group may read and write, whatever the umask is.
+
+    `durable`: it is on the disk afterwards, so that it may take the place of another.
+    """
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _FILE_MODE)
     try:
         if os.fstat(file).st_mode & 0o777 != _FILE_MODE:
             os.fchmod(file, _FILE_MODE)
         _write_all(file, content)
+        if durable:
+            os.fsync(file)
     finally:
         os.close(file)
 
 
-def _write_all(file: int, content: bytes) -> None:
+def _write_all(file: int, content: bytes | bytearray) -> None:
     """Everything, from the start; where the disk fills up the kernel writes a part, then says so."""
     rest, at = memoryview(content), 0
     while rest:

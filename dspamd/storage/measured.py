@@ -64,6 +64,9 @@ class Measured:
     async def delete_tokens(self, uid: Uid, tokens: array[int]) -> int:
         return await self._timed(metrics.OTHER, self._storage.delete_tokens(uid, tokens))
 
+    async def compact(self, uid: Uid) -> None:
+        await self._timed(metrics.OTHER, self._storage.compact(uid))
+
     async def delete_owner(self, owner: str) -> None:
         await self._timed(metrics.OTHER, self._storage.delete_owner(owner))
 

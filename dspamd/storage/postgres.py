@@ -252,6 +252,9 @@ class Postgres:
 
         return await self._run(delete)
 
+    async def compact(self, uid: Uid) -> None:
+        """Nothing to do: the server uses the space again, when its autovacuum has been there."""
+
     async def preferences(self, owner: str) -> Mapping[str, str]:
         uid = await self.uid(owner, create=False) if owner else EVERYBODY
         return {} if uid is None else dict(await self._rows(sql.PREFERENCES, uid))

@@ -132,6 +132,8 @@ async def purge(
         before = purged
         async for done in _purge_tokens(storage, uid, ages, options, today):
             yield (purged := before.plus(done))
+        if purged.tokens:
+            await _gently(_patiently(storage.compact, uid))
     yield purged
 
 
@@ -181,11 +183,11 @@ async def _gently(work: Awaitable[T]) -> T:
     return result
 
 
-async def _patiently(delete: Callable[[S], Awaitable[int]], some: S) -> int:
-    """Delete some things, again later if the store is busy: mail comes first, and may keep it so for long."""
+async def _patiently(work: Callable[[S], Awaitable[T]], what: S) -> T:
+    """Do some work, again later if the store is busy: mail comes first, and may keep it so for long."""
     for pause in _PATIENCE_S:
         try:
-            return await delete(some)
+            return await work(what)
         except TempFail:
             await asyncio.sleep(pause)
-    return await delete(some)
+    return await work(what)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import os
+import random
 import resource
+import signal
 import struct
 import sys
+import time
 from array import array
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -29,7 +33,7 @@ from dspamd.storage import css, open_storage
 from dspamd.storage.conformance import all_tokens, counts, learn, learning, new, totals
 from dspamd.storage.contract import Change, Correct, Signature, Stale
 from dspamd.storage.hash import HashFiles, shape
-from dspamd.storage.hash_file import Shape
+from dspamd.storage.hash_file import HashFile, Shape
 from dspamd.storage.journal import Before, Journal
 from tests.golden.data import rows
 
@@ -327,6 +331,97 @@ async def test_a_file_that_may_not_grow_leaves_whole_messages(tmp_path: Path) ->
         tokens = range(1, 500 * learned + 1)
         assert len(await all_tokens(storage, "bob")) == 500 * learned
         assert await counts(storage, "bob", tokens) == dict.fromkeys(tokens, (1, 0))
+
+
+async def test_a_purged_file_gives_its_space_back(tmp_path: Path) -> None:
+    """Counters, ages, totals and signatures stay, and it is as small as a new file."""
+    tokens = range(1, 5_001)
+    async with hashes(tmp_path, SMALL, today=TODAY - timedelta(7)) as storage:
+        await learn(storage, "bob", tokens, 1, 2, spam_learned=1)
+        await storage.apply("bob", Change(Learned.nothing(), Signature("s", b"data")))
+    async with hashes(tmp_path, SMALL) as storage, hashes(tmp_path, SMALL) as other:
+        await counts(other, "bob", tokens)
+        await learn(storage, "bob", tokens[:10], 1, 0)
+        before = await all_tokens(storage, "bob")
+        await storage.delete_tokens("bob", array("Q", tokens[20:]))
+        large = css_file(tmp_path).stat()
+        await storage.compact("bob")
+        small = css_file(tmp_path).stat()
+        assert small.st_size < 80 + 24 * 100 < large.st_size
+        assert (small.st_mode, small.st_uid, small.st_gid) == (large.st_mode, large.st_uid, large.st_gid)
+        for store in (storage, other):
+            assert await all_tokens(store, "bob") == before[:20]
+            assert (await totals(store, "bob")).spam_learned == 1
+            assert await store.signature("bob", "s") == (b"data", None)
+        await storage.compact("bob")
+        assert css_file(tmp_path).stat().st_ino == small.st_ino  # nothing more to gain
+
+
+async def test_a_disk_that_is_full_keeps_the_larger_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(file: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    async with hashes(tmp_path, SMALL) as storage:
+        await learn(storage, "bob", range(1, 1_001), 1)
+        await storage.delete_tokens("bob", array("Q", range(11, 1_001)))
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", full)
+            with pytest.raises(TempFail):
+                await storage.compact("bob")
+        assert {path.suffix for path in css_file(tmp_path).parent.iterdir()} == {".css", ".journal", ".lock"}
+        assert await counts(storage, "bob", range(1, 1_001)) == dict.fromkeys(range(1, 11), (1, 0))
+
+
+KILLS = 300
+
+
+async def test_hundreds_of_kills_leave_whole_messages(tmp_path: Path) -> None:
+    """Each message adds one to the total and to all tokens, and leaves a signature; the file grows, too."""
+    chance, path = random.Random(1), Home(tmp_path).prepare(css_file(tmp_path))
+    confirmed = 0
+    for kill in range(KILLS):
+        confirmed += killed(path, kill, chance.random() * 0.004)
+        async with hashes(tmp_path, SMALL) as storage:
+            learned = (await totals(storage, "bob")).spam_learned
+            assert learned in (confirmed, confirmed + 1)
+            assert await counts(storage, "bob", COMMON) == dict.fromkeys(COMMON, (learned, 0))
+            assert len(await storage.signatures("bob")) == learned
+            confirmed = learned
+    async with hashes(tmp_path, SMALL) as storage:
+        assert len(await all_tokens(storage, "bob")) == len(COMMON) + 10 * confirmed
+    assert len(css.extents(content(tmp_path))) > 5
+
+
+COMMON = range(1, 201)
+
+
+def killed(path: Path, kill: int, after_s: float) -> int:
+    """Have a process learn, kill it so long after its first message; how many messages it confirmed."""
+    done, say = os.pipe()
+    child = os.fork()
+    if not child:  # pragma: no cover
+        learn_for_ever(path, kill, say)
+    os.close(say)
+    os.read(done, 1)
+    time.sleep(after_s)  # somewhere in one of the next messages
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    with os.fdopen(done, "rb") as rest:
+        return 1 + len(rest.read())
+
+
+def learn_for_ever(path: Path, kill: int, say: int) -> None:  # pragma: no cover
+    """Say after each message that it is learned."""
+    until = time.monotonic() + 60
+    file = HashFile(path, SMALL, 3.0, until)
+    for number in range(10_000):
+        own = 10**9 + 10 * (10_000 * kill + number)
+        change = learning([*COMMON, *range(own, own + 10)], 1, 0, spam_learned=1)
+        file.apply(Change(change, Signature(f"{kill},{number:x}", b"data")), TODAY)
+        os.write(say, b"x")
+    os._exit(1)
 
 
 @contextmanager
