@@ -66,7 +66,9 @@ class Incoming:
         if key not in self._tokens:
             self._tokens[key] = _Shared(
                 len(self.message),
-                lambda: tokenize(view(self.message.lf, signature_pass=signature_pass), options),
+                lambda: tokenize(
+                    view(self.message.lf, signature_pass=signature_pass, document=options.document), options
+                ),
             )
         return await self._tokens[key].get()
 

@@ -226,7 +226,7 @@ SECTIONS: dict[str, tuple[Option, ...]] = {
                help="Another word for --class=innocent."),
         Option("ImprobabilityDrive", FLAG, "off",
                help="Add X-DSPAM-Improbability."),
-        Option("DataSource", choice("mail", "document"), "mail", used=False,
+        Option("DataSource", choice("mail", "document"), "mail",
                help="Input is mail, or text without headers."),
         Option("ParseToHeaders", FLAG, "off",
                help="Mail to spam-USER and notspam-USER is a correction."),

@@ -230,6 +230,7 @@ class Defaults:
             ignore_headers=frozenset(
                 name.lower().encode("utf-8", "surrogateescape") for name in config.all("IgnoreHeader")
             ),
+            document=config.text("DataSource") == "document",
         )
         score = ScoreOptions(
             algorithms=frozenset(config.all("Algorithm")),

@@ -187,6 +187,7 @@ class TokenOptions:
     whitelist: bool = False
     noise: bool = False  # keep the ordered streams that noise reduction walks
     ignore_headers: frozenset[bytes] = frozenset()  # lower case
+    document: bool = False  # text without headers, not mail
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,14 +39,21 @@ class SignaturePass:
     cut_tags: bool = False
 
 
-def view(message: bytes, *, signature_pass: SignaturePass | None = None) -> View:
+_NO_HEADERS = b": \n\n"
+"""Put before a document, it is the header that a message needs to be one; it makes no token (engine.md 1.1)."""
+
+
+def view(message: bytes, *, signature_pass: SignaturePass | None = None, document: bool = False) -> View:
     """The classic view of a message with LF line ends.
 
     Without `signature_pass` it is that of a message that is not searched for a signature (engine.md
-    9.6).  Raises MemoryError if there is no memory.
+    9.6).  A `document` has no headers: whatever looks like one is text.  Raises MemoryError if there
+    is no memory.
     """
     if b"\0" in message:
         message = message.replace(b"\0", b"")
+    if document:
+        message = _NO_HEADERS + message
     if signature_pass is None:
         return View(*_kernel.flatten_message(message, False, False, False))
     return View(*_kernel.flatten_message(message, True, signature_pass.headers_only, signature_pass.cut_tags))

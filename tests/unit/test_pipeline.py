@@ -18,6 +18,7 @@ from dspamd.app import Parts
 from dspamd.config import Config
 from dspamd.delivery.handover import Handover
 from dspamd.engine.model import Label, Lesson, Source, Totals
+from dspamd.engine.tokenizer import crc64
 from dspamd.envelope import Envelope, Recipient
 from dspamd.errors import Reply, TempFail
 from dspamd.incoming import Incoming
@@ -307,6 +308,19 @@ async def test_mail_without_tokens_passes_untouched(tmp_path: Path) -> None:
         (sent,) = b.outlet.delivered
         assert sent.content == b"\r\nno header\r\n"
         assert outcome.verdict is None
+
+
+async def test_documents_are_text_and_leave_as_they_came(tmp_path: Path) -> None:
+    text = b"\r\nno header, many pills\r\n"
+    async with bench(tmp_path, "DataSource document", "Tokenizer word") as b:
+        outcome = await b.process(text)
+        (sent,) = b.outlet.delivered
+        assert header(sent.content, "X-DSPAM-Signature") == signature_of(outcome)
+        assert sent.content.endswith(b"\r\n" + text)
+        assert set(await b.dump()) == {crc64(word) for word in (b"no", b"header", b"many", b"pills")}
+        outcome = await b.process(SPAM)
+        assert crc64(b"Subject*pills") not in await b.dump()
+        assert crc64(b"Subject") in await b.dump()
 
 
 async def test_who_opted_out_gets_his_mail_as_it_came(tmp_path: Path) -> None:

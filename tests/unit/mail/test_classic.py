@@ -190,6 +190,12 @@ def test_nul_bytes_are_dropped() -> None:
     assert classic.view(b"A: b\0c\n\nd\0e") == (b"A: bc\n", b"de")
 
 
+@pytest.mark.parametrize("text", [b"Subject: hi\n\nyou", b"no header", b"\n", b".\n..\n"])
+def test_a_document_is_text_from_its_first_line_on(text: bytes) -> None:
+    assert classic.view(text, document=True) == (b": \n", text)
+    assert classic.view(text, signature_pass=PROTECTED, document=True) == (b": \n", text)
+
+
 @pytest.mark.parametrize("message", [b"", b"\n", b"\n\n", b"A", b"--", b" ", b"\r\n"])
 def test_next_to_nothing(message: bytes) -> None:
     view = classic.view(message)
