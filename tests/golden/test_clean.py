@@ -20,6 +20,7 @@ from dspamd.engine.model import ScoreOptions, Totals
 from dspamd.storage.clock import utc_day
 from dspamd.storage.contract import TokenRow
 from dspamd.storage.purge import stale
+from tests.account import TRUST
 from tests.golden.data import rows
 
 TOKENS, SIGNATURES, *ROWS = rows("clean.jsonl")
@@ -55,7 +56,7 @@ def test_rules(row: dict[str, Any]) -> None:
 def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """bob's database, as the original keeps it, with everything in it that was recorded."""
     config = tmp_path / "dspam.conf"
-    config.write_text(f"Home {tmp_path}\nStorageDriver libsqlite3_drv.so\nTrust root\n{SETTINGS}")
+    config.write_text(f"Home {tmp_path}\nStorageDriver libsqlite3_drv.so\n{TRUST}\n{SETTINGS}")
     monkeypatch.setenv("DSPAM_CONF", str(config))
     path = tmp_path / "data/bob/bob.sdb"
     path.parent.mkdir(parents=True)

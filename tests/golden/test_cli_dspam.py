@@ -27,6 +27,7 @@ from dspamd import app
 from dspamd.commands import dspam
 from dspamd.config import Config
 from dspamd.engine.model import Totals
+from tests.account import TRUST
 from tests.golden.data import messages, rows
 
 ROWS = rows("cli_dspam.jsonl")
@@ -113,7 +114,7 @@ class Site:
         )
         lda.chmod(0o755)
         self.config.write_text(
-            f"Home {folder}\nStorageDriver libsqlite3_drv.so\nTrust root\n"
+            f"Home {folder}\nStorageDriver libsqlite3_drv.so\n{TRUST}\n"
             f'TrustedDeliveryAgent "{lda} -d %u"\nUntrustedDeliveryAgent "{lda} -d %u"\n'
             "TrainingMode teft\nTokenizer osb\nAlgorithm graham burton\nPValue bcr\nFeature whitelist\n"
             'Preference "signatureLocation=headers"\nPreference "enableWhitelist=on"\n'

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from dspamd.commands import dspamc as program
+from tests.account import TRUST
 from tests.golden.data import messages, rows
 from tests.scripted_daemon import Turn, daemon, run
 
@@ -129,7 +130,7 @@ def configure(row: dict[str, Any], folder: Path) -> Path:
     ident = IDENTS.get(name(row), '"secret@Relay1"')
     host = "" if name(row) == "no-clienthost" else folder / "s"
     config.write_text(
-        f"Home {folder}\nStrictCompatibility on\nClientHost {host}\nClientIdent {ident}\nTrust root\n"
+        f"Home {folder}\nStrictCompatibility on\nClientHost {host}\nClientIdent {ident}\n{TRUST}\n"
     )
     return config
 

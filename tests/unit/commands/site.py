@@ -16,6 +16,7 @@ from dspamd.engine.model import Learned, TokenChange, Totals
 from dspamd.storage import open_storage
 from dspamd.storage.conformance import all_tokens
 from dspamd.storage.contract import Change, Signature, Storage
+from tests.account import TRUST
 
 T = TypeVar("T")
 Hits = Mapping[int, tuple[int, int]]  # by token: spam, innocent
@@ -32,7 +33,7 @@ class Site:
         patch.setenv("DSPAM_CONF", str(self._config))
 
     def configure(self, *lines: str) -> None:
-        head = ("TrainingMode teft", f"Home {self.folder}", f"StorageDriver {self._driver}", "Trust root")
+        head = ("TrainingMode teft", f"Home {self.folder}", f"StorageDriver {self._driver}", TRUST)
         self._config.write_text("\n".join((*head, *lines)) + "\n")
 
     def on_store(self, work: Callable[[Storage], Awaitable[T]]) -> T:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import pytest
 
 from dspamd.commands import dspam
+from tests.account import TRUST
 from tests.e2e.wait import until
 from tests.scripted_daemon import Turn, daemon, run
 from tests.unit.scan.clamd import INFECTED, fake_clamd
@@ -40,7 +41,7 @@ class Program:
 
     def configure(self, *lines: str) -> None:
         self.config.write_text(
-            f"Home {self.folder}\nStorageDriver libsqlite3_drv.so\nTrust root\nTrainingMode teft\n"
+            f"Home {self.folder}\nStorageDriver libsqlite3_drv.so\n{TRUST}\nTrainingMode teft\n"
             'Preference "signatureLocation=headers"\n' + "\n".join(lines)
         )
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dspamd.commands.dspamc import send_message
+from tests.account import TRUST
 from tests.scripted_daemon import Ended, Turn, daemon, run
 
 GREETING: list[Turn] = [
@@ -40,7 +41,7 @@ class Client:
         self.configure()
 
     def configure(self, *lines: str) -> None:
-        basic = f"Home {self.socket.parent}\nClientHost {self.socket}\nClientIdent secret@relay\nTrust root\n"
+        basic = f"Home {self.socket.parent}\nClientHost {self.socket}\nClientIdent secret@relay\n{TRUST}\n"
         self.config.write_text(basic + "\n".join(lines))
 
     async def __call__(self, words: str, script: list[Turn], stdin: bytes = MESSAGE) -> Ended:

@@ -1,0 +1,14 @@
+"""The account that the tests run as.
+
+Only root and those named by `Trust` may act for other users.  The sites of the
+tests trust whoever runs them, so that the tests pass for every account.
+"""
+
+from __future__ import annotations
+
+import os
+
+from dspamd.users import login_name
+
+TRUST = f"Trust root {login_name(os.getuid())}"
+"""The line of dspam.conf that says so."""
