@@ -155,7 +155,7 @@ def assert_row(run: Run, store: MemoryStore, row: dict[str, Any]) -> None:
     recorded = row.get("factors", [])
     factors = run.factors[: 15 if "matrix-" in row.get("config_name", "") else 27]  # no more were recorded
     assert [factor.name.decode("latin-1") for factor in factors] == [name for name, _ in recorded]
-    assert [factor.value for factor in factors] == pytest.approx([value for _, value in recorded], abs=1e-5)
+    assert [factor.value for factor in factors] == pytest.approx([value for _, value in recorded], abs=1e-6)
     assert_totals(store.totals, row["totals"])
 
 
