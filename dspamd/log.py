@@ -73,7 +73,7 @@ def target(config: Config) -> Target:
         case "syslog":
             return Syslog("dspamd")
         case name:
-            return File(directory(config) / name)
+            return File(directory(config) / name).open()
 
 
 class _Lines:

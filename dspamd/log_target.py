@@ -14,6 +14,7 @@ Workers inherit the targets of their supervisor, with what it had opened as root
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import select
@@ -98,12 +99,22 @@ class Syslog:
 
 
 class File:
-    """A file, made with its directory when the first line comes; `clock` gives seconds."""
+    """A file, made with its directory by the first line if not by `open`; `clock` gives seconds.
+
+    What root makes belongs to the owner of the directory it is in, so that a daemon that
+    is root only at its start can open the file anew.
+    """
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._path, self._clock = path, clock
         self._descriptor: int | None = None
         self._looked = -math.inf
+
+    def open(self) -> File:
+        """Make it now, if that is possible."""
+        with contextlib.suppress(OSError):
+            self._look()
+        return self
 
     def write(self, level: str, line: str) -> None:
         try:
@@ -127,8 +138,14 @@ class File:
         """
         if self._descriptor is not None and self._in_place(self._descriptor):
             return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        directory = self._path.parent
+        if not directory.exists():
+            directory.mkdir(parents=True, exist_ok=True)
+            _give(directory)
+        made = not self._path.exists()
         fresh = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        if made:
+            _give(self._path)
         if self._descriptor is not None:
             os.close(self._descriptor)
         self._descriptor = fresh
@@ -138,6 +155,13 @@ class File:
             return os.path.samestat(self._path.stat(), os.fstat(descriptor))
         except FileNotFoundError:
             return False
+
+
+def _give(path: Path) -> None:
+    """Give what we made as root to the owner of the directory it is in."""
+    if os.geteuid() == 0:
+        owner = path.parent.stat()
+        os.chown(path, owner.st_uid, owner.st_gid)
 
 
 def _encoded(line: str) -> bytes:

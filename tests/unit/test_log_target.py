@@ -126,6 +126,19 @@ def test_a_file_is_made_with_its_directory_for_its_group_to_read(tmp_path: Path)
     assert path.stat().st_mode & 0o007 == 0
 
 
+def test_what_root_makes_belongs_to_the_owner_of_its_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[tuple[Path, int, int]] = []
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "chown", lambda path, uid, gid: given.append((path, uid, gid)))
+    owner = tmp_path.stat()
+    path = tmp_path / "log/mail.log"
+    File(path).open().close()
+    File(path).open().close()
+    assert given == [(made, owner.st_uid, owner.st_gid) for made in (path.parent, path)]
+
+
 def test_a_file_that_was_moved_away_is_opened_anew(tmp_path: Path) -> None:
     path, clock = tmp_path / "mail.log", Clock()
     target = File(path, clock)

@@ -7,6 +7,7 @@ import re
 import signal
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -167,3 +168,12 @@ def test_counting_a_message_costs_little() -> None:
         return (time.process_time() - started) / 500
 
     assert min(seconds() for _ in range(5)) < SLACK * BUDGET_S
+
+
+def test_the_manual_tells_of_every_metric_and_every_value() -> None:
+    manual = (Path(__file__).parents[2] / "docs/dspamd-metrics.7").read_text()
+    for metric in metrics.METRICS:
+        described = manual.split(f".B {metric.name}\n", 1)[1].split(".TP\n", 1)[0]
+        assert metric.help in described
+        for label, values in metric._values.items():
+            assert f"\\fB{label}\\fP: {', '.join(values)}}}" in described
