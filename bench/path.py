@@ -35,6 +35,7 @@ CLASSIC_SIZE = 5_400
 # Hash files as the sample dspam.conf of DSPAM has them.
 SETTINGS = """\
 ServerWorkers 1
+ServerQueueSize 128
 TrainingMode {mode}
 Preference "showFactors=off"
 HashAutoExtend on
