@@ -275,7 +275,7 @@ async def _server(config: Config, workers: int, seat: Seat) -> AsyncIterator[Lmt
         Parts(config) as parts,
         Profiles(parts) as profiles,
         purging(config, parts.users, parts.storage, parts.home),
-        _observed(config, parts),
+        _observed(config, parts, lambda: seat.left),
     ):
         yield LmtpServer(
             MailFilter(config, profiles.pipeline),
@@ -287,13 +287,15 @@ async def _server(config: Config, workers: int, seat: Seat) -> AsyncIterator[Lmt
         )
 
 
-def _observed(config: Config, parts: Parts) -> contextlib.AbstractAsyncContextManager[None]:
+def _observed(
+    config: Config, parts: Parts, retired: Callable[[], bool] = lambda: False
+) -> contextlib.AbstractAsyncContextManager[None]:
     """The answers to monitoring, if it is configured."""
     if not (address := config.text("MetricsListen")):
         return contextlib.nullcontext()
     from dspamd.server.observe import observed  # its libraries cost 3 MiB
 
-    return observed(address, parts.storage, parts.home.path)
+    return observed(address, parts.storage, parts.home.path, retired)
 
 
 def _memory_limit(config: Config, workers: int) -> int:

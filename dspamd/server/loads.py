@@ -40,6 +40,7 @@ class Seat:
 
     def __init__(self, counts: memoryview[int], place: int) -> None:
         self._counts, self._place = counts, place
+        self.left = False
 
     def take(self) -> None:
         """Begin to be counted, with no session."""
@@ -48,6 +49,7 @@ class Seat:
     def leave(self) -> None:
         """Accept no more: others need not wait for us."""
         self._counts[self._place] = _ABSENT
+        self.left = True
 
     def add(self, change: int) -> None:
         """A session more, or less."""

@@ -178,8 +178,10 @@ def _response(status: str, body: bytes, *fields: str, bare: bool = False) -> byt
 
 
 @contextlib.asynccontextmanager
-async def observed(address: str, storage: Storage, home: Path) -> AsyncIterator[None]:
-    """Answer at `address` (host:port) and look at the event loop while the block runs."""
+async def observed(
+    address: str, storage: Storage, home: Path, retired: Callable[[], bool]
+) -> AsyncIterator[None]:
+    """Answer at `address` (host:port), until `retired`, and look at the event loop, while the block runs."""
     host, _, port = address.rpartition(":")
     observatory = Observatory(Health(storage, home), Exposition(home))
     server: asyncio.Server | None = None
@@ -189,7 +191,7 @@ async def observed(address: str, storage: Storage, home: Path) -> AsyncIterator[
         )
     except OSError as error:
         log.get().error("metrics_not_served", address=address, reason=str(error))
-    looking = asyncio.create_task(_look())
+    looking = asyncio.create_task(_look(server, retired))
     try:
         yield
     finally:
@@ -198,10 +200,15 @@ async def observed(address: str, storage: Storage, home: Path) -> AsyncIterator[
             server.close()
 
 
-async def _look() -> None:
-    """Measure every second how late the event loop comes."""
+async def _look(server: asyncio.Server | None, retired: Callable[[], bool]) -> None:
+    """Measure every second how late the event loop comes.
+
+    A retired worker answers no more: what it thinks of the storage may be out of date.
+    """
     loop = asyncio.get_running_loop()
     while True:
         due = loop.time() + LOOK_S
         await asyncio.sleep(LOOK_S)
         metrics.LOOP_LAG.observe(max(0.0, loop.time() - due))
+        if server is not None and retired():
+            server.close()

@@ -141,6 +141,26 @@ async def test_the_log_tells_a_message_in_one_line(tmp_path: Path, hop: NextHop)
         daemon.start()
 
 
+async def test_retired_workers_count_but_do_not_answer(tmp_path: Path, hop: NextHop) -> None:
+    with Watched(tmp_path, hop.port) as daemon:
+        former = daemon.watch_port
+        async with session(daemon.port) as kept:
+            daemon.watch_port = free_port()
+            daemon.configure(
+                f"ServerWorkers 2\nMetricsListen 127.0.0.1:{daemon.watch_port}\nLogTarget mail.log\n"
+            )
+            daemon.reload()
+            await event(lambda: "event=reloaded" in daemon.log, "the reload")
+            await event(lambda: not _listens(former), "the former workers to answer no more")
+            assert await kept.send(mail("late")) == ACCEPTED
+            assert await daemon.accepted() == 1
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
 async def test_a_next_hop_that_cannot_be_reached_is_no_health(tmp_path: Path) -> None:
     with socket.socket() as taken:  # nobody listens there
         taken.bind(("127.0.0.1", 0))
