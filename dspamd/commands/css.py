@@ -1,0 +1,120 @@
+"""cssstat, csscompress, cssclean, cssconvert: one hash file, looked at and made smaller.
+
+The commands of DSPAM 3.10.2 (reference/cli.md 8), for scripts that call them.  Nobody needs
+them any more: dspam_clean purges hash files like any other store, gives their space back,
+and files of other machines are converted when they are first met.
+
+They may run while mail flows: the lock of the file is kept (`HashFile`).
+
+Unlike the originals cssclean drops tokens by the days since they were hit, not by how often it ran
+meanwhile, and ends; csscompress and cssclean make one extent that holds all tokens, and say in the
+log how large the file was; cssstat counts the extents.
+
+Exit status: 0 done; 1 wrong usage, or no such file; 75 try again; 78 bad configuration.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from array import array
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from datetime import date
+from pathlib import Path
+
+from dspamd import log
+from dspamd.commands.dspam import UMASK
+from dspamd.config import Config
+from dspamd.errors import ConfigError, Failure
+from dspamd.log_target import Syslog
+from dspamd.storage.clock import utc_day
+from dspamd.storage.contract import TokenRow
+from dspamd.storage.hash import shape
+from dspamd.storage.hash_file import HashFile, Shape
+
+_WITHIN_S = 300.0  # as long as DSPAM waits for a lock
+_AT_ONCE = 10_000
+_EPOCH = date(1970, 1, 1).toordinal()
+
+
+def stat() -> int:
+    """Run cssstat; returns its exit status, like the others."""
+    return _run("cssstat", _stat)
+
+
+def compress() -> int:
+    return _run("csscompress", _compress)
+
+
+def clean() -> int:
+    return _run("cssclean", _clean)
+
+
+def convert() -> int:
+    return _run("cssconvert", lambda file, shape, words: None)  # opening it is enough
+
+
+Work = Callable[[HashFile, Shape, Sequence[str]], None]  # words: the file, and what follows
+
+
+def _run(name: str, work: Work) -> int:
+    words = sys.argv[1:]
+    if not words:
+        sys.stderr.write(f"syntax: {name} [filename]\n")
+        return 1
+    os.umask(UMASK)
+    try:
+        path = Path(words[0]).resolve(strict=True)
+        config = Config.load()
+        log.configure(config.text("LogLevel"), config.text("LogFormat"), Syslog("dspam"))
+        form = shape(config)
+        with closing(HashFile(path, form, _WITHIN_S, time.monotonic() + _WITHIN_S)) as file:
+            work(file, form, words)
+    except OSError:
+        sys.stderr.write(f"{name} failed on error -5\n")
+        return 1
+    except (ConfigError, Failure) as error:
+        sys.stderr.write(f"{name}: {error}\n")
+        return error.exit_status
+    return os.EX_OK
+
+
+def _stat(file: HashFile, shape: Shape, words: Sequence[str]) -> None:
+    extents = file.extents()
+    print(f"filename {words[0]} length {Path(words[0]).stat().st_size}")
+    for number, (records, used) in enumerate(extents):
+        print(f"extent {number}: record length {records}")
+        print(f"\textent records used {used}\n\textent records free {records - used}")
+    total = sum(used for _, used in extents)
+    print(f"total database records used {total}")
+    print(f"total database records free {sum(records for records, _ in extents) - total}")
+    print(f"total extents               {len(extents)}")
+
+
+def _compress(file: HashFile, shape: Shape, words: Sequence[str]) -> None:
+    for number, (records, _) in enumerate(file.extents()):
+        print(f"compressing {records} records in extent {number}")
+    file.rewrite(least=2)
+
+
+def _clean(file: HashFile, shape: Shape, words: Sequence[str]) -> None:
+    today = utc_day()
+    day, heavy = today.toordinal() - _EPOCH, "heavy" in words
+    last = 0
+    while rows := file.tokens(last, _AT_ONCE, today):
+        last = rows[-1].token
+        file.delete_tokens(array("Q", (row.token for row in rows if worthless(row, day, heavy=heavy))))
+    file.rewrite(least=shape.records)
+
+
+def worthless(row: TokenRow, day: int, *, heavy: bool = False) -> bool:
+    """Whether cssclean drops a token on a day (days since 1970-01-01; storage.md 6.5)."""
+    hits, days = row.spam + row.innocent, day - row.last_hit
+    leaning = abs(row.innocent - row.spam) * 1000 // hits if hits else 1000
+    if heavy:
+        return hits <= 1 or leaning < 100
+    if days > 15 and (hits <= 1 or leaning < 200):
+        return True
+    return days > 120 or (days > 60 and row.spam + 2 * row.innocent < 5)
