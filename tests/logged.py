@@ -4,15 +4,18 @@ from __future__ import annotations
 
 
 class Logged:
-    """Takes the lines of the log; the fixture `logged` puts one in place."""
+    """Keeps the lines of the log, each with its level; the fixture `logged` puts one in place."""
 
     def __init__(self) -> None:
-        self._lines: list[str] = []
+        self.lines: list[tuple[str, str]] = []
 
     def write(self, level: str, line: str) -> None:
-        self._lines.append(line)
+        self.lines.append((level, line))
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
 
     def take(self) -> str:
         """What was told since the last time."""
-        lines, self._lines = self._lines, []
-        return "".join(f"{line}\n" for line in lines)
+        lines, self.lines = self.lines, []
+        return "".join(f"{line}\n" for _, line in lines)

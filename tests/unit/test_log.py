@@ -13,26 +13,14 @@ from hypothesis import strategies as st
 from dspamd import log
 from dspamd.config import Config
 from dspamd.log_target import File, Stderr, Syslog
+from tests.logged import Logged
 
 BUDGET_S = 15e-6
 SLACK = 4  # for a machine that is slow or busy with other tests
 
 
-class Gathered:
-    """A target that keeps lines."""
-
-    def __init__(self) -> None:
-        self.lines: list[tuple[str, str]] = []
-
-    def write(self, level: str, line: str) -> None:
-        self.lines.append((level, line))
-
-    def close(self) -> None:
-        """There is nothing to let go of."""
-
-
 def line_of(form: str = "logfmt", **fields: object) -> str:
-    target = Gathered()
+    target = Logged()
     log.logger("info", form, target).info("message", **fields)
     ((level, line),) = target.lines
     assert level == "info"
@@ -91,7 +79,7 @@ def test_json_has_the_same_fields() -> None:
 
 
 def test_a_bug_is_told_with_its_traceback_in_one_line() -> None:
-    target = Gathered()
+    target = Logged()
     try:
         raise ValueError("why")
     except ValueError:
@@ -103,7 +91,7 @@ def test_a_bug_is_told_with_its_traceback_in_one_line() -> None:
 
 
 def test_a_level_hides_what_is_below_it() -> None:
-    target = Gathered()
+    target = Logged()
     logger = log.logger("warning", "logfmt", target)
     logger.info("no")
     logger.debug("no")
@@ -115,7 +103,7 @@ def test_a_level_hides_what_is_below_it() -> None:
 def test_configure_is_what_get_uses(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("_logger", "_target"):
         monkeypatch.setattr(log, name, getattr(log, name))  # so that it is put back
-    target = Gathered()
+    target = Logged()
     log.configure("info", "logfmt", target)
     log.get().info("here")
     assert "event=here" in target.lines[0][1]

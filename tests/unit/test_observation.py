@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from dspamd import log, metrics
+from dspamd import metrics
 from dspamd.errors import PermFail, TempFail
 from dspamd.request import Request
-from tests.unit.test_log import Gathered
+from tests.logged import Logged
 from tests.unit.test_pipeline import BOTH, CORPUS_SPAM, ERROR_SPAM, HAM, SPAM, Bench, bench, signature_of
 
 
@@ -19,13 +18,6 @@ def numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Numbers that start at zero."""
     monkeypatch.setattr(metrics, "_board", None)
     monkeypatch.setattr(metrics, "_row", memoryview(bytearray(8 * metrics._width)).cast("d"))
-
-
-@pytest.fixture
-def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, str]]]:
-    target = Gathered()
-    monkeypatch.setattr(log, "_logger", log.logger("info", "logfmt", target))
-    yield target.lines
 
 
 def counted(metric: metrics.Metric) -> dict[tuple[str, ...], float]:
@@ -39,10 +31,10 @@ async def observed(b: Bench, content: bytes = HAM, request: Request = BOTH, user
     return b
 
 
-async def test_one_line_tells_a_message(tmp_path: Path, lines: list[tuple[str, str]]) -> None:
+async def test_one_line_tells_a_message(tmp_path: Path, logged: Logged) -> None:
     async with bench(tmp_path) as b:
         await b.process(HAM)
-    ((level, line),) = lines
+    ((level, line),) = logged.lines
     assert level == "info"
     for field in (
         "event=message",
@@ -73,15 +65,15 @@ async def test_lessons_are_counted_by_what_became_of_them(tmp_path: Path) -> Non
 
 
 async def test_mail_without_a_verdict_is_counted_by_its_reason(
-    tmp_path: Path, lines: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, logged: Logged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with bench(tmp_path, "OnStorageFailure deliver", "MaxMessageSize 200") as b:
         await b.process(HAM + b"x" * 200)
         monkeypatch.setattr(b.parts.storage, "read", _down)
         await b.process(HAM)
     assert counted(metrics.UNFILTERED) == {("size",): 1, ("storage",): 1}
-    assert [level for level, _ in lines] == ["info", "warning"]
-    assert 'reason=storage detail="Storage is down"' in lines[1][1]
+    assert [level for level, _ in logged.lines] == ["info", "warning"]
+    assert 'reason=storage detail="Storage is down"' in logged.lines[1][1]
 
 
 async def _down(*_: object) -> None:
