@@ -151,7 +151,8 @@ class _Draft:
             counts = values[0] if option.kind.words else "the first value"  # which may be a password
             self.warnings.append(directive.problem(f"{option.name} is given several times, {counts} counts"))
         if not option.used and values != option.defaults:
-            self._once(directive, f"{option.name} has no effect yet")
+            reason = f": {option.instead}" if option.instead else " yet"
+            self._once(directive, f"{option.name} has no effect{reason}")
         if values:
             self.values[directive.key.lower()] = values
 

@@ -153,7 +153,8 @@ def _man_option(option: Option) -> Iterator[str]:
     if option.default:
         yield f"Default: {_roff(option.default)}.\n"
     if not option.used:
-        yield "Understood, but without effect in this release.\n"
+        reason = f": {option.instead}" if option.instead else " in this release"
+        yield f"Understood, but without effect{reason}.\n"
 
 
 def _roff(text: str) -> str:

@@ -7,8 +7,8 @@ down twice.
 
 Names, defaults and meanings are those of DSPAM 3.10.2 (reference/config.md 4);
 its build-time switches (4.8) and what it did not have are options here, at the
-end of the table.  `used=False` marks what is understood but has no effect yet:
-the administrator is told at start.
+end of the table.  `used=False` marks what is understood but has no effect (yet, or because
+of what happens `instead`): the administrator is told at start.
 
 No files are read here.
 """
@@ -56,6 +56,7 @@ class Option:
     suffix: str = ""
     bare: bool = True
     used: bool = True
+    instead: str = ""  # what makes an option needless that is not used
 
     @property
     def defaults(self) -> tuple[str, ...]:
@@ -131,6 +132,8 @@ def _virtual(server: str) -> tuple[Option, ...]:
         for name, kind, default, help_ in rows
     )
 
+
+_UNCOMPRESSED = "the library that talks to the server cannot compress"
 
 # Rows would take a screen each if laid out by the formatter.
 # fmt: off
@@ -254,12 +257,12 @@ SECTIONS: dict[str, tuple[Option, ...]] = {
     ),
     "MySQL and MariaDB": (
         *_database("MySQL", "MySQL", "0"),
-        Option("MySQLCompress", FLAG, "off", suffix="profile", used=False,
+        Option("MySQLCompress", FLAG, "off", suffix="profile", used=False, instead=_UNCOMPRESSED,
                help="Compress the connection."),
         Option("MySQLReconnect", FLAG, "off", suffix="profile",
                help="Connect again by itself, which happens always."),
         *_database("MySQLWrite", "writing MySQL", "0"),
-        Option("MySQLWriteCompress", FLAG, "off", suffix="profile", used=False,
+        Option("MySQLWriteCompress", FLAG, "off", suffix="profile", used=False, instead=_UNCOMPRESSED,
                help="Compress it."),
         Option("MySQLWriteReconnect", FLAG, "off", suffix="profile",
                help="Reconnect it, which happens always."),
@@ -286,21 +289,23 @@ SECTIONS: dict[str, tuple[Option, ...]] = {
         Option("HashMaxExtents", COUNT, "0", "0", suffix="profile",
                help="How often a file may grow; 0: always."),
         Option("HashExtentSize", number(1, 2**31 - 1), "49157", "49157", suffix="profile", used=False,
-               help="Records of the first extent added."),
+               instead="each extent follows from the one before it",
+               help="Records of an extent added."),
         Option("HashPctIncrease", number(0, 100), "0", "10", suffix="profile",
                help="Growth of each extent over the last, in percent."),
         Option("HashMaxSeek", number(1, 2**31 - 1), "100", "10", suffix="profile",
                help="Records looked at for a place in an extent."),
         Option("HashConcurrentUser", TEXT, "", "# globaluser", suffix="profile", used=False,
+               instead="files of all users stay open while they are in use",
                help="User whose file stays open."),
-        Option("HashConnectionCache", number(1, 10000), "1", "10", suffix="profile", used=False,
-               help="Files worked on at the same time."),
-        Option("HashNoHoles", FLAG, "off", suffix="profile", used=False,
-               help="Do not make sparse files."),
-        Option("HashPow2", FLAG, "off", suffix="profile", used=False,
-               help="Extents of a power of two."),
-        Option("HashFallocate", FLAG, "off", suffix="profile", used=False,
-               help="Reserve the blocks of an extent."),
+        Option("HashConnectionCache", number(1, 10000), "8", "10", suffix="profile",
+               help="Files that a worker keeps open, each in some 2.4 MB of memory that all workers share."),
+        Option("HashNoHoles", FLAG, "off", suffix="profile",
+               help="Do not make sparse files, which is never done."),
+        Option("HashPow2", FLAG, "off", suffix="profile",
+               help="Make extents of a power of two, not of a prime number of records."),
+        Option("HashFallocate", FLAG, "off", suffix="profile",
+               help="Reserve the blocks of an extent, which is always done."),
     ),
     "Storage profiles": (
         Option("Profile", TEXT, "", "# DECAlpha", many=True,

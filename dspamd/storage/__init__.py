@@ -53,7 +53,7 @@ def _store(config: Config, home: Home) -> Storage:
     if "hash" in driver:
         from dspamd.storage.hash import HashFiles, shape
 
-        return HashFiles(home, shape(config))
+        return HashFiles(home, shape(config), open_files=config.number("HashConnectionCache"))
     if server == "MySQL":
         from dspamd.storage.mysql import MySQL
 

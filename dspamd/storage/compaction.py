@@ -36,16 +36,15 @@ def used(file: Bytes) -> list[int]:
     return counts
 
 
-def compacted(file: bytearray | mmap, tokens: int, seek: int, least: int = 2) -> bytearray:
+def compacted(file: bytearray | mmap, tokens: int, seek: int, least: int, *, folded: bool) -> bytearray:
     """The file with its `tokens` in one extent of at least `least` records; totals and day stay."""
     known = css_after(file, 0, tokens)
     none = array("i", bytes(4 * len(known)))
     known, spam, innocent, *_ = css_plan(file, _EVERYWHERE, known, none, none, *_LIMITS)
     records = max(least, ROOM * tokens)
     while True:
-        records = css.next_prime(records)
-        fresh = bytearray(css.header(records, css.totals(file)))
-        fresh.extend(bytes(records * css.RECORD_BYTES))
+        fresh = bytearray(css.opening(records, css.totals(file), folded=folded))
+        fresh.extend(bytes(css.extents(fresh)[0] * css.RECORD_BYTES))
         css.set_day(fresh, css.day(file))
         if css_store(fresh, seek, known, spam, innocent, 0) == len(known):
             return fresh

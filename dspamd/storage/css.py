@@ -29,6 +29,7 @@ Bytes = bytes | bytearray | mmap
 HEADER = struct.Struct("<Q8qII")  # records, totals, flags, day
 RECORD_BYTES = 24
 _NOTHING = Totals()
+_FOLDED = 1  # flag: a power of two records, in which tokens are placed by folding them
 _LARGEST = 2**32  # records; more is no header
 _TOTALS = struct.Struct("<8q")
 _TOTALS_AT = 8
@@ -61,6 +62,13 @@ _LAYOUTS = (
 def header(records: int, totals: Totals = _NOTHING, flags: int = 0) -> bytes:
     """The head of an extent, whose records follow."""
     return HEADER.pack(records, *totals, flags, 0)
+
+
+def opening(least: int, totals: Totals = _NOTHING, *, folded: bool = False) -> bytes:
+    """The head of a new extent of at least `least` records: a prime number, or a power of two if `folded`."""
+    if folded:
+        return header(1 << max(1, (least - 1).bit_length()), totals, _FOLDED)
+    return header(_next_prime(least), totals)
 
 
 def totals(file: Bytes) -> Totals:
@@ -149,7 +157,7 @@ def _native(file: Bytes, layout: Layout, start: int, end: int) -> bytes:
     return header(records, Totals(*counters), flags) + ours.tobytes()
 
 
-def next_prime(number: int) -> int:
+def _next_prime(number: int) -> int:
     """The smallest prime that is not below `number`, by which tokens spread evenly."""
     number = max(2, number)
     while any(number % divisor == 0 for divisor in range(2, int(number**0.5) + 1)):

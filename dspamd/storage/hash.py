@@ -29,6 +29,7 @@ def shape(config: Config) -> Shape:
         extents=config.number("HashMaxExtents"),
         percent=config.number("HashPctIncrease"),
         seek=config.number("HashMaxSeek"),
+        folded=config.flag("HashPow2"),
         limited=config.flag("StrictCompatibility"),
     )
 

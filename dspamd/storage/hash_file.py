@@ -55,11 +55,12 @@ _WORTH = 2  # times smaller a file must become for being compacted by itself
 class Shape:
     """How files are made, grow and are searched (config.md 4.4)."""
 
-    records: int = 98_317  # of the first extent; rounded up to a prime
+    records: int = 98_317  # of the first extent; rounded up
     extend: bool = True
     extents: int = 0  # how often a file may grow; 0: always
     percent: int = 0  # by which the next extent is larger
     seek: int = 100  # records that a search looks at in one extent
+    folded: bool = False  # extents of a power of two
     limited: bool = False  # no token has more hits than messages were learned, as in DSPAM
 
 
@@ -114,7 +115,7 @@ class HashFile:
     def _mended(self) -> mmap:
         """Make, convert, repair and map the file, and put back what was begun and not finished."""
         if not self._path.exists():
-            self._replace(css.header(css.next_prime(self._shape.records)))
+            self._replace(css.opening(self._shape.records, folded=self._shape.folded))
         file = self._mapped()
         length, native = css.sound_length(file), css.converted(file)
         if native is not None:
@@ -248,8 +249,8 @@ class HashFile:
         extents, shape = css.extents(file), self._shape
         if not shape.extend or (shape.extents and len(extents) > shape.extents):
             return False
-        records = css.next_prime(extents[-1] * (100 + shape.percent) // 100)
-        head, length = css.header(records), len(file)
+        head = css.opening(extents[-1] * (100 + shape.percent) // 100, folded=shape.folded)
+        records, length = css.extents(head)[0], len(file)
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
         try:
             os.posix_fallocate(descriptor, length, css.HEADER.size + records * css.RECORD_BYTES)
@@ -367,7 +368,7 @@ class HashFile:
 
     def _rewrite(self, file: mmap, tokens: int, least: int) -> None:
         was = len(file)
-        self._replace(compacted(file, tokens, self._shape.seek, least))
+        self._replace(compacted(file, tokens, self._shape.seek, least, folded=self._shape.folded))
         log.get().info("hash_file_compacted", file=str(self._path), was=was, length=len(self._mapped()))
 
 

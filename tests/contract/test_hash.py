@@ -333,6 +333,45 @@ async def test_a_file_that_may_not_grow_leaves_whole_messages(tmp_path: Path) ->
         assert await counts(storage, "bob", tokens) == dict.fromkeys(tokens, (1, 0))
 
 
+async def test_extents_may_have_a_power_of_two(tmp_path: Path) -> None:
+    """Beside those of a prime number that are there already."""
+    row, tokens = GROWN[0], range(1, 2_001)
+    put(tmp_path, bytes.fromhex(row["css_hex"]))
+    form = configured(row, "HashPow2 on")
+    async with hashes(tmp_path, form) as storage:
+        await learn(storage, "bob", tokens, 1, 0)
+        assert await counts(storage, "bob", [*dumped(row), *tokens]) == dumped(row) | dict.fromkeys(
+            tokens, (1, 0)
+        )
+        sizes = css.extents(content(tmp_path))
+        assert sizes[:5] == [13, 17, 19, 23, 32]
+        assert all(size & (size - 1) == 0 for size in sizes[4:])
+        await storage.delete_tokens("bob", array("Q", tokens))
+        await storage.compact("bob")
+        assert await counts(storage, "bob", [*dumped(row), *tokens]) == dumped(row)
+    assert css.extents(content(tmp_path)) == [512]
+
+
+def mapped(folder: Path) -> int:
+    """How many hash files this process has open."""
+    maps = Path("/proc/self/maps").read_text().splitlines()
+    return sum(line.endswith(".css") and str(folder) in line for line in maps)
+
+
+async def test_a_site_says_how_many_files_stay_open(tmp_path: Path) -> None:
+    lines = f"Home {tmp_path}\nStorageDriver libhash_drv.so\nHashRecMax 13\nHashConnectionCache "
+    owners = [f"user{number}" for number in range(40)]
+    for cache, at_most in (("4", 4), ("100", 40)):
+        storage = open_storage(Config.from_text(lines + cache), Home(tmp_path))
+        await storage.open()
+        for owner in owners:
+            await learn(storage, owner, [1], 1)
+        open_files = mapped(tmp_path)
+        assert 0 < open_files <= at_most
+        await storage.close()
+    assert open_files == 40
+
+
 async def test_a_purged_file_gives_its_space_back(tmp_path: Path) -> None:
     """Counters, ages, totals and signatures stay, and it is as small as a new file."""
     tokens = range(1, 5_001)

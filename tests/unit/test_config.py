@@ -248,11 +248,13 @@ def test_words_of_older_releases_are_warned_of_once() -> None:
 
 
 def test_an_option_without_effect_is_named_once_unless_it_says_what_happens_anyway() -> None:
-    flag = next(option for option in OPTIONS.values() if not option.used and option.kind.text == "on | off")
+    flag = OPTIONS["homedirectories"]
     assert warnings(f"{flag.name} {flag.default}") == []
     other = f"{flag.name} {'off' if flag.default == 'on' else 'on'}"
     assert warnings(other, other)[:1] == [f"dspam.conf:2: {flag.name} has no effect yet"]
     assert sum("has no effect" in warning for warning in warnings(other, other)) == 1
+    needless = "dspam.conf:2: HashExtentSize has no effect: each extent follows from the one before it"
+    assert warnings("HashExtentSize 7") == [needless]
 
 
 @pytest.mark.parametrize(
@@ -349,7 +351,7 @@ def test_used_marks_what_the_program_asks_for() -> None:
     }
     assert not asked - used
     # Include is carried out while reading; the others ask for what happens anyway.
-    always = {"MySQLReconnect", "MySQLWriteReconnect"}
+    always = {"MySQLReconnect", "MySQLWriteReconnect", "HashNoHoles", "HashFallocate"}
     assert used - asked == {"Include", "TestConditionalTraining"} | always
 
 
