@@ -90,7 +90,9 @@ class Consultation:
         return answered
 
     async def inoculate(self, user: User, request: Request, tokens: Tokens) -> None:
-        """Teach what the user reports as spam to the other members of his inoculation groups."""
+        """Teach what the user reports, if it is spam, to the other members of his inoculation groups."""
+        if request.lesson is None or not _concerns_others(request.lesson):
+            return
         options = replace(user.score_options(request), mode=Mode.TEFT)
         for member in _in_time(user.membership.inoculated):
             try:
@@ -102,6 +104,11 @@ class Consultation:
                 await self._storage.apply(uid, Change(run.learned))
             except Failure as failure:
                 log.get().warning("not_inoculated", user=member, reason=str(failure))
+
+
+def _concerns_others(lesson: Lesson) -> bool:
+    """Whether a lesson is a report of spam, which inoculation groups share (engine.md 9.6)."""
+    return not lesson.unlearn and lesson.label is Label.SPAM and lesson.source is not Source.CORPUS
 
 
 async def _takes_for_spam(dictionary: Dictionary, tokens: Tokens, options: ScoreOptions) -> bool:

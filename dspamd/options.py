@@ -170,8 +170,9 @@ SECTIONS: dict[str, tuple[Option, ...]] = {
                help="Name we greet the next hop with."),
         Option("DeliveryProto", choice("SMTP", "LMTP"), "", "# SMTP",
                help="Protocol spoken to DeliveryHost."),
-        Option("OnFail", choice("error", "unlearn"), "error", "error", used=False,
-               help="After a failed delivery: only report it, or also take back what was learned."),
+        Option("OnFail", choice("error", "unlearn"), "error", "error",
+               help="After a failed delivery: report it (error), or take back what was learned as well "
+                    "(unlearn). Nothing is learned before a delivery, so both are the same."),
         Option("LMTPLDAErrorsPermanent", FLAG, "off",
                help="Every failure of a delivery agent is permanent."),
         Option("EnablePlusedDetail", FLAG, "off",

@@ -4,8 +4,8 @@
     ->  verdict  ->  hand over, and wait for the next hop's answer  ->  learn  ->  answer
 
 The message is handed over before anything is learned from it: a crash between two
-steps can cost a training step, never a message.  (A correction is learned at once,
-since it is what the message is for, and can be repeated without harm.)
+steps can cost a training step, never a message.  What a failed delivery would have to
+take back (OnFail unlearn) was therefore never learned, nor are lessons that it brought.
 
 What cannot be done now is raised as `TempFail`, so that the mail stays where it
 is.  If the store is down the configuration says whether mail waits
@@ -31,7 +31,7 @@ from dspamd.consultation import Consultation, Opinion
 from dspamd.delivery.handover import Handover, Outlet
 from dspamd.dictionary import Dictionary, Judgement
 from dspamd.engine import Run, Tokens
-from dspamd.engine.model import Label, Learned, Lesson, Mode, Result, Source, Totals
+from dspamd.engine.model import Learned, Lesson, Mode, Result, Source, Totals
 from dspamd.errors import Failure, Reply, TempFail
 from dspamd.history import History, Record, letter
 from dspamd.incoming import Incoming, aside
@@ -45,7 +45,7 @@ from dspamd.scan.scanners import Finding, Scanners
 from dspamd.stopwatch import Stopwatch
 from dspamd.storage.contract import Change, Signature, Storage, Uid
 from dspamd.texts import Texts
-from dspamd.training import Trainer, UnknownSignature
+from dspamd.training import Trainer, UnknownSignature, told
 from dspamd.users import User, Users
 from dspamd.verdict import Outcome, Verdict, header_lines, summary_line, unfiltered_lines
 
@@ -61,7 +61,7 @@ class Judged:
     uid: Uid | None = None
     change: Change | None = None
     totals: Totals | None = None  # as they will be then
-    reported: Tokens | None = None  # of spam that the user reports, for his inoculation groups
+    reported: Tokens | None = None  # of a lesson, for the user's inoculation groups
     finding: Finding | None = None  # what decided, if it was not the statistics
     run: Run | None = None
     tokens: int | None = None  # how many
@@ -125,7 +125,7 @@ class Pipeline:
             return await self._pass_by(mail, job)
         outcome = await self._hand_over(mail, job, user, judged)
         watch.mark("handover")
-        await self._learn(judged, job.request, user)
+        judged = await self._learn(judged, job.request, user)
         watch.mark("commit")
         self._tell(mail, job, user, judged, outcome, watch)
         return outcome
@@ -159,7 +159,7 @@ class Pipeline:
         if lesson is not None and lesson.source is not Source.CORPUS:
             seen = await self._seen(mail, request, user)
             if seen or (lesson.source is Source.ERROR and not user.train_pristine):
-                return await self._correct(seen or "", lesson, request, user, watch)
+                return await self._correct(seen or "", lesson, user, watch)
         return await self._classify(mail, request, user, watch)
 
     async def _found(
@@ -177,18 +177,12 @@ class Pipeline:
         verdict = dataclasses.replace(judged.verdict, factors=None)
         return dataclasses.replace(judged, verdict=verdict, finding=finding)
 
-    async def _correct(
-        self, signature: str, lesson: Lesson, request: Request, user: User, watch: Stopwatch
-    ) -> Judged:
-        """Teach by signature; raises `UnknownSignature` if this user has none of that id."""
+    async def _correct(self, signature: str, lesson: Lesson, user: User, watch: Stopwatch) -> Judged:
+        """What the user says; raises `UnknownSignature` if he has none of that id."""
         dictionary = await Dictionary.of(self._storage, user, create=False)
-        taught = await self._trainer.teach(
-            dictionary, signature, lesson, user.token_options(request), user.score_options(request)
-        )
-        verdict = self._verdict(taught.result, lesson, signature, user)
-        totals = (await dictionary.read(array("Q"))).totals
+        await self._trainer.look_up(dictionary, signature)
         watch.mark("store")
-        return Judged(verdict, totals=totals, reported=taught.tokens)
+        return Judged(self._verdict(told(lesson.label), lesson, signature, user))
 
     async def _classify(
         self, mail: Incoming, request: Request, user: User, watch: Stopwatch
@@ -207,10 +201,8 @@ class Pipeline:
             return await self._judged(tokens, judgement, opinion, dictionary.uid, request, user)
         if dictionary.uid is None:
             raise UnknownSignature("Nothing to correct", detail=f"{user.owner} has no dictionary")
-        run = judgement.run
-        await self._storage.apply(dictionary.uid, Change(run.learned))
-        watch.mark("commit")
-        judged = await self._judged(tokens, judgement, Opinion(run.result, run.learned), None, request, user)
+        opinion = Opinion(judgement.run.result, judgement.run.learned)
+        judged = await self._judged(tokens, judgement, opinion, dictionary.uid, request, user)
         return dataclasses.replace(judged, reported=tokens)
 
     async def _judged(
@@ -222,7 +214,7 @@ class Pipeline:
         request: Request,
         user: User,
     ) -> Judged:
-        """What we think of it; what inbound mail teaches is left for after the hand-over."""
+        """What we think of it; what it teaches is left for after the hand-over."""
         run, lesson, mode = judgement.run, request.lesson, user.score_options(request).mode
         keep = lesson is None and mode is not Mode.NOTRAIN and not request.classify
         signature = self._new_signature(uid) if keep else None
@@ -232,7 +224,7 @@ class Pipeline:
         verdict = self._verdict(opinion.result, lesson, signature, user)
         if user.show_factors:
             verdict = dataclasses.replace(verdict, factors=tuple(run.factors))
-        change = Change(opinion.learned, stored) if lesson is None and not request.classify else None
+        change = None if request.classify else Change(opinion.learned, stored)
         totals = judgement.snapshot.totals.plus(opinion.learned.totals)
         return Judged(verdict, uid, change, totals, run=run, tokens=len(tokens))
 
@@ -322,23 +314,47 @@ class Pipeline:
 
     # --- afterwards ------------------------------------------------------------------------
 
-    async def _learn(self, judged: Judged, request: Request, user: User) -> None:
-        """Commit what the message teaches.  It is delivered already: failing costs this step only."""
+    async def _learn(self, judged: Judged, request: Request, user: User) -> Judged:
+        """Commit what the message teaches; returns what is known of it then.
+
+        A lesson fails if it cannot be learned: it is what the message is for.  Inbound mail is
+        delivered already, so failing costs this step only.
+        """
+        lesson = request.lesson
+        if lesson is not None:
+            judged = await self._teach(judged, lesson, request, user)
         try:
-            if judged.uid is not None and judged.change is not None:
-                await self._storage.apply(judged.uid, judged.change)
-            if judged.reported is not None and _concerns_others(request.lesson):
+            if lesson is None:
+                await self._commit(judged)
+            elif judged.reported is not None:
                 await self._consultation.inoculate(user, request, judged.reported)
         except Exception as error:  # whatever it is: an error now would bring the message twice
             metrics.NOT_LEARNED.add()
-            expected = isinstance(error, Failure)
             log.get().error(
                 "not_learned",
                 uid=judged.uid,
                 signature=judged.verdict.signature,
                 reason=str(error),
-                exc_info=None if expected else error,
+                exc_info=None if isinstance(error, Failure) else error,
             )
+        return judged
+
+    async def _teach(self, judged: Judged, lesson: Lesson, request: Request, user: User) -> Judged:
+        """Learn a lesson, by its signature or by its text.  Raises `TempFail`, `UnknownSignature`."""
+        signature = judged.verdict.signature
+        if signature is None:
+            await self._commit(judged)
+            return judged
+        dictionary = await Dictionary.of(self._storage, user, create=False)
+        tokens = await self._trainer.teach(
+            dictionary, signature, lesson, user.token_options(request), user.score_options(request)
+        )
+        totals = (await dictionary.read(array("Q"))).totals
+        return dataclasses.replace(judged, totals=totals, reported=tokens)
+
+    async def _commit(self, judged: Judged) -> None:
+        if judged.uid is not None and judged.change is not None:
+            await self._storage.apply(judged.uid, judged.change)
 
     def _tell(
         self, mail: Incoming, job: Job, user: User, judged: Judged, outcome: Outcome, watch: Stopwatch
@@ -377,16 +393,6 @@ class Pipeline:
     def _too_big(self, mail: Incoming) -> bool:
         limit = self._config.number("MaxMessageSize")
         return 0 < limit < len(mail.message)
-
-
-def _concerns_others(lesson: Lesson | None) -> bool:
-    """Whether a lesson is a report of spam, which inoculation groups share (engine.md 9.6)."""
-    return (
-        lesson is not None
-        and not lesson.unlearn
-        and lesson.label is Label.SPAM
-        and lesson.source is not Source.CORPUS
-    )
 
 
 def _signature_pass(user: User, lesson: Lesson | None, strict: bool) -> SignaturePass:

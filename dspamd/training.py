@@ -14,13 +14,12 @@ strict compatibility every correction counts, as in DSPAM 3.10.2
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
 
 from dspamd.dictionary import Dictionary
 from dspamd.engine import Tokens, tokens_from_signature
 from dspamd.engine.model import Label, Lesson, Result, ScoreOptions, Source, TokenOptions
 from dspamd.errors import PermFail, TempFail
-from dspamd.storage.contract import Change, Correct, Stale, Storage, Stored
+from dspamd.storage.contract import Change, Correct, Stale, Storage, Stored, Uid
 
 _ATTEMPTS = 5  # two clients moving one mail meet once; five meetings are a fault
 
@@ -32,18 +31,24 @@ class UnknownSignature(PermFail):
     exit_status = os.EX_DATAERR
 
 
-class Taught(NamedTuple):
-    """What is said of a message that was taught, and its tokens; None if it was known already."""
-
-    result: Result
-    tokens: Tokens | None
-
-
 class Trainer:
     """Applies lessons by signature to the dictionary of their owner."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
+
+    async def look_up(self, dictionary: Dictionary, signature: str) -> tuple[Uid, Stored]:
+        """What is kept under an id, and for whom.
+
+        Raises `UnknownSignature` if the owner of the dictionary has no such signature,
+        `TempFail` if the store is in trouble.
+        """
+        if dictionary.uid is None:
+            raise UnknownSignature("Unable to find a valid signature", detail="the user is unknown")
+        stored = await self._storage.signature(dictionary.uid, signature)
+        if stored is None:
+            raise UnknownSignature("Unable to find a valid signature", detail=f"signature {signature!r}")
+        return dictionary.uid, stored
 
     async def teach(
         self,
@@ -52,28 +57,22 @@ class Trainer:
         lesson: Lesson,
         token_options: TokenOptions,
         score: ScoreOptions,
-    ) -> Taught:
-        """Teach a stored message; `Result` has probability 1 or 0 and confidence 0.
+    ) -> Tokens | None:
+        """Teach a stored message; returns its tokens, None if the user has said the same before.
 
-        Raises `UnknownSignature` if the owner of the dictionary has no such signature,
-        `TempFail` if the store is in trouble.
+        Raises what `look_up` raises.
         """
-        uid = dictionary.uid
-        if uid is None:
-            raise UnknownSignature("Unable to find a valid signature", detail="the user is unknown")
         for _ in range(_ATTEMPTS):
-            stored = await self._storage.signature(uid, signature)
-            if stored is None:
-                raise UnknownSignature("Unable to find a valid signature", detail=f"signature {signature!r}")
+            uid, stored = await self.look_up(dictionary, signature)
             if _in_force(stored, lesson, score):
-                return Taught(_told(lesson.label), None)
+                return None
             tokens = tokens_from_signature(stored.data, token_options)
             change = await self._change(dictionary, signature, stored, tokens, lesson, score)
             try:
                 await self._storage.apply(uid, change)
             except Stale:
                 continue
-            return Taught(_told(lesson.label), tokens)
+            return tokens
         raise TempFail("Signature is being corrected elsewhere", detail=f"signature {signature}")
 
     async def _change(
@@ -104,6 +103,7 @@ def _in_force(stored: Stored, lesson: Lesson, score: ScoreOptions) -> bool:
     return _guarded(lesson, score) and last is not None and last.label is lesson.label
 
 
-def _told(label: Label) -> Result:
+def told(label: Label) -> Result:
+    """The verdict on a message of which the user says what it is."""
     spam = label is Label.SPAM
     return Result(spam, "Spam" if spam else "Innocent", 1.0 if spam else 0.0, 0.0)

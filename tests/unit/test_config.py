@@ -352,7 +352,7 @@ def test_used_marks_what_the_program_asks_for() -> None:
     assert not asked - used
     # Include is carried out while reading; the others ask for what happens anyway.
     always = {"MySQLReconnect", "MySQLWriteReconnect", "HashNoHoles", "HashFallocate"}
-    assert used - asked == {"Include", "TestConditionalTraining"} | always
+    assert used - asked == {"Include", "OnFail", "TestConditionalTraining"} | always
 
 
 def test_every_directive_of_dspam_is_in_the_table() -> None:

@@ -20,7 +20,7 @@ from dspamd.delivery.handover import Handover
 from dspamd.engine.model import Label, Lesson, Source, Totals
 from dspamd.engine.tokenizer import crc64
 from dspamd.envelope import Envelope, Recipient
-from dspamd.errors import Reply, TempFail
+from dspamd.errors import Failure, PermFail, Reply, TempFail
 from dspamd.incoming import Incoming
 from dspamd.jobs import Job
 from dspamd.pipeline import Pipeline
@@ -157,6 +157,29 @@ async def test_nothing_is_learned_from_mail_that_the_next_hop_did_not_take(tmp_p
         with pytest.raises(TempFail):
             await b.process(HAM)
         assert (await b.totals(), await b.dump()) == (Totals(), {})
+
+
+@pytest.mark.parametrize("on_fail", ["error", "unlearn"])
+@pytest.mark.parametrize("source", [Source.ERROR, Source.CORPUS, Source.INOCULATION])
+async def test_a_lesson_that_could_not_be_delivered_is_learned_when_it_is_repeated(
+    tmp_path: Path, source: Source, on_fail: str
+) -> None:
+    lesson = dataclasses.replace(BOTH, lesson=Lesson(Label.SPAM, source))
+    async with bench(tmp_path, f"OnFail {on_fail}") as b:
+        await b.process(SPAM)
+        mail = b.outlet.delivered.pop().content
+        before = (await b.totals(), await b.dump())
+        for b.outlet.failure in (TempFail("Unable to connect to server"), PermFail("Fatal: 550 no")):
+            with pytest.raises(Failure):
+                await b.process(mail, lesson)
+            assert (await b.totals(), await b.dump()) == before
+        b.outlet.failure = None
+        await b.process(mail, lesson)
+        totals, dump = await b.totals(), await b.dump()
+        counted = (totals.spam_misclassified, totals.spam_corpusfed, totals.spam_learned)
+        assert len(b.outlet.delivered) == 1
+        assert counted == ((1, 0, 1) if source is Source.ERROR else (0, 1, 1))
+        assert sum(spam for spam, _ in dump.values()) > sum(spam for spam, _ in before[1].values())
 
 
 async def test_forged_headers_do_not_survive(tmp_path: Path) -> None:
