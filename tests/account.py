@@ -10,5 +10,5 @@ import os
 
 from dspamd.users import login_name
 
-TRUST = f"Trust root {login_name(os.getuid())}"
+TRUST = f"Trust {login_name(os.getuid())}"
 """The line of dspam.conf that says so."""

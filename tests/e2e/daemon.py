@@ -7,13 +7,16 @@ that failing tests show.
 
 from __future__ import annotations
 
+import os
 import signal
 import smtplib
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
+from tests.account import TRUST
 from tests.e2e.postfix import DOMAIN, SENDER, free_port, greets, stuffed
 from tests.e2e.wait import until
 
@@ -21,6 +24,7 @@ PROGRAM = Path(sys.executable).with_name("dspamd")
 
 DSPAM_CONF = """\
 Home {folder}
+{trust}
 StorageDriver {driver}
 TrainingMode teft
 Feature whitelist
@@ -48,16 +52,26 @@ DeliveryProto SMTP
 class Daemon:
     """One dspamd whose files are in `folder` and whose next hop listens on `next_hop`.
 
-    `settings` are lines of dspam.conf that come first.  A context manager that starts and stops it.
+    `settings` are lines of dspam.conf that come first, `environment` is added to ours.
+    A context manager that starts and stops it.
     """
 
     def __init__(
-        self, folder: Path, next_hop: int, *, driver: str = "libsqlite3_drv.so", settings: str = ""
+        self,
+        folder: Path,
+        next_hop: int,
+        *,
+        driver: str = "libsqlite3_drv.so",
+        settings: str = "",
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.port = free_port()
         self.folder = folder
+        self._environment = {**os.environ, **(environment or {})}
         self.config = folder / "dspam.conf"
-        self._common = DSPAM_CONF.format(folder=folder, driver=driver, port=self.port, next_hop=next_hop)
+        self._common = DSPAM_CONF.format(
+            folder=folder, trust=TRUST, driver=driver, port=self.port, next_hop=next_hop
+        )
         self.configure(settings)
 
     def __enter__(self) -> Self:
@@ -79,7 +93,10 @@ class Daemon:
         """Start it, again too, and wait until it greets."""
         with (self.folder / "output").open("ab") as output:
             self._process = subprocess.Popen(
-                [PROGRAM, "--config", self.config], stdout=output, stderr=subprocess.STDOUT
+                [PROGRAM, "--config", self.config],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=self._environment,
             )
         until(self._ready, lambda: "dspamd to greet; it said:\n" + self.output)
 

@@ -273,6 +273,7 @@ class TestBackground:
         try:
             assert greets(daemon.port)
             assert os.getsid(pid) == pid
+            assert Path(f"/proc/{pid}/fd/0").readlink() == Path(os.devnull)
         finally:
             os.kill(pid, signal.SIGTERM)
             until(lambda: not running(pid), "the daemon to end")
@@ -302,6 +303,7 @@ class TestBackground:
             return subprocess.run(
                 [PROGRAM.with_name("dspam"), "--daemon"],
                 env={**os.environ, "DSPAM_CONF": str(daemon.config)},
+                input="",
                 stdout=output,
                 stderr=output,
                 text=True,

@@ -16,7 +16,6 @@ ServerPass.trainer secret
 ClientHost 127.0.0.1
 ClientPort {port}
 ClientIdent secret@trainer
-Trust root
 """
 
 
