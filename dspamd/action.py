@@ -23,10 +23,20 @@ class Action(enum.Enum):
     NOTHING = ""
 
 
-def choose(verdict: Verdict, request: Request, spam_action: str, virus_response: str = "accept") -> Action:
+def choose(
+    verdict: Verdict,
+    request: Request,
+    spam_action: str,
+    virus_response: str = "accept",
+    *,
+    agent: bool = False,
+    next_hop: bool = True,
+) -> Action:
     """What happens to a judged message; a summary never starts a delivery agent.
 
-    `spam_action` is the preference of the user, `virus_response` is ClamAVResponse.
+    `spam_action` is the preference of the user, `virus_response` is ClamAVResponse.  Where
+    there is a QuarantineAgent (`agent`), it takes the place of the delivery agent too, but
+    not that of a DeliveryHost (`next_hop`).
     """
     spam, lesson = verdict.result.spam, request.lesson
     if verdict.result.name == "Virus" and virus_response != "spam":
@@ -38,7 +48,9 @@ def choose(verdict: Verdict, request: Request, spam_action: str, virus_response:
         return deliver
     if not spam or (lesson is not None and lesson.source is not Source.INOCULATION):
         return Action.NOTHING
-    if spam_action != "quarantine" and lesson is None:
+    kept = spam_action == "quarantine"
+    caught = agent and (kept or not next_hop) and not request.stdout
+    if lesson is None and (agent or not kept) and not caught:
         return Action.NOTHING if request.summary and not request.stdout else deliver
     return Action.NOTHING if request.summary else Action.QUARANTINE
 

@@ -245,7 +245,14 @@ class Pipeline:
         request, verdict, finding = job.request, judged.verdict, judged.finding
         if verdict.source is Source.ERROR:  # it came to an alias, and goes on to the user himself
             job = dataclasses.replace(job, recipient=recipient_of(user.name))
-        action = choose(verdict, request, user.spam_action, self._config.text("ClamAVResponse"))
+        action = choose(
+            verdict,
+            request,
+            user.spam_action,
+            self._config.text("ClamAVResponse"),
+            agent=bool(self._config.text("QuarantineAgent")),
+            next_hop=bool(self._config.text("DeliveryHost") or self._config.suffixes("DeliveryHost")),
+        )
         content = b""
         if action not in (Action.NOTHING, Action.REFUSE):
             changes = self._changes(user, verdict)

@@ -40,7 +40,7 @@ class SignaturePass:
 
 
 _NO_HEADERS = b": \n\n"
-"""Put before a document, it is the header that a message needs to be one; it makes no token (engine.md 1.1)."""
+"""Put before a document, it is the header that a message needs; it makes no token (engine.md 1.1)."""
 
 
 def view(message: bytes, *, signature_pass: SignaturePass | None = None, document: bool = False) -> View:

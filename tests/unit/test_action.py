@@ -50,6 +50,27 @@ def test_table(name: str, request_: Request, spam_action: str, action: Action) -
     assert choose(verdict(name), request_, spam_action) is action
 
 
+@pytest.mark.parametrize(
+    ("request_", "spam_action", "next_hop", "action"),
+    [
+        (INNOCENT_ONLY, "quarantine", True, Action.QUARANTINE),
+        (INNOCENT_ONLY, "quarantine", False, Action.QUARANTINE),
+        (INNOCENT_ONLY, "tag", True, Action.DELIVER),
+        (INNOCENT_ONLY, "tag", False, Action.QUARANTINE),
+        (BOTH, "quarantine", False, Action.DELIVER),
+        (PRINTED, "quarantine", False, Action.PRINT),
+        (PRINTED, "tag", True, Action.PRINT),
+        (Request(summary=True), "quarantine", False, Action.NOTHING),
+        (Request(summary=True), "tag", False, Action.NOTHING),
+        (Request(lesson=ERROR_SPAM), "quarantine", False, Action.NOTHING),
+    ],
+)
+def test_a_quarantine_agent_takes_spam(
+    request_: Request, spam_action: str, next_hop: bool, action: Action
+) -> None:
+    assert choose(verdict("Spam"), request_, spam_action, agent=True, next_hop=next_hop) is action
+
+
 @pytest.mark.parametrize("request_", [BOTH, INNOCENT_ONLY, PRINTED, Request(summary=True)])
 def test_viruses_are_dropped_or_refused_whatever_is_asked_for(request_: Request) -> None:
     assert choose(verdict("Virus"), request_, "deliver", "accept") is Action.NOTHING

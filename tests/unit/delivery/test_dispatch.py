@@ -1,0 +1,120 @@
+"""Which way a message leaves us: next hop, delivery agents, quarantine."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from dspamd.app import home_of
+from dspamd.config import Config
+from dspamd.delivery.dispatch import Dispatch
+from dspamd.delivery.handover import Handover
+from dspamd.errors import TempFail
+from tests.unit.delivery.sink import Sink
+from tests.unit.delivery.test_agent import Recorder
+
+MAIL = Handover(
+    sender=b"ann@example.org",
+    recipient=b"bob+work@example.net",
+    content=b"Subject: x\r\n\r\nbody\r\n",
+    user="bob",
+    arguments=("-x", "%u"),
+)
+SPAM = dataclasses.replace(MAIL, spam=True)
+
+
+@pytest.fixture
+def lda(tmp_path: Path) -> Recorder:
+    return Recorder(tmp_path)
+
+
+def dispatch(home: Path, *lines: str) -> Dispatch:
+    config = Config.from_text("\n".join([f"Home {home}", *lines]))
+    return Dispatch(config, home_of(config))
+
+
+@pytest.mark.parametrize(
+    ("trusted", "words"), [(True, [b"trusted", b"bob", b"-x", b"bob"]), (False, [b"untrusted", b"bob"])]
+)
+async def test_each_caller_has_his_agent(
+    tmp_path: Path, lda: Recorder, trusted: bool, words: list[bytes]
+) -> None:
+    way = dispatch(
+        tmp_path,
+        f'TrustedDeliveryAgent "{lda.command} trusted %u"',
+        f'UntrustedDeliveryAgent "{lda.command} untrusted %u"',
+    )
+    assert (await way.deliver(dataclasses.replace(MAIL, trusted=trusted))).ok
+    assert lda.words == words
+    assert lda.message == b"Subject: x\n\nbody\n"
+
+
+async def test_without_an_agent_mail_waits(tmp_path: Path, lda: Recorder) -> None:
+    way = dispatch(tmp_path, f'TrustedDeliveryAgent "{lda.command} %u"')
+    with pytest.raises(TempFail, match="No UntrustedDeliveryAgent"):
+        await way.deliver(dataclasses.replace(MAIL, trusted=False))
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_the_quarantine_agent_takes_what_is_kept_back(
+    tmp_path: Path, lda: Recorder, trusted: bool
+) -> None:
+    way = dispatch(
+        tmp_path, f'QuarantineAgent "{lda.command} -q %u %r"', "DeliveryHost 192.0.2.1", "DeliveryProto SMTP"
+    )
+    assert (await way.quarantine(dataclasses.replace(SPAM, trusted=trusted), "bob")).ok
+    assert lda.words == [b"-q", b"bob", b"bob+work@example.net"]
+    assert not (tmp_path / "data").exists()
+
+
+async def test_else_it_is_in_the_mailbox_of_its_owner(tmp_path: Path) -> None:
+    way = dispatch(tmp_path, "DeliveryHost 192.0.2.1", "DeliveryProto SMTP")
+    assert (await way.quarantine(SPAM, "group")).ok
+    await way.close()
+    mailbox = (tmp_path / "data/group/group.mbox").read_bytes()
+    assert mailbox.startswith(b"From QUARANTINE ")
+    assert mailbox.endswith(b"\nSubject: x\n\nbody\n\n\n\n")
+
+
+@pytest.mark.parametrize(
+    ("handover", "lines", "recipient"),
+    [
+        (SPAM, (), b"bob+quarantine@example.net"),
+        (MAIL, (), b"bob+work@example.net"),
+        (SPAM, ("PlusedCharacter -",), b"bob+work+quarantine@example.net"),
+        (dataclasses.replace(SPAM, recipient=b"bob"), (), b"bob+quarantine"),
+    ],
+    ids=["spam", "mail", "other separator", "no domain"],
+)
+async def test_spam_that_is_delivered_has_an_address_of_its_own(
+    tmp_path: Path, lda: Recorder, handover: Handover, lines: tuple[str, ...], recipient: bytes
+) -> None:
+    agent = f'TrustedDeliveryAgent "{lda.command} %r"'
+    way = dispatch(tmp_path, "QuarantineMailbox +quarantine", agent, *lines)
+    await way.deliver(dataclasses.replace(handover, arguments=()))
+    assert lda.words == [recipient]
+
+
+async def test_a_next_hop_comes_before_agents_and_may_hang_on_the_domain(
+    tmp_path: Path, lda: Recorder
+) -> None:
+    usual, special = Sink(), Sink()
+    await usual.start()
+    await special.start(tmp_path / "lmtp")
+    way = dispatch(
+        tmp_path,
+        f'TrustedDeliveryAgent "{lda.command}"',
+        "DeliveryProto LMTP",
+        "DeliveryHost 127.0.0.1",
+        f"DeliveryPort {usual.port}",
+        f"DeliveryHost.example.net {tmp_path}/lmtp",
+    )
+    assert (await way.deliver(MAIL)).ok
+    assert (await way.deliver(dataclasses.replace(MAIL, recipient=b"cy@example.com"))).ok
+    await way.close()
+    assert (len(special.messages), len(usual.messages)) == (1, 1)
+    assert special.lines[0].startswith(b"LHLO")
+    await usual.stop()
+    await special.stop()
