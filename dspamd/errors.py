@@ -72,6 +72,16 @@ class PermFail(Failure):
     exit_status = os.EX_UNAVAILABLE
 
 
+class InvalidName(PermFail):
+    """A name under which nothing can be kept: who is called so has no dictionary, but he may have mail."""
+
+    code = 553
+    enhanced = "5.1.3"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("Invalid user name", detail=detail)
+
+
 INTERNAL = Reply(451, "4.3.0", "Internal error, please try again later")
 
 

@@ -8,7 +8,7 @@ that its files are found where they are:
     domain   Home/data/example.org/bob/bob.mbox
 
 Names come out of mail addresses.  A name that would lead elsewhere, or into the
-directory of another user, is refused (`PermFail`), never repaired: two users must
+directory of another user, is refused (`InvalidName`), never repaired: two users must
 not meet in one file.
 
 Paths are computed; `prepare` makes the directory of a file, `owners` looks which
@@ -23,7 +23,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from dspamd.errors import PermFail
+from dspamd.errors import InvalidName
 
 DIRECTORY_MODE = 0o770  # the web pages run under another account of the same group
 
@@ -46,7 +46,7 @@ class Home:
 
     `name` is a user, the group that owns a dictionary, or the localStore name,
     whichever owns the file (storage.md 1.2).  Every method that takes one raises
-    `PermFail` if it cannot be the name of a file.
+    `InvalidName` if it cannot be the name of a file.
     """
 
     path: Path
@@ -123,9 +123,7 @@ class Home:
             domain, local = (after, before) if before and after else ("local", name.removeprefix("@"))
         for part in (local, domain) if domain else (local,):
             if part in ("", ".", "..") or _REFUSED.search(part) or _too_long(part):
-                raise PermFail(
-                    "Invalid user name", detail=f"no files for {name!r}", code=553, enhanced="5.1.3"
-                )
+                raise InvalidName(f"no files for {name!r}")
         return domain, local
 
 

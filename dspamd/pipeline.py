@@ -32,7 +32,7 @@ from dspamd.delivery.handover import Handover, Outlet
 from dspamd.dictionary import Dictionary, Judgement
 from dspamd.engine import Run, Tokens
 from dspamd.engine.model import Learned, Lesson, Mode, Result, Source, Totals
-from dspamd.errors import Failure, Reply, TempFail
+from dspamd.errors import Failure, InvalidName, Reply, TempFail
 from dspamd.history import History, Record, letter
 from dspamd.incoming import Incoming, aside
 from dspamd.jobs import Job, recipient_of
@@ -117,6 +117,10 @@ class Pipeline:
             finding = await self._scanners.find(mail, job.request.lesson, user) if filtered else None
             watch.mark("scan")
             judged = await self._judge(mail, job.request, user, finding, watch) if filtered else None
+        except InvalidName as failure:
+            if job.request.lesson or job.request.classify or await self._scanners.infected(mail):
+                raise
+            return await self._pass_by(mail, job, str(failure))
         except TempFail as failure:
             if isinstance(failure, NotScanned) or not await self._may_pass(mail, job.request, finding):
                 raise
@@ -302,14 +306,14 @@ class Pipeline:
             return Outcome(job.recipient, await self._outlet.quarantine(handover, owner), None)
         return Outcome(job.recipient, await self._outlet.deliver(handover), None)
 
-    async def _pass_by(self, mail: Incoming, job: Job) -> Outcome:
-        """Deliver the message as it came: its user does not want it filtered, or it has no tokens."""
+    async def _pass_by(self, mail: Incoming, job: Job, detail: str | None = None) -> Outcome:
+        """Deliver the message as it came: its user is not served, or it has no tokens."""
         request = job.request
         if request.lesson is not None:
             raise UnknownSignature("Nothing to learn from", detail="no signature, no tokens, or opted out")
         outcome = await self._send(mail, job, untouched(request), mail.message.raw)
         reason = "size" if self._too_big(mail) else "not_judged"
-        observation.passed(mail, job, outcome, reason=reason)
+        observation.passed(mail, job, outcome, reason=reason, detail=detail)
         return dataclasses.replace(outcome, status="Delivered")
 
     async def _pass_unfiltered(self, mail: Incoming, job: Job, failure: TempFail) -> Outcome:

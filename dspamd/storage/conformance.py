@@ -16,7 +16,7 @@ from array import array
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from dspamd.engine.model import Hits, Label, Learned, TokenChange, Totals
-from dspamd.errors import PermFail
+from dspamd.errors import InvalidName
 from dspamd.storage.contract import Change, Correct, Signature, Stale, Storage, TokenRow, Uid
 
 Case = Callable[[Storage, str], Awaitable[None]]
@@ -183,13 +183,13 @@ async def owners_are_kept_apart(storage: Storage, owner: str) -> None:
 
 
 async def names_may_be_odd(storage: Storage, owner: str) -> None:
-    """Each odd name has a dictionary of its own, or is refused with `PermFail`."""
+    """Each odd name has a dictionary of its own, or is refused with `InvalidName`."""
     names = [*(name.replace("{}", owner) for name in ODD_NAMES), (owner + "x" * 128)[:128]]
     uids: dict[str, Uid] = {}
     for number, name in enumerate(names, 1):
         try:
             uids[name] = await new(storage, name)
-        except PermFail:
+        except InvalidName:
             continue
         await learn(storage, uids[name], [5], number, 0, spam_learned=number)
     for number, name in enumerate(names, 1):

@@ -104,7 +104,7 @@ class Storage(Protocol):
     async def uid(self, owner: str, *, create: bool) -> Uid | None:
         """The key of an owner; made, free of races, if `create`; else None if unknown.
 
-        Raises `PermFail` for a name that this store can never keep.
+        Raises `InvalidName` for a name that this store can never keep.
         """
 
     async def owner_of(self, uid: Uid) -> str | None:

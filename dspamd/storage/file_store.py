@@ -110,7 +110,7 @@ class FileStore(ABC):
         self._threads.stop()
 
     async def uid(self, owner: str, *, create: bool) -> Uid | None:
-        """The owner's name itself.  Raises `PermFail` if it cannot be the name of a file."""
+        """The owner's name itself.  Raises `InvalidName` if it cannot be the name of a file."""
         path = self._path(owner)
         if create and path in self._open[self._threads.lane(path)]:
             return owner  # a file that was removed meanwhile is made anew when something is learned

@@ -24,7 +24,7 @@ from typing import TypeVar
 from dspamd import log
 from dspamd.config import Config
 from dspamd.engine.model import Hits, Label, Learned, Snapshot, Totals
-from dspamd.errors import PermFail, TempFail
+from dspamd.errors import InvalidName, PermFail, TempFail
 from dspamd.home import Home
 from dspamd.mail.signature import valid
 from dspamd.storage import mysql_statements as sql
@@ -101,7 +101,7 @@ class MySQL:
         await self._writes.close()
 
     async def uid(self, owner: str, *, create: bool) -> Uid | None:
-        """The number of the owner.  Raises `PermFail` for a name that no table can keep."""
+        """The number of the owner.  Raises `InvalidName` for a name that no table can keep."""
         name = owner_name(owner)
         await self._known()
         try:
@@ -109,7 +109,7 @@ class MySQL:
             if uid is None and create:
                 uid = await self._writes.run(lambda connection: self._make(connection, name))
         except Unfit as error:
-            raise PermFail("Invalid user name", detail=str(error), enhanced="5.1.1") from error
+            raise InvalidName(str(error)) from error
         return uid
 
     async def _find(self, connection: Connection, name: str) -> int | None:

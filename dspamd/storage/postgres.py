@@ -26,7 +26,7 @@ from asyncpg import Connection
 from dspamd import log
 from dspamd.config import Config
 from dspamd.engine.model import Hits, Label, Snapshot, TokenChange, Totals
-from dspamd.errors import PermFail, TempFail
+from dspamd.errors import InvalidName, PermFail, TempFail
 from dspamd.home import Home
 from dspamd.storage import postgres_statements as sql
 from dspamd.storage import schema
@@ -148,7 +148,7 @@ class Postgres:
         return await self._connections.run(lambda connection: work(connection, self._statements), whole=whole)
 
     async def uid(self, owner: str, *, create: bool) -> Uid | None:
-        """The number of the owner.  Raises `PermFail` for a name that no table can keep."""
+        """The number of the owner.  Raises `InvalidName` for a name that no table can keep."""
         name = owner_name(owner)
 
         async def find(connection: Connection, statements: Statements) -> int | None:
@@ -160,7 +160,7 @@ class Postgres:
                     raise TempFail("Storage is not available", detail=f"user {name!r} was not made")
             return uid
 
-        return await self._run(_fitting("user name", find))
+        return await self._run(_fitting(InvalidName, find))
 
     async def owner_of(self, uid: Uid) -> str | None:
         async def find(connection: Connection, statements: Statements) -> str | None:
@@ -270,7 +270,7 @@ class Postgres:
             async def store(connection: Connection, _: Statements) -> None:
                 await connection.execute(sql.STORE_PREFERENCE, uid, name, value)
 
-            await self._run(_fitting("preference", store))
+            await self._run(_fitting(_invalid_preference, store))
         elif uid is not None:
             await self._value(sql.DELETE_PREFERENCE, uid, name)
 
@@ -320,14 +320,18 @@ class Postgres:
         return await self._run(fetch)
 
 
-def _fitting(what: str, work: Work[T]) -> Work[T]:
-    """The same work; `PermFail` if a value is too long, or not in the character set of the database."""
+def _invalid_preference(detail: str) -> PermFail:
+    return PermFail("Invalid preference", detail=detail)
+
+
+def _fitting(failure: Callable[[str], PermFail], work: Work[T]) -> Work[T]:
+    """The same work, with this failure if a value is too long, or strange to the character set."""
 
     async def fitting(connection: Connection, statements: Statements) -> T:
         try:
             return await work(connection, statements)
         except asyncpg.DataError as error:
-            raise PermFail(f"Invalid {what}", detail=str(error)) from error
+            raise failure(str(error)) from error
 
     return fitting
 

@@ -21,7 +21,7 @@ from pathlib import Path, PurePath
 from typing import TypeVar
 
 from dspamd.config import Config
-from dspamd.errors import ConfigError, PermFail, Problem, TempFail
+from dspamd.errors import ConfigError, InvalidName, Problem, TempFail
 
 T = TypeVar("T")
 
@@ -125,9 +125,9 @@ async def retried(work: Callable[[], Awaitable[T]], gave_up: Callable[[Exception
 
 
 def owner_name(owner: str) -> str:
-    """The name itself.  Raises `PermFail` if no database can keep it."""
+    """The name itself.  Raises `InvalidName` if no database can keep it."""
     if not owner or len(owner) > NAME_LENGTH or storable(owner) != owner:
-        raise PermFail("Invalid user name", detail=repr(owner), code=550, enhanced="5.1.1")
+        raise InvalidName(repr(owner))
     return owner
 
 

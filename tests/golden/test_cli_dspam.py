@@ -54,7 +54,7 @@ OUTPUT: dict[str, Edits] = {
     "crlf-stdin": [(rb"\r?\n", b"\r\n"), (rb"Result: Innocent", b"Result: Whitelisted")],
     # The headers of the first pass, which anybody could have forged, are taken out.
     "error-by-header-stdout": [(rb"X-DSPAM-(Result|Processed|Confidence|Probability|Signature): .*\n", b"")],
-    # A name that is a path belongs to no user.
+    # A name that is a path has no dictionary, so that nothing can be said of the message.
     "user-slash": [(rb"(?s).*", b"")],
     # The recorded home could not be written by this user, ours can.
     "untrusted-self": [
@@ -69,7 +69,6 @@ OUTPUT["untrusted-no-user"] = OUTPUT["untrusted-self"]
 
 # Exit statuses that differ: under StrictCompatibility, and by default.
 STATUS = {
-    "user-slash": (255, 69),
     # What the delivery agent could not take is to be tried again.
     "lda-exit-75": (255, 75),
     "lda-exit-1": (255, 75),

@@ -20,7 +20,7 @@ from dspamd.delivery.handover import Handover
 from dspamd.engine.model import Label, Lesson, Source, Totals
 from dspamd.engine.tokenizer import crc64
 from dspamd.envelope import Envelope, Recipient
-from dspamd.errors import Failure, PermFail, Reply, TempFail
+from dspamd.errors import Failure, InvalidName, PermFail, Reply, TempFail
 from dspamd.incoming import Incoming
 from dspamd.jobs import Job
 from dspamd.pipeline import Pipeline
@@ -350,6 +350,21 @@ async def test_who_opted_out_gets_his_mail_as_it_came(tmp_path: Path) -> None:
     async with bench(tmp_path, 'Preference "optOut=on"') as b:
         await b.process(HAM)
         assert b.outlet.delivered[0].content == HAM
+
+
+@pytest.mark.parametrize("name", ["sales/east", "..", "x" * 300])
+async def test_who_cannot_have_a_dictionary_gets_his_mail_as_it_came(
+    tmp_path: Path, name: str, logged: Logged
+) -> None:
+    async with bench(tmp_path) as b:
+        assert (await b.process(SPAM, INNOCENT_ONLY, name)).reply.ok
+        assert [sent.content for sent in b.outlet.delivered] == [SPAM]
+        assert "event=passed_by" in (told := logged.take())
+        assert "Invalid user name" in told
+        for request in (Request(lesson=ERROR_SPAM), Request(classify=True)):
+            with pytest.raises(InvalidName):
+                await b.process(SPAM, request, name)
+        assert len(b.outlet.delivered) == 1
 
 
 async def test_big_mail_passes_untouched(tmp_path: Path) -> None:
