@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Tokens", "crc64", "tokenize", "tokens_from_signature"]
 
+_RECORD_BYTES = 16  # token and frequency (engine.md 8.2)
+_CONTROL = (11624422384514212933).to_bytes(8, "little")
 TEXT_MARK = b"\x01"  # stands between the two texts of an sbph signature (engine.md 8.2)
 
 
@@ -40,9 +42,17 @@ def tokens_from_signature(signature: bytes, options: TokenOptions) -> Tokens:
     An sbph signature is text and is tokenized again; any other is a list of tokens without names.
     """
     if options.tokenizer != "sbph":
-        return Tokens.from_signature(signature)
+        return Tokens.from_signature(_without_control(signature))
     headers, _, body = signature.partition(b"\0")[0].partition(TEXT_MARK)
     return _tokens(headers, body, options)
+
+
+def _without_control(signature: bytes) -> bytes:
+    """Without the record of the pseudo token by which DSPAM's SQL drivers noted changes (engine.md 7.6)."""
+    at = signature.find(_CONTROL)
+    while at % _RECORD_BYTES and at >= 0:
+        at = signature.find(_CONTROL, at + 1)
+    return signature if at < 0 else signature[:at] + signature[at + _RECORD_BYTES :]
 
 
 def _tokens(headers: bytes, body: bytes, options: TokenOptions) -> Tokens:

@@ -200,6 +200,19 @@ def test_signature_gives_the_tokens_back() -> None:
     assert again.name(0) == b""
 
 
+@pytest.mark.parametrize("place", range(3))
+def test_the_pseudo_token_of_sql_drivers_is_none(place: int) -> None:
+    """Its number may stand across two records by chance, too (engine.md 7.6)."""
+    control = 11624422384514212933
+    across = struct.pack("<QQ", control << 32 & 2**64 - 1, control >> 32)
+    records = [struct.pack("<QB7x", 5, 1), across]
+    whole = records.copy()
+    whole.insert(place, struct.pack("<QB7x", control, 1))
+    tokens = tokens_from_signature(b"".join(whole), options("osb"))
+    assert tokens.values == tokens_from_signature(b"".join(records), options("osb")).values
+    assert control not in tokens.values
+
+
 def test_signature_keeps_one_byte_of_the_frequency_and_the_last_of_equals() -> None:
     tokens = tokenize(View(b"", b"a " * 300), TokenOptions("word"))
     assert tokens.signature()[8] == 300 % 256
