@@ -12,7 +12,14 @@ from pathlib import Path
 
 from dspamd import log
 
-NAMES = ("firstrun.txt", "firstspam.txt", "quarantinefull.txt", "msgtag.spam", "msgtag.nonspam")
+NAMES = (
+    "firstrun.txt",
+    "firstspam.txt",
+    "quarantinefull.txt",
+    "quarantinesummary.txt",
+    "msgtag.spam",
+    "msgtag.nonspam",
+)
 
 
 class Texts:
