@@ -475,7 +475,7 @@ SECTIONS: dict[str, tuple[Option, ...]] = {
         Option("DirectoryLayout", choice("normal", "large", "domain"), "normal",
                help="How directories of users are spread: not, by their first letters, by domain."),
         Option("HomeDirectories", FLAG, "off", used=False,
-               instead="users could lead what writes into their directories elsewhere, so files stay below Home",
+               instead="files stay below Home, where users cannot lead us elsewhere",
                help="Keep files of users in their home directories."),
         Option("LongUsernames", FLAG, "on",
                help="dspam_stats shows each user in two lines, so that long names have room."),

@@ -248,7 +248,7 @@ def test_words_of_older_releases_are_warned_of_once() -> None:
 
 
 def test_an_option_without_effect_is_named_once_unless_it_says_what_happens_anyway() -> None:
-    flag = OPTIONS["homedirectories"]
+    flag = OPTIONS["virtualusers"]
     assert warnings(f"{flag.name} {flag.default}") == []
     other = f"{flag.name} {'off' if flag.default == 'on' else 'on'}"
     assert warnings(other, other)[:1] == [f"dspam.conf:2: {flag.name} has no effect yet"]
