@@ -1,0 +1,127 @@
+"""A Dovecot of our own that takes mail by LMTP, on ::1 and on a unix socket, for users of two domains.
+
+It lives in a folder below /tmp, shares nothing with a Dovecot of the machine, and keeps
+a Maildir for each user.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.e2e.wait import until
+
+USERS = ("alice@example.org", "bob@example.com")
+
+CONF = """\
+base_dir = {folder}/run
+state_dir = {folder}/state
+log_path = {folder}/log
+protocols = lmtp
+listen = ::1
+ssl = no
+mail_location = maildir:{folder}/mail/%u
+first_valid_uid = 1
+first_valid_gid = 1
+default_login_user = {user}
+default_internal_user = {user}
+default_internal_group = {group}
+passdb {{
+  driver = static
+  args = nopassword=y
+}}
+userdb {{
+  driver = passwd-file
+  args = {folder}/users
+}}
+service anvil {{
+  chroot =
+}}
+service stats {{
+  chroot =
+}}
+service lmtp {{
+  inet_listener lmtp {{
+    address = ::1
+    port = {port}
+  }}
+  unix_listener {folder}/lmtp {{
+    mode = 0666
+  }}
+}}
+"""
+
+
+class Dovecot:
+    """A server with everything below `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        account = pwd.getpwnam("nobody") if os.getuid() == 0 else pwd.getpwuid(os.getuid())
+        with socket.create_server(("::1", 0), family=socket.AF_INET6) as listener:
+            self.port: int = listener.getsockname()[1]
+        group = grp.getgrgid(account.pw_gid).gr_name
+        text = CONF.format(folder=folder, port=self.port, user=account.pw_name, group=group)
+        (folder / "dovecot.conf").write_text(text)
+        (folder / "users").write_text(
+            "".join(
+                f"{user}:{{PLAIN}}x:{account.pw_uid}:{account.pw_gid}::{folder}/mail/{user}::\n"
+                for user in USERS
+            )
+        )
+        (folder / "mail").mkdir()
+        os.chown(folder / "mail", account.pw_uid, account.pw_gid)
+        folder.chmod(0o755)
+
+    @property
+    def socket(self) -> Path:
+        return self.folder / "lmtp"
+
+    @property
+    def log(self) -> str:
+        path = self.folder / "log"
+        return path.read_text() if path.exists() else ""
+
+    def start(self) -> None:
+        """Start it and wait until it listens."""
+        self._process = subprocess.Popen(["/usr/sbin/dovecot", "-F", "-c", self.folder / "dovecot.conf"])
+        until(self._listens, lambda: "Dovecot to listen; its log: " + self.log)
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait(20)
+
+    def mailbox(self, user: str) -> list[bytes]:
+        """The messages of a user, with the headers that Dovecot puts on top."""
+        return [path.read_bytes() for path in (self.folder / "mail" / user / "new").glob("*")]
+
+    def _listens(self) -> bool:
+        assert self._process.poll() is None, self.log
+        try:
+            socket.create_connection(("::1", self.port), 1).close()
+        except OSError:
+            return False
+        return self.socket.exists()
+
+
+@contextmanager
+def dovecot() -> Iterator[Dovecot]:
+    """A running server, and nothing left of it afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="dspamd-dovecot-"))  # short: the path of a socket has 107 bytes
+    server = Dovecot(folder)
+    try:
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+    finally:
+        shutil.rmtree(folder)
