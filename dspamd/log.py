@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 from collections.abc import MutableMapping
 from functools import partial
 from pathlib import Path
@@ -77,11 +78,19 @@ def target(config: Config) -> Target:
 
 
 class _Lines:
-    """What structlog writes to: a method for each level."""
+    """What structlog writes to: a method for each level.
+
+    Threads that write files and databases log, too; targets take one line at a time.
+    """
 
     def __init__(self, target: Target) -> None:
+        self._target, self._turn = target, threading.Lock()
         for level in (*LEVELS, "critical"):
-            setattr(self, level, partial(target.write, level))
+            setattr(self, level, partial(self._write, level))
+
+    def _write(self, level: str, line: str) -> None:
+        with self._turn:
+            self._target.write(level, line)
 
 
 def _logfmt(_: object, __: str, event: MutableMapping[str, Any]) -> str:

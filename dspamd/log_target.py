@@ -33,7 +33,7 @@ _SEVERITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 
 
 class Target(Protocol):
-    """Takes lines."""
+    """Takes lines, from one thread at a time."""
 
     def write(self, level: str, line: str, /) -> None:
         """Take a line without its end.  Neither waits nor raises."""

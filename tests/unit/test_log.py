@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -137,3 +139,23 @@ def test_a_line_costs_little(tmp_path: Path) -> None:
         return (time.process_time() - started) / 500
 
     assert min(seconds() for _ in range(5)) < SLACK * BUDGET_S
+
+
+def test_threads_may_log_at_the_same_time() -> None:
+    """A line of one thread neither fails nor tears that of another."""
+    reader, writer = os.pipe()
+    logger = log.logger("info", "logfmt", Stderr(writer))
+
+    def tell(name: str) -> None:
+        for _ in range(500):
+            logger.info("message", user=name * 50)
+
+    with ThreadPoolExecutor(5) as threads, os.fdopen(reader, "rb") as lines:
+        got = threads.submit(lines.read)
+        try:
+            for told in [threads.submit(tell, name) for name in "abcd"]:
+                told.result()
+        finally:
+            os.close(writer)
+        names = {line.rpartition(b"=")[2] for line in got.result().splitlines()}
+    assert names == {name * 50 for name in (b"a", b"b", b"c", b"d")}
