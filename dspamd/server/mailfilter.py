@@ -68,7 +68,7 @@ class MailFilter:
         for outcome in outcomes:
             metrics.LMTP_REPLIES.add(f"{outcome.reply.code // 100}xx")
         return Answer(
-            tuple(_answered(outcome, told=options is not None) for outcome in outcomes),
+            tuple(self._answered(outcome, told=options is not None) for outcome in outcomes),
             b"".join(map(_shown, outcomes)),
         )
 
@@ -99,6 +99,19 @@ class MailFilter:
                 log.get().exception("bug", queue_id=mail.envelope.queue_id, user=job.user)
                 return Outcome(job.recipient, INTERNAL, None)
 
+    def _answered(self, outcome: Outcome, *, told: bool) -> Reply:
+        """The reply for one recipient; dspamc is also told the verdict."""
+        reply, name = outcome.reply, outcome.recipient.text
+        if not reply.ok:
+            code = reply.code
+            if self._config.flag("StrictCompatibility"):  # its codes, which say something else
+                code = 530 if code >= 500 else 421
+            return dataclasses.replace(reply, code=code, text=f"<{name}> {reply.text}")
+        text = f"<{name}> Message accepted for delivery"
+        if told:
+            text += ": SPAM" if outcome.verdict is not None and outcome.verdict.result.spam else ": INNOCENT"
+        return Reply(250, "2.6.0", text)
+
     def _request(
         self, recipients: Sequence[Recipient], options: str | None, caller: Caller | None
     ) -> Request:
@@ -124,17 +137,6 @@ class MailFilter:
         return dataclasses.replace(
             request, deliver_innocent=True, stdout=False, classify=False, summary=False
         )
-
-
-def _answered(outcome: Outcome, *, told: bool) -> Reply:
-    """The reply for one recipient; dspamc is also told the verdict."""
-    reply, name = outcome.reply, outcome.recipient.text
-    if not reply.ok:
-        return dataclasses.replace(reply, text=f"<{name}> {reply.text}")
-    text = f"<{name}> Message accepted for delivery"
-    if told:
-        text += ": SPAM" if outcome.verdict is not None and outcome.verdict.result.spam else ": INNOCENT"
-    return Reply(250, "2.6.0", text)
 
 
 def _shown(outcome: Outcome) -> bytes:

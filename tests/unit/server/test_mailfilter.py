@@ -1,0 +1,50 @@
+"""The replies of the filter: what became of a message for each recipient, in the words of LMTP."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import pytest
+
+from dspamd.config import Config
+from dspamd.envelope import Envelope, Recipient
+from dspamd.errors import PermFail, TempFail
+from dspamd.incoming import Incoming
+from dspamd.jobs import Job
+from dspamd.pipeline import ACCEPTED, Pipeline
+from dspamd.server.mailfilter import MailFilter
+from dspamd.verdict import Outcome
+
+FAILURES = {
+    "later": TempFail("Unable to connect to server", code=450),
+    "down": TempFail("Storage is down"),
+    "no": PermFail("Fatal: 550 5.1.1 unknown", enhanced="5.3.0"),
+    "bug": RuntimeError("a bug"),
+}
+
+
+class Fates:
+    """A pipeline in which the name of a user is his fate."""
+
+    async def process(self, mail: Incoming, job: Job) -> Outcome:
+        if failure := FAILURES.get(job.user):
+            raise failure
+        return Outcome(job.recipient, ACCEPTED, None)
+
+
+@pytest.mark.parametrize(
+    ("compatibility", "codes"), [("off", [250, 450, 451, 550, 451]), ("on", [250, 421, 421, 530, 421])]
+)
+async def test_each_recipient_has_the_code_of_his_own_fate(compatibility: str, codes: list[int]) -> None:
+    async def pipeline_of(profile: str | None) -> Pipeline:
+        return cast(Pipeline, Fates())
+
+    config = Config.from_text(f"Home /x\nStripRcptDomain on\nStrictCompatibility {compatibility}\n")
+    recipients = tuple(Recipient(b"%s@example.org" % name.encode()) for name in ("ann", *FAILURES))
+    answer = await MailFilter(config, pipeline_of).filter(
+        Envelope(b"x@example.net", recipients, b"Subject: x\r\n\r\nx\r\n"), None, None
+    )
+    assert [reply.code for reply in answer.replies] == codes
+    assert str(answer.replies[0]) == "250 2.6.0 <ann@example.org> Message accepted for delivery"
+    assert str(answer.replies[1])[4:] == "4.3.0 <later@example.org> Unable to connect to server"
+    assert str(answer.replies[3])[4:] == "5.3.0 <no@example.org> Fatal: 550 5.1.1 unknown"
