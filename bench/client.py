@@ -1,9 +1,10 @@
 """A mail server that has much to deliver, over several LMTP sessions at once.
 
-    python -m bench.client PORT SESSIONS COUNT SIZE
+    python -m bench.client PORT SESSIONS COUNT SIZE [USERS]
 
 Prints the seconds that COUNT messages of SIZE bytes took together, then those that each took, from
-MAIL to the last reply.  A process of its own, so that its work is not counted as the daemon's.
+MAIL to the last reply.  Mail is for `user`, or for several users by turns: `user`, `user1`, ...
+A process of its own, so that its work is not counted as the daemon's.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ async def greeted(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter
     return reader, writer
 
 
-async def deliver(port: int, contents: list[bytes]) -> list[float]:
+async def deliver(port: int, mails: list[tuple[bytes, bytes]]) -> list[float]:
     """One session, and the seconds of each message; commands are pipelined as Postfix does it."""
     reader, writer = await greeted(port)
     seconds = []
-    for content in contents:
+    for user, content in mails:
         start = time.perf_counter()
-        writer.write(b"MAIL FROM:<sender@example.net>\r\nRCPT TO:<user@example.org>\r\nDATA\r\n")
+        writer.write(b"MAIL FROM:<sender@example.net>\r\nRCPT TO:<%s@example.org>\r\nDATA\r\n" % user)
         for wanted in (b"250", b"250", b"354"):
             await expect(reader, wanted)
         writer.write(content)
@@ -53,11 +54,16 @@ async def expect(reader: asyncio.StreamReader, code: bytes) -> None:
         raise RuntimeError(f"wanted {code.decode()}, got {line.decode()!r}")
 
 
-async def main(port: int, sessions: int, count: int, size: int) -> None:
+def names(users: int) -> list[str]:
+    """Who gets mail, if that many users do."""
+    return ["user", *(f"user{number}" for number in range(1, users))]
+
+
+async def main(port: int, sessions: int, count: int, size: int, users: int = 1) -> None:
     wire = [content.replace(b"\r\n.", b"\r\n..") + b".\r\n" for content in of_size(size, DIFFERENT)]
-    shares = [
-        [wire[number % DIFFERENT] for number in range(first, count, sessions)] for first in range(sessions)
-    ]
+    recipients = [name.encode() for name in names(users)]
+    mails = [(recipients[number % users], wire[number % DIFFERENT]) for number in range(count)]
+    shares = [mails[first::sessions] for first in range(sessions)]
     start = time.perf_counter()
     async with asyncio.TaskGroup() as group:
         running = [group.create_task(deliver(port, share)) for share in shares]
@@ -66,4 +72,4 @@ async def main(port: int, sessions: int, count: int, size: int) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(main(*map(int, sys.argv[1:5])))
+    uvloop.run(main(*map(int, sys.argv[1:6])))

@@ -125,11 +125,13 @@ def teach(port: int) -> None:
                 raise RuntimeError(reply)
 
 
-def load(port: int, pid: int, *, sessions: int = SESSIONS, count: int = COUNT, size: int = SIZE) -> Round:
+def load(
+    port: int, pid: int, *, sessions: int = SESSIONS, count: int = COUNT, size: int = SIZE, users: int = 1
+) -> Round:
     """Deliver the mail of one round to the server with this port and process id."""
     before = cpu_s(pid)
     done = subprocess.run(
-        [sys.executable, "-m", "bench.client", *map(str, (port, sessions, count, size))],
+        [sys.executable, "-m", "bench.client", *map(str, (port, sessions, count, size, users))],
         capture_output=True,
         text=True,
         timeout=120,

@@ -1,0 +1,88 @@
+"""The four stores that are measured, each with its server and its files in a folder of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from array import array
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from dspamd.engine.model import Learned, TokenChange, Totals
+from dspamd.storage.contract import Change, Storage, Uid
+from dspamd.storage.sql import Server
+from tests.contract.drivers import address, driver
+from tests.contract.mariadb_server import MariaDB, mariadb
+from tests.contract.postgres_server import PostgreSQL, postgresql
+
+AT_ONCE = 100_000  # tokens
+_MEMORY = 2**29  # of MariaDB, whose tables would not fit into what tests give it
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where stores of one driver are made: `library` for dspam.conf, and the server, if there is one."""
+
+    name: str
+    driver: str
+    library: str
+    server: PostgreSQL | MariaDB | None = None
+
+    @contextmanager
+    def folder(self) -> Iterator[Path]:
+        """A new home, whose database is empty."""
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            if self.server is not None:
+                server = self.server.new_database()
+                file = "pgsql.data" if isinstance(self.server, PostgreSQL) else "mysql.data"
+                (folder / file).write_text(address(server))
+            yield folder
+
+    def store(self, folder: Path) -> Storage:
+        return driver(self.driver, folder)
+
+
+@contextmanager
+def places() -> Iterator[list[Place]]:
+    """All four; the servers run meanwhile."""
+    with ExitStack() as stack:
+        postgres_server = stack.enter_context(postgresql())
+        mariadb_server = stack.enter_context(mariadb())
+        mariadb_server.query(f"SET GLOBAL innodb_buffer_pool_size = {_MEMORY}")
+        yield [
+            Place("hash files", "hash", "libhash_drv.so"),
+            Place("SQLite", "sqlite", "libsqlite3_drv.so"),
+            Place("PostgreSQL", "postgres", "libpgsql_drv.so", postgres_server),
+            Place("MariaDB", "mysql", "libmysql_drv.so", mariadb_server),
+        ]
+
+
+async def fill(store: Storage, owner: str, count: int, totals: Totals) -> tuple[Uid, array[int]]:
+    """Give an owner `count` tokens; the owner, and those tokens."""
+    uid = await store.uid(owner, create=True)
+    assert uid is not None
+    chance = Random(owner)
+    known = array("Q", (chance.getrandbits(64) for _ in range(count)))
+    await store.apply(uid, Change(Learned(totals, TokenChange.none())))
+    for first in range(0, count, AT_ONCE):
+        some = known[first : first + AT_ONCE]
+        await store.apply(uid, Change(lesson(some)))
+    return uid, known
+
+
+async def grown(place: Place, folder: Path) -> None:
+    """Tell the server how its tables have grown, as it tells itself in time."""
+    if isinstance(place.server, PostgreSQL):
+        database = Server.from_file(folder / "pgsql.data").database
+        await asyncio.to_thread(place.server.psql, "VACUUM ANALYZE dspam_token_data", database)
+
+
+def lesson(tokens: array[int]) -> Learned:
+    """An innocent message with these tokens."""
+    n = len(tokens)
+    changes = TokenChange(tokens, array("i", bytes(4 * n)), array("i", [1]) * n)
+    return Learned(Totals(innocent_learned=1), changes)
