@@ -72,25 +72,39 @@ cdef inline uint64_t css_home(const Extent* extent, uint64_t token) noexcept nog
     return home
 
 
+cdef inline Record* css_within(
+    const Extent* extent, uint64_t seek, uint64_t token, uint64_t home, Record** vacant
+) noexcept nogil:
+    """The record of a token in an extent, or NULL and the free record that ended the search, if one did."""
+    cdef uint64_t place = home, steps
+    cdef Record* record
+    for steps in range(min(seek, extent.size)):
+        record = &extent.records[place]
+        if record.token == htole64(token):
+            return record
+        if record.token == 0:
+            vacant[0] = record
+            return NULL
+        place = place + 1 if place + 1 < extent.size else 0
+    return NULL
+
+
 cdef Record* css_record(const Table* table, uint64_t token, Record** vacant, Extent* within) noexcept nogil:
     """The record of a token and its extent, or NULL and the first free record for it, if there is one."""
     cdef size_t at = 0
-    cdef uint64_t place, steps, home = 0, size = 0
+    cdef uint64_t home = 0, size = 0
     cdef Record* record
+    cdef Record* free
     vacant[0] = NULL
     while css_extent(table, &at, within):
         if within.folded or within.size != size:  # most extents have the size of the one before
             home, size = css_home(within, token), within.size
-        place = home
-        for steps in range(min(table.seek, within.size)):
-            record = &within.records[place]
-            if record.token == htole64(token):
-                return record
-            if record.token == 0:
-                if vacant[0] == NULL:
-                    vacant[0] = record
-                break
-            place = place + 1 if place + 1 < within.size else 0
+        free = NULL
+        record = css_within(within, table.seek, token, home, &free)
+        if record != NULL:
+            return record
+        if vacant[0] == NULL:
+            vacant[0] = free
     return NULL
 
 
@@ -100,6 +114,37 @@ cdef inline void css_announce(const Table* table, uint64_t token) noexcept nogil
     cdef Extent extent
     if css_extent(table, &at, &extent):
         css_prefetch(&extent.records[css_home(&extent, token)])
+
+
+cdef void css_locate(
+    const Table* table, const uint64_t* tokens, size_t count, Record** found, uint64_t* homes, uint64_t* missing
+) noexcept nogil:
+    """The record of each token, or NULL; `homes` and `missing` are room for `count` numbers.
+
+    One extent after the other is searched for all tokens that are missing still: so memory is
+    announced in each of them, and nobody waits for it.
+    """
+    cdef size_t at = 0, i, asked, count_missing = 0, rest
+    cdef Extent extent
+    cdef Record* vacant
+    for i in range(count):
+        found[i] = NULL
+        if tokens[i]:
+            missing[count_missing] = i
+            count_missing += 1
+    while count_missing and css_extent(table, &at, &extent):
+        for i in range(count_missing):
+            homes[i] = css_home(&extent, tokens[missing[i]])
+        rest = 0
+        for i in range(count_missing):
+            if i + CSS_AHEAD < count_missing:
+                css_prefetch(&extent.records[homes[i + CSS_AHEAD]])
+            asked = missing[i]
+            found[asked] = css_within(&extent, table.seek, tokens[asked], homes[i], &vacant)
+            if found[asked] == NULL:
+                missing[rest] = asked
+                rest += 1
+        count_missing = rest
 
 
 cdef Table css_table(uint8_t[::1] file, uint64_t seek) noexcept:
@@ -134,27 +179,24 @@ def css_resident(uint8_t[::1] file not None):
 def css_find(uint8_t[::1] file not None, uint64_t seek, array.array tokens not None):
     """Those of `tokens` that have a record: tokens, spam hits, innocent hits, ages in days ('Q')."""
     cdef Table table = css_table(file, seek)
-    cdef Py_ssize_t i, n = len(tokens), found = 0
+    cdef Py_ssize_t i, n = len(tokens), known = 0
     cdef list columns = [array.clone(tokens, n, False) for _ in range(4)]
+    cdef array.array found = array.clone(tokens, n, False)  # addresses of records
     cdef const uint64_t* asked = <uint64_t*>tokens.data.as_voidptr
+    cdef Record** records = <Record**>found.data.as_voidptr
     cdef uint64_t* hits[4]
-    cdef Record* record
-    cdef Record* vacant
-    cdef Extent extent
     for i in range(4):
         hits[i] = <uint64_t*>(<array.array>columns[i]).data.as_voidptr
     with nogil:
+        css_locate(&table, asked, n, records, hits[2], hits[3])
         for i in range(n):
-            if i + CSS_AHEAD < n:
-                css_announce(&table, asked[i + CSS_AHEAD])
-            record = css_record(&table, asked[i], &vacant, &extent) if asked[i] else NULL
-            if record != NULL:
-                hits[0][found] = asked[i]
-                hits[1][found] = le64toh(record.spam) & CSS_HITS
-                hits[2][found] = le64toh(record.innocent) & CSS_HITS
-                hits[3][found] = css_age_of(record)
-                found += 1
-    return tuple([css_cut(column, found) for column in columns])
+            if records[i] != NULL:
+                hits[0][known] = asked[i]
+                hits[1][known] = le64toh(records[i].spam) & CSS_HITS
+                hits[2][known] = le64toh(records[i].innocent) & CSS_HITS
+                hits[3][known] = css_age_of(records[i])
+                known += 1
+    return tuple([css_cut(column, known) for column in columns])
 
 
 cdef inline uint64_t css_age_of(const Record* record) noexcept nogil:
@@ -179,25 +221,22 @@ def css_plan(
     cdef Table table = css_table(file, seek)
     cdef Py_ssize_t i, n = len(tokens), planned = 0
     cdef list columns = [array.clone(tokens, n, False) for _ in range(5)]
+    cdef array.array found = array.clone(tokens, n, False)  # addresses of records
     cdef const uint64_t* asked = <uint64_t*>tokens.data.as_voidptr
     cdef const int* spam_change = spam.data.as_ints
     cdef const int* innocent_change = innocent.data.as_ints
+    cdef Record** records = <Record**>found.data.as_voidptr
     cdef uint64_t* plan[5]
     cdef uint64_t new_spam, new_innocent
     cdef Record* record
-    cdef Record* vacant
-    cdef Extent extent
-    cdef Record none
     if len(spam) != n or len(innocent) != n:
         raise ValueError("a change for each token")
     for i in range(5):
         plan[i] = <uint64_t*>(<array.array>columns[i]).data.as_voidptr
-    memset(&none, 0, sizeof(Record))
     with nogil:
+        css_locate(&table, asked, n, records, plan[3], plan[4])
         for i in range(n):
-            if i + CSS_AHEAD < n:
-                css_announce(&table, asked[i + CSS_AHEAD])
-            record = css_record(&table, asked[i], &vacant, &extent) if asked[i] else &none
+            record = records[i]
             new_spam = css_changed(le64toh(record.spam) if record else 0, spam_change[i], spam_limit)
             new_innocent = css_changed(
                 le64toh(record.innocent) if record else 0, innocent_change[i], innocent_limit
