@@ -9,22 +9,26 @@ waits for them, and trouble with them is logged and never stops mail.
 from __future__ import annotations
 
 import asyncio
+import codecs
 import contextlib
 import fcntl
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from dspamd import log
 from dspamd.engine.model import Label, Lesson, Source, Totals
+from dspamd.errors import Failure
 from dspamd.home import Home
 from dspamd.mail.message import Message
 
 _NONE = "<None Specified>"
 _FIELD_BYTES = 255
 _GATHER_S = 0.05  # under load many records are written at once
+_UTF8 = codecs.getincrementaldecoder("utf-8")  # leaves out a character that was cut in two
 _BLANKS = dict.fromkeys(range(ord(" ")), " ")  # in place of control characters
 _LETTERS = {
     "Whitelisted": "W",
@@ -97,7 +101,9 @@ class Fields(NamedTuple):
 def _field(value: bytes | None, absent: str) -> str:
     if value is None:
         return absent
-    return value.strip()[:_FIELD_BYTES].decode("utf-8", "replace").translate(_BLANKS)
+    value = value.strip()
+    text = _UTF8("replace").decode(value[:_FIELD_BYTES], final=len(value) <= _FIELD_BYTES)
+    return text.translate(_BLANKS)
 
 
 def counters(totals: Totals) -> tuple[int, int, int, int, int, int]:
@@ -153,23 +159,28 @@ class History:
             if self._system:
                 path = self._home.system_log
                 texts[path] = texts.get(path, "") + record.system_line(when)
-            if self._user:
-                path = self._home.file(record.file_user, "log")
-                texts[path] = texts.get(path, "") + record.user_line(when)
-            if self._stats and record.totals is not None:
-                path = self._home.file(record.statistics, "stats")
-                stats[path] = record.statistics_lines(record.totals)
+            with _told(record.user):
+                if self._user:
+                    path = self._home.file(record.file_user, "log")
+                    texts[path] = texts.get(path, "") + record.user_line(when)
+                if self._stats and record.totals is not None:
+                    path = self._home.file(record.statistics, "stats")
+                    stats[path] = record.statistics_lines(record.totals)
         for path, text in texts.items():
-            self._guard(path, lambda path=path, text=text: _append(path, text))  # type: ignore[misc]
+            with _told(path):
+                _append(self._home.prepare(path), text)
         for path, text in stats.items():
-            self._guard(path, lambda path=path, text=text: _replace(path, text))  # type: ignore[misc]
+            with _told(path):
+                _replace(self._home.prepare(path), text)
 
-    def _guard(self, path: Path, write: Callable[[], None]) -> None:
-        try:
-            self._home.prepare(path)
-            write()
-        except OSError as error:
-            log.get().warning("history_not_written", file=str(path), error=str(error))
+
+@contextlib.contextmanager
+def _told(whose: Path | str) -> Iterator[None]:
+    """Tell of trouble with a file, or with a name that can have none, and go on."""
+    try:
+        yield
+    except (OSError, Failure) as error:
+        log.get().warning("history_not_written", file=str(whose), error=str(error))
 
 
 def _append(path: Path, text: str) -> None:
@@ -179,7 +190,7 @@ def _append(path: Path, text: str) -> None:
 
 
 def _replace(path: Path, text: str) -> None:
-    new = path.with_name(path.name + ".new")
+    new = path.with_name(f"{path.name}.{os.getpid()}")  # several workers may be at it
     try:
         new.write_text(text)
         new.replace(path)
