@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from array import array
+from pathlib import Path
 
 import pytest
 
 from dspamd.engine.model import Label, Learned, Mode, ScoreOptions, Totals
 from dspamd.errors import TempFail
+from dspamd.home import Home
 from dspamd.storage.conformance import all_tokens, counts, learn, learning, new
 from dspamd.storage.contract import Change, Correct, Signature, Storage, Uid
+from dspamd.storage.hash import HashFiles
+from dspamd.storage.hash_file import Shape
 from dspamd.storage.purge import Ages, Purged, Unused, purge
 from tests.contract.drivers import TODAY
 
@@ -53,6 +57,17 @@ async def test_tokens_go_after_their_day(storage: Storage) -> None:
     assert await purged(storage, uid, ages, DAY + 91) == Purged(100, 0)
     assert (await storage.read(uid, array("Q"))).totals == Totals(20, 20)
     assert len(await left(storage, other)) == 3_100
+
+
+async def test_a_purged_hash_file_is_small_again(tmp_path: Path) -> None:
+    storage = HashFiles(Home(tmp_path), Shape(records=101, seek=10), today=lambda: TODAY)
+    uid = await dictionary(storage, "someone")
+    file = Home(tmp_path).file("someone", "css")
+    large = file.stat().st_size
+    assert await purged(storage, uid, Ages(unused=Unused(any=None)), DAY + 31) == Purged(3_000, 100)
+    assert file.stat().st_size < large / 5
+    assert await counts(storage, uid, COMMON) == dict.fromkeys(COMMON, (0, 10))
+    await storage.close()
 
 
 async def test_neutral_tokens_go(storage: Storage) -> None:
