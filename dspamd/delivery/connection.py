@@ -63,6 +63,7 @@ class Connection(asyncio.Protocol):
         self._received = bytearray()
         self._lines: list[str] = []  # of a reply that is still incomplete
         self._replies: deque[aiosmtplib.SMTPResponse] = deque()
+        self._last = b""  # of a message, still to be sent
         self._waiter: asyncio.Future[None] | None = None
         self._paused = False
         self._lost: Exception | None = None
@@ -96,23 +97,25 @@ class Connection(asyncio.Protocol):
         return replies
 
     async def data(self, pieces: Iterable[bytes]) -> None:
-        """Send a message, without its final dot, at the pace of the next hop."""
+        """Send a message at the pace of the next hop; its last piece leaves with the final dot."""
+        self._last = b""
         for number, piece in enumerate(pieces):
             if number:
+                self._transport.write(self._last)
                 await asyncio.sleep(0)  # a fast next hop must not keep the others waiting
+                while self._paused:
+                    await self._wait(self._deadlines.command)
             self._raise_if_lost()
             if self._replies:
                 return  # refused already, see `end_data`
-            self._transport.write(piece)
-            while self._paused:
-                await self._wait(self._deadlines.command)
+            self._last = piece
 
     async def end_data(self) -> aiosmtplib.SMTPResponse:
-        """Send the final dot and read the verdict on the message."""
+        """Send what is left of the message, and the final dot; read the verdict on the message."""
         early = self.said()
         if early is None:
             self._raise_if_lost()
-            self._transport.write(b".\r\n")
+            self._transport.write(self._last + b".\r\n")
             return await self._reply(self._deadlines.reply)
         # It did not wait for the end of the message, so what it says of the
         # message is final only if it is a refusal; and we are out of step now.

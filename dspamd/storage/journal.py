@@ -49,6 +49,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file: int | None = None  # stays open: every message asks twice
+        self._large = False  # whether it is to give back its space
 
     def close(self) -> None:
         if self._file is not None:
@@ -56,11 +57,17 @@ class Journal:
             self._file = None
 
     def pending(self) -> bool:
-        """Whether a change was begun and not finished."""
+        """Whether a change was begun and not finished; opens the journal anew if it was removed.
+
+        Asked before each change, under the same lock.
+        """
+        if self._file is not None and not os.fstat(self._file).st_nlink:
+            self.close()
         return any(self._read(_HEAD.size))
 
     def begin(self, before: Before) -> None:
         content = _packed(before)
+        self._large = len(content) > _KEPT_BYTES
         try:
             _write_all(self._opened(create=True), _HEAD.pack(len(content), zlib.crc32(content)) + content)
         except OSError:
@@ -73,12 +80,14 @@ class Journal:
         except FileNotFoundError:
             return
         os.pwrite(file, bytes(_HEAD.size), 0)
-        if os.fstat(file).st_size > _KEPT_BYTES:
+        if self._large:
             os.ftruncate(file, 0)
+            self._large = False
 
     def read(self) -> Before | None:
         """What the change that was begun found; None if it was not written to its end."""
         journal = self._read()
+        self._large = len(journal) > _KEPT_BYTES
         if len(journal) < _HEAD.size:
             return None
         length, crc = _HEAD.unpack_from(journal)
@@ -93,9 +102,6 @@ class Journal:
         return os.pread(file, os.fstat(file).st_size if length is None else length, 0)
 
     def _opened(self, *, create: bool = False) -> int:
-        """The file; opened anew if it was removed."""
-        if self._file is not None and not os.fstat(self._file).st_nlink:
-            self.close()
         if self._file is None:
             flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0)
             self._file = os.open(self._path, flags, _FILE_MODE)
