@@ -126,7 +126,7 @@ class MariaDB:
             return answers
 
     def _owned(self) -> tuple[str, ...]:
-        return f"--user={self._user}", f"--datadir={self._folder / 'data'}"
+        return f"--user={self._user}", f"--datadir={self._folder / 'data'}", f"--tmpdir={self._folder}"
 
     def _listens(self) -> bool:
         """It does so when it is ready for everything."""

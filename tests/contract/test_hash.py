@@ -36,6 +36,7 @@ from dspamd.storage.hash import HashFiles, shape
 from dspamd.storage.hash_file import HashFile, Shape
 from dspamd.storage.journal import Before, Journal
 from tests.golden.data import rows
+from tests.logged import Logged
 
 TODAY = date(2026, 11, 20)
 SMALL = Shape(records=13, seek=3, percent=10)
@@ -192,19 +193,19 @@ async def test_what_is_no_hash_file_is_left_alone(tmp_path: Path, junk: bytes) -
     assert content(tmp_path) == junk
 
 
-async def test_a_full_file_grows_or_loses_tokens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_full_file_grows_or_loses_tokens(tmp_path: Path, logged: Logged) -> None:
     tokens = range(1, 101)
     async with hashes(tmp_path, SMALL) as storage:
         await learn(storage, "grows", tokens, 1, 0, spam_learned=1)
         assert await counts(storage, "grows", tokens) == dict.fromkeys(tokens, (1, 0))
     assert css.extents(content(tmp_path, "grows")) == [13, 17, 19, 23, 29]
-    assert "hash_file_full" not in capsys.readouterr().out
+    assert "hash_file_full" not in logged.take()
     async with hashes(tmp_path, Shape(records=13, seek=3, extents=2)) as storage:
         await learn(storage, "stops", tokens, 1, 0, spam_learned=1)
         kept = await counts(storage, "stops", tokens)
         assert len(kept) == 3 * 13
         assert (await totals(storage, "stops")).spam_learned == 1
-    assert f"lost={100 - 3 * 13}" in capsys.readouterr().out
+    assert f"lost={100 - 3 * 13}" in logged.take()
     async with hashes(tmp_path, Shape(records=13, seek=3, extend=False)) as storage:
         await learn(storage, "full", tokens, 1)
         assert len(await counts(storage, "full", tokens)) == 13

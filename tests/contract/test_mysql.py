@@ -25,6 +25,7 @@ from dspamd.storage.sql import Server, UserTable
 from tests.contract.drivers import TODAY, VIRTUAL_USERS, address
 from tests.contract.mariadb_server import MariaDB
 from tests.golden.data import rows
+from tests.logged import Logged
 
 GOLDEN = {row["driver"]: row for row in rows("storage.jsonl")}
 TABLES = {
@@ -177,13 +178,13 @@ async def test_every_schema_of_dspam_keeps_the_contract(mariadb_server: MariaDB,
 
 
 async def test_tables_without_transactions_are_used_and_reported_once(
-    mariadb_server: MariaDB, capsys: pytest.CaptureFixture[str]
+    mariadb_server: MariaDB, logged: Logged
 ) -> None:
     async with mysql(_variant(mariadb_server, "bigint(20) unsigned", "MyISAM")) as storage:
         await conformance.counters_add_up_and_stop_at_zero(storage, "bob")
         await conformance.corrections_are_taken_back_exactly(storage, "alice")
         await conformance.concurrent_learning_loses_nothing(storage, "carol")
-    assert capsys.readouterr().out.count("tables_without_transactions") == 1
+    assert logged.take().count("tables_without_transactions") == 1
 
 
 async def test_our_own_tables_keep_any_name(mariadb_server: MariaDB) -> None:
@@ -292,9 +293,7 @@ async def _corrected_twice(storage: MySQL) -> dict[int, tuple[int, int]]:
     return await counts(storage, uid, [1])
 
 
-async def test_nothing_is_made_unless_wanted(
-    mariadb_server: MariaDB, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_nothing_is_made_unless_wanted(mariadb_server: MariaDB, logged: Logged) -> None:
     empty, site = mariadb_server.new_database(), recorded_site(mariadb_server, GOLDEN["mysql"])
     async with mysql(empty, create=False) as storage:
         with pytest.raises(TempFail, match="MySQLCreateSchema is off"):
@@ -303,18 +302,18 @@ async def test_nothing_is_made_unless_wanted(
     async with mysql(site, create=False) as storage:
         assert await _corrected_twice(storage) == {}
     assert sorted(table for (table,) in mariadb_server.query("SHOW TABLES", site)) == sorted(TABLES)
-    assert capsys.readouterr().out.count("corrections_not_kept") == 1
+    assert logged.take().count("corrections_not_kept") == 1
 
 
 async def test_an_account_that_may_make_no_table_does_without(
-    mariadb_server: MariaDB, capsys: pytest.CaptureFixture[str]
+    mariadb_server: MariaDB, logged: Logged
 ) -> None:
     site = recorded_site(mariadb_server, GOLDEN["mysql"])
     grant = f"GRANT SELECT, INSERT, UPDATE, DELETE ON {site.database}.* TO small@localhost IDENTIFIED BY 'x'"
     mariadb_server.query(grant)
     async with mysql(replace(site, user="small", password="x")) as storage:
         assert await _corrected_twice(storage) == {}
-    assert capsys.readouterr().out.count("corrections_not_kept") == 1
+    assert logged.take().count("corrections_not_kept") == 1
 
 
 async def test_beside_dspam_only_our_own_table_is_made(mariadb_server: MariaDB) -> None:

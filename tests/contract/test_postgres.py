@@ -34,6 +34,7 @@ from dspamd.verdict import Verdict
 from tests.contract.drivers import VIRTUAL_USERS, address
 from tests.contract.postgres_server import PostgreSQL
 from tests.golden.data import rows
+from tests.logged import Logged
 
 GOLDEN, NUMBERED = (
     next(row for row in rows("storage.jsonl") if row["driver"] == name)
@@ -285,7 +286,7 @@ async def test_tables_of_others_stay_as_they_are(postgres_server: PostgreSQL) ->
 
 @pytest.mark.parametrize("forbidden", [True, False], ids=["forbidden", "off"])
 async def test_without_our_table_corrections_are_not_remembered(
-    postgres_server: PostgreSQL, capsys: pytest.CaptureFixture[str], forbidden: bool
+    postgres_server: PostgreSQL, logged: Logged, forbidden: bool
 ) -> None:
     server = postgres_server.new_database(recorded())
     if forbidden:
@@ -302,7 +303,7 @@ async def test_without_our_table_corrections_are_not_remembered(
         assert stored is not None
         assert stored.correction is None
         assert await storage.delete_signature(1, id)
-    assert capsys.readouterr().out.count("corrections_not_kept") == 1
+    assert logged.take().count("corrections_not_kept") == 1
 
 
 async def test_a_purge_by_dspam_takes_corrections_along(postgres_server: PostgreSQL) -> None:

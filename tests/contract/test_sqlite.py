@@ -21,6 +21,7 @@ from dspamd.storage.conformance import all_tokens, counts, learn, learning, new,
 from dspamd.storage.contract import Change, Correct, Signature, TokenRow
 from dspamd.storage.sqlite import SQLite
 from tests.golden.data import rows
+from tests.logged import Logged
 
 GOLDEN = next(row for row in rows("storage.jsonl") if row["driver"] == "sqlite3")
 
@@ -282,11 +283,11 @@ async def test_few_files_are_open_for_many_owners(tmp_path: Path) -> None:
     assert opened() == 0
 
 
-async def test_a_site_tunes_its_connections(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_site_tunes_its_connections(tmp_path: Path, logged: Logged) -> None:
     async with sqlite(tmp_path, ["nonsense?", "max_page_count = 3"]) as storage:
         with pytest.raises(TempFail):
             await learn(storage, "bob", range(1, 10_000), 1)
-    assert "sqlite_pragma_failed" in capsys.readouterr().out
+    assert "sqlite_pragma_failed" in logged.take()
     (tmp_path / "sqlite.pragma").write_text("PRAGMA max_page_count = 3\n\n")
     async with sqlite(tmp_path) as storage:
         with pytest.raises(TempFail):
