@@ -45,7 +45,7 @@ def check(config: Config) -> int:
         plan_of(config)
     except LookupError as error:
         raise ConfigError([Problem(config.file, 0, f"ServerUser, ServerGroup: {error}")]) from error
-    print(f"{config.file}: usable, {len(warnings)} warnings")
+    print(f"{config.file}: usable, {len(warnings)} warning{'s' * (len(warnings) != 1)}")
     return os.EX_OK
 
 
