@@ -47,7 +47,8 @@ class Trainer:
             raise UnknownSignature("Unable to find a valid signature", detail="the user is unknown")
         stored = await self._storage.signature(dictionary.uid, signature)
         if stored is None:
-            raise UnknownSignature("Unable to find a valid signature", detail=f"signature {signature!r}")
+            detail = f"signature {signature!r}" if signature else "the message has none"
+            raise UnknownSignature("Unable to find a valid signature", detail=detail)
         return dictionary.uid, stored
 
     async def teach(
