@@ -73,7 +73,7 @@ LINES = st.lists(st.sampled_from([b".", b"a", b"\n", b"\r", b"\r\n", b"..", b"\x
 def test_the_message_arrives_whole(pieces: list[bytes]) -> None:
     pieces = [piece for piece in pieces if piece and not piece.endswith(b"\r")]  # as message_pieces cuts them
     wire = Wire()
-    send_message(wire, iter(pieces))  # type: ignore[arg-type]
+    send_message(wire, iter(pieces))  # type: ignore[arg-type]  # a socket is what it sends with
     message = b"".join(pieces).replace(b"\r\n", b"\n")
     assert wire.sent.endswith(b".\r\n")
     lines = wire.sent[:-3].split(b"\r\n")

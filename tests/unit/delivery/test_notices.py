@@ -145,7 +145,7 @@ async def test_mail_neither_waits_nor_fails(tmp_path: Path, logged: Logged) -> N
             await hanging.wait()
             raise TempFail("Unable to connect to server")
 
-        writer.outlet.deliver = fails  # type: ignore[method-assign]
+        writer.outlet.deliver = fails  # type: ignore[method-assign]  # the one next hop of this writer
         assert (await b.process(HAM, INNOCENT_ONLY)).reply.ok
         assert (await b.process(HAM, INNOCENT_ONLY)).reply.ok
         assert len(b.outlet.delivered) == 2
