@@ -38,7 +38,7 @@ class Endpoint:
     group: str = ""
     host: str = ""
     port: int = 24
-    backlog: int = 32
+    backlog: int = 128
 
 
 def listen(endpoint: Endpoint) -> list[socket.socket]:
