@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from random import Random
 
 from dspamd.engine.model import Learned, TokenChange, Totals
 from dspamd.storage.contract import Change, Storage, Uid
 from dspamd.storage.sql import Server
-from tests.contract.drivers import address, driver
+from tests.contract.drivers import TODAY, address, driver
 from tests.contract.mariadb_server import MariaDB, mariadb
 from tests.contract.postgres_server import PostgreSQL, postgresql
 
@@ -42,8 +43,8 @@ class Place:
                 (folder / file).write_text(address(server))
             yield folder
 
-    def store(self, folder: Path) -> Storage:
-        return driver(self.driver, folder)
+    def store(self, folder: Path, today: Callable[[], date] = lambda: TODAY) -> Storage:
+        return driver(self.driver, folder, today)
 
 
 @contextmanager

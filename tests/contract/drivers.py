@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
@@ -14,27 +15,27 @@ TODAY = date(2026, 11, 20)
 VIRTUAL_USERS = UserTable("dspam_virtual_uids", "uid", "username")
 
 
-def driver(name: str, folder: Path) -> Storage:
+def driver(name: str, folder: Path, today: Callable[[], date] = lambda: TODAY) -> Storage:
     """A store of the driver `name` whose data are below `folder`, not opened yet."""
     if name == "sqlite":
         from dspamd.storage.sqlite import SQLite
 
-        return SQLite(Home(folder), today=lambda: TODAY)
+        return SQLite(Home(folder), today=today)
     if name == "hash":
         from dspamd.storage.hash import HashFiles
         from dspamd.storage.hash_file import Shape
 
-        return HashFiles(Home(folder), Shape(seek=10, percent=10), today=lambda: TODAY)
+        return HashFiles(Home(folder), Shape(seek=10, percent=10), today=today)
     if name == "postgres":
         from dspamd.storage.postgres import Postgres
 
-        return Postgres(Server.from_file(folder / "pgsql.data"), VIRTUAL_USERS, today=lambda: TODAY)
+        return Postgres(Server.from_file(folder / "pgsql.data"), VIRTUAL_USERS, today=today)
     if name == "mysql":
         from dspamd.storage.mysql import MySQL
         from dspamd.storage.mysql_server import Connections
 
         connections = Connections(Server.from_file(folder / "mysql.data"), 3, 30.0)
-        return MySQL(connections, connections, VIRTUAL_USERS, today=lambda: TODAY)
+        return MySQL(connections, connections, VIRTUAL_USERS, today=today)
     raise ValueError(name)
 
 
