@@ -36,7 +36,6 @@ from dspamd.errors import Failure, InvalidName, Reply, TempFail
 from dspamd.history import History, Record, letter
 from dspamd.incoming import Incoming, aside
 from dspamd.jobs import Job, recipient_of
-from dspamd.mail.classic import SignaturePass
 from dspamd.mail.message import Message
 from dspamd.mail.rewrite import Rewrite, rewrite
 from dspamd.request import Request
@@ -95,7 +94,7 @@ class Pipeline:
         """Everything that happens to one message for one recipient.
 
         Raises `TempFail` and `PermFail`, which know their reply: then the message
-        was not handed over.
+        was not handed over, or it brought a lesson that could not be learned.
         """
         if job.request.lesson is None:
             return await self._process(mail, job)
@@ -171,7 +170,7 @@ class Pipeline:
     ) -> Judged:
         """A verdict without statistics.  The tokens are kept, so that it can be corrected (Q-T7)."""
         options = user.score_options(request)
-        tokens = await mail.tokens(user.token_options(request), _signature_pass(user, None, options.strict))
+        tokens = await mail.tokens(user.token_options(request), user.signature_pass(None))
         watch.mark("tokens")
         dictionary = await Dictionary.of(self._storage, user, create=not request.classify)
         lesson = None if request.classify else finding.lesson
@@ -192,7 +191,7 @@ class Pipeline:
         self, mail: Incoming, request: Request, user: User, watch: Stopwatch
     ) -> Judged | None:
         lesson, options = request.lesson, user.score_options(request)
-        tokens = await mail.tokens(user.token_options(request), _signature_pass(user, lesson, options.strict))
+        tokens = await mail.tokens(user.token_options(request), user.signature_pass(lesson))
         if not tokens:
             return None
         watch.mark("tokens")
@@ -404,9 +403,3 @@ class Pipeline:
     def _too_big(self, mail: Incoming) -> bool:
         limit = self._config.number("MaxMessageSize")
         return 0 < limit < len(mail.message)
-
-
-def _signature_pass(user: User, lesson: Lesson | None, strict: bool) -> SignaturePass:
-    """How signatures of earlier passes are kept out of the tokens (engine.md 1.8, quirk Q-M18)."""
-    cut = not user.train_pristine and (lesson is None or not strict)
-    return SignaturePass(headers_only=user.signature_in_headers, cut_tags=cut)

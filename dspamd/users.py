@@ -27,12 +27,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dspamd.config import Config
-from dspamd.engine.model import Mode, ScoreOptions, TokenOptions
+from dspamd.engine.model import Lesson, Mode, ScoreOptions, TokenOptions
 from dspamd.errors import TempFail, UsageError
 from dspamd.group_file import GroupFile
 from dspamd.groups import ALONE, Groups, Membership
 from dspamd.home import Home
 from dspamd.lookup import Lookup
+from dspamd.mail.classic import SignaturePass
 from dspamd.options import PREFERENCES
 from dspamd.recent import Recent
 from dspamd.request import Request
@@ -139,6 +140,11 @@ class User:
     @property
     def train_pristine(self) -> bool:
         return self._either("trainPristine", self.defaults.train_pristine)
+
+    def signature_pass(self, lesson: Lesson | None) -> SignaturePass:
+        """How signatures of earlier passes are kept out of the tokens (engine.md 1.8, quirk Q-M18)."""
+        cut = not self.train_pristine and (lesson is None or not self.defaults.score.strict)
+        return SignaturePass(headers_only=self.signature_in_headers, cut_tags=cut)
 
     @property
     def learn_blacklisted(self) -> bool:
