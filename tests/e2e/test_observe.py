@@ -221,7 +221,7 @@ async def test_an_address_that_is_taken_stops_no_mail(tmp_path: Path, hop: NextH
         taken.bind(("127.0.0.1", daemon.watch_port))
         taken.listen()
         with daemon:
-            assert daemon.log.count("event=metrics_not_served") == 2
+            await event(lambda: daemon.log.count("event=metrics_not_served") == 2, "a word of each worker")
             await send(daemon, 2)
 
 
