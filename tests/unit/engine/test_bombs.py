@@ -9,6 +9,7 @@ The bounds are those of docs/compatibility.md.
 from __future__ import annotations
 
 import base64
+import math
 import subprocess
 import sys
 import time
@@ -112,10 +113,16 @@ WAYS: dict[str, Callable[[bytes], None]] = {
 }
 
 
-def seconds(way: Callable[[bytes], None], message: bytes) -> float:
-    start = time.process_time()
-    way(message)
-    return time.process_time() - start
+def seconds(way: Callable[[bytes], None], message: bytes, enough: float = 1.0) -> float:
+    """The shortest of at most three runs: what else runs on the machine can only add time."""
+    shortest = math.inf
+    for _ in range(3):
+        start = time.process_time()
+        way(message)
+        shortest = min(shortest, time.process_time() - start)
+        if shortest < enough:
+            break
+    return shortest
 
 
 @pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS.keys())
@@ -127,7 +134,7 @@ def test_four_megabytes_take_less_than_two_seconds_and_grow_linearly(
     assert large < 2
     if large > 0.2:  # below, there is nothing to compare
         small = min(seconds(way, bomb(MILLION)) for _ in range(2))
-        assert large < 12 * small
+        assert min(large, seconds(way, bomb(4 * MILLION), enough=12 * small)) < 12 * small
 
 
 @pytest.mark.parametrize(
