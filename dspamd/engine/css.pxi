@@ -19,6 +19,7 @@ cdef extern from *:
 
 cdef enum:
     CSS_AHEAD = 16  # tokens: their records are on the way from memory while others are looked at
+    CSS_BATCH = 128  # tokens stored at once
     CSS_PAGES = 1024  # asked for at once
     CSS_HEADER = 80
     CSS_FLAGS = 72
@@ -106,14 +107,6 @@ cdef Record* css_record(const Table* table, uint64_t token, Record** vacant, Ext
         if vacant[0] == NULL:
             vacant[0] = free
     return NULL
-
-
-cdef inline void css_announce(const Table* table, uint64_t token) noexcept nogil:
-    """Have the memory fetched in which a token is soon looked for; waiting for it is most of the work."""
-    cdef size_t at = 0
-    cdef Extent extent
-    if css_extent(table, &at, &extent):
-        css_prefetch(&extent.records[css_home(&extent, token)])
 
 
 cdef void css_locate(
@@ -260,14 +253,19 @@ def css_store(
     cdef const uint64_t* asked = <uint64_t*>tokens.data.as_voidptr
     cdef const uint64_t* new_spam = <uint64_t*>spam.data.as_voidptr
     cdef const uint64_t* new_innocent = <uint64_t*>innocent.data.as_voidptr
+    cdef Record* records[CSS_BATCH]
+    cdef uint64_t homes[CSS_BATCH]
+    cdef uint64_t missing[CSS_BATCH]
     cdef Record* record
-    cdef Record* vacant
+    cdef Record* vacant = NULL
     cdef Extent extent
     with nogil:
         while i < n:
-            if i + CSS_AHEAD < n:
-                css_announce(&table, asked[i + CSS_AHEAD])
-            record = css_record(&table, asked[i], &vacant, &extent)
+            if (i - first) % CSS_BATCH == 0:
+                css_locate(&table, asked + i, min(n - i, CSS_BATCH), records, homes, missing)
+            record = records[(i - first) % CSS_BATCH]
+            if record == NULL:  # or it was there twice, and has one since
+                record = css_record(&table, asked[i], &vacant, &extent)
             if record == NULL:
                 record = vacant
             if record == NULL:
