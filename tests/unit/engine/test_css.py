@@ -53,6 +53,21 @@ def test_storing(table: tuple[HashTable, dict[int, tuple[int, int]]], tokens: li
     assert file == plain.file()
 
 
+@pytest.mark.parametrize("seek", [3, 400])
+def test_many_tokens_at_once(seek: int) -> None:
+    """More than are looked up together, some of them twice, in extents that do not hold them all."""
+    plain = HashTable([Extent(101), Extent(128, True), Extent(211)], seek)
+    file = plain.file()
+    tokens = array("Q", [7919 * n % 1009 + 1 for n in range(600) for _ in range(1 + (n % 50 == 0))])
+    at = 0
+    while at < len(tokens):
+        at = css_store(file, seek, tokens, tokens, tokens, at) + 1
+    inside = {token: (token, token) for token in tokens if plain.store(token, token, token)}
+    assert 0 < len(inside) < len(set(tokens))
+    assert file == plain.file()
+    assert found(file, seek, list(tokens)) == inside
+
+
 @given(tables(), SOME)
 def test_deleting(table: tuple[HashTable, dict[int, tuple[int, int]]], others: list[int]) -> None:
     plain, inside = table
