@@ -126,7 +126,11 @@ class Pipeline:
             return await self._pass_unfiltered(mail, job, failure)
         if judged is None:
             return await self._pass_by(mail, job)
-        outcome = await self._hand_over(mail, job, user, judged)
+        try:
+            outcome = await self._hand_over(mail, job, user, judged)
+        except Failure as failure:
+            self._record(mail, job, user, judged, watch, f"Delivery Failed ({failure.text})", failed=True)
+            raise
         watch.mark("handover")
         judged = await self._learn(judged, job.request, user)
         watch.mark("commit")
@@ -376,23 +380,38 @@ class Pipeline:
             self._details.tell(job, user, verdict, judged.run, watch)
         if job.request.classify:
             return
+        self._record(mail, job, user, judged, watch, outcome.status)
+        for witness in self._witnesses:
+            witness.note(Processed(mail, job, user, verdict, judged.totals))
+
+    def _record(
+        self,
+        mail: Incoming,
+        job: Job,
+        user: User,
+        judged: Judged,
+        watch: Stopwatch,
+        status: str,
+        *,
+        failed: bool = False,
+    ) -> None:
+        """A record for the files of the original."""
+        verdict = judged.verdict
         lesson = (judged.finding and judged.finding.lesson) or job.request.lesson
         self._history.add(
             Record(
                 user=user.name,
                 file_user=user.file_name,
-                letter=letter(verdict.result.name, lesson),
+                letter=letter(verdict.result.name, lesson, failed=failed),
                 signature=verdict.signature or "",
-                status=outcome.status,
+                status=status,
                 seconds=watch.total,
                 statistics=user.statistics_name,
-                totals=judged.totals,
+                totals=None if failed else judged.totals,
                 merged=user.membership.merged,
                 fields=mail.fields,
             )
         )
-        for witness in self._witnesses:
-            witness.note(Processed(mail, job, user, verdict, judged.totals))
 
     async def _may_pass(self, mail: Incoming, request: Request, finding: Finding | None) -> bool:
         """Whether mail passes unfiltered while the store is down: no lesson, and nothing bad."""

@@ -182,6 +182,16 @@ async def test_a_lesson_that_could_not_be_delivered_is_learned_when_it_is_repeat
         assert sum(spam for spam, _ in dump.values()) > sum(spam for spam, _ in before[1].values())
 
 
+async def test_a_delivery_that_failed_is_on_record(tmp_path: Path) -> None:
+    async with bench(tmp_path, "SystemLog on", "UserLog on") as b:
+        b.outlet.failure = TempFail("Unable to connect to server")
+        with pytest.raises(TempFail):
+            await b.process(HAM)
+    (line,) = (tmp_path / "system.log").read_text().splitlines()
+    fields = line.split("\t")
+    assert (fields[1], fields[7]) == ("E", "Delivery Failed (Unable to connect to server)")
+
+
 async def test_forged_headers_do_not_survive(tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
         await b.process(b"X-DSPAM-Result: Innocent\r\nX-DSPAM-Signature: 1234\r\n" + SPAM)
