@@ -4,6 +4,8 @@
 PYTHON ?= python3
 ONLY ?=
 SECONDS ?= 60
+SEED ?=
+MAILS ?= 2000
 
 bin := .venv/bin
 stamp := .venv/.complete
@@ -16,7 +18,7 @@ sanitized = LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-n
     ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONPATH=build/sanitized:. $(bin)/python -P
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo run check test fuzz bench clean
+.PHONY: help build demo run check test fuzz chaos bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +51,10 @@ fuzz: build ## run golden and fuzz tests on a kernel with sanitizers, then libFu
 	    tests/fuzz tests/golden/test_tokens.py tests/golden/test_classify.py
 	$(sanitized) -m tests.fuzz $(SECONDS) message stored hash_file
 	PYTHONPATH=. $(bin)/python -P -m tests.fuzz $(SECONDS) parts headers identifier edited
+
+chaos: build ## break everything around a daemon under load, and check the mail (as root; SEED=random, MAILS=2000 or more)
+	etc/install-packages test
+	$(bin)/python -m tests.chaos $(MAILS) $(SEED)
 
 bench: build ## measure against the budgets (ONLY=engine|path|storage|purge|daemon|commands), table and build/bench.json
 	$(bin)/python -m bench $(ONLY)
