@@ -18,7 +18,7 @@ from tests.chaos.faults import faults
 from tests.chaos.ground import STORES
 from tests.chaos.storm import storm
 
-ROUNDS = 5
+ROUNDS = 3
 
 
 def main() -> int:
