@@ -480,8 +480,10 @@ SECTIONS: dict[str, tuple[Option, ...]] = {
         Option("LongUsernames", FLAG, "on",
                help="dspam_stats shows each user in two lines, so that long names have room."),
         Option("VirtualUsers", FLAG, "on", used=False,
+               instead="mail accounts need no accounts of the system",
                help="Numbers of users come from a table, not from the accounts."),
         Option("PreferencesInDatabase", FLAG, "on", used=False,
+               instead="each store keeps preferences where DSPAM's driver did",
                help="SQL databases keep the preferences too."),
     ),
     "Log of the daemon": (
