@@ -251,7 +251,8 @@ def test_an_option_without_effect_is_named_once_unless_it_says_what_happens_anyw
     flag = OPTIONS["virtualusers"]
     assert warnings(f"{flag.name} {flag.default}") == []
     other = f"{flag.name} {'off' if flag.default == 'on' else 'on'}"
-    assert warnings(other, other)[:1] == [f"dspam.conf:2: {flag.name} has no effect yet"]
+    why = "mail accounts need no accounts of the system"
+    assert warnings(other, other)[:1] == [f"dspam.conf:2: {flag.name} has no effect: {why}"]
     assert sum("has no effect" in warning for warning in warnings(other, other)) == 1
     needless = "dspam.conf:2: HashExtentSize has no effect: each extent follows from the one before it"
     assert warnings("HashExtentSize 7") == [needless]
