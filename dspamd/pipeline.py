@@ -46,10 +46,14 @@ from dspamd.storage.contract import Change, Signature, Storage, Uid
 from dspamd.texts import Texts
 from dspamd.training import Trainer, UnknownSignature, told
 from dspamd.users import User, Users
-from dspamd.verdict import Outcome, Verdict, header_lines, summary_line, unfiltered_lines
+from dspamd.verdict import Outcome, Verdict, explanation_lines, header_lines, summary_line, unfiltered_lines
 
 ACCEPTED = Reply(250, "2.6.0", "Message accepted for delivery")
 INFECTED = Reply(550, "5.3.0", "A virus was detected in the message contents")
+
+
+EXPLAINED = 27
+"""Tokens shown with a classification: as many as any algorithm lets decide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +272,7 @@ class Pipeline:
         return dataclasses.replace(
             outcome,
             verdict=verdict,
-            summary=summary_line(user.name, verdict) + b"\n" if request.classify or request.summary else b"",
+            summary=_summary(user, request, judged),
             status=(finding and finding.status) or status(action, verdict, user.spam_action),
         )
 
@@ -422,3 +426,13 @@ class Pipeline:
     def _too_big(self, mail: Incoming) -> bool:
         limit = self._config.number("MaxMessageSize")
         return 0 < limit < len(mail.message)
+
+
+def _summary(user: User, request: Request, judged: Judged) -> bytes:
+    """What is printed of a verdict; who asks for it alone, and has `showFactors`, sees its tokens too."""
+    if not (request.classify or request.summary):
+        return b""
+    lines = [summary_line(user.name, judged.verdict)]
+    if request.classify and user.show_factors and judged.run is not None:
+        lines += explanation_lines(judged.run.explain()[:EXPLAINED])
+    return b"".join(line + b"\n" for line in lines)

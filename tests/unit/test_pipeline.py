@@ -252,6 +252,17 @@ async def test_classifying_changes_nothing(tmp_path: Path) -> None:
         assert b.outlet.delivered == []
 
 
+async def test_classifying_names_the_tokens_for_who_shows_factors(tmp_path: Path) -> None:
+    async with bench(tmp_path, 'Preference "showFactors=on"') as b:
+        await b.feed()
+        told = (await b.process(SPAM, Request(classify=True))).summary.splitlines()
+        assert told[0].startswith(b"X-DSPAM-Result: bob; ")
+        assert b"S: 00006  I: 00000  P: 0.9900  cheap+pills" in told[1:]
+        assert len(told) <= 1 + 27
+        (line,) = (await b.process(HAM, Request(summary=True))).summary.splitlines()
+        assert line.startswith(b"X-DSPAM-Result: bob; ")
+
+
 async def test_classifying_answers_for_unknown_users_and_makes_none(tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
         outcome = await b.process(SPAM, Request(classify=True), user="nobody")
