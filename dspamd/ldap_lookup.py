@@ -1,11 +1,15 @@
 """Users in a directory, asked by LDAP (`ExtLookupDriver ldap`; RFC 4511, 4515).
 
-One simple bind and one search for each question.  Exactly one entry must be found;
-the last value of its attribute `ExtLookupLDAPAttribute` is the user, or, if no
-attribute is configured, which is enough to verify, the name that was asked for.
+One search for each question.  Exactly one entry must be found; the last value of its
+attribute `ExtLookupLDAPAttribute` is the user, or, if no attribute is configured, which
+is enough to verify, the name that was asked for.
 
 Everything else is no answer: a directory that refuses us, that knows no such base,
 or whose certificate does not hold, has not said that there is no such user.
+
+A connection that has logged in (simple bind) is kept for the next question, for a
+minute.  Before it is used again we look whether the directory has closed it; one that
+turns out dead nevertheless is replaced by a new one, once, as long as time remains.
 
 The library blocks, so it works in a few threads of its own: a directory that hangs
 must not take those of others.  Each of its waits has the deadline of the whole.
@@ -15,10 +19,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import ssl
 import string
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import ldap3
@@ -30,6 +37,8 @@ from dspamd.lookup import AT_ONCE, template
 
 _PLAIN = frozenset((string.ascii_letters + string.digits + "@.-_+= ").encode())
 _FOUND = (0, 4)  # success; size limit exceeded, which only says that there are more
+_SCOPES = {"sub": ldap3.SUBTREE, "one": ldap3.LEVEL, "base": ldap3.BASE}
+_KEPT_S = 60.0  # less than firewalls and directories wait before they forget a connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +50,7 @@ class Search:
     base: str
     filter: Callable[[str], str]  # of a user, with what is special in filters escaped
     attribute: str = ""
-    one_level: bool = False
+    scope: str = ldap3.SUBTREE
     version: int = 3
     login: str = ""
     password: str = field(default="", repr=False)
@@ -55,6 +64,7 @@ class Directory:
     def __init__(self, search: Search) -> None:
         self._search = search
         self._threads = ThreadPoolExecutor(AT_ONCE, "lookup")
+        self._idle: list[tuple[ldap3.Connection, float]] = []  # since when, the latest at the end
 
     @classmethod
     def from_config(cls, config: Config) -> Directory:
@@ -67,13 +77,16 @@ class Directory:
             raise ValueError("ExtLookupMode needs ExtLookupLDAPAttribute: which one holds the user")
         if tls and version < 3:
             raise ValueError("ExtLookupCrypto tls needs ExtLookupLDAPVersion 3")
+        scope = config.text("ExtLookupLDAPScope")
+        if scope == "base" and config.flag("StrictCompatibility"):
+            scope = "sub"  # which it always was
         search = Search(
             host=config.text("ExtLookupServer"),
             port=config.number("ExtLookupPort"),
             base=config.text("ExtLookupDB"),
             filter=template(query),
             attribute=attribute,
-            one_level=config.text("ExtLookupLDAPScope") == "one",  # base always meant sub
+            scope=_SCOPES[scope],
             version=version,
             login=config.text("ExtLookupLogin"),
             password=config.text("ExtLookupPassword"),
@@ -90,28 +103,58 @@ class Directory:
             raise TempFail("Unable to look up user", detail=detail) from error
 
     def _find(self, name: str) -> str | None:
-        search = self._search
-        connection = self._connection()
+        """Over a connection that is kept, if there is one, else over a new one."""
+        until = time.monotonic() + self._search.timeout_s
+        kept = self._kept()
+        if kept is not None:
+            try:
+                return self._ask(kept, name)
+            except (LDAPException, OSError):
+                if time.monotonic() >= until:
+                    raise
+        return self._ask(self._connection(), name)
+
+    def _kept(self) -> ldap3.Connection | None:
+        """The connection used last, if it is in order as far as can be seen."""
+        with suppress(IndexError):  # another thread may take it before us
+            while True:
+                connection, since = self._idle.pop()
+                if time.monotonic() < since + _KEPT_S and not _has_news(connection):
+                    return connection
+                _close(connection)
+        return None
+
+    def _ask(self, connection: ldap3.Connection, name: str) -> str | None:
+        """Search over a connection, which is kept afterwards, or closed if anything went wrong."""
         try:
-            if search.tls and not connection.start_tls(read_server_info=False):
-                raise LDAPException(f"cannot encrypt: {connection.result['description']}")
-            if not connection.bind(read_server_info=False):
-                raise LDAPException(f"cannot log in: {connection.result['description']}")
-            connection.search(
-                search.base,
-                search.filter(escaped(name)),
-                ldap3.LEVEL if search.one_level else ldap3.SUBTREE,
-                attributes=[search.attribute] if search.attribute else [ldap3.NO_ATTRIBUTES],
-                size_limit=2,
-                time_limit=int(search.timeout_s),
-            )
-            if connection.result["result"] not in _FOUND:
-                raise LDAPException(f"the search failed: {connection.result['description']}")
-            entries = [each for each in connection.response if each["type"] == "searchResEntry"]
-            connection.unbind()
-        finally:
-            if connection.socket is not None:
-                connection.socket.close()  # which after a failure the library does not do
+            if not connection.bound:
+                self._log_in(connection)
+            found = self._look_for(name, connection)
+        except BaseException:
+            _close(connection)
+            raise
+        self._idle.append((connection, time.monotonic()))
+        return found
+
+    def _log_in(self, connection: ldap3.Connection) -> None:
+        if self._search.tls and not connection.start_tls(read_server_info=False):
+            raise LDAPException(f"cannot encrypt: {connection.result['description']}")
+        if not connection.bind(read_server_info=False):
+            raise LDAPException(f"cannot log in: {connection.result['description']}")
+
+    def _look_for(self, name: str, connection: ldap3.Connection) -> str | None:
+        search = self._search
+        connection.search(
+            search.base,
+            search.filter(escaped(name)),
+            search.scope,
+            attributes=[search.attribute] if search.attribute else [ldap3.NO_ATTRIBUTES],
+            size_limit=2,
+            time_limit=int(search.timeout_s),
+        )
+        if connection.result["result"] not in _FOUND:
+            raise LDAPException(f"the search failed: {connection.result['description']}")
+        entries = [each for each in connection.response if each["type"] == "searchResEntry"]
         if len(entries) != 1:
             return None
         if not search.attribute:
@@ -139,6 +182,21 @@ class Directory:
             read_only=True,
             check_names=False,
         )
+
+
+def _has_news(connection: ldap3.Connection) -> bool:
+    """Whether a directory that was asked nothing has something to say, which can only be its farewell."""
+    poll = select.poll()
+    poll.register(connection.socket, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _close(connection: ldap3.Connection) -> None:
+    """The socket goes in any case; after a failure the library would leave it open."""
+    with suppress(LDAPException, OSError):
+        connection.unbind()
+    if connection.socket is not None:
+        connection.socket.close()
 
 
 def escaped(name: str) -> str:

@@ -336,7 +336,7 @@ SECTIONS: dict[str, tuple[Option, ...]] = {
         Option("ExtLookupLDAPAttribute", TEXT, "", "# uid",
                help="Attribute that holds the user."),
         Option("ExtLookupLDAPScope", choice("sub", "one", "base"), "sub",
-               help="Scope of the search."),
+               help="Scope of the search: all below the base, its children, or the base alone."),
         Option("ExtLookupLDAPVersion", number(1, 3), "3",
                help="Protocol version."),
         Option("ExtLookupLogin", TEXT, "", '# "cn=dspam,dc=example,dc=org"',

@@ -54,6 +54,9 @@ def _warnings(config: Config) -> Iterator[str]:
     if 0 < config.number("ServerMaxMemory") < config.number("ServerMaxMessageSize"):
         yield "ServerMaxMemory is less than ServerMaxMessageSize, which counts then"
     yield from _scanners(config)
+    base = config.text("ExtLookupLDAPScope") == "base" and not config.flag("StrictCompatibility")
+    if config.flag("ExtLookup") and base:
+        yield "ExtLookupLDAPScope base finds nobody below ExtLookupDB; for DSPAM it meant sub"
     if config.text("ServerGroup") and not config.text("ServerUser"):
         yield "ServerGroup without ServerUser has no effect"
 

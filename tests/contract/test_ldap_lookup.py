@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import signal
 import socket
@@ -16,7 +17,7 @@ import pytest
 from dspamd.config import Config
 from dspamd.errors import PermFail, TempFail
 from dspamd.ldap_lookup import escaped
-from dspamd.lookup import Lookup
+from dspamd.lookup import AT_ONCE, Lookup
 from tests.e2e.postfix import free_port
 from tests.e2e.wait import until
 
@@ -114,16 +115,58 @@ class Slapd:
     def thaw(self) -> None:
         self._process.send_signal(signal.SIGCONT)
 
-    def lookup(self, *lines: str, host: str = "127.0.0.1", mode: str = "strict") -> Lookup:
+    def lookup(
+        self, *lines: str, host: str = "127.0.0.1", mode: str = "strict", port: int | None = None
+    ) -> Lookup:
         """As the guide says, after `lines`, of which the first one counts."""
         settings = (
             "Home /x", "ExtLookup on", "ExtLookupDriver ldap", f"ExtLookupServer {host}",
-            f"ExtLookupMode {mode}", f"ExtLookupPort {self.port}", f'ExtLookupDB "{BASE}"',
+            f"ExtLookupMode {mode}", f"ExtLookupPort {port or self.port}", f'ExtLookupDB "{BASE}"',
             'ExtLookupQuery "(|(mail=%u)(cn=%u))"', "ExtLookupLDAPAttribute uid", "ExtLookupTimeout 5",
         )  # fmt: skip
         lookup = Lookup.from_config(Config.from_text("\n".join((*lines, *settings))))
         assert lookup is not None
         return lookup
+
+
+class Road:
+    """The way to a server, which can be cut, or swallow what is sent.  Use as `async with`."""
+
+    def __init__(self, port: int) -> None:
+        self._to = port
+        self.travelled = 0  # connections so far
+        self._ways: list[tuple[asyncio.StreamWriter, asyncio.Task[None]]] = []
+
+    async def __aenter__(self) -> Road:
+        self._server = await asyncio.start_server(self._open, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        self._server.close()
+        self.swallow()
+        self.cut()
+
+    async def _open(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.travelled += 1
+        there, back = await asyncio.open_connection("127.0.0.1", self._to)
+        for source, target in ((reader, back), (there, writer)):
+            self._ways.append((target, asyncio.create_task(_carry(source, target))))
+
+    def swallow(self) -> None:
+        """From now on nothing arrives over the connections there are."""
+        for _, task in self._ways:
+            task.cancel()
+
+    def cut(self) -> None:
+        for writer, _ in self._ways:
+            writer.transport.abort()
+
+
+async def _carry(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+    while data := await source.read(65536):
+        target.write(data)
+    target.close()
 
 
 # The library leaves sockets without a connection to the collector of garbage.
@@ -191,6 +234,59 @@ async def test_the_scope(slapd: Slapd) -> None:
         await slapd.lookup("ExtLookupLDAPScope one").user("bob@example.org")
     people = f'ExtLookupDB "ou=people,{BASE}"'
     assert await slapd.lookup("ExtLookupLDAPScope one", people).user("bob@example.org") == "bob"
+
+
+async def test_the_base_alone(slapd: Slapd) -> None:
+    alone = "ExtLookupLDAPScope base"
+    with pytest.raises(PermFail):
+        await slapd.lookup(alone).user("bob@example.org")
+    bob = f'ExtLookupDB "uid=bob,ou=people,{BASE}"'
+    assert await slapd.lookup(alone, bob).user("bob@example.org") == "bob"
+    as_it_was = slapd.lookup(alone, "StrictCompatibility on")
+    assert await as_it_was.user("bob@example.org") == "bob"
+
+
+async def test_a_connection_is_used_again(slapd: Slapd) -> None:
+    async with Road(slapd.port) as road:
+        lookup = slapd.lookup(port=road.port)
+        assert await lookup.user("bob@example.org") == "bob"
+        assert await lookup.user("ann@example.org") == "ann"
+        with pytest.raises(PermFail):
+            await lookup.user("carol@example.org")
+        assert road.travelled == 1
+        names = [f"nobody{number}@example.org" for number in range(50)]
+        found = await asyncio.gather(*map(lookup.user, names), return_exceptions=True)
+        assert {type(each) for each in found} == {PermFail}
+        assert road.travelled <= AT_ONCE
+
+
+async def test_a_connection_that_was_closed_is_replaced(slapd: Slapd) -> None:
+    async with Road(slapd.port) as road:
+        lookup = slapd.lookup(port=road.port)
+        assert await lookup.user("bob@example.org") == "bob"
+        road.cut()
+        assert await lookup.user("ann@example.org") == "ann"
+        assert road.travelled == 2
+
+
+async def test_a_connection_that_fell_silent_costs_one_answer(slapd: Slapd) -> None:
+    async with Road(slapd.port) as road:
+        lookup = slapd.lookup("ExtLookupTimeout 1", port=road.port)
+        assert await lookup.user("bob@example.org") == "bob"
+        road.swallow()
+        with pytest.raises(TempFail):
+            await lookup.user("ann@example.org")
+        assert await lookup.user("ann@example.org") == "ann"
+        assert road.travelled == 2
+
+
+async def test_a_connection_on_which_a_search_failed_is_not_used_again(slapd: Slapd) -> None:
+    async with Road(slapd.port) as road:
+        lookup = slapd.lookup('ExtLookupDB "dc=elsewhere"', port=road.port)
+        for travelled in (1, 2):
+            with pytest.raises(TempFail, match="noSuchObject"):
+                await lookup.user("bob@example.org")
+            assert road.travelled == travelled
 
 
 async def test_login(slapd: Slapd) -> None:

@@ -58,6 +58,7 @@ def test_errors(settings: str, error: str) -> None:
         ("ServerGroup mail", "ServerGroup without ServerUser"),
         ("ClamAVHost 127.0.0.1", "no mail is scanned"),
         ("ClamAVPort 3310", "no mail is scanned"),
+        ("ExtLookup on\nExtLookupLDAPScope base", "finds nobody below"),
         ("RABLQueue /var/spool/rabl\nTrackSources virus", "RABLQueue without"),
     ],
 )
