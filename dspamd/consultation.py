@@ -5,8 +5,9 @@ global users he does not trust himself, either, until he has seen enough mail
 (reference/engine.md 9.4).  What they say counts as if he had said it himself, and
 becomes part of what the message teaches him.  The others learn nothing by being asked.
 
-In an inoculation group a report of spam is taught to the other members, as far as
-they do not know it already (9.6).
+In an inoculation group a report of spam, by a member or by a blacklist that his mail is
+learned from (RBLInoculate), is taught to the other members, as far as they do not know it
+already (9.6).
 
 Nobody's mail depends on other people's dictionaries: those that fail are passed
 over, and after `PATIENCE_S` nobody else is asked.
@@ -89,9 +90,9 @@ class Consultation:
                 log.get().warning("peer_not_asked", peer=peer, reason=str(failure))
         return answered
 
-    async def inoculate(self, user: User, request: Request, tokens: Tokens) -> None:
-        """Teach what the user reports, if it is spam, to the other members of his inoculation groups."""
-        if request.lesson is None or not _concerns_others(request.lesson):
+    async def inoculate(self, user: User, request: Request, lesson: Lesson, tokens: Tokens) -> None:
+        """Teach what was reported to the user, if it is spam, to the others of his inoculation groups."""
+        if not _concerns_others(lesson):
             return
         options = replace(user.score_options(request), mode=Mode.TEFT)
         for member in _in_time(user.membership.inoculated):

@@ -8,7 +8,8 @@ A line is `name:type:member,member,...`; those that are empty or begin with `#` 
     merged            the counters of the group are added to those of each member
     classification    members who are not sure ask the others; with members written
                       `*user` everybody asks those, and new users believe them more
-    inoculation       what one member reports as spam is taught to the others
+    inoculation       what one member reports as spam is taught to the others; so is what a
+                      blacklist lists of his mail, if he learns from that (RBLInoculate)
 
 `*` and `*@domain` stand for many users in shared and merged groups; in merged ones
 `-user` and `-*@domain` take some out again, the last word about a user counts.
@@ -58,7 +59,7 @@ class Membership:
     merged: str | None = None  # the group whose counters are added to his own
     asks: Asks | None = None
     peers: tuple[str, ...] = ()  # whom he asks, in this order
-    inoculated: tuple[str, ...] = ()  # to whom his reports of spam are taught
+    inoculated: tuple[str, ...] = ()  # to whom reports of spam that he made or got are taught
 
 
 ALONE = Membership()

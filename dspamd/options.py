@@ -352,7 +352,7 @@ SECTIONS: dict[str, tuple[Option, ...]] = {
         Option("Lookup", TEXT, "", "# rbl.example.org", many=True,
                help="DNS blacklist to ask for the source of a message."),
         Option("RBLInoculate", FLAG, "off",
-               help="Learn what a blacklist lists as spam."),
+               help="Learn what a blacklist lists as spam, and teach it to the user's inoculation groups."),
         Option("DNSServer", TEXT, "", "# 127.0.0.1",
                help="Name server to ask, as address or address:port; those of the system if absent."),
         Option("DNSTimeout", SECONDS, "5",

@@ -64,7 +64,7 @@ class Judged:
     uid: Uid | None = None
     change: Change | None = None
     totals: Totals | None = None  # as they will be then
-    reported: Tokens | None = None  # of a lesson, for the user's inoculation groups
+    reported: Tokens | None = None  # of what was learned as told, for the user's inoculation groups
     finding: Finding | None = None  # what decided, if it was not the statistics
     run: Run | None = None
     tokens: int | None = None  # how many
@@ -186,7 +186,9 @@ class Pipeline:
         opinion = Opinion(finding.result, judgement.run.learned if lesson else Learned.nothing())
         judged = await self._judged(tokens, judgement, opinion, dictionary.uid, request, user)
         verdict = dataclasses.replace(judged.verdict, factors=None)
-        return dataclasses.replace(judged, verdict=verdict, finding=finding)
+        return dataclasses.replace(
+            judged, verdict=verdict, finding=finding, reported=tokens if lesson else None
+        )
 
     async def _correct(self, signature: str, lesson: Lesson, user: User, watch: Stopwatch) -> Judged:
         """What the user says; raises `UnknownSignature` if he has none of that id."""
@@ -344,8 +346,9 @@ class Pipeline:
         try:
             if lesson is None:
                 await self._commit(judged)
-            elif judged.reported is not None:
-                await self._consultation.inoculate(user, request, judged.reported)
+                lesson = judged.finding and judged.finding.lesson
+            if lesson is not None and judged.reported is not None:
+                await self._consultation.inoculate(user, request, lesson, judged.reported)
         except Exception as error:  # whatever it is: an error now would bring the message twice
             metrics.NOT_LEARNED.add()
             log.get().error(

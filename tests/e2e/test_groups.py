@@ -13,6 +13,7 @@ from tests.e2e.daemon import Daemon
 from tests.e2e.message import compose, ours
 from tests.e2e.postfix import DOMAIN
 from tests.unit.delivery.sink import Sink
+from tests.unit.scan.name_server import name_server
 
 LOTTERY = "Claim the lottery jackpot now, unclaimed millions wait for the lucky winner of the jackpot."
 PILLS = "Order cheap pills without prescription from our certified pharmacy, discreet parcels worldwide."
@@ -25,15 +26,15 @@ class Site:
     def __init__(self, daemon: Daemon, sink: Sink) -> None:
         self.daemon, self.sink = daemon, sink
 
-    async def arrived(self, user: str, text: str) -> list[bytes]:
+    async def arrived(self, user: str, text: str, *fields: str) -> list[bytes]:
         """What arrives at the next hop when a message is sent to a user."""
         before = len(self.sink.messages)
-        assert await self._send(compose("Hello", text), user) == [250]
+        assert await self._send(compose("Hello", text, *fields), user) == [250]
         return [message.replace(b"\r\n", b"\n") for message in self.sink.messages[before:]]
 
-    async def judge(self, user: str, text: str = LOTTERY) -> bytes:
+    async def judge(self, user: str, text: str = LOTTERY, *fields: str) -> bytes:
         """The message as it arrives."""
-        (message,) = await self.arrived(user, text)
+        (message,) = await self.arrived(user, text, *fields)
         return message
 
     async def verdict(self, user: str, text: str = LOTTERY) -> str:
@@ -144,3 +145,25 @@ async def test_inoculation(tmp_path: Path) -> None:
         assert await users.report("alice", await users.judge("alice")) == [250]
         assert await users.verdict("bob") == "Spam"
         assert await users.verdict("carol") == "Innocent"
+
+
+async def test_what_a_blacklist_lists_is_taught_to_the_others(tmp_path: Path) -> None:
+    listed = "Received: from mail.example ([192.0.2.7]) by mx.example; Fri, 20 Nov 2026 09:00:00 +0000"
+    async with name_server({"7.2.0.192.rbl.example": "127.0.0.2"}) as server:
+        settings = (
+            f'Lookup rbl.example\nDNSServer {server.place}\nPreference "RBLInoculate=on"\n'
+            "AllowOverride RBLInoculate\n"
+        )
+        async with site(tmp_path, "team:inoculation:alice,bob,dave\n", settings) as users:
+            # Who does not learn from blacklists teaches nobody.
+            preferences = tmp_path / "data/dave/dave.prefs"
+            preferences.parent.mkdir(parents=True)
+            preferences.write_text("RBLInoculate=off\n")
+            told = ours(await users.judge("dave", LOTTERY, listed))
+            assert told["X-DSPAM-Result"] == "Blacklisted"
+            assert await users.verdict("bob") == "Innocent"
+
+            told = ours(await users.judge("alice", PILLS, listed))
+            assert told["X-DSPAM-Result"] == "Spam"
+            assert await users.verdict("bob", PILLS) == "Spam"
+            assert await users.verdict("carol", PILLS) == "Innocent"

@@ -105,8 +105,8 @@ class Me:
         return opinion
 
     async def inoculate(self, body: bytes) -> None:
-        report = Request(lesson=Lesson(Label.SPAM, Source.ERROR))
-        await Consultation(self.storage).inoculate(self.user, report, self.tokens(body))
+        lesson = Lesson(Label.SPAM, Source.ERROR)
+        await Consultation(self.storage).inoculate(self.user, self.request, lesson, self.tokens(body))
 
 
 def steps(change: TokenChange) -> set[tuple[int, int]]:
