@@ -140,6 +140,9 @@ class Connection:
                 await self._session.ping(reconnect=False)
         except Error:
             return False
+        except asyncio.CancelledError:
+            self.close()
+            raise
         return True
 
     async def leave(self) -> None:
@@ -240,7 +243,12 @@ class Connections:
             program_name="dspamd",
         )
         try:
-            await session._connect()
+            # A host that is down may not answer at all; there must be time left to ask another one.
+            async with asyncio.timeout(self._deadline_s / 3):
+                await session._connect()
+        except TimeoutError as error:
+            session.close()
+            raise Unreachable("Storage is not available", detail=f"{self._place}: does not answer") from error
         except BaseException as error:
             session.close()
             if isinstance(error, (Error, OSError, RuntimeError)):

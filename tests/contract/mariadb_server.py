@@ -94,6 +94,7 @@ class MariaDB:
     def frozen(self) -> Iterator[None]:
         """The server does not answer, but its connections stay."""
         self._signal(signal.SIGSTOP)
+        until(self._stopped, "MariaDB to freeze", _WITHIN_S)
         try:
             yield
         finally:
@@ -135,6 +136,12 @@ class MariaDB:
             raise RuntimeError((self._folder / "log").read_text(errors="replace"))
         with socket.socket(socket.AF_UNIX) as client:
             return client.connect_ex(str(self.socket)) == 0
+
+    def _stopped(self) -> bool:
+        """Whether all its threads are."""
+        assert self._process is not None
+        threads = Path(f"/proc/{self._process.pid}/task").glob("*/stat")
+        return all(thread.read_text().rpartition(")")[2].split()[0] == "T" for thread in threads)
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None:
