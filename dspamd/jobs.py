@@ -96,11 +96,14 @@ def jobs(config: Config, request: Request, recipients: Sequence[Recipient]) -> l
     The n-th recipient belongs to the n-th user; when users run out the first one
     is used again, which serves a fixed `--user` in ServerParameters.
     """
+    named = [_named(config, request, user) for user in request.users]
     if not recipients:
-        return [Job(user, recipient_of(user), request) for user in request.users]
-    if not request.users:
+        return [
+            Job(user, recipient_of(given), request) for user, given in zip(named, request.users, strict=True)
+        ]
+    if not named:
         return [Job(user_of(config, each.text), each, request) for each in recipients]
-    users = list(request.users) + [request.users[0]] * max(0, len(recipients) - len(request.users))
+    users = named + named[:1] * max(0, len(recipients) - len(named))
     return [Job(user, recipient, request) for user, recipient in zip(users, recipients, strict=False)]
 
 
@@ -120,13 +123,25 @@ def user_of(config: Config, address: str) -> str:
     """The user that an address names (config.md 4.1 items 12 to 14 and 134)."""
     if config.matches("Broken", "case"):
         address = address.lower()
+    user = _without_detail(config, address)
+    if config.flag("StripRcptDomain"):
+        local, at, _ = user.rpartition("@")
+        return local if at else user
+    return user
+
+
+def _named(config: Config, request: Request, name: str) -> str:
+    """The user that `--user` names; who may name himself only has just the name that he has."""
+    return _without_detail(config, name) if request.trusted else name
+
+
+def _without_detail(config: Config, address: str) -> str:
+    """The address without what follows PlusedCharacter in its local part."""
+    if not config.flag("EnablePlusedDetail"):
+        return address
     local, at, domain = address.rpartition("@")
     if not at:
         local, domain = address, ""
-    if config.flag("EnablePlusedDetail"):
-        local = local.split(config.text("PlusedCharacter")[:1], 1)[0] or local
-        if config.flag("PlusedUserLowercase"):
-            local, domain = local.lower(), domain.lower()
-    if config.flag("StripRcptDomain"):
-        return local
-    return f"{local}{at}{domain}"
+    local = local.split(config.text("PlusedCharacter")[:1], 1)[0] or local
+    user = f"{local}{at}{domain}"
+    return user.lower() if config.flag("PlusedUserLowercase") else user

@@ -118,6 +118,25 @@ def test_aliases_of_classes_come_from_the_configuration() -> None:
         requested(config(), words)
 
 
+def test_the_detail_of_a_named_user_is_for_the_next_hop_only() -> None:
+    words = ["--user", "bob+x", "Ann+Y@Example.net"]
+    plused = config("EnablePlusedDetail on", "PlusedUserLowercase on")
+    found = jobs(plused, requested(plused, words), [])
+    assert [(job.user, job.recipient.address) for job in found] == [
+        ("bob", b"bob+x"),
+        ("ann@example.net", b"Ann+Y@Example.net"),
+    ]
+    (given,) = jobs(plused, requested(plused, words[:2]), [Recipient(b"bob@example.net")])
+    assert (given.user, given.recipient.address) == ("bob", b"bob@example.net")
+    assert [job.user for job in jobs(config(), requested(config(), words), [])] == words[1:]
+
+
+def test_a_stranger_keeps_the_name_that_he_has() -> None:
+    plused = config("EnablePlusedDetail on")
+    stranger = Request(users=("bob+x",), trusted=False)
+    assert [job.user for job in jobs(plused, stranger, [])] == ["bob+x"]
+
+
 def test_small_letters_hold_for_the_next_hop_too() -> None:
     given = [Recipient(b"Bob@Example.Net", (b"ORCPT=rfc822;Bob@Example.Net",))]
     assert addressed(config(), given) == given
