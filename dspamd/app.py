@@ -13,7 +13,7 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -31,7 +31,7 @@ from dspamd.history import History
 from dspamd.home import Home, Layout
 from dspamd.keepsakes import Keepsakes
 from dspamd.mail import signature
-from dspamd.maintenance import purging
+from dspamd.maintenance import Maintenance, ages, purging
 from dspamd.observation import Details
 from dspamd.pipeline import Pipeline
 from dspamd.pitfalls import pitfalls
@@ -41,7 +41,7 @@ from dspamd.server import notify
 from dspamd.server.account import UMASK, Account, raise_open_files
 from dspamd.server.crew import Plan
 from dspamd.server.dialogue import ServerMode, Terms
-from dspamd.server.listen import Endpoint
+from dspamd.server.listen import Endpoint, owners
 from dspamd.server.listeners import Listeners
 from dspamd.server.lmtp import LmtpServer
 from dspamd.server.loads import Seat
@@ -49,7 +49,7 @@ from dspamd.server.mailfilter import MailFilter
 from dspamd.server.pid_file import pid_file
 from dspamd.server.supervisor import Supervisor
 from dspamd.server.worker import Post
-from dspamd.storage import family, open_storage
+from dspamd.storage import family, open_storage, place
 from dspamd.storage.contract import Uid
 from dspamd.storage.measured import Measured
 from dspamd.storage.sql import uid_in_signature
@@ -135,13 +135,30 @@ class Profiles:
 
     async def pipeline(self, profile: str | None) -> Pipeline:
         """The pipeline of a declared profile.  Raises `TempFail` if it cannot be used."""
-        if profile is None:
-            return self._usual.pipeline
+        return (await self._parts(self._usual.config.profile if profile is None else profile)).pipeline
+
+    def stores(self) -> list[str]:
+        """Profiles that together name each store once, the usual one first.
+
+        Raises `ConfigError` if a file that says where a store is cannot be read.
+        """
+        config = self._usual.config
+        names: dict[object, str] = {place(config, self._usual.home): config.profile}
+        for name in config.all("Profile"):
+            names.setdefault(place(config.with_profile(name), self._usual.home), name)
+        return list(names.values())
+
+    async def maintenance(self, profile: str) -> Maintenance:
+        """What purges the store of a profile.  Raises `TempFail` if it cannot be used."""
+        parts = await self._parts(profile)
+        return Maintenance(parts.users, parts.storage, ages(parts.config), profile=profile)
+
+    async def _parts(self, profile: str) -> Parts:
         name = profile.lower()
         async with self._opening:
             if name not in self._opened:
                 self._opened[name] = await self._open(self._usual.config.with_profile(profile))
-        return self._opened[name].pipeline
+        return self._opened[name]
 
     async def _open(self, config: Config) -> Parts:
         try:
@@ -212,14 +229,34 @@ def plan_of(config: Config) -> Plan:
 
     The parts are built here for nothing but this: what they import is then shared by
     the workers, and what cannot be built is found before a worker tries.
-    Raises `ConfigError`, `LookupError` if `ServerUser` is unknown.
+    Raises `ConfigError`; `LookupError` if an account is unknown, which may be known later.
     """
     if errors := pitfalls(config).errors:
         raise ConfigError(errors)
     _observed(config, Parts(config))
-    account = Account.of(user, config.text("ServerGroup")) if (user := config.text("ServerUser")) else None
+    account, listening = _account(config), endpoints(config)
+    for endpoint in listening:
+        with _known(config, "SocketOwner"):
+            owners(endpoint)
     workers = config.number("ServerWorkers") or len(os.sched_getaffinity(0))
-    return Plan(tuple(endpoints(config)), workers, lambda post: _work(config, account, workers, post))
+    return Plan(tuple(listening), workers, lambda post: _work(config, account, workers, post))
+
+
+def _account(config: Config) -> Account | None:
+    """The account of the workers, if they change theirs."""
+    if not (user := config.text("ServerUser")):
+        return None
+    with _known(config, "ServerUser"):
+        return Account.of(user, config.text("ServerGroup"))
+
+
+@contextlib.contextmanager
+def _known(config: Config, option: str) -> Iterator[None]:
+    """Tell where an account is named that is unknown."""
+    try:
+        yield
+    except LookupError as error:
+        raise LookupError(str(config.problem(option, f"{option}: {error}"))) from error
 
 
 def run(config: Config, ready: Callable[[], None] = lambda: None) -> int:
@@ -251,7 +288,7 @@ def start_log(config: Config) -> None:
     """Log as configured, beginning with what is odd about the configuration."""
     log.configure(config.text("LogLevel"), config.text("LogFormat"), log.target(config))
     for warning in (*config.warnings, *pitfalls(config).warnings):
-        log.get().warning("configuration", file=warning.file, line=warning.line, text=warning.text)
+        log.get().warning("configuration", file=warning.file, line=warning.line or None, text=warning.text)
 
 
 def _work(config: Config, account: Account | None, workers: int, post: Post) -> int:
@@ -274,7 +311,7 @@ async def _server(config: Config, workers: int, seat: Seat) -> AsyncIterator[Lmt
     async with (
         Parts(config) as parts,
         Profiles(parts) as profiles,
-        purging(config, parts.users, parts.storage, parts.home),
+        purging(config, parts.home, profiles.stores, profiles.maintenance),
         _observed(config, parts, lambda: seat.left),
     ):
         yield LmtpServer(

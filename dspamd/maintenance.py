@@ -3,12 +3,14 @@
 `Maintenance.purge` is what `dspam_clean` runs; `purging` runs the same inside the daemon,
 every `PurgeInterval` hours.  What the Purge directives of dspam.conf activate is
 `ages` (reference/cli.md 7); which training mode counts for an owner, `Users` knows.
+The command purges the store of one profile, the daemon those of all profiles: whoever
+sends it mail may name any of them.
 
 One worker of a host purges at a time: it holds a lock, `Home/purge.lock`, whose date
 says when that was done last, so that a restart does not begin anew.  Hosts do not
 know of each other; two purges of one database only do the same work twice.
 
-Trouble with one owner is reported and does not keep the others waiting.
+Trouble with one owner, or with one profile, is reported and does not keep the others waiting.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import asyncio
 import fcntl
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -25,7 +27,7 @@ from pathlib import Path
 
 from dspamd import log, metrics
 from dspamd.config import Config
-from dspamd.errors import Failure
+from dspamd.errors import ConfigError, Failure
 from dspamd.home import Home
 from dspamd.request import Request
 from dspamd.storage.clock import utc_day
@@ -59,12 +61,19 @@ class Report:
 
 
 class Maintenance:
-    """Purges dictionaries of a site."""
+    """Purges dictionaries of a site, those of one storage profile."""
 
     def __init__(
-        self, users: Users, storage: Storage, ages: Ages, *, today: Callable[[], date] = utc_day
+        self,
+        users: Users,
+        storage: Storage,
+        ages: Ages,
+        *,
+        profile: str = "",
+        today: Callable[[], date] = utc_day,
     ) -> None:
         self._users, self._storage, self._ages, self._today = users, storage, ages, today
+        self._profile = profile or None
 
     async def purge(
         self, owners: Iterable[str] | None = None, told: Callable[[str, Purged], None] = lambda *_: None
@@ -81,11 +90,11 @@ class Maintenance:
                 done = await self._purge(owner, told)
             except Failure as failure:
                 failures[owner] = failure
-                log.get().error("not_purged", user=owner, reason=str(failure))
+                log.get().error("not_purged", profile=self._profile, user=owner, reason=str(failure))
             else:
                 purged = purged.plus(done)
         metrics.LAST_PURGE.set(time.time())
-        _log("purge_done", purged, owners=len(names), failed=len(failures))
+        _log("purge_done", purged, profile=self._profile, owners=len(names), failed=len(failures))
         return Report(purged, len(names), failures)
 
     async def _purge(self, owner: str, told: Callable[[str, Purged], None]) -> Purged:
@@ -98,7 +107,7 @@ class Maintenance:
                 told(owner, done)
         metrics.PURGED.add("tokens", by=done.tokens)
         metrics.PURGED.add("signatures", by=done.signatures)
-        _log("purged", done, user=owner)
+        _log("purged", done, profile=self._profile, user=owner)
         return done
 
 
@@ -114,16 +123,24 @@ def _log(event: str, purged: Purged, **fields: object) -> None:
 
 
 @asynccontextmanager
-async def purging(config: Config, users: Users, storage: Storage, home: Home) -> AsyncIterator[None]:
-    """Purge all owners every `PurgeInterval` hours while the block runs, if that is configured."""
-    hours, due = config.number("PurgeInterval"), ages(config)
+async def purging(
+    config: Config,
+    home: Home,
+    profiles: Callable[[], Sequence[str]],
+    maintenance: Callable[[str], Awaitable[Maintenance]],
+) -> AsyncIterator[None]:
+    """Purge all owners every `PurgeInterval` hours while the block runs, if that is configured.
+
+    `profiles` are those whose stores are purged, one after the other; `maintenance` opens one of them.
+    """
+    hours = config.number("PurgeInterval")
     if not hours:
         yield
         return
-    if not due:
+    if not ages(config):
         log.get().warning("nothing_to_purge", reason="PurgeInterval is set, and every Purge directive is off")
     lock = Lock(home.path / "purge.lock", hours * _HOUR_S)
-    task = asyncio.create_task(_every(lock, Maintenance(users, storage, due)))
+    task = asyncio.create_task(_every(lock, profiles, maintenance))
     try:
         yield
     finally:
@@ -131,22 +148,40 @@ async def purging(config: Config, users: Users, storage: Storage, home: Home) ->
         await asyncio.wait((task,))
 
 
-async def _every(lock: Lock, maintenance: Maintenance) -> None:
-    """Purge whenever it is due, until cancelled; trouble is logged, and mail goes on."""
+async def _every(
+    lock: Lock, profiles: Callable[[], Sequence[str]], maintenance: Callable[[str], Awaitable[Maintenance]]
+) -> None:
+    """Purge whenever it is due, until cancelled; trouble is logged, and mail goes on.
+
+    A profile that cannot be purged waits for the next time, unless none could: one may be a
+    server that only stands by for another, and out of order for long.
+    """
     while True:
         try:
             await asyncio.sleep(await asyncio.to_thread(lock.due_in))
             if await asyncio.to_thread(lock.take):
                 try:
-                    await maintenance.purge()
-                    lock.note()
-                    continue
+                    if any(
+                        [await _purged(profile, maintenance) for profile in await asyncio.to_thread(profiles)]
+                    ):
+                        lock.note()
+                        continue
                 finally:
                     lock.release()
-        except Exception as error:
-            expected = isinstance(error, OSError | Failure)
-            log.get().error("purge_failed", reason=str(error), exc_info=None if expected else error)
+        except (OSError, ConfigError) as error:
+            log.get().error("purge_failed", reason=str(error))
         await asyncio.sleep(_AGAIN_S)
+
+
+async def _purged(profile: str, maintenance: Callable[[str], Awaitable[Maintenance]]) -> bool:
+    """Whether the owners of a profile were purged; trouble is logged."""
+    try:
+        await (await maintenance(profile)).purge()
+    except Exception as error:
+        trace = None if isinstance(error, OSError | Failure) else error
+        log.get().error("purge_failed", profile=profile or None, reason=str(error), exc_info=trace)
+        return False
+    return True
 
 
 class Lock:

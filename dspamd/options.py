@@ -404,7 +404,8 @@ SECTIONS: dict[str, tuple[Option, ...]] = {
         Option("PurgeHits1I", DAYS, "15", "15",
                help="The same for tokens hit once, in innocent mail."),
         Option("PurgeInterval", number(0, 8760), "0", "# 24",
-               help="Hours after which the daemon purges by itself; 0: never, dspam_clean is run instead."),
+               help="Hours after which the daemon purges by itself, the stores of all profiles; 0: never,"
+                    " dspam_clean is run instead."),
     ),
     "Server": (
         Option("ServerMode", choice("dspam", "standard", "auto"), "dspam", "auto",

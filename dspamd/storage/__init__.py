@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dspamd.errors import ConfigError, Problem, UsageError
-from dspamd.storage.sql import driver_name, server_prefix
+from dspamd.storage.sql import Server, UserTable, driver_name, server_prefix
 
 if TYPE_CHECKING:  # who needs the contract alone must not pay for these
     from dspamd.config import Config
@@ -43,6 +43,19 @@ def family(config: Config) -> str:
     return {"MySQL": "mysql", "PgSQL": "postgresql"}.get(server_prefix(config), files)
 
 
+def place(config: Config, home: Home) -> tuple[object, ...]:
+    """What tells the stores of two profiles apart: server, database and table of users.
+
+    Files lie in `home` whatever the profile says of them.  Raises `ConfigError`.
+    """
+    prefix = server_prefix(config)
+    if not prefix:
+        return ()
+    changes = "MySQLWrite" if prefix == "MySQL" and config.text("MySQLWriteServer") else prefix
+    server = Server.from_config(config, changes, home.path / f"{prefix.lower()}.data")
+    return server, UserTable.from_config(config, prefix)
+
+
 def _store(config: Config, home: Home) -> Storage:
     """The store that `StorageDriver` names."""
     driver, server = driver_name(config), server_prefix(config)
@@ -63,4 +76,4 @@ def _store(config: Config, home: Home) -> Storage:
 
         return Postgres.from_config(config, home)
     problem = f"Unable to initialize storage driver {driver!r}"
-    raise ConfigError([Problem(config.file, 0, problem)])
+    raise ConfigError([config.problem("StorageDriver", problem)])

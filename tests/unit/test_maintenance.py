@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from array import array
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from dspamd.storage.purge import Ages, Purged, Unused
 from dspamd.storage.sqlite import SQLite
 from dspamd.users import Users
 from tests.e2e.wait import until
+from tests.logged import Logged
 
 HOURS = 3600
 
@@ -62,6 +64,13 @@ class Site:
 
     async def knows(self, owner: str) -> bool:
         return (await self.storage.read(owner, array("Q", [7]))).hits != Hits.none()
+
+    def purging(self) -> AbstractAsyncContextManager[None]:
+        """As the daemon does it, for a site without profiles."""
+        return purging(self.config, self.home, lambda: [""], self.opened)
+
+    async def opened(self, profile: str) -> Maintenance:
+        return self.maintenance
 
 
 async def site_of(folder: Path, lines: str = "") -> Site:
@@ -139,16 +148,52 @@ async def test_the_daemon_purges_when_it_is_due(tmp_path: Path) -> None:
     stamp = tmp_path / "purge.lock"
     stamp.touch()
     os.utime(stamp, (0, 0))
-    async with purging(site.config, site.users, site.storage, site.home):
+    async with site.purging():
         await asyncio.to_thread(until, lambda: stamp.stat().st_mtime > 0, "the purge to be noted")
         assert not await site.knows("carol")
+    await site.storage.close()
+
+
+async def test_each_profile_is_purged_in_spite_of_trouble_with_another(tmp_path: Path) -> None:
+    site, other = await site_of(tmp_path / "site", "PurgeInterval 24"), await site_of(tmp_path / "other")
+    stamp = site.home.path / "purge.lock"
+    stamp.touch()
+    os.utime(stamp, (0, 0))
+
+    async def opened(profile: str) -> Maintenance:
+        if profile == "broken":
+            raise TempFail("Storage profile cannot be used")
+        return {"site": site, "other": other}[profile].maintenance
+
+    async with purging(site.config, site.home, lambda: ["site", "broken", "other"], opened):
+        await asyncio.to_thread(until, lambda: stamp.stat().st_mtime > 0, "the purge to be noted")
+    assert not await site.knows("carol")
+    assert not await other.knows("carol")
+    for each in (site, other):
+        await each.storage.close()
+
+
+async def test_a_purge_that_failed_everywhere_is_not_noted(tmp_path: Path, logged: Logged) -> None:
+    site = await site_of(tmp_path, "PurgeInterval 24")
+    stamp = tmp_path / "purge.lock"
+    stamp.touch()
+    os.utime(stamp, (0, 0))
+
+    async def opened(profile: str) -> Maintenance:
+        raise TempFail("Storage profile cannot be used")
+
+    async with purging(site.config, site.home, lambda: ["one", "two"], opened):
+        await asyncio.to_thread(until, lambda: len(logged.lines) == 2, "both to be reported")
+    for (_, line), name in zip(logged.lines, ("one", "two"), strict=True):
+        assert f"event=purge_failed profile={name} " in line
+    assert stamp.stat().st_mtime == 0
     await site.storage.close()
 
 
 @pytest.mark.parametrize("lines", ["", "PurgeInterval 24"])
 async def test_the_daemon_leaves_all_as_it_is_until_then(lines: str, tmp_path: Path) -> None:
     site = await site_of(tmp_path, lines)
-    async with purging(site.config, site.users, site.storage, site.home):
+    async with site.purging():
         assert await site.knows("carol")
     assert await site.knows("carol")
     assert len(asyncio.all_tasks()) == 1  # this one
