@@ -156,7 +156,7 @@ class Supervisor:
     def _give_up(self, crew: Crew, status: int, now: float) -> None:
         """A crew cannot start: the daemon goes on with the one it has, or ends if it has none."""
         self._successor = None
-        self._dismiss(crew, Worker.stop, now)
+        self._dismiss(crew, Worker.retire, now)  # some of its workers may serve already
         if self._crew is None:
             self._status = max(1, status)
             self._stop(now)
@@ -173,14 +173,16 @@ class Supervisor:
     def _reload(self, now: float, crew: Crew) -> None:
         log.get().info("reloading")
         self._notifier.reloading()
-        self._dismiss(self._successor, Worker.stop, now)
+        self._dismiss(self._successor, Worker.retire, now)
         self._successor = None
         try:
             plan = self._replan()
             sockets = self._listeners.open(plan.endpoints)
         except ConfigError as error:
             for problem in error.problems:
-                log.get().error("bad_configuration", file=problem.file, line=problem.line, text=problem.text)
+                log.get().error(
+                    "bad_configuration", file=problem.file, line=problem.line or None, text=problem.text
+                )
             self._keep_old(crew, "see the log")
         except (OSError, LookupError) as error:
             self._keep_old(crew, str(error))
