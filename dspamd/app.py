@@ -135,7 +135,7 @@ class Profiles:
 
     async def pipeline(self, profile: str | None) -> Pipeline:
         """The pipeline of a declared profile.  Raises `TempFail` if it cannot be used."""
-        return (await self._parts(self._usual.config.profile if profile is None else profile)).pipeline
+        return self._usual.pipeline if profile is None else (await self._parts(profile)).pipeline
 
     def stores(self) -> list[str]:
         """Profiles that together name each store once, the usual one first.

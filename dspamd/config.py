@@ -40,6 +40,7 @@ class Config:
     profile: str
     warnings: tuple[Problem, ...]
     _values: Mapping[str, tuple[str, ...]] = field(repr=False)  # by lower-case key, with its suffix
+    _places: Mapping[str, tuple[str, int]] = field(repr=False)  # file and line, likewise
 
     @classmethod
     def load(cls, path: Path | None = None) -> Config:
@@ -101,6 +102,10 @@ class Config:
         start = f"{name.lower()}."
         return {key[len(start) :]: values[0] for key, values in self._values.items() if key.startswith(start)}
 
+    def problem(self, name: str, text: str) -> Problem:
+        """Something wrong with an option, told with the place where it is set, if it is."""
+        return Problem(*self._places.get(name.lower(), (self.file, 0)), text)
+
 
 def default_path() -> Path:
     """The file to read: DSPAM_CONF may name it, unless we run with borrowed privileges."""
@@ -122,7 +127,12 @@ def _build(read: Callable[[Reader], None], file: str) -> Config:
     draft.complete(file)
     if draft.errors:
         raise ConfigError(draft.errors, draft.warnings)
-    return Config(file, draft.value("DefaultProfile"), tuple(draft.warnings), draft.values)
+    return Config(file, draft.value("DefaultProfile"), tuple(draft.warnings), draft.values, draft.places)
+
+
+def _shown(value: str) -> str:
+    """A value as it may stand in the file."""
+    return value or '""'
 
 
 class _Draft:
@@ -132,6 +142,7 @@ class _Draft:
         self.errors = list(reader.errors)
         self.warnings = list(reader.warnings)
         self.values: dict[str, tuple[str, ...]] = {}
+        self.places: dict[str, tuple[str, int]] = {}
         self._named: set[str] = set()  # what was warned of once already
         for directive in reader.directives:
             self._take(directive)
@@ -155,6 +166,7 @@ class _Draft:
             self._once(directive, f"{option.name} has no effect{reason}")
         if values:
             self.values[directive.key.lower()] = values
+            self.places.setdefault(directive.key.lower(), (directive.file, directive.line))
 
     def _option(self, directive: Directive) -> Option | None:
         name, dot, suffix = directive.key.partition(".")
@@ -188,11 +200,11 @@ class _Draft:
             try:
                 yield option.kind.canonical(value)
             except Tolerated as trouble:
-                self.warnings.append(directive.problem(f"{option.name} {value}: {trouble}"))
+                self.warnings.append(directive.problem(f"{option.name} {_shown(value)}: {trouble}"))
                 if trouble.value is not None:
                     yield trouble.value
             except ValueError as trouble:
-                self.errors.append(directive.problem(f"{option.name} {value}: {trouble}"))
+                self.errors.append(directive.problem(f"{option.name} {_shown(value)}: {trouble}"))
 
     def _once(self, directive: Directive, text: str) -> None:
         if text not in self._named:
@@ -207,21 +219,23 @@ class _Draft:
             self.values.setdefault(key, option.defaults)
         profile = self.value("DefaultProfile")
         if profile and profile.lower() not in map(str.lower, self.values["profile"]):
-            self.warnings.append(Problem(file, 0, f"DefaultProfile {profile} is not declared with Profile"))
+            place = self.places["defaultprofile"]
+            self.warnings.append(Problem(*place, f"DefaultProfile {profile} is not declared with Profile"))
         hosts = [key for key in self.values if key.partition(".")[0] == "deliveryhost"]
         if any(map(self.value, hosts)) and not self.value("DeliveryProto"):
-            self._without_protocol(file, hosts)
+            self._without_protocol(hosts)
 
-    def _without_protocol(self, file: str, hosts: list[str]) -> None:
+    def _without_protocol(self, hosts: list[str]) -> None:
         """DSPAM took DeliveryHost without DeliveryProto for no host at all, and used the agent."""
+        place = next(self.places[key] for key in hosts if key in self.places)
         port = int(self.value("DeliveryPort"))
         if self.value("StrictCompatibility") == "on":
             for key in hosts:
                 del self.values[key]
             self.values["deliveryhost"] = ("",)
-            self.warnings.append(Problem(file, 0, "DeliveryHost without DeliveryProto is ignored"))
+            self.warnings.append(Problem(*place, "DeliveryHost without DeliveryProto is ignored"))
         elif port == 25 or port >= 10025:
             self.values["deliveryproto"] = ("SMTP",)
-            self.warnings.append(Problem(file, 0, "DeliveryHost without DeliveryProto: SMTP is assumed"))
+            self.warnings.append(Problem(*place, "DeliveryHost without DeliveryProto: SMTP is assumed"))
         else:
-            self.errors.append(Problem(file, 0, "DeliveryHost needs DeliveryProto, SMTP or LMTP"))
+            self.errors.append(Problem(*place, "DeliveryHost needs DeliveryProto, SMTP or LMTP"))

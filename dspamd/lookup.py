@@ -27,7 +27,7 @@ from typing import Protocol
 
 from dspamd import child, log
 from dspamd.config import Config
-from dspamd.errors import ConfigError, PermFail, Problem, TempFail
+from dspamd.errors import ConfigError, PermFail, TempFail
 from dspamd.recent import Recent
 
 AT_ONCE = 8
@@ -162,4 +162,4 @@ def _source(config: Config) -> Source:
 
         return Directory.from_config(config)
     except (ValueError, ImportError) as error:
-        raise ConfigError([Problem(config.file, 0, str(error))]) from error
+        raise ConfigError([config.problem("ExtLookup", str(error))]) from error

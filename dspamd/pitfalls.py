@@ -30,7 +30,8 @@ def pitfalls(config: Config) -> Pitfalls:
     """What is wrong with a configuration as a whole, when the daemon runs with it."""
 
     def problems(texts: Iterator[str]) -> list[Problem]:
-        return [Problem(config.file, 0, text) for text in texts]
+        # A text that is about one option begins with its name.
+        return [config.problem(text.split()[0].rstrip(":"), text) for text in texts]
 
     return Pitfalls(problems(_errors(config)), problems(_warnings(config)))
 
@@ -49,6 +50,9 @@ def _warnings(config: Config) -> Iterator[str]:
         yield from _parameters(config)
     if config.text("ServerMode") == "dspam" and not config.suffixes("ServerPass"):
         yield "ServerMode dspam without ServerPass: no client can log in; mail servers need standard or auto"
+    for ident, password in config.suffixes("ServerPass").items():
+        if not password:
+            yield f"ServerPass.{ident} is empty: whoever can connect may act for everybody"
     if not (_hosts(config) or config.text("TrustedDeliveryAgent")):
         yield "neither DeliveryHost nor TrustedDeliveryAgent: mail that is to be delivered waits for ever"
     if 0 < config.number("ServerMaxMemory") < config.number("ServerMaxMessageSize"):

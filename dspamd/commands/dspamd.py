@@ -44,7 +44,8 @@ def check(config: Config) -> int:
     try:
         plan_of(config)
     except LookupError as error:
-        raise ConfigError([Problem(config.file, 0, f"ServerUser, ServerGroup: {error}")]) from error
+        print(error, file=sys.stderr)
+        return os.EX_CONFIG
     print(f"{config.file}: usable, {len(warnings)} warning{'s' * (len(warnings) != 1)}")
     return os.EX_OK
 

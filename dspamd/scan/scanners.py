@@ -21,7 +21,7 @@ from weakref import WeakKeyDictionary
 from dspamd import log
 from dspamd.config import Config
 from dspamd.engine.model import Label, Lesson, Result, Source
-from dspamd.errors import ConfigError, Problem
+from dspamd.errors import ConfigError
 from dspamd.home import Home
 from dspamd.incoming import Incoming
 from dspamd.scan.blocklist import Blocklists
@@ -88,7 +88,7 @@ class Scanners:
             raise NotScanned(found.text, detail=found.detail)
         return found is not None
 
-    async def _scan(self, clamav: ClamAV, content: bytes, queue_id: str) -> str | NotScanned | None:
+    async def _scan(self, clamav: ClamAV, content: bytes, queue_id: str | None) -> str | NotScanned | None:
         """The virus in a message, if any, or why nobody knows and the message has to wait."""
         try:
             virus = await clamav.scan(content)
@@ -136,4 +136,4 @@ def _blacklists(config: Config) -> Blacklists | None:
     try:
         return Blacklists(zones, server=config.text("DNSServer"), timeout_s=config.number("DNSTimeout"))
     except ValueError as error:
-        raise ConfigError([Problem(config.file, 0, f"Lookup: {error}")]) from error
+        raise ConfigError([config.problem("Lookup", f"Lookup: {error}")]) from error

@@ -31,8 +31,8 @@ class Account:
 
         Raises `LookupError` if there is no such user or group.
         """
-        entry = pwd.getpwnam(user)
-        return cls(user, entry.pw_uid, grp.getgrnam(group).gr_gid if group else entry.pw_gid)
+        entry = user_entry(user)
+        return cls(user, entry.pw_uid, gid_of(group) if group else entry.pw_gid)
 
     def assume(self) -> None:
         """Become this account, for good; nothing if we are it.  Raises `PermissionError`."""
@@ -41,6 +41,22 @@ class Account:
         os.initgroups(self.name, self.gid)
         os.setgid(self.gid)
         os.setuid(self.uid)
+
+
+def user_entry(name: str) -> pwd.struct_passwd:
+    """What the system knows of a user.  Raises `LookupError` if that is nothing."""
+    try:
+        return pwd.getpwnam(name)
+    except KeyError:
+        raise LookupError(f"there is no user {name}") from None
+
+
+def gid_of(group: str) -> int:
+    """The number of a group.  Raises `LookupError` if there is none of that name."""
+    try:
+        return grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise LookupError(f"there is no group {group}") from None
 
 
 def raise_open_files() -> int:

@@ -13,14 +13,14 @@ living server behind it is never stolen, and what is no socket is left alone.
 from __future__ import annotations
 
 import errno
-import grp
 import os
-import pwd
 import socket
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+from dspamd.server import account
 
 _PROBE_S = 1.0
 
@@ -72,9 +72,12 @@ def renew(endpoint: Endpoint, sockets: Iterable[socket.socket]) -> None:
 
 
 def _addresses(endpoint: Endpoint) -> Iterable[tuple[socket.AddressFamily, tuple[object, ...]]]:
-    found = socket.getaddrinfo(
-        endpoint.host or None, endpoint.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )
+    try:
+        found = socket.getaddrinfo(
+            endpoint.host or None, endpoint.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except socket.gaierror as error:
+        raise OSError(error.errno, error.strerror, endpoint.host) from error
     return dict.fromkeys((family, address) for family, _, _, _, address in found)
 
 
@@ -102,9 +105,10 @@ def _unix_socket(endpoint: Endpoint) -> socket.socket:
     umask = os.umask(0o777)
     try:
         opened.bind(endpoint.path)
-    except OSError:
+    except OSError as error:
         opened.close()
-        raise
+        number = error.errno or errno.ENAMETOOLONG  # Python finds out itself, and says no number
+        raise OSError(number, os.strerror(number), endpoint.path) from error
     finally:
         os.umask(umask)
     try:
@@ -121,20 +125,17 @@ def _unix_socket(endpoint: Endpoint) -> socket.socket:
 def _admit(endpoint: Endpoint) -> None:
     """Let those connect to the socket file who may."""
     if endpoint.owner or endpoint.group:
-        os.chown(endpoint.path, _uid(endpoint.owner), _gid(endpoint.group))
+        os.chown(endpoint.path, *owners(endpoint))
     Path(endpoint.path).chmod(endpoint.mode)
 
 
-def _uid(name: str) -> int:
-    if not name:
-        return -1  # for chown(2): as it is
-    return int(name) if name.isdecimal() else pwd.getpwnam(name).pw_uid
-
-
-def _gid(name: str) -> int:
-    if not name:
-        return -1
-    return int(name) if name.isdecimal() else grp.getgrnam(name).gr_gid
+def owners(endpoint: Endpoint) -> tuple[int, int]:
+    """Whose the socket file is to be, as numbers for chown(2).  Raises `LookupError`."""
+    unchanged = -1
+    user, group = endpoint.owner, endpoint.group
+    uid = int(user) if user.isdecimal() else account.user_entry(user).pw_uid if user else unchanged
+    gid = int(group) if group.isdecimal() else account.gid_of(group) if group else unchanged
+    return uid, gid
 
 
 def _make_way(path: Path) -> None:

@@ -276,7 +276,9 @@ def test_a_delivery_host_without_protocol() -> None:
     guessed = config("DeliveryHost 127.0.0.1", "DeliveryPort 10034")
     assert guessed.text("DeliveryProto") == "SMTP"
     assert "SMTP is assumed" in str(guessed.warnings[0])
-    assert errors("DeliveryHost 127.0.0.1") == ["dspam.conf: DeliveryHost needs DeliveryProto, SMTP or LMTP"]
+    assert errors("DeliveryHost 127.0.0.1") == [
+        "dspam.conf:2: DeliveryHost needs DeliveryProto, SMTP or LMTP"
+    ]
     assert errors("DeliveryHost.example.org 127.0.0.1", "DeliveryHost.example.net 127.0.0.1")
     strict = config("DeliveryHost h", "DeliveryHost.example.org h", "StrictCompatibility on")
     assert (strict.text("DeliveryHost"), strict.suffixes("DeliveryHost")) == ("", {})

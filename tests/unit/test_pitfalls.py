@@ -60,12 +60,21 @@ def test_errors(settings: str, error: str) -> None:
         ("ClamAVPort 3310", "no mail is scanned"),
         ("ExtLookup on\nExtLookupLDAPScope base", "finds nobody below"),
         ("RABLQueue /var/spool/rabl\nTrackSources virus", "RABLQueue without"),
+        ('ServerPass.web ""', "ServerPass.web is empty"),
     ],
 )
 def test_warnings(settings: str, warning: str) -> None:
     errors, warnings = of(settings + "\n")
     assert not errors
     assert [text for text in warnings if warning in text]
+
+
+def test_what_is_about_an_option_is_told_with_its_line() -> None:
+    found = pitfalls(Config.from_text(f'{SOUND}ServerGroup mail\nServerPass.web ""\n', "dspam.conf"))
+    assert [(each.line, each.text.split()[0]) for each in found.warnings] == [
+        (11, "ServerPass.web"),
+        (10, "ServerGroup"),
+    ]
 
 
 def test_mail_that_nobody_can_hand_in_or_on() -> None:

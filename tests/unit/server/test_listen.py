@@ -30,9 +30,10 @@ def test_a_socket_file_has_the_owner_it_is_given(tmp_path: Path) -> None:
 
 def test_an_unknown_owner_leaves_nothing_behind(tmp_path: Path) -> None:
     path = tmp_path / "dspam.sock"
-    with pytest.raises(LookupError):
-        listen(Endpoint(path=str(path), owner="no-such-user"))
-    assert not path.exists()
+    for owner, group, unknown in ("nobody-at-all", "", "user nobody"), ("", "none-at-all", "group none"):
+        with pytest.raises(LookupError, match=f"there is no {unknown}-at-all"):
+            listen(Endpoint(path=str(path), owner=owner, group=group))
+        assert not path.exists()
 
 
 def test_a_stale_socket_is_replaced(tmp_path: Path) -> None:
@@ -70,6 +71,17 @@ def test_addresses_and_names(host: str) -> None:
     for each in opened:
         with each:
             assert each.getsockname()[1] > 0
+
+
+@pytest.mark.parametrize("path", ["missing/dspam.sock", "x" * 120])
+def test_a_path_that_cannot_be_is_named(tmp_path: Path, path: str) -> None:
+    with pytest.raises(OSError, match=path):
+        listen(Endpoint(path=str(tmp_path / path)))
+
+
+def test_a_name_without_address_is_named() -> None:
+    with pytest.raises(OSError, match=r"host\.invalid"):
+        listen(Endpoint(host="host.invalid"))
 
 
 def test_a_port_in_use_is_an_error() -> None:
