@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import codecs
 import contextlib
+import errno
 import fcntl
 import os
 import time
@@ -184,9 +185,14 @@ def _told(whose: Path | str) -> Iterator[None]:
 
 
 def _append(path: Path, text: str) -> None:
+    """Append whole lines, or none: what reads them splits them at tabs."""
+    content = text.encode("utf-8", "surrogateescape")
     with path.open("ab", buffering=0) as file:
         fcntl.lockf(file, fcntl.LOCK_EX)
-        file.write(text.encode("utf-8", "surrogateescape"))
+        size = os.fstat(file.fileno()).st_size
+        if file.write(content) < len(content):
+            file.truncate(size)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 def _replace(path: Path, text: str) -> None:

@@ -109,6 +109,7 @@ class File:
         self._path, self._clock = path, clock
         self._descriptor: int | None = None
         self._looked = -math.inf
+        self._torn = False  # a line was written in part, because the disk was full
 
     def open(self) -> File:
         """Make it now, if that is possible."""
@@ -122,7 +123,8 @@ class File:
                 self._looked = now
                 self._look()
             if self._descriptor is not None:
-                os.write(self._descriptor, _encoded(line))
+                text = b"\n" * self._torn + _encoded(line)
+                self._torn = os.write(self._descriptor, text) < len(text)
         except OSError:
             return
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from dspamd.engine.model import Totals
 from dspamd.history import Fields, History, Record
 from dspamd.home import Home
 from dspamd.mail.message import Message
+from tests.full import full_beyond
 from tests.golden.data import rows
 from tests.logged import Logged
 
@@ -87,6 +89,17 @@ async def test_records_are_appended_and_counters_replaced(tmp_path: Path) -> Non
     assert (tmp_path / "data/shop/shop.log").read_text() == line
     assert files(tmp_path) == {"system.log", "data/bob/bob.log", "data/bob/bob.stats", "data/shop/shop.log"}
     assert (tmp_path / "data/bob/bob.stats").read_text() == "1,3,0,0,0,0\ngroup\n"
+
+
+async def test_a_full_disk_leaves_whole_lines(tmp_path: Path, logged: Logged) -> None:
+    for subject in ("one", "torn", "two"):
+        log = history(tmp_path)
+        log.add(replace(RECORD, fields=RECORD.fields._replace(subject=subject)))
+        with full_beyond(150) if subject == "torn" else nullcontext():
+            await log.close()
+    lines = (tmp_path / "system.log").read_text().splitlines()
+    assert [line.split("\t")[4] for line in lines] == ["one", "two"]
+    assert "history_not_written" in logged.take()
 
 
 async def test_trouble_with_one_file_is_told_and_costs_the_others_nothing(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
-import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from dspamd.log_target import File, Stderr, Syslog
+from tests.full import full_beyond
 
 
 @pytest.fixture
@@ -167,13 +166,17 @@ def test_a_full_disk_costs_lines_only(tmp_path: Path) -> None:
     File(Path("/dev/full")).write("info", "lost")
     target = File(tmp_path / "mail.log")
     target.write("info", "one")
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    former = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (4, limits[1]))
+    with full_beyond(4):
         target.write("info", "lost")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        signal.signal(signal.SIGXFSZ, former)
     target.write("info", "two")
     assert (tmp_path / "mail.log").read_text() == "one\ntwo\n"
+
+
+def test_a_line_that_a_full_disk_cut_off_spoils_no_other(tmp_path: Path) -> None:
+    target = File(tmp_path / "mail.log")
+    with full_beyond(6):
+        for line in ("one", "torn", "lost"):
+            target.write("info", line)
+    for line in ("two", "three"):
+        target.write("info", line)
+    assert (tmp_path / "mail.log").read_text() == "one\nto\ntwo\nthree\n"
