@@ -24,6 +24,7 @@ def pid_file(path: Path) -> Iterator[None]:
     descriptor = _locked(path)
     try:
         os.ftruncate(descriptor, 0)
+        os.fchmod(descriptor, 0o644)  # whatever the umask: it is for whoever looks after the daemon
         os.write(descriptor, b"%d\n" % os.getpid())
         yield
     finally:

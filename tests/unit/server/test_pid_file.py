@@ -26,6 +26,15 @@ def test_it_names_the_process_and_goes_with_it(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+def test_whoever_looks_after_the_daemon_may_read_it(tmp_path: Path) -> None:
+    umask = os.umask(0o077)
+    try:
+        with pid_file(tmp_path / "dspam.pid"):
+            assert (tmp_path / "dspam.pid").stat().st_mode & 0o777 == 0o644
+    finally:
+        os.umask(umask)
+
+
 def test_that_of_a_living_daemon_is_respected(tmp_path: Path) -> None:
     path = tmp_path / "dspam.pid"
     with subprocess.Popen(
