@@ -10,12 +10,11 @@ Only reads the files; the drivers carry the steps out.
 from __future__ import annotations
 
 from functools import cache
-from importlib import resources
+from pathlib import Path
 
 
 @cache
 def steps(driver: str) -> tuple[str, ...]:
     """The scripts of a driver, in order."""
-    folder = resources.files("dspamd.storage") / "schema" / driver
-    files = (file for file in folder.iterdir() if file.name.endswith(".sql"))
-    return tuple(file.read_text(encoding="utf-8") for file in sorted(files, key=lambda file: file.name))
+    folder = Path(__file__).with_name("schema") / driver
+    return tuple(file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.sql")))
