@@ -40,6 +40,6 @@ class Envelope:
     xforward: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def queue_id(self) -> str:
-        """Postfix's name for the message, for the log; empty if it did not say."""
-        return self.xforward.get("IDENT", "")
+    def queue_id(self) -> str | None:
+        """Postfix's name for the message, for the log; None if it did not say."""
+        return self.xforward.get("IDENT") or None

@@ -42,7 +42,7 @@ def judged(
     result, source, size, seconds = verdict.result, verdict.source, len(mail.message), watch.seconds
     log.get().info(
         "message",
-        queue_id=mail.envelope.queue_id or None,
+        queue_id=mail.envelope.queue_id,
         message_id=mail.fields.message_id or None,
         user=user.name,
         rcpt=job.recipient.text,
@@ -70,7 +70,7 @@ def passed(mail: Incoming, job: Job, outcome: Outcome, *, reason: str, detail: s
     tell = log.get().warning if reason == "storage" else log.get().info
     tell(
         "unfiltered" if reason == "storage" else "passed_by",
-        queue_id=mail.envelope.queue_id or None,
+        queue_id=mail.envelope.queue_id,
         message_id=mail.fields.message_id or None,
         user=job.user,
         rcpt=job.recipient.text,
