@@ -94,8 +94,9 @@ def background(config: Config) -> int:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     os.setsid()
     os.close(news)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)  # a terminal, or a pipe, is left to whoever started us
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for taken in (0, 1):  # a terminal, or a pipe, is left to whoever started us
+        os.dup2(nothing, taken)
     os.close(nothing)
 
     def ready() -> None:

@@ -105,6 +105,26 @@ async def test_a_reload_under_load_refuses_and_loses_nothing(tmp_path: Path, hop
         assert sorted(hop.subjects) == sorted([*traffic.accepted, "before", "after"])
 
 
+async def test_a_second_reload_drops_nobody_whom_the_first_one_serves(tmp_path: Path, hop: NextHop) -> None:
+    with Daemon(tmp_path, hop.port, settings=TWO) as daemon:
+        former = daemon.workers
+        daemon.reload()
+        until(lambda: len(daemon.workers) > 2, "a new worker", every_s=0)
+        held = (set(daemon.workers) - set(former)).pop()
+        try:
+            for pid in (held, *former):  # the reload is not complete, and the other new worker must serve
+                os.kill(pid, signal.SIGSTOP)
+            async with session(daemon.port) as sender:
+                assert "event=reloaded" not in daemon.output
+                for pid in former:
+                    os.kill(pid, signal.SIGCONT)
+                daemon.reload()
+                await event(lambda: "event=reloaded" in daemon.output, "the second reload")
+                assert await sender.send(mail("still served")) == ACCEPTED
+        finally:
+            os.kill(held, signal.SIGCONT)
+
+
 async def test_a_reload_brings_the_new_configuration(tmp_path: Path, hop: NextHop) -> None:
     path = tmp_path / "dspam.sock"
     with Daemon(tmp_path, hop.port, settings=TWO) as daemon:
@@ -239,7 +259,8 @@ class TestRefused:
             ("TrainingMode never", "dspam.conf:1: TrainingMode never: one of"),
             ('ServerParameters "--class=spam --classify"', "ServerParameters: Classify mode may not specify"),
             ("DeliveryHost 127.0.0.1\nDeliveryPort 4\nServerPort 4", "mail would go round for ever"),
-            ("StorageDriver dragon", "dragon"),
+            ("StorageDriver dragon", "dspam.conf:1: Unable to initialize storage driver 'dragon'"),
+            ("Lookup zone\nDNSServer nowhere", "dspam.conf:1: Lookup: "),
         ],
     )
     def test_a_bad_configuration(self, tmp_path: Path, line: str, complaint: str) -> None:
@@ -248,6 +269,17 @@ class TestRefused:
             done = self.run("--config", daemon.config, *option)
             assert done.returncode == os.EX_CONFIG, done.stderr
             assert complaint in done.stderr
+
+    @pytest.mark.parametrize(
+        "line",
+        ["ServerUser no-such-user", "ServerDomainSocketPath {folder}/socket\nSocketOwner no-such-user"],
+    )
+    def test_an_account_that_is_not_known(self, tmp_path: Path, line: str) -> None:
+        daemon = Daemon(tmp_path, free_port(), settings=f"\n{line.format(folder=tmp_path)}\n")
+        place = f"dspam.conf:{1 + len(line.splitlines())}: {line.split()[-2]}: there is no user no-such-user"
+        for option, status in ([], 1), (["--check-config"], os.EX_CONFIG):
+            done = self.run("--config", daemon.config, *option)
+            assert (done.returncode, place in done.stderr) == (status, True), done.stderr
 
     @staticmethod
     def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -299,13 +331,13 @@ class TestBackground:
 
     @staticmethod
     def run(daemon: Daemon) -> subprocess.CompletedProcess[str]:
-        with (daemon.folder / "output").open("ab") as output:  # a pipe would end with the daemon only
+        with (daemon.folder / "output").open("ab") as output:
             return subprocess.run(
                 [PROGRAM.with_name("dspam"), "--daemon"],
                 env={**os.environ, "DSPAM_CONF": str(daemon.config)},
                 input="",
-                stdout=output,
-                stderr=output,
+                stdout=subprocess.PIPE,
+                stderr=output,  # a pipe would end with the daemon only, which logs to it
                 text=True,
                 timeout=60,
             )

@@ -10,10 +10,12 @@ import time
 from collections.abc import Callable
 
 
-def until(event: Callable[[], bool], what: str | Callable[[], str], timeout_s: float = 30) -> None:
-    """Return once `event` is true; fail saying `what` was awaited after `timeout_s` seconds."""
+def until(
+    event: Callable[[], bool], what: str | Callable[[], str], timeout_s: float = 30, every_s: float = 0.02
+) -> None:
+    """Return once `event`, looked at every `every_s`, is true; fail saying `what` was awaited after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     while not event():
         if time.monotonic() > deadline:
             raise AssertionError(f"Waited {timeout_s} s for " + (what if isinstance(what, str) else what()))
-        time.sleep(0.02)
+        time.sleep(every_s)
