@@ -48,6 +48,7 @@ from dspamd.storage.sql import EVERYBODY, Server, UserTable, owner_name
 T = TypeVar("T")
 
 _BATCH = 5_000  # tokens
+_ALONE_S = 10.0  # to wait for other corrections of the same owner
 _LONGEST_TOKEN = 20  # digits of 2^64 - 1
 
 
@@ -152,7 +153,7 @@ class MySQL:
 
     async def apply(self, uid: Uid, change: Change) -> None:
         tables = await self._known()
-        owner, day = int(uid), self._today()
+        owner, day = int(uid), change.day or self._today()
         statements = list(sql.learn(owner, change.learned, day, tables.statement_bytes))
         if change.signature is not None:
             statements.append(sql.store(owner, change.signature, day))
@@ -165,7 +166,15 @@ class MySQL:
                 for statement in statements:
                     await connection.execute(statement)
 
-        await self._writes.run(apply)
+        async def apply_alone(connection: Connection) -> None:
+            take, release = sql.only_corrector(owner, _ALONE_S)
+            if await connection.rows(take) != ((1,),):
+                raise TempFail("Storage is busy", detail=f"other corrections of uid {owner} take too long")
+            await apply(connection)
+            await connection.execute(release)
+
+        alone = change.correct is not None and tables.without_transactions
+        await self._writes.run(apply_alone if alone else apply)
 
     async def signature(self, uid: Uid, signature: str) -> Stored | None:
         if not valid(signature):

@@ -165,6 +165,16 @@ def stored(uid: int, signature: str, *, corrections: bool) -> str:
     return f"SELECT data, {label}, {applied} FROM dspam_signature_data WHERE {_whose(uid, signature)}"
 
 
+def only_corrector(uid: int, timeout_s: float) -> tuple[str, str]:
+    """Two statements: keep other corrections of an owner away, and let them in again.
+
+    For tables without transactions, in which nothing else can be held.  The one exception to having no
+    state in the session: engines that shard or replicate have transactions.
+    """
+    name = f"SHA1(CONCAT(DATABASE(), ' dspamd {uid}'))"  # the server's names are for all databases
+    return f"SELECT GET_LOCK({name}, {timeout_s:g})", f"DO RELEASE_LOCK({name})"
+
+
 def label_in_force(uid: int, signature: str, *, corrections: bool) -> str:
     """NULL if the signature was never corrected, no row if there is no such signature."""
     label = _correction("label", uid, signature, corrections)

@@ -184,6 +184,8 @@ async def test_tables_without_transactions_are_used_and_reported_once(
         await conformance.counters_add_up_and_stop_at_zero(storage, "bob")
         await conformance.corrections_are_taken_back_exactly(storage, "alice")
         await conformance.concurrent_learning_loses_nothing(storage, "carol")
+        for number in range(3):
+            await conformance.one_of_many_equal_corrections_wins(storage, f"dave-{number}")
     assert logged.take().count("tables_without_transactions") == 1
 
 
