@@ -13,7 +13,10 @@ from collections.abc import Callable
 def until(
     event: Callable[[], bool], what: str | Callable[[], str], timeout_s: float = 30, every_s: float = 0.02
 ) -> None:
-    """Return once `event`, looked at every `every_s`, is true; fail saying `what` was awaited after `timeout_s`."""
+    """Return once `event` is true; fail saying `what` was awaited after `timeout_s` seconds.
+
+    `every_s`: how often to look; 0 for an event that must not be missed by a moment.
+    """
     deadline = time.monotonic() + timeout_s
     while not event():
         if time.monotonic() > deadline:
