@@ -239,6 +239,8 @@ def plan_of(config: Config) -> Plan:
         with _known(config, "SocketOwner"):
             owners(endpoint)
     workers = config.number("ServerWorkers") or len(os.sched_getaffinity(0))
+    if (sessions := connection_limit(config, workers)) < config.number("ServerMaxConnections"):
+        log.get().warning("few_open_files", allowed=raise_open_files(), connections=sessions)
     return Plan(tuple(listening), workers, lambda post: _work(config, account, workers, post))
 
 
@@ -318,7 +320,7 @@ async def _server(config: Config, workers: int, seat: Seat) -> AsyncIterator[Lmt
             MailFilter(config, profiles.pipeline),
             terms(config),
             idle_s=config.number("ServerTimeout"),
-            connection_limit=config.number("ServerMaxConnections"),
+            connection_limit=connection_limit(config, workers),
             elsewhere=lambda: seat.others,
             memory_limit=_memory_limit(config, workers),
         )
@@ -333,6 +335,11 @@ def _observed(
     from dspamd.server.observe import observed  # its libraries cost 3 MiB
 
     return observed(address, parts.storage, parts.home.path, retired)
+
+
+def connection_limit(config: Config, workers: int) -> int:
+    """Sessions of all workers together: half of the files that each may open are left to serve them."""
+    return min(config.number("ServerMaxConnections"), workers * (raise_open_files() // 2))
 
 
 def _memory_limit(config: Config, workers: int) -> int:

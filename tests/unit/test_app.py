@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from dspamd import app
 from dspamd.app import Parts, Profiles
 from dspamd.config import Config
 
@@ -41,3 +42,12 @@ def test_each_store_is_named_once(driver: str, default: str, wanted: list[str], 
         "HashRecMax.Two 1000",
     )
     assert Profiles(Parts(Config.from_text("\n".join(lines) + "\n"))).stores() == wanted
+
+
+@pytest.mark.parametrize(("files", "workers", "wanted"), [(20_000, 1, 300), (400, 1, 200), (400, 2, 300)])
+def test_sessions_leave_files_to_serve_them(
+    files: int, workers: int, wanted: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "raise_open_files", lambda: files)
+    config = Config.from_text(f"Home {tmp_path}\nServerMaxConnections 300\n")
+    assert app.connection_limit(config, workers) == wanted
