@@ -24,6 +24,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import NamedTuple, Protocol
 
 from dspamd.engine.model import Hits, Label, Learned, Snapshot, Totals
@@ -71,6 +72,7 @@ class Change:
     learned: Learned
     signature: Signature | None = None  # store it, in place of one with the same id
     correct: Correct | None = None
+    day: date | None = None  # of what is learned and stored, where the store keeps days; None: today
 
 
 class Stale(Exception):

@@ -186,7 +186,8 @@ class Postgres:
         ) -> None:
             numbers = statements.sent(hits.tokens), hits.spam, hits.innocent
             signature = change.signature or (None, None)
-            await connection.execute(statements.learn, uid, *numbers, self._today(), list(totals), *signature)
+            day = change.day or self._today()
+            await connection.execute(statements.learn, uid, *numbers, day, list(totals), *signature)
 
         async def add(connection: Connection, statements: Statements) -> None:
             await learn(connection, statements, *learned)

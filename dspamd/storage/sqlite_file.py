@@ -144,7 +144,7 @@ class SQLiteFile:
         return Hits(*(array("Q", _numbers(column)) for column in row))
 
     def apply(self, change: Change, today: date) -> None:
-        learned, signature, day = change.learned, change.signature, today.isoformat()
+        learned, signature, day = change.learned, change.signature, (change.day or today).isoformat()
         with self._connection:
             self._connection.execute("BEGIN IMMEDIATE")
             totals = self._totals()
