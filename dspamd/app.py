@@ -288,7 +288,13 @@ def run(config: Config, ready: Callable[[], None] = lambda: None) -> int:
 
 def start_log(config: Config) -> None:
     """Log as configured, beginning with what is odd about the configuration."""
-    log.configure(config.text("LogLevel"), config.text("LogFormat"), log.target(config))
+    level, form, target = config.text("LogLevel"), config.text("LogFormat"), log.target(config)
+    try:
+        target.open()  # as root, if we are root yet
+    except OSError as error:
+        log.configure(level, form)  # which is stderr
+        log.get().error("log_out_of_reach", target=config.text("LogTarget"), reason=str(error))
+    log.configure(level, form, target)
     for warning in (*config.warnings, *pitfalls(config).warnings):
         log.get().warning("configuration", file=warning.file, line=warning.line or None, text=warning.text)
 

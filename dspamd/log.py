@@ -74,7 +74,7 @@ def target(config: Config) -> Target:
         case "syslog":
             return Syslog("dspamd")
         case name:
-            return File(directory(config) / name).open()
+            return File(directory(config) / name)
 
 
 class _Lines:

@@ -14,7 +14,6 @@ Workers inherit the targets of their supervisor, with what it had opened as root
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 import select
@@ -35,6 +34,9 @@ _SEVERITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 class Target(Protocol):
     """Takes lines, from one thread at a time."""
 
+    def open(self) -> None:
+        """Get at it now, to see whether it is there.  Raises `OSError`."""
+
     def write(self, level: str, line: str, /) -> None:
         """Take a line without its end.  Neither waits nor raises."""
 
@@ -49,6 +51,9 @@ class Stderr:
         self._descriptor = descriptor
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLOUT)
+
+    def open(self) -> None:
+        """It is open."""
 
     def write(self, level: str, line: str) -> None:
         rest = _encoded(line)
@@ -71,6 +76,13 @@ class Syslog:
     def __init__(self, ident: str, path: str = "/dev/log") -> None:
         self._ident, self._path = ident, path
         self._socket: socket.socket | None = None
+
+    def open(self) -> None:
+        try:
+            self._connected()
+        except OSError:
+            self.close()
+            raise
 
     def write(self, level: str, line: str) -> None:
         head = f"<{_FACILITY_MAIL << 3 | _SEVERITIES[level]}>{self._ident}[{os.getpid()}]: "
@@ -111,11 +123,8 @@ class File:
         self._looked = -math.inf
         self._torn = False  # a line was written in part, because the disk was full
 
-    def open(self) -> File:
-        """Make it now, if that is possible."""
-        with contextlib.suppress(OSError):
-            self._look()
-        return self
+    def open(self) -> None:
+        self._look()
 
     def write(self, level: str, line: str) -> None:
         try:

@@ -9,6 +9,9 @@ class Logged:
     def __init__(self) -> None:
         self.lines: list[tuple[str, str]] = []
 
+    def open(self) -> None:
+        """It is there."""
+
     def write(self, level: str, line: str) -> None:
         self.lines.append((level, line))
 

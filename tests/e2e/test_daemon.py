@@ -294,6 +294,12 @@ def test_check_config_warns_of_what_would_lose_mail(tmp_path: Path) -> None:
     assert "--stdout has no effect, nobody would get the mail" in done.stdout
 
 
+def test_a_log_that_cannot_be_written_is_told_on_stderr_and_stops_nothing(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with Daemon(tmp_path, free_port(), settings=f"LogTarget {tmp_path}/file/mail.log\n") as daemon:
+        assert f"event=log_out_of_reach target={tmp_path}/file/mail.log" in daemon.output
+
+
 class TestBackground:
     """`dspam --daemon`, which returns when the daemon is ready."""
 

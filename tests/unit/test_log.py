@@ -147,6 +147,9 @@ def test_targets_get_one_line_at_a_time_whichever_threads_tell() -> None:
             self.lines = 0
             self._free = threading.Lock()
 
+        def open(self) -> None:
+            """It is there."""
+
         def write(self, level: str, line: str) -> None:
             assert self._free.acquire(blocking=False), "two at a time"
             time.sleep(0.0001)  # lets another thread run

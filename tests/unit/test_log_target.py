@@ -133,8 +133,10 @@ def test_what_root_makes_belongs_to_the_owner_of_its_directory(
     monkeypatch.setattr(os, "chown", lambda path, uid, gid: given.append((path, uid, gid)))
     owner = tmp_path.stat()
     path = tmp_path / "log/mail.log"
-    File(path).open().close()
-    File(path).open().close()
+    for _ in range(2):
+        target = File(path)
+        target.open()
+        target.close()
     assert given == [(made, owner.st_uid, owner.st_gid) for made in (path.parent, path)]
 
 
