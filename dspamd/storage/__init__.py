@@ -59,14 +59,16 @@ def place(config: Config, home: Home) -> tuple[object, ...]:
 def _store(config: Config, home: Home) -> Storage:
     """The store that `StorageDriver` names."""
     driver, server = driver_name(config), server_prefix(config)
+    deadline_s = config.number("StorageTimeout")
     if "sqlite" in driver:
         from dspamd.storage.sqlite import SQLite
 
-        return SQLite(home, config.all("SQLitePragma") or None)
+        return SQLite(home, config.all("SQLitePragma") or None, deadline_s=deadline_s)
     if "hash" in driver:
         from dspamd.storage.hash import HashFiles, shape
 
-        return HashFiles(home, shape(config), open_files=config.number("HashConnectionCache"))
+        open_files = config.number("HashConnectionCache")
+        return HashFiles(home, shape(config), open_files=open_files, deadline_s=deadline_s)
     if server == "MySQL":
         from dspamd.storage.mysql import MySQL
 

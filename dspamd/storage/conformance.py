@@ -15,9 +15,10 @@ import asyncio
 from array import array
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-from dspamd.engine.model import Hits, Label, Learned, TokenChange, Totals
+from dspamd.engine.model import Hits, Label, Learned, ScoreOptions, TokenChange, Totals
 from dspamd.errors import InvalidName
 from dspamd.storage.contract import Change, Correct, Signature, Stale, Storage, TokenRow, Uid
+from dspamd.storage.purge import Ages, Purged, Unused, purge
 
 Case = Callable[[Storage, str], Awaitable[None]]
 
@@ -157,6 +158,21 @@ async def tokens_are_removed_while_they_are_listed(storage: Storage, owner: str)
     expect(await storage.delete_tokens(uid, array("Q", tokens[:9])), 0, "number of those removed again")
     expect(await all_tokens(storage, uid), [], "what is left")
     expect((await totals(storage, uid)).spam_learned, 1, "totals stay")
+
+
+async def what_is_stale_is_purged(storage: Storage, owner: str) -> None:
+    """By the days that the store keeps: a clock that is wrong somewhere would empty dictionaries."""
+    uid = await new(storage, owner)
+    await learn(storage, uid, [1, 2], 1, 0, spam_learned=1)
+    await learn(storage, uid, [2], 0, 9, innocent_learned=9)
+    await storage.apply(uid, Change(Learned.nothing(), Signature("4c873d4a27473", b"data")))
+    day = (await all_tokens(storage, uid))[0].last_hit
+    ages = Ages(signatures=14, unused=Unused(90, 30, 15, 15))
+    for days, wanted in ((13, Purged(0, 2, 0, 1)), (16, Purged(1, 1, 1, 0)), (91, Purged(1, 0, 0, 0))):
+        steps = [step async for step in purge(storage, uid, ages, ScoreOptions(), day + days)]
+        expect(steps[-1], wanted, f"purged after {days} days")
+    expect(await all_tokens(storage, uid), [], "tokens left in the end")
+    expect(await totals(storage, uid), Totals(1, 9), "totals, which stay")
 
 
 async def concurrent_learning_loses_nothing(storage: Storage, owner: str) -> None:
@@ -357,6 +373,7 @@ CASES: tuple[Case, ...] = (
     tokens_are_unsigned,
     large_messages_are_read_whole,
     tokens_are_removed_while_they_are_listed,
+    what_is_stale_is_purged,
     concurrent_learning_loses_nothing,
     owners_are_kept_apart,
     names_may_be_odd,

@@ -163,6 +163,8 @@ class FileStore(ABC):
             self._forget(lane, path)
             for ending in (*self.endings, *_PREFERENCE_FILES):
                 _remove(self._home.file(owner, ending))
+            with suppress(OSError):  # there may be files of others: logs, a quarantine
+                path.parent.rmdir()
 
         await self._in_thread(owner, delete)
 

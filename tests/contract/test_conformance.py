@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from dspamd.storage import conformance
@@ -28,10 +30,11 @@ def _is_case(name: str, value: object) -> bool:
     )
 
 
-async def test_a_check_reports_success_and_cleans_up(storage: Storage) -> None:
+async def test_a_check_reports_success_and_cleans_up(storage: Storage, tmp_path: Path) -> None:
     report = [entry async for entry in conformance.check(storage, "check")]
     assert report == [(case.__name__.replace("_", " "), None) for case in CASES]
     assert await storage.owners() == []
+    assert list(tmp_path.glob("data/*")) == []
 
 
 async def test_a_check_finds_what_is_broken(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:

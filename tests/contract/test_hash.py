@@ -373,6 +373,19 @@ async def test_a_site_says_how_many_files_stay_open(tmp_path: Path) -> None:
     assert open_files == 40
 
 
+@pytest.mark.parametrize("driver", ["hash", "sqlite3"])
+async def test_a_site_says_how_long_it_waits_for_its_files(tmp_path: Path, driver: str) -> None:
+    lines = f"Home {tmp_path}\nStorageDriver lib{driver}_drv.so\nStorageTimeout 1"
+    storage = open_storage(Config.from_text(lines), Home(tmp_path))
+    await storage.open()
+    await storage.uid("bob", create=True)
+    os.mkfifo(fifo := tmp_path / "data" / "bob" / "bob.prefs")
+    with pytest.raises(TempFail, match="no answer within 1 s"):
+        await storage.preferences("bob")
+    os.close(os.open(fifo, os.O_RDWR))  # let the thread that waits for a writer go
+    await storage.close()
+
+
 async def test_a_purged_file_gives_its_space_back(tmp_path: Path) -> None:
     """Counters, ages, totals and signatures stay, and it is as small as a new file."""
     tokens = range(1, 5_001)
