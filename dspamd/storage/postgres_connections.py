@@ -44,6 +44,19 @@ _MOVED = (
 )
 
 
+class _Pooled(Connection):  # type: ignore[misc]  # the library has no types
+    """A connection whose goodbye cannot fail.
+
+    The pool says it for connections that are out of date: behind the back of everybody,
+    where a failure is a task whose exception nobody takes, or when work gives its connection
+    back, where a failure would make what was committed look as if it were not.
+    """
+
+    async def close(self, *, timeout: float | None = None) -> None:
+        with contextlib.suppress(*_BROKEN, asyncpg.PostgresError):
+            await super().close(timeout=timeout or _PARTING_S)
+
+
 class Connections:
     """At most `count` connections to one server.
 
@@ -79,6 +92,7 @@ class Connections:
             command_timeout=self._deadline_s,
             statement_cache_size=100 if self._prepared else 0,
             init=self._new,
+            connection_class=_Pooled,
             reset=_nothing,  # we leave no session state behind; the library's reset is a round trip
         )
 
@@ -156,8 +170,8 @@ async def transaction(connection: Connection, work: Work[T]) -> T:
 
 
 async def _close(connection: Connection) -> None:
-    with contextlib.suppress(*_BROKEN, asyncpg.PostgresError):
-        await connection.close(timeout=_PARTING_S)
+    with contextlib.suppress(asyncpg.InterfaceError):  # the pool has it back already
+        await connection.close()
 
 
 async def _nothing(connection: Connection) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import gc
 import time
 from array import array
 from collections.abc import AsyncIterator, Callable
@@ -29,6 +30,7 @@ from dspamd.storage import conformance, open_storage
 from dspamd.storage.conformance import all_tokens, counts, learn, learning, new, totals
 from dspamd.storage.contract import Change, Correct, Signature, Stale, Storage, TokenRow, Uid
 from dspamd.storage.postgres import Postgres
+from dspamd.storage.postgres_connections import Connections
 from dspamd.storage.sql import Server, Unreachable, UserTable
 from dspamd.verdict import Verdict
 from tests.contract.drivers import VIRTUAL_USERS, address
@@ -503,6 +505,37 @@ async def test_a_crash_of_the_server_leaves_whole_messages(postgres_server: Post
         assert await counts(storage, uid, tokens) == dict.fromkeys(tokens, (learned, 0)) | {
             99: (learned + 1, 0)
         }
+
+
+async def test_a_goodbye_that_fails_is_no_failure(postgres_server: PostgreSQL) -> None:
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, complaint: complaints.append(complaint))
+    server = postgres_server.new_database()
+    connections = Connections(server, _greeted, count=2, deadline_s=5, prepared=True)
+    await connections.open()
+    both = asyncio.Barrier(2)
+
+    async def meet(connection: asyncpg.Connection) -> int:
+        await both.wait()
+        return int(connection.get_server_pid())
+
+    async def fail(connection: asyncpg.Connection) -> None:
+        raise ConnectionError  # so that the others are out of date, too
+
+    backends = await asyncio.gather(connections.run(meet), connections.run(meet))
+    with pytest.raises(TempFail):
+        await connections.run(fail)
+    for backend in backends:
+        postgres_server.psql(f"SELECT pg_terminate_backend({backend}, 5000)", server.database)
+    # Nobody has noticed yet: nothing above waits on the loop.
+    assert len(set(await asyncio.gather(connections.run(meet), connections.run(meet)))) == 2
+    await connections.close()
+    gc.collect()  # an exception that nobody took is told when its task goes
+    assert not complaints
+
+
+async def _greeted(connection: asyncpg.Connection) -> None:
+    """There is nothing to say to a new connection."""
 
 
 @pytest.mark.parametrize("write", [True, False], ids=["write", "read"])
