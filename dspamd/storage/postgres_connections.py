@@ -52,7 +52,7 @@ class _Pooled(Connection):  # type: ignore[misc]  # the library has no types
     back, where a failure would make what was committed look as if it were not.
     """
 
-    async def close(self, *, timeout: float | None = None) -> None:
+    async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109  as in the library
         with contextlib.suppress(*_BROKEN, asyncpg.PostgresError):
             await super().close(timeout=timeout or _PARTING_S)
 
