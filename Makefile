@@ -57,6 +57,7 @@ chaos: build ## break everything around a daemon under load, and check the mail 
 	$(bin)/python -m tests.chaos $(MAILS) $(SEED)
 
 bench: build ## measure against the budgets (ONLY=engine|path|storage|purge|daemon|commands), table and build/bench.json
+	$(if $(filter-out engine commands,$(or $(ONLY),all)),etc/install-packages test)
 	$(bin)/python -m bench $(ONLY)
 
 clean: ## remove what was made, the environment too

@@ -8,12 +8,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from bench import commands, engine, loads, memory, path, purge, storage
+from bench import commands, engine, loads, memory, path, purge, storage, workers
 from bench.figures import Figure, report
 
 PARTS: dict[str, Callable[[], list[Figure]]] = {
     "engine": engine.measure,
-    "path": path.measure,
+    "path": lambda: [*path.measure(), *workers.measure()],
     "storage": storage.measure,
     "purge": purge.measure,
     "daemon": lambda: [*memory.measure(), *loads.measure()],

@@ -5,6 +5,9 @@ relay, and sink are separate processes.  Daemon and relay take turns, and the
 better of the rounds counts for each, so that a burst of other load on the
 machine hurts neither.
 
+There are two clients: `flood` (smtp-source) tells rates, `load` (ours) latencies, and what
+mail costs that is different, and pipelined as Postfix's lmtp(8) does it.
+
 CPU is compared with that of DSPAM for mail as large, on average, as that which DSPAM was
 measured with, in dictionaries that grow alike.  The files lie in memory where the system allows
 it: what a disk costs, and who else uses it, is not what is measured here.
@@ -17,12 +20,13 @@ import smtplib
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from bench import large
+from bench import large, source
+from bench.client import names
 from bench.figures import Figure
 from bench.sample import of_size
 from tests.e2e.daemon import Daemon
@@ -32,7 +36,6 @@ from tests.e2e.wait import until
 ROUNDS, COUNT, SESSIONS, SIZE = 3, 400, 8, 10_000
 CLASSIC_CPU_MS = {"toe": 4.1, "teft": 7.0}  # DSPAM 3.10.2 in this setting: golden/speed_baseline.jsonl
 CLASSIC_SIZE = 5_400
-LARGER, USERS = 50_000, 16
 # Hash files as the sample dspam.conf of DSPAM has them.
 SETTINGS = """\
 ServerWorkers {workers}
@@ -49,6 +52,22 @@ TAUGHT = 101  # of each class: with more than 100, TOE no longer learns from eve
 MEMORY = Path("/dev/shm")
 
 
+class Server(NamedTuple):
+    """What is measured: where it listens, and its processes."""
+
+    port: int
+    pids: Sequence[int]
+
+    def cpu_s(self) -> list[float]:
+        """What each process has used until now."""
+        return [cpu_s(pid) for pid in self.pids]
+
+
+class Flood(NamedTuple):
+    messages_per_s: float
+    cpu_ms: list[float]  # of each process of the server, for each message of all
+
+
 class Round(NamedTuple):
     messages_per_s: float
     cpu_ms: float  # of the server, for each message
@@ -63,32 +82,21 @@ def measure() -> list[Figure]:
         sink, relay = free_port(), free_port()
         stack.enter_context(process("bench.sink", sink))
         relay_pid = stack.enter_context(process("bench.relay", relay, sink))
-        daemon, worker = stack.enter_context(serving(sink, "toe"))
-        load(daemon.port, worker)  # warm: files made, connections open
-        load(relay, relay_pid)
-        rounds = [(load(relay, relay_pid), load(daemon.port, worker)) for _ in range(ROUNDS)]
-        bare = max(relay_round.messages_per_s for relay_round, _ in rounds)
-        ours = max(daemon_round.messages_per_s for _, daemon_round in rounds)
+        daemon = stack.enter_context(serving(sink, "toe"))
+        servers = Server(relay, [relay_pid]), Server(daemon.port, daemon.workers)
+        turns = [tuple(map(flood, servers)) for _ in range(1 + ROUNDS)]
+        bare = max(of_relay.messages_per_s for of_relay, _ in turns)
+        ours = max(of_daemon.messages_per_s for _, of_daemon in turns)
         return [
             Figure("mail path, against a bare relay", ours, "mail/s", bare, 0.8, more=True),
             *(against_dspam(sink, mode) for mode in CLASSIC_CPU_MS),
             *large.measure(daemon.port),
-            two_workers(sink),
         ]
 
 
-def two_workers(sink: int) -> Figure:
-    """Mail that costs the daemon much and the client little, so that the client is not the limit."""
-    rates = []
-    for workers in (1, 2):
-        with serving(sink, "teft", workers) as (daemon, worker):
-            rounds = [load(daemon.port, worker, size=LARGER, users=USERS) for _ in range(1 + ROUNDS)]
-            rates.append(max(each.messages_per_s for each in rounds))
-    return Figure("two workers, against one, 50 kB", rates[1], "mail/s", rates[0], 1.7, more=True)
-
-
 def against_dspam(sink: int, mode: str) -> Figure:
-    with serving(sink, mode) as (daemon, worker):
+    with serving(sink, mode) as daemon:
+        (worker,) = daemon.workers
         cpu = min(load(daemon.port, worker, size=CLASSIC_SIZE).cpu_ms for _ in range(1 + ROUNDS))
     return Figure(
         f"CPU of the daemon, {mode}, against DSPAM 3.10.2", cpu, "ms/mail", CLASSIC_CPU_MS[mode], 0.25
@@ -96,15 +104,15 @@ def against_dspam(sink: int, mode: str) -> Figure:
 
 
 @contextmanager
-def serving(sink: int, mode: str, workers: int = 1) -> Iterator[tuple[Daemon, int]]:
-    """A daemon with a dictionary, and the process id of its first worker."""
+def serving(sink: int, mode: str, workers: int = 1) -> Iterator[Daemon]:
+    """A daemon with a dictionary for each user who gets mail of `flood`."""
     settings = SETTINGS.format(mode=mode, workers=workers)
     with (
         tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder,
         Daemon(Path(folder), sink, driver="libhash_drv.so", settings=settings) as daemon,
     ):
-        teach(daemon.port)
-        yield daemon, daemon.workers[0]
+        teach(daemon.port, names(source.MAILS))
+        yield daemon
 
 
 @contextmanager
@@ -119,28 +127,37 @@ def process(module: str, *ports: int) -> Iterator[int]:
         running.wait(20)
 
 
-def teach(port: int) -> None:
-    """Bring the user's dictionary past the start of TOE, over the protocol of dspamc."""
+def teach(port: int, users: Sequence[str]) -> None:
+    """Bring the users' dictionaries past the start of TOE, over the protocol of dspamc."""
     with smtplib.LMTP("127.0.0.1", port, timeout=60) as lmtp:
         lmtp.ehlo("bench")
         for number, content in enumerate(of_size(SIZE, 2 * TAUGHT)):
             options = f"--class={('spam', 'innocent')[number % 2]} --source=corpus"
             for command in (
                 f'MAIL FROM: <secret@bench> DSPAMPROCESSMODE="{options}"',
-                "RCPT TO:<user>",
+                *(f"RCPT TO:<{user}>" for user in users),
                 "DATA",
             ):
                 lmtp.docmd(command)
             lmtp.send(content.replace(b"\r\n.", b"\r\n..") + b".\r\n")
-            code, reply = lmtp.getreply()
-            if code != 250:
-                raise RuntimeError(reply)
+            for _ in users:
+                code, reply = lmtp.getreply()
+                if code != 250:
+                    raise RuntimeError(reply)
+
+
+def flood(server: Server, *, sessions: int = SESSIONS, count: int = COUNT, size: int = SIZE) -> Flood:
+    """Deliver mail with `source`, as fast as it goes."""
+    before = server.cpu_s()
+    seconds = source.send(server.port, sessions=sessions, count=count, size=size)
+    used = (after - start for start, after in zip(before, server.cpu_s(), strict=True))
+    return Flood(count / seconds, [each / count * 1000 for each in used])
 
 
 def load(
     port: int, pid: int, *, sessions: int = SESSIONS, count: int = COUNT, size: int = SIZE, users: int = 1
 ) -> Round:
-    """Deliver the mail of one round to the server with this port and process id."""
+    """Deliver mail with `client`, one message after the other in each session."""
     before = cpu_s(pid)
     done = subprocess.run(
         [sys.executable, "-m", "bench.client", *map(str, (port, sessions, count, size, users))],
