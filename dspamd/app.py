@@ -26,7 +26,7 @@ from dspamd.delivery.dispatch import Dispatch
 from dspamd.delivery.notices import Notices
 from dspamd.engine import keep_memory
 from dspamd.errands import Errands
-from dspamd.errors import ConfigError, Failure, TempFail
+from dspamd.errors import ConfigError, Failure, Problem, TempFail
 from dspamd.history import History
 from dspamd.home import Home, Layout
 from dspamd.keepsakes import Keepsakes
@@ -53,7 +53,7 @@ from dspamd.storage import family, open_storage, place
 from dspamd.storage.contract import Uid
 from dspamd.storage.measured import Measured
 from dspamd.storage.sql import uid_in_signature
-from dspamd.texts import Texts
+from dspamd.texts import Texts, lacking
 from dspamd.users import Users
 
 MEMORY_KEPT = 16 << 20
@@ -286,6 +286,11 @@ def run(config: Config, ready: Callable[[], None] = lambda: None) -> int:
         return Supervisor(listeners, replan, notifier, ready).run(plan)
 
 
+def oddities(config: Config) -> list[Problem]:
+    """What is odd about a configuration that can be used."""
+    return [*config.warnings, *pitfalls(config).warnings, *lacking(config, home_of(config).texts)]
+
+
 def start_log(config: Config) -> None:
     """Log as configured, beginning with what is odd about the configuration."""
     level, form, target = config.text("LogLevel"), config.text("LogFormat"), log.target(config)
@@ -295,7 +300,7 @@ def start_log(config: Config) -> None:
         log.configure(level, form)  # which is stderr
         log.get().error("log_out_of_reach", target=config.text("LogTarget"), reason=str(error))
     log.configure(level, form, target)
-    for warning in (*config.warnings, *pitfalls(config).warnings):
+    for warning in oddities(config):
         log.get().warning("configuration", file=warning.file, line=warning.line or None, text=warning.text)
 
 

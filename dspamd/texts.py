@@ -2,8 +2,9 @@
 
 They are files in `TxtDirectory`, read once at the start (a reload reads them
 again).  A text that is wanted and not there is a mistake in the configuration: it
-is told in the log once, and whatever wanted it goes on without (reference/protocols.md
-9.3, 11).
+is told in the log, and whatever wanted it goes on without (reference/protocols.md
+9.3, 11).  What dspam.conf asks for is looked for at the start (`lacking`), what
+preferences of a user ask for when it is wanted for the first time.
 """
 
 from __future__ import annotations
@@ -11,15 +12,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from dspamd import log
+from dspamd.config import Config
+from dspamd.errors import Problem
 
-NAMES = (
-    "firstrun.txt",
-    "firstspam.txt",
-    "quarantinefull.txt",
-    "quarantinesummary.txt",
-    "msgtag.spam",
-    "msgtag.nonspam",
-)
+NOTICES = ("firstrun.txt", "firstspam.txt", "quarantinefull.txt")
+NAMES = (*NOTICES, "quarantinesummary.txt", "msgtag.spam", "msgtag.nonspam")
 
 
 class Texts:
@@ -27,20 +24,35 @@ class Texts:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._texts = {name: _read(directory / name) for name in NAMES}
+        self._texts = {name: _read(directory / name) for name in NAMES}  # or why there is none
         self._missed: set[str] = set()
 
     def text(self, name: str) -> bytes:
         """One of `NAMES`; empty if there is none."""
         text = self._texts[name]
-        if text is None and name not in self._missed:
+        if isinstance(text, bytes):
+            return text
+        if name not in self._missed:
             self._missed.add(name)
-            log.get().warning("text_missing", file=str(self._directory / name))
-        return text or b""
+            log.get().warning("text_missing", file=str(self._directory / name), reason=text.strerror)
+        return b""
 
 
-def _read(file: Path) -> bytes | None:
+def lacking(config: Config, directory: Path) -> list[Problem]:
+    """The texts that dspam.conf asks for, for everybody, and that are not in `directory`."""
+    wanted: tuple[str, ...] = NOTICES if config.flag("Notifications") else ()
+    for preference, name in ("tagSpam=on", "msgtag.spam"), ("tagNonspam=on", "msgtag.nonspam"):
+        wanted += (name,) * config.matches("Preference", preference)
+    found = [(name, _read(directory / name)) for name in wanted]
+    return [
+        config.problem("TxtDirectory", f"{directory / name}: {text.strerror}; mail goes without it")
+        for name, text in found
+        if isinstance(text, OSError)
+    ]
+
+
+def _read(file: Path) -> bytes | OSError:
     try:
         return file.read_bytes()
-    except OSError:
-        return None
+    except OSError as error:
+        return error

@@ -19,7 +19,7 @@ from pathlib import Path
 import dspamd
 from dspamd import log
 from dspamd.config import Config, default_path
-from dspamd.errors import ConfigError, Problem
+from dspamd.errors import ConfigError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,10 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def check(config: Config) -> int:
     """Say what is odd about a configuration.  Raises `ConfigError` if the daemon would not start with it."""
-    from dspamd.app import plan_of
-    from dspamd.pitfalls import pitfalls
+    from dspamd.app import oddities, plan_of
 
-    warnings: list[Problem] = [*config.warnings, *pitfalls(config).warnings]
+    warnings = oddities(config)
     for warning in warnings:
         print(f"warning: {warning}")
     try:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dspamd.texts import NAMES, Texts
+from dspamd.config import Config
+from dspamd.texts import NAMES, Texts, lacking
 from tests.logged import Logged
 
 
@@ -19,6 +20,19 @@ def test_a_missing_text_is_told_when_it_is_wanted(tmp_path: Path, logged: Logged
     assert texts.text("firstrun.txt") == b""
     assert texts.text("firstrun.txt") == b""
     assert logged.take().count(str(tmp_path / "firstrun.txt")) == 1
+
+
+def test_what_the_configuration_asks_for_is_looked_for(tmp_path: Path) -> None:
+    (tmp_path / "firstspam.txt").touch()
+    (tmp_path / "msgtag.spam").mkdir()
+    lines = f"Home {tmp_path}", f"TxtDirectory {tmp_path}", "Notifications on", 'Preference "tagSpam=on"'
+    problems = lacking(Config.from_text("\n".join(lines)), tmp_path)
+    assert [str(each).partition(";")[0] for each in problems] == [
+        f"dspam.conf:2: {tmp_path}/firstrun.txt: No such file or directory",
+        f"dspam.conf:2: {tmp_path}/quarantinefull.txt: No such file or directory",
+        f"dspam.conf:2: {tmp_path}/msgtag.spam: Is a directory",
+    ]
+    assert lacking(Config.from_text("\n".join(lines[:2])), tmp_path) == []
 
 
 def test_the_shipped_texts_are_complete() -> None:
