@@ -19,6 +19,7 @@ from dspamd.engine.model import Hits, Label, Learned, ScoreOptions, TokenChange,
 from dspamd.errors import InvalidName
 from dspamd.storage.contract import Change, Correct, Signature, Stale, Storage, TokenRow, Uid
 from dspamd.storage.purge import Ages, Purged, Unused, purge
+from dspamd.storage.sql import Unreachable
 
 Case = Callable[[Storage, str], Awaitable[None]]
 
@@ -391,17 +392,29 @@ CASES: tuple[Case, ...] = (
 async def check(storage: Storage, owner: str) -> AsyncIterator[tuple[str, Exception | None]]:
     """Run all cases; each case's name with what went wrong, if anything did.
 
-    The owners it makes have names that begin with `owner`; it removes them.
+    The owners it makes have names that begin with `owner`; it removes them.  Where the store
+    cannot be reached any more, that is the end.
     """
     for number, case in enumerate(CASES):
-        trouble: Exception | None = None
         name = f"{owner}-{number}"
-        try:
-            await case(storage, name)
-        except Exception as error:  # a store in trouble must not end the report
-            trouble = error
-        yield case.__name__.replace("_", " "), trouble
-        # One who has preferences only is no owner yet in stores of files.
-        for left in (name, *await storage.owners()):
-            if left.startswith(name):
-                await storage.delete_owner(left)
+        trouble = await _trouble(case(storage, name))
+        left = await _trouble(_remove(storage, name))
+        yield case.__name__.replace("_", " "), trouble or left
+        if isinstance(left, Unreachable):
+            return
+
+
+async def _trouble(work: Awaitable[None]) -> Exception | None:
+    """What went wrong: a store in trouble must not end the report."""
+    try:
+        await work
+    except Exception as error:
+        return error
+    return None
+
+
+async def _remove(storage: Storage, name: str) -> None:
+    """Remove the owners of a case.  One who has preferences only is no owner yet in stores of files."""
+    for left in (name, *await storage.owners()):
+        if left.startswith(name):
+            await storage.delete_owner(left)

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from dspamd.errors import TempFail
 from dspamd.storage import conformance
 from dspamd.storage.conformance import CASES, Case, Violation
 from dspamd.storage.contract import Change, Storage, Uid
+from dspamd.storage.sql import Unreachable
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
@@ -51,3 +53,27 @@ async def test_a_check_finds_what_is_broken(storage: Storage, monkeypatch: pytes
     broken = {name: trouble async for name, trouble in conformance.check(storage, "check") if trouble}
     assert isinstance(broken["corrections count once"], Violation)
     assert "counters add up and stop at zero" not in broken
+
+
+async def test_a_check_goes_on_after_trouble(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table may be missing that few cases need."""
+
+    async def failing(owner: str) -> None:
+        raise TempFail("Storage is not available", detail="no such table")
+
+    monkeypatch.setattr(storage, "delete_owner", failing)
+    report = [trouble async for _, trouble in conformance.check(storage, "check")]
+    assert [str(trouble) for trouble in report] == ["Storage is not available: no such table"] * len(CASES)
+
+
+async def test_a_check_ends_when_the_store_cannot_be_reached(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def failing(owner: str, *, create: bool = False) -> None:
+        raise Unreachable("Storage is not available", detail="it is down")
+
+    monkeypatch.setattr(storage, "uid", failing)
+    monkeypatch.setattr(storage, "delete_owner", failing)
+    ((case, trouble),) = [entry async for entry in conformance.check(storage, "check")]
+    assert case == "owners are made on demand"
+    assert isinstance(trouble, Unreachable)
