@@ -7,7 +7,8 @@ be called `d`.
 
 `storage-check` runs the contract of all stores against the one configured, with owners
 of its own that it removes; `explain` shows what a user's dictionary says of some tokens,
-or of the message on standard input.
+or of the message on standard input.  `copy` brings the dictionaries of another store into ours
+(`migration`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from dspamd import log
-from dspamd.commands import tool
+from dspamd.commands import migration, tool
 from dspamd.dictionary import Dictionary
 from dspamd.engine.model import Explained, ScoreOptions, Snapshot
 from dspamd.engine.nameless import probabilities
@@ -43,6 +44,7 @@ syntax: dspam_admin [function] [arguments] [--profile=PROFILE]
 	delete preference [user] [attrib] [value]
 	list preference [user] [attrib] [value]
 	aggregate preference [user]
+	copy [other dspam.conf] [user ...] [--replace] [--verbose]
 	explain [user] [token ...]
 	storage-check
 """
@@ -73,6 +75,9 @@ def check(words: Sequence[str]) -> None:
     match words:
         case ["storage-check"]:
             return
+        case ["copy", *rest]:
+            migration.parse(rest)
+            return
         case ["explain", *rest]:
             needed = 1
         case [function, what, *rest] if what.startswith("pref"):
@@ -96,6 +101,8 @@ async def administer(parts: Parts, words: Sequence[str]) -> int:
     match words:
         case ["storage-check"]:
             return await check_storage(parts)
+        case ["copy", *rest]:
+            return await migration.copy(parts, migration.parse(rest))
         case ["explain", user, *tokens]:
             return await explain(parts, user, [os.fsencode(token) for token in tokens])
     function, _, user, *rest = words

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -33,14 +33,25 @@ def mariadb_server() -> Iterator[MariaDB]:
         yield server
 
 
+@pytest.fixture
+def furnish(request: pytest.FixtureRequest) -> Callable[[str, Path], None]:
+    """Makes a folder a home for a driver: with the address of a new database, if it needs one."""
+
+    def furnish(name: str, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        if name == "postgres":
+            server: PostgreSQL = request.getfixturevalue("postgres_server")
+            (folder / "pgsql.data").write_text(address(server.new_database()))
+        if name == "mysql":
+            site: MariaDB = request.getfixturevalue("mariadb_server")
+            (folder / "mysql.data").write_text(address(site.new_database()))
+
+    return furnish
+
+
 @pytest_asyncio.fixture
-async def storage(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Storage]:
-    if name == "postgres":
-        server: PostgreSQL = request.getfixturevalue("postgres_server")
-        (tmp_path / "pgsql.data").write_text(address(server.new_database()))
-    if name == "mysql":
-        site: MariaDB = request.getfixturevalue("mariadb_server")
-        (tmp_path / "mysql.data").write_text(address(site.new_database()))
+async def storage(name: str, tmp_path: Path, furnish: Callable[[str, Path], None]) -> AsyncIterator[Storage]:
+    furnish(name, tmp_path)
     store = driver(name, tmp_path)
     await store.open()
     yield store

@@ -177,7 +177,10 @@ Preference "processorBias=on"
 Preference "fallbackDomain=off"
 Preference "trainPristine=off"
 """
-OUR_FUNCTIONS = "\texplain [user] [token ...]\n\tstorage-check\n"
+OUR_FUNCTIONS = (
+    "\tcopy [other dspam.conf] [user ...] [--replace] [--verbose]\n"
+    "\texplain [user] [token ...]\n\tstorage-check\n"
+)
 
 
 def test_admin(site: Site, run: Runner) -> None:

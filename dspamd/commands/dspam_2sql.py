@@ -1,0 +1,154 @@
+"""dspam_2sql: all dictionaries as statements that fill the tables of an SQL driver (reference/cli.md 8).
+
+    dspam_2sql | mysql -D dspam -u dspam -p
+    dspam_2sql -d pgsql_drv | psql dspam dspam
+
+The tables must be there, and must not know the users yet: a user is one transaction, so what was
+imported before is refused as a whole, and nothing counts twice.  Unlike the original's, the
+statements name virtual users and real days, and each has its end.
+
+Users of file stores are numbered in the order of their names; `--user` picks some out of
+them.  Signatures and preferences stay behind; `dspam_admin copy` brings these as well.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from array import array
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING
+
+from dspamd.commands import tool
+from dspamd.engine.model import Totals
+from dspamd.errors import InvalidName, UsageError
+from dspamd.storage.contract import TokenRow, Uid
+from dspamd.storage.sql import UserTable, owner_name
+
+if TYPE_CHECKING:
+    from dspamd.app import Parts
+
+USAGE = "syntax: dspam_2sql [--profile=PROFILE] [-d mysql_drv|pgsql_drv] [--user=USER ...]\n"
+_ROWS = 500  # in one statement: some 25 kB, which every server takes
+_EPOCH = date(1970, 1, 1).toordinal()
+_SIGNED = 2**63
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How a server wants to be told."""
+
+    options: str  # what its options begin with in dspam.conf
+    opening: str  # says in which character set names are
+    begin: str
+    quoted: Callable[[str], str]
+    number: Callable[[int], int]  # of a token
+    end: str = ""  # once all users are in {table}
+
+
+def _plain(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+_MYSQL = Dialect(
+    options="MySQL",
+    opening="set names utf8mb4;\n",
+    begin="start transaction;\n",
+    quoted=lambda text: _plain(text.replace("\\", "\\\\")),
+    number=lambda token: token,
+)
+_PGSQL = Dialect(
+    options="PgSQL",
+    opening="set client_encoding to 'UTF8';\nset standard_conforming_strings to on;\n",
+    begin="begin;\n",
+    quoted=_plain,
+    number=lambda token: token - 2 * _SIGNED if token >= _SIGNED else token,
+    end="select setval('{table}_seq', (select max({uid}) from {table}));\n",
+)
+DIALECTS = {"mysql_drv": _MYSQL, "pgsql_drv": _PGSQL}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status: 0, 1 wrong usage or some user cannot be exported."""
+    words, profile = tool.profile_of(list(sys.argv[1:] if arguments is None else arguments))
+    if {"-h", "--help"} & set(words):
+        sys.stderr.write(USAGE)
+        return os.EX_OK
+    try:
+        users, dialect = parse(words)
+    except UsageError as error:
+        sys.stderr.write(str(error))
+        return error.exit_status
+    return tool.run(lambda parts: export(parts, users, dialect), profile)
+
+
+def parse(words: Sequence[str]) -> tuple[list[str], Dialect]:
+    """The users to export, none for all, and for which server.  Raises UsageError."""
+    rest, dialect = list(words), _MYSQL
+    if "-d" in rest:
+        at = rest.index("-d")
+        if at + 1 == len(rest) or rest[at + 1] not in DIALECTS:
+            raise UsageError("invalid driver or no driver specified\n")
+        dialect = DIALECTS[rest[at + 1]]
+        del rest[at : at + 2]
+    if any(not word.startswith("--user=") for word in rest):
+        raise UsageError(USAGE)
+    return [word.removeprefix("--user=") for word in rest], dialect
+
+
+async def export(parts: Parts, users: Sequence[str], dialect: Dialect) -> int:
+    """Print the statements for some users, or for all that the store knows."""
+    table, status = UserTable.from_config(parts.config, dialect.options), os.EX_OK
+    exported: set[Uid] = set()
+    sys.stdout.write(dialect.opening)
+    known = await parts.storage.owners()
+    for user in users or known:
+        try:
+            uid = await parts.storage.uid(owner_name(user), create=False)
+        except InvalidName as error:
+            sys.stderr.write(f"dspam_2sql: {error}\n")
+            status = 1
+            continue
+        if uid is None:
+            sys.stderr.write(f"Unable to obtain uid for user {user}\n")
+            status = 1
+            continue
+        number = uid if isinstance(uid, int) else known.index(user) + 1
+        sys.stdout.write(dialect.begin)
+        name = dialect.quoted(user)
+        sys.stdout.write(
+            f"insert into {table.table} ({table.uid}, {table.name}) values ({number}, {name});\n"
+        )
+        if uid not in exported:  # two names may share a dictionary
+            exported.add(uid)
+            async for statement in _dictionary(parts, uid, number, dialect):
+                sys.stdout.write(statement)
+        sys.stdout.write("commit;\n")
+    sys.stdout.write(dialect.end.format(table=table.table, uid=table.uid))
+    return status
+
+
+async def _dictionary(parts: Parts, uid: Uid, number: int, dialect: Dialect) -> AsyncIterator[str]:
+    """The statements for what a user has learned, who has this number there."""
+    totals = (await parts.storage.read(uid, array("Q"))).totals
+    yield _insert("dspam_stats", ("uid", *Totals._fields), [f"({number}, {', '.join(map(str, totals))})"])
+    columns = ("uid", "token", "spam_hits", "innocent_hits", "last_hit")
+    async for batch in parts.storage.tokens(uid):
+        rows = [_row(number, row, dialect) for row in batch]
+        for start in range(0, len(rows), _ROWS):
+            yield _insert("dspam_token_data", columns, rows[start : start + _ROWS])
+
+
+def _row(number: int, row: TokenRow, dialect: Dialect) -> str:
+    day = date.fromordinal(_EPOCH + row.last_hit).isoformat()
+    return f"({number}, {dialect.number(row.token)}, {row.spam}, {row.innocent}, '{day}')"
+
+
+def _insert(table: str, columns: Sequence[str], rows: Sequence[str]) -> str:
+    return f"insert into {table} ({', '.join(columns)}) values {', '.join(rows)};\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

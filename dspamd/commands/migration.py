@@ -1,0 +1,91 @@
+"""dspam_admin copy: all dictionaries of another configuration's store, brought into ours.
+
+For a site that changes its storage driver: the old dspam.conf is kept under another name,
+and named here.  What happens to each owner, and that a copy can be repeated, is
+`storage.transfer`.  Nothing is taken away from the other store.
+
+It prints what was done at the end, with `--verbose` for each owner; troubles go to
+standard error, and one owner's does not keep the others waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from dspamd.config import Config
+from dspamd.errors import Failure, TempFail, UsageError
+from dspamd.storage import open_storage
+from dspamd.storage.contract import Storage
+from dspamd.storage.transfer import Transferred, transfer
+
+if TYPE_CHECKING:
+    from dspamd.app import Parts
+
+_EVERYBODY = ""
+
+
+class Options(NamedTuple):
+    """The arguments of `copy`."""
+
+    config: Path
+    owners: tuple[str, ...] = ()  # none: all
+    replace: bool = False
+    verbose: bool = False
+
+
+def parse(words: Sequence[str]) -> Options:
+    """What the words after `copy` say.  Raises UsageError."""
+    flags = {word for word in words if word.startswith("--")}
+    plain = [word for word in words if word not in flags]
+    if not plain or flags - {"--replace", "--verbose"}:
+        raise UsageError
+    return Options(Path(plain[0]), tuple(plain[1:]), "--replace" in flags, "--verbose" in flags)
+
+
+async def copy(parts: Parts, options: Options) -> int:
+    """Bring the owners over; 0, or 75 or 1 if some could not be.  Raises `ConfigError`, `TempFail`."""
+    from dspamd.app import home_of
+
+    config = Config.load(options.config)
+    home = home_of(config)
+    source = open_storage(config, home)
+    await source.open()
+    try:
+        owners = options.owners
+        if not owners:
+            # Stores of files do not count who has preferences only.
+            others = await asyncio.to_thread(home.owners, "prefs")
+            owners = (_EVERYBODY, *sorted({*await source.owners(), *others}))
+        return await _copy(source, parts.storage, owners, options)
+    finally:
+        await source.close()
+
+
+async def _copy(source: Storage, target: Storage, owners: Sequence[str], options: Options) -> int:
+    total, status = Transferred(), os.EX_OK
+    for owner in owners:
+        try:
+            done = await transfer(source, target, owner, replace=options.replace)
+        except Failure as failure:
+            sys.stderr.write(f"dspam_admin: {owner or 'default'}: {failure}\n")
+            status = os.EX_TEMPFAIL if isinstance(failure, TempFail) else status or 1
+            continue
+        total = total.plus(done)
+        if options.verbose:
+            sys.stdout.write(f"{owner or 'default'}: {_described(done)}\n")
+            sys.stdout.flush()
+    sys.stdout.write(f"{sum(map(bool, owners))} users: {_described(total)}\n")
+    return status
+
+
+def _described(done: Transferred) -> str:
+    return (
+        f"{done.tokens} tokens ({done.tokens_changed} changed), "
+        f"{done.signatures} signatures ({done.signatures_changed} new), "
+        f"{done.preferences} preferences ({done.preferences_changed} new)"
+    )

@@ -1,0 +1,185 @@
+"""What one store knows of an owner, brought into another: a site changes its storage driver.
+
+Totals, hits with their days, signatures and preferences; whichever the two stores are.
+Corrections stay behind: one that is repeated afterwards counts again.  Where a store keeps no
+days of its own choice (hash files), all counts as hit today.
+
+`transfer` makes the other dictionary equal to this one.  It may be cut short at any
+point and begun again: what is there already is left as it is, so that nothing counts twice.
+A dictionary that has learned something by itself is not touched, unless it is to be
+replaced: its totals tell.  Neither store should learn meanwhile; one that did is made
+equal by the next run.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import date
+from typing import NamedTuple
+
+from dspamd import log
+from dspamd.engine.model import Learned, TokenChange, Totals
+from dspamd.errors import PermFail
+from dspamd.storage.contract import Change, Signature, Storage, TokenRow, Uid
+
+_AT_ONCE = 5_000  # tokens in one transaction
+_MOST = 2**31 - 1  # hits that one change can add
+_EPOCH = date(1970, 1, 1).toordinal()
+
+
+class OtherCounters(PermFail):
+    """The owner has a dictionary there that is not a copy of this one."""
+
+    exit_status = 1
+
+
+class Transferred(NamedTuple):
+    """How much an owner has, and how much of it was missing or different over there."""
+
+    tokens: int = 0
+    tokens_changed: int = 0
+    signatures: int = 0
+    signatures_changed: int = 0
+    preferences: int = 0
+    preferences_changed: int = 0
+
+    def plus(self, other: Transferred) -> Transferred:
+        return Transferred(*(a + b for a, b in zip(self, other, strict=True)))
+
+
+async def transfer(source: Storage, target: Storage, owner: str, *, replace: bool = False) -> Transferred:
+    """Bring everything of an owner; of everybody ("") there are preferences only.
+
+    Raises `OtherCounters`, before anything was changed; `InvalidName` for a name that the target
+    cannot keep; `TempFail` if a store is in trouble.
+    """
+    done = Transferred()
+    uid = await source.uid(owner, create=False) if owner else None
+    if uid is not None:
+        done = await _dictionary(source, uid, target, owner, replace=replace)
+    return done.plus(await _preferences(source, target, owner, replace=replace))
+
+
+async def _dictionary(
+    source: Storage, uid: Uid, target: Storage, owner: str, *, replace: bool
+) -> Transferred:
+    there = await target.uid(owner, create=True)
+    assert there is not None
+    wanted, found = [
+        (await store.read(key, array("Q"))).totals for store, key in ((source, uid), (target, there))
+    ]
+    if any(found) and found != wanted and not replace:
+        raise OtherCounters("has learned other mail over there")
+    if found != wanted:  # first: hash files may not have more hits than messages
+        missing = wanted.joined(found.negated())
+        await target.apply(there, Change(Learned(missing, TokenChange.none())))
+    tokens, tokens_changed = await _tokens(source, uid, target, there)
+    signatures, signatures_changed = await _signatures(source, uid, target, there)
+    return Transferred(tokens, tokens_changed, signatures, signatures_changed)
+
+
+async def _tokens(source: Storage, uid: Uid, target: Storage, there: Uid) -> tuple[int, int]:
+    """Give the target the hits of the source; how many tokens that has, and how many were not equal."""
+    count = changed = 0
+    changes, surplus = _Changes(target, there), array("Q")
+    async for token, wanted, found in _side_by_side(_hit(source, uid), _hit(target, there)):
+        count += wanted is not None
+        if wanted is None:
+            surplus.append(token)
+        elif found is None or wanted[1:3] != found[1:3]:
+            await changes.add(wanted, found or TokenRow(token, 0, 0, 0))
+        else:
+            continue
+        changed += 1
+    await changes.finish()
+    for start in range(0, len(surplus), _AT_ONCE):
+        await target.delete_tokens(there, surplus[start : start + _AT_ONCE])
+    return count, changed
+
+
+async def _hit(store: Storage, uid: Uid) -> AsyncIterator[TokenRow]:
+    """The tokens of an owner that were hit, ascending."""
+    async for batch in store.tokens(uid):
+        for row in batch:
+            if row.spam or row.innocent:
+                yield row
+
+
+async def _side_by_side(
+    ours: AsyncIterator[TokenRow], theirs: AsyncIterator[TokenRow]
+) -> AsyncIterator[tuple[int, TokenRow | None, TokenRow | None]]:
+    """Each token of two dictionaries, ascending, with its rows; None where it is not known."""
+    our, their = await anext(ours, None), await anext(theirs, None)
+    while our is not None or their is not None:
+        token = min(row.token for row in (our, their) if row is not None)
+        here, there = (row if row is not None and row.token == token else None for row in (our, their))
+        yield token, here, there
+        if here is not None:
+            our = await anext(ours, None)
+        if there is not None:
+            their = await anext(theirs, None)
+
+
+@dataclass(slots=True)
+class _Changes:
+    """Changes of hits that are applied many at once, those of one day together."""
+
+    target: Storage
+    uid: Uid
+    by_day: defaultdict[int, TokenChange] = field(default_factory=lambda: defaultdict(TokenChange.none))
+
+    async def add(self, wanted: TokenRow, found: TokenRow) -> None:
+        """Note what makes the hits of a token those that are wanted."""
+        tokens, spam, innocent = self.by_day[wanted.last_hit]
+        tokens.append(wanted.token)
+        spam.append(min(wanted.spam, _MOST) - min(found.spam, _MOST))
+        innocent.append(min(wanted.innocent, _MOST) - min(found.innocent, _MOST))
+        if len(tokens) >= _AT_ONCE:
+            await self._apply(wanted.last_hit)
+
+    async def finish(self) -> None:
+        for day in sorted(self.by_day):
+            await self._apply(day)
+
+    async def _apply(self, day: int) -> None:
+        await self.target.apply(self.uid, Change(Learned(Totals(), self.by_day.pop(day)), day=_date(day)))
+
+
+async def _signatures(source: Storage, uid: Uid, target: Storage, there: Uid) -> tuple[int, int]:
+    """Bring the signatures that are missing; how many there are, and were missing."""
+    wanted = await source.signatures(uid)
+    known = {id_ for id_, _ in await target.signatures(there)}
+    changed = 0
+    for id_, day in wanted:
+        if id_ in known or (stored := await source.signature(uid, id_)) is None:
+            continue
+        try:
+            await target.apply(there, Change(Learned.nothing(), Signature(id_, stored.data), day=_date(day)))
+        except PermFail as failure:  # it has no room for it; the others are not to suffer
+            log.get().warning("signature_not_copied", signature=id_, reason=str(failure))
+        else:
+            changed += 1
+    return len(wanted), changed
+
+
+async def _preferences(source: Storage, target: Storage, owner: str, *, replace: bool) -> Transferred:
+    """Bring the preferences; what the target has under the same name stays, unless it is to be replaced."""
+    wanted = await source.preferences(owner)
+    found = await target.preferences(owner) if wanted else {}
+    spelt = {name.lower(): value for name, value in found.items()}
+    missing = {
+        name: value
+        for name, value in wanted.items()
+        if name.lower() not in spelt or (replace and spelt[name.lower()] != value)
+    }
+    for name, value in missing.items():
+        await target.set_preference(owner, name, value)
+    return Transferred(preferences=len(wanted), preferences_changed=len(missing))
+
+
+def _date(day: int) -> date | None:
+    """A day as a date; None, which means today, for one that no store ever knew."""
+    return date.fromordinal(_EPOCH + day) if day > 0 else None
