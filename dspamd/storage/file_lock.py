@@ -8,7 +8,6 @@ concerns one owner is done in one thread.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dspamd.errors import TempFail
+from dspamd.storage import _files
 
 _FILE_MODE = 0o660
 _PAUSE_S = 0.002
@@ -27,33 +27,21 @@ def locked(path: Path, until: float, *, shared: bool = False) -> Iterator[None]:
 
     Raises `TempFail` if it cannot be had until then (`time.monotonic()`), and OSError.
     """
-    file = _acquire(path, until, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+    file = _acquire(path, until, shared)
     try:
         yield
     finally:
         os.close(file)
 
 
-def _acquire(path: Path, until: float, kind: int) -> int:
+def _acquire(path: Path, until: float, shared: bool) -> int:
+    name = os.fsencode(path)
     while True:
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
-        try:
-            _wait(file, path, until, kind)
-            # Whoever deletes an owner deletes the lock: then it is worth nothing any more.
-            if os.fstat(file).st_nlink:
-                return file
-        except BaseException:
-            os.close(file)
-            raise
-        os.close(file)
-
-
-def _wait(file: int, path: Path, until: float, kind: int) -> None:
-    while True:
-        try:
-            fcntl.lockf(file, kind | fcntl.LOCK_NB)
-            return
-        except (BlockingIOError, PermissionError):  # POSIX allows both
+        file = _files.lock(name, shared, _FILE_MODE)
+        if file >= 0:
+            return file
+        # Whoever deletes an owner deletes the lock: then it is worth nothing any more, and made anew.
+        if file == _files.BUSY:
             if time.monotonic() > until:
-                raise TempFail("Storage is busy", detail=f"{path} is locked") from None
-        time.sleep(_PAUSE_S)
+                raise TempFail("Storage is busy", detail=f"{path} is locked")
+            time.sleep(_PAUSE_S)

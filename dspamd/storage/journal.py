@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dspamd.engine.model import Totals
+from dspamd.storage import _files
 
 _FILE_MODE = 0o660
 _KEPT_BYTES = 2**20  # what a journal may keep of the disk while it is empty
@@ -61,9 +62,14 @@ class Journal:
 
         Asked before each change, under the same lock.
         """
-        if self._file is not None and not os.fstat(self._file).st_nlink:
+        while True:
+            try:
+                begun = _files.begun(self._opened(), _HEAD.size)
+            except FileNotFoundError:
+                return False
+            if begun is not None:
+                return begun
             self.close()
-        return any(self._read(_HEAD.size))
 
     def begin(self, before: Before) -> None:
         content = _packed(before)
@@ -94,12 +100,12 @@ class Journal:
         content = journal[_HEAD.size : _HEAD.size + length]
         return _unpacked(content) if (len(content), zlib.crc32(content)) == (length, crc) else None
 
-    def _read(self, length: int | None = None) -> bytes:
+    def _read(self) -> bytes:
         try:
             file = self._opened()
         except FileNotFoundError:
             return b""
-        return os.pread(file, os.fstat(file).st_size if length is None else length, 0)
+        return os.pread(file, os.fstat(file).st_size, 0)
 
     def _opened(self, *, create: bool = False) -> int:
         if self._file is None:
@@ -113,15 +119,7 @@ def write_file(path: Path, content: bytes | bytearray, *, durable: bool = False)
 
     `durable`: it is on the disk afterwards, so that it may take the place of another.
     """
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _FILE_MODE)
-    try:
-        if os.fstat(file).st_mode & 0o777 != _FILE_MODE:
-            os.fchmod(file, _FILE_MODE)
-        _write_all(file, content)
-        if durable:
-            os.fsync(file)
-    finally:
-        os.close(file)
+    _files.write(os.fsencode(path), content, _FILE_MODE, durable)
 
 
 def _write_all(file: int, content: bytes | bytearray) -> None:
@@ -146,11 +144,11 @@ def _unpacked(content: bytes) -> Before:
     end = _COUNTERS.size + 3 * 8 * n
     counters = array("Q", content[_COUNTERS.size : end])
     return Before(
-        Totals(*totals), counters[:n], counters[n : 2 * n], counters[2 * n :], dict(_files(content, end))
+        Totals(*totals), counters[:n], counters[n : 2 * n], counters[2 * n :], dict(_beside(content, end))
     )
 
 
-def _files(content: bytes, at: int) -> Iterator[tuple[str, bytes | None]]:
+def _beside(content: bytes, at: int) -> Iterator[tuple[str, bytes | None]]:
     while at < len(content):
         name, length = _FILE.unpack_from(content, at)
         at += _FILE.size

@@ -14,8 +14,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from queue import SimpleQueue
+from threading import Thread
 from typing import Generic, TypeVar, cast
 
 from dspamd.errors import TempFail
@@ -29,7 +30,7 @@ class Threads:
     """`count` threads, each with a lane of work of its own."""
 
     def __init__(self, name: str, count: int, deadline_s: float) -> None:
-        self._lanes = [ThreadPoolExecutor(1, f"{name}-{n}") for n in range(count)]
+        self._lanes = [_Lane(f"{name}-{n}") for n in range(count)]
         self._unfinished = [0] * count
         self._awaited: list[list[asyncio.Future[None]]] = [[] for _ in range(count)]
         self._deadline_s = deadline_s
@@ -58,14 +59,15 @@ class Threads:
                 timer.cancel()
         return not self._unfinished[lane]
 
-    async def run(self, lane: int, work: Callable[[float], T]) -> T:
-        """The result of `work`, which is told when to be done (`time.monotonic()`).
+    async def run(self, lane: int, work: Callable[[float], T], deadline_s: float | None = None) -> T:
+        """The result of `work`, which is told when to be done (`time.monotonic()`): in time for the usual
+        deadline, if there is no other.
 
         Raises `TempFail` if it is not done by then, else what the work raises.
         """
-        task = _Task(work, self._deadline_s)
+        task = _Task(work, deadline_s or self._deadline_s)
         self._unfinished[lane] += 1
-        self._lanes[lane].submit(task, partial(self._finished, lane))
+        self._lanes[lane].put(partial(task, partial(self._finished, lane)))
         return await task.result_in_time()
 
     def _finished(self, lane: int) -> None:
@@ -78,7 +80,34 @@ class Threads:
     def stop(self) -> None:
         """Take no more work; what waits is dropped, the threads end with what they do."""
         for lane in self._lanes:
-            lane.shutdown(wait=False, cancel_futures=True)
+            lane.stop()
+
+
+class _Lane:
+    """One thread, and the work that waits for it; an executor takes longer to hand it over."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._thread: Thread | None = None
+        self._stopped = False
+
+    def put(self, work: Callable[[], None]) -> None:
+        if self._stopped:
+            raise RuntimeError(f"{self._name} was stopped")
+        if self._thread is None:  # made when it is needed: a supervisor forks, threads would be lost
+            self._thread = Thread(target=self._run, name=self._name, daemon=True)
+            self._thread.start()
+        self._work.put(work)
+
+    def stop(self) -> None:
+        """Drop what waits; the thread ends with what it does."""
+        self._stopped = True
+        self._work.put(None)
+
+    def _run(self) -> None:
+        while (work := self._work.get()) is not None and not self._stopped:
+            work()
 
 
 class _Task(Generic[T]):

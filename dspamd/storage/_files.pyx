@@ -1,0 +1,127 @@
+# cython: language_level=3, boundscheck=False, wraparound=False
+"""A few system calls on a small file in a row, without the interpreter in between.
+
+Python gives up its lock for every system call and takes it again afterwards.  In a thread beside a
+busy event loop both are a change of threads, which costs more than such a call; storing one
+signature made seventeen of them.  What is done here is what `file_lock.py` and `journal.py` need.
+
+Everything blocks, and raises OSError with the path.
+"""
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.errno cimport EACCES, EAGAIN, EINTR, errno
+from libc.string cimport memset
+from posix.fcntl cimport F_RDLCK, F_SETLK, F_WRLCK, O_CREAT, O_RDWR, O_TRUNC, O_WRONLY, fcntl, flock, open
+from posix.stat cimport fchmod, fstat, struct_stat
+from posix.types cimport mode_t, off_t
+from posix.unistd cimport SEEK_SET, close, fsync, pread, pwrite
+
+import os
+
+cdef extern from "<fcntl.h>" nogil:
+    int O_CLOEXEC
+
+cdef enum:
+    HEAD = 64  # bytes
+    _BUSY = -1
+    _GONE = -2
+
+BUSY, GONE = _BUSY, _GONE
+"""What `lock` gives instead of a file: somebody else holds it; it was removed meanwhile."""
+
+
+def lock(bytes path not None, bint shared, mode_t mode):
+    """Open a file, made if need be, and take its POSIX lock without waiting: its descriptor, BUSY or GONE."""
+    cdef const char* name = path
+    cdef flock wanted
+    cdef struct_stat state
+    cdef int file, failed = 0, answer
+    memset(&wanted, 0, sizeof(wanted))
+    wanted.l_type = F_RDLCK if shared else F_WRLCK
+    wanted.l_whence = SEEK_SET
+    with nogil:
+        file = answer = open(name, O_RDWR | O_CREAT | O_CLOEXEC, mode)
+        if file < 0:
+            failed = errno
+        else:
+            if fcntl(file, F_SETLK, &wanted) < 0:
+                answer = _BUSY
+                failed = 0 if errno in (EACCES, EAGAIN) else errno
+            elif fstat(file, &state) < 0:
+                failed = errno
+            elif state.st_nlink == 0:
+                answer = _GONE
+            if failed or answer < 0:
+                close(file)
+    if failed:
+        raise OSError(failed, os.strerror(failed), os.fsdecode(path))
+    return answer
+
+
+def begun(int file, size_t length):
+    """Whether any of the first bytes of an open file is not zero; None if it has no name any more."""
+    cdef unsigned char head[HEAD]
+    cdef struct_stat state
+    cdef ssize_t count = 0, i
+    cdef int failed = 0
+    cdef bint named = True, found = False
+    if length > HEAD:
+        raise ValueError(f"{length} bytes")
+    with nogil:
+        if fstat(file, &state) < 0:
+            failed = errno
+        elif state.st_nlink == 0:
+            named = False
+        else:
+            count = pread(file, head, length, 0)
+            failed = errno if count < 0 else 0
+            for i in range(count):
+                found |= head[i] != 0
+    if failed:
+        raise OSError(failed, os.strerror(failed))
+    return found if named else None
+
+
+def write(bytes path not None, content, mode_t mode, bint durable):
+    """Give a file this content and this mode, whatever the umask is; `durable`: and force it to the disk."""
+    cdef const char* name = path
+    cdef Py_buffer view
+    cdef int failed
+    PyObject_GetBuffer(content, &view, PyBUF_SIMPLE)
+    with nogil:
+        failed = written(name, <const char*>view.buf, view.len, mode, durable)
+    PyBuffer_Release(&view)
+    if failed:
+        raise OSError(failed, os.strerror(failed), os.fsdecode(path))
+
+
+cdef int written(const char* name, const char* content, size_t length, mode_t mode, bint durable) noexcept nogil:
+    """0 or the number of the error."""
+    cdef struct_stat state
+    cdef int failed = 0
+    cdef int file = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode)
+    if file < 0:
+        return errno
+    if fstat(file, &state) < 0 or (state.st_mode & 0o777 != mode and fchmod(file, mode) < 0):
+        failed = errno
+    else:
+        failed = poured(file, content, length)
+    if not failed and durable and fsync(file) < 0:
+        failed = errno
+    if close(file) < 0 and not failed and errno != EINTR:
+        failed = errno
+    return failed
+
+
+cdef int poured(int file, const char* content, size_t length) noexcept nogil:
+    """Write everything from the start; where the disk fills up the kernel writes a part, then says so."""
+    cdef off_t at = 0
+    cdef ssize_t count
+    while <size_t>at < length:
+        count = pwrite(file, content + at, length - at, at)
+        if count < 0:
+            if errno == EINTR:
+                continue
+            return errno
+        at += count
+    return 0
