@@ -85,6 +85,7 @@ def version(config: Config) -> str:
 
 def background(config: Config) -> int:
     """Start the daemon in the background; returns when it is ready, or with the status it ended with."""
+    dspamd.hold_standard_streams()
     news, tell = os.pipe()
     child = os.fork()
     if child:

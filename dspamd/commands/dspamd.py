@@ -56,12 +56,20 @@ def start(config: Config, ready: Callable[[], None] = lambda: None) -> int:
     """
     from dspamd import app  # other commands need none of it
 
+    hold_standard_streams()
     app.start_log(config)
     try:
         return app.run(config, ready)
     except (OSError, LookupError) as error:
         log.get().error("cannot_start", reason=str(error))
         return 1
+
+
+def hold_standard_streams() -> None:
+    """Open those that we were started without, or other files get their place, and with it the log."""
+    while (opened := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(opened, True)  # for delivery agents
+    os.close(opened)
 
 
 def _options() -> argparse.ArgumentParser:

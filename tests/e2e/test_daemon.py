@@ -300,6 +300,21 @@ def test_a_log_that_cannot_be_written_is_told_on_stderr_and_stops_nothing(tmp_pa
         assert f"event=log_out_of_reach target={tmp_path}/file/mail.log" in daemon.output
 
 
+def test_started_without_standard_streams_it_writes_its_log_into_no_other_file(tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path, free_port())
+    process = subprocess.Popen(
+        ["/bin/sh", "-c", 'exec "$0" --config "$1" <&- >&- 2>&-', PROGRAM, daemon.config]
+    )
+    try:
+        until(lambda: greets(daemon.port), "the daemon to greet")
+        for number in range(3):
+            assert Path(f"/proc/{process.pid}/fd/{number}").readlink() == Path(os.devnull)
+        assert (tmp_path / "dspam.pid").read_text() == f"{process.pid}\n"
+    finally:
+        process.terminate()
+    assert process.wait(20) == 0
+
+
 class TestBackground:
     """`dspam --daemon`, which returns when the daemon is ready."""
 
