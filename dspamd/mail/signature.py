@@ -24,6 +24,7 @@ keys).
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from dspamd.mail import headers, mime
 from dspamd.mail.message import Message
@@ -73,6 +74,36 @@ def find(message: Message, headers_only: bool = False) -> str | None:
     if found is None and not headers_only:
         found = _in_text(message.raw[message.body_start :])
     return None if found is None else found.decode()
+
+
+def every(message: Message, *, in_headers: bool = True, in_texts: bool = True) -> list[str]:
+    """All ids that a message and the originals attached to it bring back, each once, as they stand.
+
+    `in_headers`: those of headers, also quoted ones; `in_texts`: those of tags.
+    """
+    found = list(_every(message.raw, MAX_DEPTH, in_headers, in_texts))
+    if not found and in_texts:
+        found = TAG.findall(message.raw[message.body_start :])
+    return [id_.decode() for id_ in dict.fromkeys(found)]
+
+
+def _every(data: bytes, depth: int, in_headers: bool, in_texts: bool) -> Iterator[bytes]:
+    if in_headers:
+        for value in headers.values(data[: headers.block_end(data)], HEADER):
+            if _ID.fullmatch(value):
+                yield value
+            elif match := TAG.match(value):
+                yield match[1]
+    for part in mime.parts(data):
+        shown = part.type == b"text" or (part.top and not part.encodes)
+        original = part.type == b"message" or part.filename.endswith(b".eml")
+        content = mime.decoded(part.encoding, data[part.body : part.end]) if shown or original else b""
+        if shown and in_headers:
+            yield from _QUOTED.findall(content)
+        if shown and in_texts:
+            yield from TAG.findall(content)
+        if original and depth:
+            yield from _every(content, depth - 1, in_headers, in_texts)
 
 
 def _search(data: bytes, depth: int, headers_only: bool) -> bytes | None:

@@ -156,3 +156,16 @@ def test_whatever_is_found_is_an_id(raw: bytes) -> None:
 def test_a_tag_is_found_behind_anything(id_: str, text: bytes) -> None:
     text = text.replace(b"!DSPAM:", b"").replace(b"X-DSPAM", b"")
     assert signature.find(Message(b"A: b\n\n" + text + b"\n" + signature.tag(id_) + b"\n")) == id_
+
+
+def test_every_id_of_a_forwarded_mail() -> None:
+    attached = part(b"x-dspam-signature: inner1\n\n!DSPAM:tag2! X-DSPAM-Signature: quoted2", MESSAGE)
+    raw = multipart(part(b"!DSPAM:tag1! !DSPAM:top1!"), attached, head=b"X-DSPAM-Signature: top1\n")
+    message = Message(raw)
+    assert signature.every(message) == ["top1", "tag1", "inner1", "quoted2", "tag2"]
+    assert signature.every(message, in_texts=False) == ["top1", "inner1", "quoted2"]
+    assert signature.every(message, in_headers=False) == ["tag1", "top1", "tag2"]
+    assert signature.every(Message(b"A: b\n\nnothing\n")) == []
+    broken = Message(b"Content-Type: multipart/mixed; boundary=lost\n\npreamble !DSPAM:abc1!\n")
+    assert signature.every(broken) == ["abc1"]
+    assert signature.every(broken, in_texts=False) == []
