@@ -8,7 +8,9 @@ Only questions by name, and for names, move on: a uid belongs to the store that 
 asked with it goes there, so that a message which began with one store ends with it,
 or comes again.  Numbers of users may differ between databases, and a user's
 tokens must never meet another's.  Nothing is moved on because of an error or a
-deadline: only where no connection was made is it certain that nothing was done.
+deadline: only where no connection was made, or changes are refused, is it certain that
+nothing was done.  A store that can be read and takes no changes is turned from for the
+messages to come.
 """
 
 from __future__ import annotations
@@ -122,7 +124,11 @@ class Failover:
 
     async def apply(self, uid: Uid, change: Change) -> None:
         store, uid = _giver(uid)
-        await store.apply(uid, change)
+        try:
+            await store.apply(uid, change)
+        except Unreachable:
+            self._turn_from(next(profile for profile, known in self._stores.items() if known is store))
+            raise
 
     async def signature(self, uid: Uid, signature: str) -> Stored | None:
         store, uid = _giver(uid)

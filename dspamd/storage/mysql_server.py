@@ -53,7 +53,8 @@ _READ_ONLY = {ER.OPTION_PREVENTS_STATEMENT, 1836}  # after a fail-over
 _KILLED = 1927
 
 _GAVE_UP = {ER.LOCK_DEADLOCK, ER.LOCK_WAIT_TIMEOUT}
-_LOST = {_NODE_NOT_READY, *_READ_ONLY, _KILLED, CR.CR_SERVER_GONE_ERROR, CR.CR_SERVER_LOST}
+_REFUSED = {_NODE_NOT_READY, *_READ_ONLY}
+_LOST = {*_REFUSED, _KILLED, CR.CR_SERVER_GONE_ERROR, CR.CR_SERVER_LOST}
 PASSING = _GAVE_UP | _LOST  # may be gone when asked again
 DUPLICATE = {ER.DUP_ENTRY}
 NO_DEFAULT = {ER.NO_DEFAULT_FOR_FIELD}
@@ -183,7 +184,8 @@ class Connections:
             detail = f"no answer from {self._place} within {self._deadline_s:g} s"
             raise TempFail("Storage is busy", detail=detail) from error
         except (Error, _Unknown) as error:
-            raise TempFail("Storage is not available", detail=f"{self._place}: {error}") from error
+            kind = Unreachable if number(error) in _REFUSED else TempFail
+            raise kind("Storage is not available", detail=f"{self._place}: {error}") from error
 
     async def close(self) -> None:
         while self._idle:

@@ -9,7 +9,7 @@ A connection whose work was cancelled is closed, never used again: its answer ma
 still be under way.  A connection that broke, or whose server has become a read-only
 copy, takes all others of its age along: the next ones go where the primary is now.
 
-Whatever goes wrong is a `TempFail`; `Unreachable` says that nothing was asked.
+Whatever goes wrong is a `TempFail`; `Unreachable` says that nothing was done.
 """
 
 from __future__ import annotations
@@ -111,11 +111,19 @@ class Connections:
         try:
             with metrics.POOL_CONNECTIONS.counted("wanted"):
                 async with asyncio.timeout(self._deadline_s):
-                    return await retried(lambda: self._once(work, within), _gave_up)
+                    return await retried(lambda: self._anew(work, within), _gave_up)
         except TimeoutError as error:
             raise TempFail("Storage is busy", detail=f"no answer within {self._deadline_s} s") from error
+        except asyncpg.ReadOnlySQLTransactionError as error:
+            raise _unavailable(Unreachable, error) from error
         except (*_BROKEN, asyncpg.PostgresError) as error:
             raise _unavailable(TempFail, error) from error
+
+    async def _anew(self, work: Work[T], within: bool) -> T:
+        """Do the work; if the server has become a copy, once more: a new connection may find the primary."""
+        with contextlib.suppress(asyncpg.ReadOnlySQLTransactionError):
+            return await self._once(work, within)
+        return await self._once(work, within)
 
     async def _once(self, work: Work[T], within: bool) -> T:
         try:

@@ -37,7 +37,10 @@ _FIRST_PAUSE_S = 0.01
 
 
 class Unreachable(TempFail):
-    """No connection could be made: nothing was asked, so another server may be asked instead."""
+    """No connection could be made, or the server takes no changes (any more).
+
+    Nothing was done, so another server may be asked instead.
+    """
 
 
 def driver_name(config: Config) -> str:

@@ -305,6 +305,25 @@ async def test_a_host_that_does_not_answer_cannot_be_reached(broken_server: Mari
                     await storage.uid("bob", create=True)
 
 
+async def test_a_server_that_became_a_copy_is_left(broken_server: MariaDB) -> None:
+    server = replace(broken_server.new_database(), user="site")
+    broken_server.query(f"GRANT ALL ON {server.database}.* TO site@localhost IDENTIFIED BY ''")
+    async with mysql(server) as storage:
+        uid = await new(storage, "bob")
+        await learn(storage, uid, TOKENS, 1, 0, spam_learned=1)
+        before = _sessions(broken_server, server)
+        broken_server.query("SET GLOBAL read_only = 1")
+        try:
+            with pytest.raises(Unreachable, match="read-only"):
+                await learn(storage, uid, TOKENS, 1, 0, spam_learned=1)
+            assert (await totals(storage, uid)).spam_learned == 1
+        finally:
+            broken_server.query("SET GLOBAL read_only = 0")
+        await learn(storage, uid, TOKENS, 1, 0, spam_learned=1)
+        assert (await totals(storage, uid)).spam_learned == 2
+        assert before.isdisjoint(_sessions(broken_server, server))
+
+
 async def test_closing_does_not_wait_for_a_frozen_server(broken_server: MariaDB) -> None:
     connections = Connections(broken_server.new_database(), 1, SHORT_S)
     await connections.run(_id)

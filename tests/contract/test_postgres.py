@@ -637,7 +637,7 @@ async def test_a_server_that_became_a_copy_is_left(postgres_server: PostgreSQL) 
                 if "ReadOnlySQLTransaction" in str(failure.value):
                     break
         assert await counts(storage, uid, [1]) == {}
-        with pytest.raises(TempFail):
+        with pytest.raises(Unreachable):
             await learn(storage, uid, [1], 1)
         await other.execute(f"{read_only} off")
         await learn(storage, uid, [1], 1)

@@ -15,7 +15,7 @@ from dspamd.errors import ConfigError, TempFail
 from dspamd.home import Home
 from dspamd.storage import conformance, open_storage
 from dspamd.storage.conformance import counts, learn, new
-from dspamd.storage.contract import Uid
+from dspamd.storage.contract import Change, Uid
 from dspamd.storage.failover import Failover
 from dspamd.storage.sql import Unreachable
 from dspamd.storage.sqlite import SQLite
@@ -28,11 +28,18 @@ class Sometimes(SQLite):
     trouble: TempFail | None = None
     asked = 0
 
+    read_only = False
+
     async def uid(self, owner: str, *, create: bool) -> Uid | None:
         self.asked += 1
         if self.trouble:
             raise self.trouble
         return await super().uid(owner, create=create)
+
+    async def apply(self, uid: Uid, change: Change) -> None:
+        if self.read_only:
+            raise Unreachable("read-only")
+        await super().apply(uid, change)
 
 
 @pytest_asyncio.fixture
@@ -68,6 +75,20 @@ async def test_the_next_store_is_used_from_then_on(stores: dict[str, Sometimes],
     await new(storage, "bob")
     assert stores["a"].asked == asked + 1
     assert logged.take().count("failover") == 1
+    await storage.close()
+
+
+async def test_a_store_that_takes_no_changes_is_left(stores: dict[str, Sometimes], logged: Logged) -> None:
+    """Its message has been read from it, and is not learned elsewhere."""
+    storage = await opened(stores)
+    first, second = await new(storage, "bob"), await new(storage, "bob")
+    stores["a"].read_only = True
+    for uid in (first, second):
+        with pytest.raises(Unreachable):
+            await learn(storage, uid, [1], 1)
+    assert logged.take().count("failover") == 1
+    await learn(storage, await new(storage, "bob"), [1], 1)
+    assert await counts(stores["b"], "bob", [1]) == {1: (1, 0)}
     await storage.close()
 
 
