@@ -2,7 +2,7 @@
 
     mails ──▶ Postfix ──LMTP──▶ dspamd, 2 workers ──SMTP──▶ next hop
                                   │         │
-                                clamd     PostgreSQL, or files on a small disk
+                                clamd     PostgreSQL, MariaDB, or files on a small disk
 
 Deadlines are short, so that what hangs is given up while a run lasts.  Users are
 trained on everything (TEFT), so that counters can be compared with mail.
@@ -10,29 +10,29 @@ trained on everything (TEFT), so that counters can be compared with mail.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import subprocess
-from array import array
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from dspamd.app import home_of
-from dspamd.config import Config
-from dspamd.storage import open_storage
+from dspamd.storage.sql import Server
 from tests.chaos.clock import Clock
+from tests.chaos.fates import DEADLINE_S
 from tests.chaos.mails import USERS
 from tests.chaos.next_hop import NextHop
-from tests.contract.postgres_server import PostgreSQL, postgresql
+from tests.contract.mariadb_server import mariadb
+from tests.contract.postgres_server import postgresql
 from tests.e2e.clamd import Clamd
 from tests.e2e.daemon import Daemon
 from tests.e2e.postfix import Postfix
 
-DEADLINE_S = 3
-STORES = {"postgresql": "pgsql_drv", "sqlite": "sqlite3_drv", "hash": "hash_drv"}
+STORES = {"postgresql": "pgsql_drv", "mariadb": "mysql_drv", "sqlite": "sqlite3_drv", "hash": "hash_drv"}
+DATABASES = {"postgresql": "PgSQL", "mariadb": "MySQL"}
+"""Stores with a server, and how the names of their options begin."""
 _DISK_BYTES = 384 << 20
+_PIECE_BYTES, _BLOCK_BYTES = 16 << 20, 4096
 _FILLINGS = 20  # while files come and go, one is not enough
 
 _SETTINGS = """\
@@ -49,11 +49,38 @@ SystemLog on
 UserLog on
 """
 _DATABASE = """\
-PgSQLServer {host}
-PgSQLPort {port}
-PgSQLUser {user}
-PgSQLDb {database}
+{prefix}Server {where.host}
+{prefix}Port {where.port}
+{prefix}User {where.user}
+{prefix}Db {where.database}
 """
+
+
+@dataclass(frozen=True)
+class Database:
+    """A database server, and what can be done to it."""
+
+    where: Server
+    start: Callable[[], None]
+    stop: Callable[[], None]
+    crash: Callable[[], None]
+    frozen: Callable[[], AbstractContextManager[None]]
+
+
+@contextmanager
+def _database(store: str) -> Iterator[Database]:
+    if store == "postgresql":
+        with postgresql() as postgres:
+            yield Database(
+                postgres.new_database(), postgres.start, postgres.stop, postgres.crash, postgres.frozen
+            )
+    else:
+        with mariadb() as maria:
+            yield Database(maria.new_database(), maria.start, maria.stop, maria.kill, maria.frozen)
+
+
+class CannotMount(Exception):
+    """Even root may not mount: in most containers."""
 
 
 class Disk:
@@ -63,9 +90,13 @@ class Disk:
         self.folder = folder
 
     def __enter__(self) -> Disk:
+        """Mount it; raises `CannotMount`."""
         self.folder.mkdir()
         options = f"size={_DISK_BYTES},mode=755"
-        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", self.folder], check=True, timeout=20)
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(self.folder)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+        if done.returncode:
+            raise CannotMount(f"a small disk needs the right to mount: {done.stderr.strip()}")
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -84,9 +115,15 @@ class Disk:
             ballast.unlink()
 
     def _fill(self, file: int) -> None:
-        free = os.statvfs(self.folder)
-        with suppress(OSError):  # somebody was faster
-            os.posix_fallocate(file, os.fstat(file).st_size, max(1, free.f_bavail) * free.f_bsize)
+        """Take what is free, by ever smaller pieces: one that does not fit is given back whole."""
+        piece, end = _PIECE_BYTES, os.fstat(file).st_size
+        while piece >= _BLOCK_BYTES:
+            try:
+                os.posix_fallocate(file, end, piece)
+            except OSError:
+                piece //= 2
+            else:
+                end += piece
 
 
 @dataclass(frozen=True)
@@ -96,12 +133,10 @@ class Ground:
     hop: NextHop
     clamd: Clamd
     clock: Clock
-    database: PostgreSQL | None
+    database: Database | None
     disk: Disk | None
-
-    def learned(self) -> int:
-        """The messages that the counters of all users say were learned.  Not while the daemon runs."""
-        return asyncio.run(_learned(Config.load(self.daemon.config)))
+    left_out: str
+    """What cannot happen here, and why; empty if everything can."""
 
 
 @contextmanager
@@ -111,14 +146,15 @@ def ground(store: str, folder: Path) -> Iterator[Ground]:
         clamd = stack.enter_context(Clamd())
         hop = stack.enter_context(NextHop(folder))
         database = disk = None
-        settings = ""
-        if store == "postgresql":
-            database = stack.enter_context(postgresql())
-            where = database.new_database()
-            settings = _DATABASE.format(host=where.host, port=where.port, user=where.user,
-                                        database=where.database)  # fmt: skip
+        settings = left_out = ""
+        if store in DATABASES:
+            database = stack.enter_context(_database(store))
+            settings = _DATABASE.format(prefix=DATABASES[store], where=database.where)
         else:
-            disk = stack.enter_context(Disk(folder / "disk"))
+            try:
+                disk = stack.enter_context(Disk(folder / "disk"))
+            except CannotMount as refusal:
+                left_out = f"disk full, since {refusal}"
         settings += _SETTINGS.format(
             home=disk.folder if disk else folder, deadline=DEADLINE_S, clamd=clamd.port
         )
@@ -126,21 +162,7 @@ def ground(store: str, folder: Path) -> Iterator[Ground]:
         daemon = Daemon(
             folder, hop.port, driver=STORES[store], settings=settings, environment=clock.environment
         )
-        stack.enter_context(daemon)
+        daemon.start()
+        stack.callback(daemon.kill)  # if it still runs; its workers notice
         front = stack.enter_context(Postfix(f"dspam:[127.0.0.1]:{daemon.port}", USERS))
-        yield Ground(front, daemon, hop, clamd, clock, database, disk)
-
-
-async def _learned(config: Config) -> int:
-    storage = open_storage(config, home_of(config))
-    await storage.open()
-    try:
-        count = 0
-        for user in USERS:
-            uid = await storage.uid(user, create=False)
-            if uid is not None:
-                totals = (await storage.read(uid, array("Q"))).totals
-                count += totals.spam_learned + totals.innocent_learned
-        return count
-    finally:
-        await storage.close()
+        yield Ground(front, daemon, hop, clamd, clock, database, disk, left_out)

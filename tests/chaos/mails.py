@@ -7,7 +7,6 @@ bytes that are no ASCII, long lines, and sizes from one line to hundreds of kilo
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from functools import cached_property
 from random import Random
@@ -19,7 +18,6 @@ _WORDS = [
     stem + end for stem in ("lot", "draw", "meet", "send", "clean", "lamp") for end in ("s", "ing", "er")
 ]
 _ODD = (".", "..", "", "  ", ".dots", "trailing blanks  ", "\xe9t\xe9 \xff", "From here", "x" * 900)
-_SUBJECT = re.compile(rb"^Subject: Chaos (\d+)\r?$", re.M)
 
 
 @dataclass(frozen=True)
@@ -58,9 +56,3 @@ class Mail:
     @property
     def _random(self) -> Random:
         return Random(f"{self.seed} {self.number}")
-
-
-def number_of(delivered: bytes) -> int | None:
-    """The number of a mail that arrived, if it is one of ours."""
-    match = _SUBJECT.search(delivered, 0, 16384)
-    return int(match[1]) if match else None

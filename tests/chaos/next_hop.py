@@ -4,7 +4,8 @@
 
 is a mail server that writes each copy it takes to a file before it answers, so that
 what it acknowledged is there whatever happens to it.  The name of the file says when
-(monotonic nanoseconds, the same clock in all processes) and for whom.
+(monotonic nanoseconds, the same clock in all processes) and for whom.  When the answer
+has left, a line of the file `answers` says so.
 """
 
 from __future__ import annotations
@@ -16,24 +17,16 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
+from typing import AnyStr
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
+from tests.chaos.books import Arrival
 from tests.e2e.postfix import free_port, greets
 from tests.e2e.wait import until
 
 _REPOSITORY = Path(__file__).parents[2]
-
-
-@dataclass(frozen=True)
-class Arrival:
-    """A copy that was taken, at `at` (monotonic seconds)."""
-
-    at: float
-    user: str
-    content: bytes
 
 
 class NextHop:
@@ -43,7 +36,8 @@ class NextHop:
         self.port = free_port()
         self._folder = folder / "arrived"
         self._folder.mkdir()
-        (self._folder / "tally").touch()
+        for name in ("tally", "answers"):
+            (self._folder / name).touch()
 
     def __enter__(self) -> NextHop:
         self.start()
@@ -76,10 +70,12 @@ class NextHop:
 
     def arrivals(self) -> list[Arrival]:
         """All copies, as they arrived."""
+        answers = dict(line.split() for line in (self._folder / "answers").read_text().splitlines())
         found = []
         for path in sorted(self._folder.glob("*.eml")):
             at, _, user, _ = path.name.split(".")
-            found.append(Arrival(int(at) / 1e9, user, path.read_bytes()))
+            answered = int(answers[path.name]) / 1e9 if path.name in answers else None
+            found.append(Arrival(int(at) / 1e9, user, path.read_bytes(), answered))
         return found
 
 
@@ -90,7 +86,7 @@ class _Keeper:
         self._folder = folder
         self._numbers = itertools.count()
 
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+    async def handle_DATA(self, server: _Server, session: Session, envelope: Envelope) -> str:  # noqa: N802
         assert isinstance(envelope.original_content, bytes)
         for address in envelope.rcpt_tos:
             user = address.partition("@")[0]
@@ -98,16 +94,37 @@ class _Keeper:
             unfinished = self._folder / f"{name}.part"
             unfinished.write_bytes(envelope.original_content)
             unfinished.rename(self._folder / name)
-            with (self._folder / "tally").open("ab") as tally:
-                tally.write(b".")
+            self._note("tally", ".")
+            server.unanswered.append(name)
         return "250 2.0.0 kept"
+
+    def answered(self, names: list[str]) -> None:
+        """Note that the answer for these copies has left."""
+        for name in names:
+            self._note("answers", f"{name} {time.monotonic_ns()}\n")
+
+    def _note(self, file: str, text: str) -> None:
+        with (self._folder / file).open("ab") as notes:
+            notes.write(text.encode())
+
+
+class _Server(SMTP):
+    """A session, which knows what copies its next reply is the answer for."""
+
+    def __init__(self, keeper: _Keeper) -> None:
+        super().__init__(keeper, ident="next hop", data_size_limit=1 << 24)
+        self._keeper = keeper
+        self.unanswered: list[str] = []
+
+    async def push(self, status: AnyStr) -> None:
+        await super().push(status)
+        names, self.unanswered = self.unanswered, []
+        self._keeper.answered(names)
 
 
 async def _serve(port: int, folder: Path) -> None:
     keeper = _Keeper(folder)
-    server = await asyncio.get_running_loop().create_server(
-        lambda: SMTP(keeper, ident="next hop", data_size_limit=1 << 24), "127.0.0.1", port
-    )
+    server = await asyncio.get_running_loop().create_server(lambda: _Server(keeper), "127.0.0.1", port)
     await server.serve_forever()
 
 

@@ -1,19 +1,26 @@
-"""Whatever fails, no mail is lost, cut short or changed: each fault once (`make chaos`: often)."""
+"""Whatever fails, no mail is lost, cut short or changed: each fault once, briefly (`make chaos`: in full)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.chaos.faults import OF_DISKS, Fault, faults
-from tests.chaos.storm import storm
+from tests.chaos.faults import faults
+from tests.chaos.storm import BRIEFLY, storm
 
 SEED = 20261120
+_ELSEWHERE = {
+    "mariadb": {"tree killed", "next hop stopped", "next hop frozen", "clients vanish", "clock set"},
+    "hash": {"worker killed", "supervisor killed", "clamd stopped", "clamd frozen", "open files exhausted"},
+}
+"""What happens to one of the stores need not happen to the other one."""
 
 
-@pytest.mark.parametrize(("store", "kinds"), [("postgresql", faults("postgresql")), ("hash", OF_DISKS)])
-def test_faults_cost_no_mail(store: str, kinds: Sequence[Fault], tmp_path: Path) -> None:
-    account = storm(store, tmp_path, SEED, kinds)
-    assert not account.problems, account
+@pytest.mark.timeout(300)  # on a machine that is busy with other things
+@pytest.mark.parametrize("store", _ELSEWHERE)
+def test_faults_cost_no_mail(store: str, tmp_path: Path) -> None:
+    kinds = [fault for fault in faults(store) if fault.name not in _ELSEWHERE[store]]
+    account = storm(store, tmp_path, SEED, kinds, pace=BRIEFLY)
+    assert not account.problems, str(account)
+    assert not account.left_out, account.left_out

@@ -1,0 +1,194 @@
+"""The books of a run: what each party wrote down for itself, as values.
+
+Four parties keep records that do not know of each other:
+
+* we: which mails were sent, whom we killed and when, when the next hop was in trouble,
+  which client vanished;
+* the next hop: each copy that it took, when, and when it answered, if it did (`Arrival`);
+* the client, Postfix: how each attempt ended for each recipient (`Attempt`);
+* the daemon: its log (`Said`), and the dictionaries that it leaves behind (`Kept`).
+
+Each hand-over has a signature of its own, made by the worker that did it.  It is in the copy
+that arrived, in the log, and in the dictionary, where it was committed together with the
+counters.  So all records of one hand-over can be laid side by side; `audit` does that.
+
+All times are monotonic seconds, which are the same in all processes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from enum import Enum
+from functools import cached_property
+
+from dspamd.engine.model import Totals
+from tests.chaos.mails import Mail
+
+Copy = tuple[int, str]
+"""A mail for one of its users: the number of the mail, and who."""
+
+
+@dataclass(frozen=True)
+class Kill:
+    """The workers of the daemon that were killed together."""
+
+    at: float
+    workers: frozenset[int]
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """The next hop was dead or frozen."""
+
+    begun: float
+    over: float
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A copy that the next hop took at `at`, and answered at `answered`, if it came to that."""
+
+    at: float
+    user: str
+    content: bytes
+    answered: float | None = None
+
+    @cached_property
+    def queue_id(self) -> str:
+        """Postfix's name of the mail; empty if it did not come from Postfix."""
+        return _first(_RECEIVED, self.content) or ""
+
+    @cached_property
+    def number(self) -> int | None:
+        """The number of the mail, if it is one of ours."""
+        found = _first(_SUBJECT, self.content)
+        return None if found is None else int(found)
+
+    @cached_property
+    def signature(self) -> str:
+        return _first(_SIGNATURE, self.content) or ""
+
+    @cached_property
+    def spam(self) -> bool:
+        """The verdict, which is what was learned from it."""
+        return _first(_RESULT, self.content) == "Spam"
+
+    @cached_property
+    def worker(self) -> int:
+        """The process id of the worker that handed it over: behind the time, before ten digits of chance."""
+        return int(self.signature[8:-10] or 0)
+
+
+class End(Enum):
+    """How an attempt to hand a copy to the daemon ended for Postfix."""
+
+    SENT = "sent"  # acknowledged
+    REFUSED = "refused"  # told to come again, after the whole message was sent
+    CUT = "cut"  # the connection was lost after the whole message was sent
+    EARLIER = "earlier"  # anything before that
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What Postfix knows of an attempt, whose end is known to the second."""
+
+    queue_id: str
+    user: str
+    second: float
+    end: End
+
+
+class Word(Enum):
+    """Events of the daemon's log that matter here."""
+
+    MESSAGE = "message"  # handed over; the reply is next
+    DEFERRED = "deferred"
+    NOT_LEARNED = "not_learned"
+
+
+@dataclass(frozen=True)
+class Said:
+    """A line of the daemon's log; its times are right unless its clock was set."""
+
+    at: float
+    word: Word
+    queue_id: str = ""
+    user: str = ""
+    signature: str = ""
+    reply: str = ""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The dictionary of one user: totals, tokens of each signature, spam and innocent hits of each token."""
+
+    totals: Totals = Totals()  # noqa: RUF009  a tuple
+    signatures: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    hits: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Books:
+    """All of it."""
+
+    mails: Sequence[Mail]
+    arrivals: Sequence[Arrival]
+    attempts: Sequence[Attempt]
+    said: Sequence[Said]
+    kept: Mapping[str, Kept]
+    kills: Sequence[Kill] = ()
+    troubles: Sequence[Trouble] = ()
+    epoch: float = 0.0
+    """The wall clock when the monotonic one was zero."""
+    clocks: frozenset[int] = frozenset({0})
+    """By how many seconds the clock of the daemon was ahead, now and then."""
+    vanished: frozenset[int] = frozenset()
+    """Mails whose client vanished after the final dot, without a reply."""
+    on_server: bool = False
+    """Whether a database server keeps the dictionaries: the answer to a commit can be lost."""
+
+
+_RECEIVED = re.compile(rb"^Received: from [^\n]*\n[ \t]+by \S+ \(Postfix\) with \S+ id (\w+)", re.M)
+_SUBJECT = re.compile(rb"^Subject: Chaos (\d+)\r?$", re.M)
+_SIGNATURE = re.compile(rb"^X-DSPAM-Signature: (\w+)\r?$", re.M)
+_RESULT = re.compile(rb"^X-DSPAM-Result: (\w+)\r?$", re.M)
+_STATUS = re.compile(
+    r"^(\w{3} [ \d]\d [\d:]{8}) \S+ postfix/lmtp\[\d+\]: (\w+): to=<(\w+)@.* status=(\w+) \((.*)\)$", re.M
+)
+_LINE = re.compile(r"^timestamp=(\S+) level=\w+ event=(message|deferred|not_learned) (.*)$", re.M)
+_FIELD = re.compile(r'(\w+)=(?:"((?:[^"\\]|\\.)*)"|(\S*))')
+
+
+def attempts_in(log: str, epoch: float) -> list[Attempt]:
+    """What Postfix's log tells; `epoch` is the wall clock when the monotonic one was zero."""
+    found = []
+    for stamp, queue_id, user, status, text in _STATUS.findall(log):
+        wall = datetime.strptime(f"{date.today().year} {stamp}", "%Y %b %d %H:%M:%S").timestamp()
+        found.append(Attempt(queue_id, user, wall - epoch, _end(status, text)))
+    return found
+
+
+def said_in(log: str, epoch: float) -> list[Said]:
+    """What the daemon's log tells."""
+    found = []
+    for stamp, event, rest in _LINE.findall(log):
+        fields = {name: quoted or plain for name, quoted, plain in _FIELD.findall(rest)}
+        known = {name: fields.get(name, "") for name in ("queue_id", "user", "signature", "reply")}
+        found.append(Said(datetime.fromisoformat(stamp).timestamp() - epoch, Word(event), **known))
+    return found
+
+
+def _end(status: str, text: str) -> End:
+    if status == "sent":
+        return End.SENT
+    if "while sending end of data" in text:
+        return End.CUT
+    return End.REFUSED if "in reply to end of DATA command" in text else End.EARLIER
+
+
+def _first(pattern: re.Pattern[bytes], content: bytes) -> str | None:
+    match = pattern.search(content, 0, 16384)
+    return match[1].decode() if match else None

@@ -1,0 +1,38 @@
+"""What the dictionaries hold after a run, read through the store itself."""
+
+from __future__ import annotations
+
+from array import array
+
+from dspamd.app import home_of
+from dspamd.config import Config
+from dspamd.engine import TokenOptions, tokens_from_signature
+from dspamd.storage import open_storage
+from dspamd.storage.contract import Storage
+from tests.chaos.books import Kept
+from tests.chaos.mails import USERS
+
+
+async def kept(config: Config) -> dict[str, Kept]:
+    """The dictionary of each user under this configuration.  Not while a daemon writes to it."""
+    storage = open_storage(config, home_of(config))
+    await storage.open()
+    try:
+        return {user: await _kept(storage, user) for user in USERS}
+    finally:
+        await storage.close()
+
+
+async def _kept(storage: Storage, user: str) -> Kept:
+    uid = await storage.uid(user, create=False)
+    if uid is None:
+        return Kept()
+    totals = (await storage.read(uid, array("Q"))).totals
+    hits = {row.token: (row.spam, row.innocent) async for batch in storage.tokens(uid) for row in batch}
+    signatures = {}
+    for id_, _ in await storage.signatures(uid):
+        stored = await storage.signature(uid, id_)
+        assert stored is not None
+        tokens = tokens_from_signature(stored.data, TokenOptions(tokenizer="osb"))
+        signatures[id_] = frozenset(tokens.values)
+    return Kept(totals, signatures, hits)

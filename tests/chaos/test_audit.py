@@ -1,0 +1,308 @@
+"""The audit refuses books in which anything is wrong, however small, and says what."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+import pytest
+
+from dspamd.engine.model import Totals
+from tests.chaos.audit import audit
+from tests.chaos.books import (
+    Arrival,
+    Attempt,
+    Books,
+    End,
+    Kept,
+    Kill,
+    Said,
+    Trouble,
+    Word,
+    attempts_in,
+    said_in,
+)
+from tests.chaos.fates import Fate
+from tests.chaos.mails import USERS, Mail
+
+_MAILS = [Mail(1, number) for number in range(12)]
+_WORKER, _VICTIM = 1001, 1002
+_TOKENS = frozenset({7, 8, 9})  # of every mail here
+
+_CUT, _UNHEARD, _VANISHED, _TOLD = 1, 2, 3, 4
+"""The mails to which something happens; each is for one user."""
+
+
+def _user(number: int) -> str:
+    return _MAILS[number].users[0]
+
+
+def _arrival(number: int, user: str, at: float, *, queued: bool = True, worker: int = _WORKER) -> Arrival:
+    """A copy with what Postfix and the daemon add; its hand-over began in the second before `at`."""
+    received = (
+        b"Received: from client (localhost)\r\n\tby mx.example.org (Postfix) with ESMTP id Q%d\r\n" % number
+    )
+    signature = b"%08x%d%05d%05d" % (int(at - 1), worker, 10000 + number, 10000 + USERS.index(user))
+    head, empty, body = _MAILS[number].content.partition(b"\r\n\r\n")
+    ours = b"\r\nX-DSPAM-Result: Innocent\r\nX-DSPAM-Signature: " + signature
+    return Arrival(at, user, (received if queued else b"") + head + ours + empty + body, answered=at + 0.01)
+
+
+def _sound() -> Books:
+    """Books that keep the rules: all mails acknowledged, and one of each thing that may happen on the way."""
+    arrivals, attempts, said = [], [], []
+
+    def acknowledged(number: int, user: str, at: float) -> None:
+        arrivals.append(_arrival(number, user, at))
+        attempts.append(Attempt(f"Q{number}", user, at, End.SENT))
+        said.append(Said(at + 0.02, Word.MESSAGE, f"Q{number}", user, arrivals[-1].signature))
+
+    for mail in _MAILS:
+        for user in mail.users:
+            acknowledged(mail.number, user, 200.0 + mail.number)
+    arrivals.append(_arrival(_CUT, _user(_CUT), 100.0, worker=_VICTIM))
+    attempts.append(Attempt(f"Q{_CUT}", _user(_CUT), 100.0, End.CUT))
+    arrivals.append(replace(_arrival(_UNHEARD, _user(_UNHEARD), 110.0), answered=None))
+    attempts.append(Attempt(f"Q{_UNHEARD}", _user(_UNHEARD), 113.0, End.REFUSED))
+    refusal = "450 4.3.0 Deferred: no answer"
+    said.append(Said(113.0, Word.DEFERRED, f"Q{_UNHEARD}", _user(_UNHEARD), reply=refusal))
+    arrivals.append(_arrival(_VANISHED, _user(_VANISHED), 120.0, queued=False))
+    said.append(Said(120.1, Word.MESSAGE, "", _user(_VANISHED), arrivals[-1].signature))
+    told = next(each.signature for each in arrivals if each.number == _TOLD)
+    said.append(Said(204.0, Word.NOT_LEARNED, signature=told))
+    learned = [each for each in arrivals if each.answered is not None and each.signature != told]
+    return Books(
+        mails=_MAILS,
+        arrivals=arrivals,
+        attempts=attempts,
+        said=said,
+        kept={user: _kept(each.signature for each in learned if each.user == user) for user in USERS},
+        kills=[Kill(100.5, frozenset({_VICTIM}))],
+        troubles=[Trouble(110.2, 114.0)],
+        vanished=frozenset({_VANISHED}),
+    )
+
+
+def _kept(signatures: Iterable[str]) -> Kept:
+    ids = list(signatures)
+    hits = {token: (0, len(ids)) for token in _TOKENS} if ids else {}
+    return Kept(Totals(innocent_learned=len(ids)), dict.fromkeys(ids, _TOKENS), hits)
+
+
+def _of(books: Books, number: int) -> Arrival:
+    """The first copy of a mail that arrived."""
+    return min((each for each in books.arrivals if each.number == number), key=lambda each: each.at)
+
+
+def _instead(books: Books, old: Arrival, *new: Arrival) -> Books:
+    return replace(books, arrivals=[each for each in books.arrivals if each is not old] + list(new))
+
+
+def _in_store(books: Books, number: int, *, learned: bool) -> Books:
+    """With the first hand-over of a mail learned or not, and all counters as they are then."""
+    arrival = _of(books, number)
+    ids = books.kept[arrival.user].signatures.keys() - {arrival.signature}
+    kept = _kept(ids | {arrival.signature} if learned else ids)
+    return replace(books, kept={**books.kept, arrival.user: kept})
+
+
+def _in_dictionary(books: Books, change: Callable[[Kept], Kept]) -> Books:
+    user = _user(6)
+    return replace(books, kept={**books.kept, user: change(books.kept[user])})
+
+
+def _without(books: Books, number: int, end: End) -> Books:
+    attempts = [each for each in books.attempts if (each.queue_id, each.end) != (f"Q{number}", end)]
+    return replace(books, attempts=attempts)
+
+
+def _changed_byte(books: Books) -> Books:
+    old = _of(books, 6)
+    return _instead(books, old, replace(old, content=old.content[:-3] + b"!" + old.content[-2:]))
+
+
+def _from(books: Books, number: int, worker: int, at: float) -> Books:
+    """With one more copy of a mail."""
+    return replace(books, arrivals=[*books.arrivals, _arrival(number, _user(number), at, worker=worker)])
+
+
+def _answered(books: Books, number: int, answered: float | None) -> Books:
+    old = _of(books, number)
+    return _instead(books, old, replace(old, answered=answered))
+
+
+def _hits(kept: Kept, spam: int, innocent: int) -> Kept:
+    return replace(kept, hits={**kept.hits, 7: (spam, kept.hits[7][1] + innocent)})
+
+
+_DOCTORED: dict[str, tuple[Callable[[Books], Books], str]] = {
+    "a mail is lost": (lambda books: _instead(books, _of(books, 6)), "lost: 6"),
+    "one byte is another": (_changed_byte, "changed: 6"),
+    "a line is missing": (
+        lambda books: _instead(
+            books, _of(books, 6), replace(_of(books, 6), content=_of(books, 6).content.rpartition(b"\r\n")[0])
+        ),
+        "changed: 6",
+    ),
+    "a mail that nobody sent": (
+        lambda books: replace(books, mails=[mail for mail in _MAILS if mail.number != 6]),
+        "came from nowhere: 6",
+    ),
+    "a copy for somebody else": (
+        lambda books: _instead(books, _of(books, 6), replace(_of(books, 6), user="nobody")),
+        "came from nowhere: 6 for nobody",
+    ),
+    "a second copy, nothing happened": (
+        lambda books: _from(books, 6, _WORKER, 201.0),
+        "2 times, without a cause: 6",
+    ),
+    "a second copy near a kill, of a worker that lives": (
+        lambda books: _from(books, 6, _WORKER, 100.4),
+        "2 times, without a cause: 6",
+    ),
+    "a second copy of the worker killed, whose client lost nothing": (
+        lambda books: _from(books, 6, _VICTIM, 100.4),
+        "2 times, without a cause: 6",
+    ),
+    "two second copies, one lost connection": (
+        lambda books: _from(books, _CUT, _VICTIM, 98.0),
+        f"2 times, without a cause: {_CUT}",
+    ),
+    "the connection was lost, but not at the kill": (
+        lambda books: replace(books, kills=[Kill(80.0, frozenset({_VICTIM}))]),
+        f"2 times, without a cause: {_CUT}",
+    ),
+    "refused, though the next hop had answered": (
+        lambda books: _answered(books, _UNHEARD, 112.9),
+        f"2 times, without a cause: {_UNHEARD}",
+    ),
+    "refused, though the next hop was well": (
+        lambda books: replace(books, troubles=[]),
+        f"2 times, without a cause: {_UNHEARD}",
+    ),
+    "a client did not finish, and its mail was taken": (
+        lambda books: replace(books, vanished=frozenset()),
+        f"for a client that had not finished: {_VANISHED}",
+    ),
+    "never acknowledged": (lambda books: _without(books, 6, End.SENT), "acknowledged 0 times: 6"),
+    "acknowledged twice": (
+        lambda books: replace(books, attempts=[*books.attempts, *books.attempts[-3:]]),
+        "acknowledged 2 times",
+    ),
+    "acknowledged before the next hop answered": (
+        lambda books: _answered(books, 6, None),
+        "acknowledged too early: 6",
+    ),
+    "the same signature twice": (
+        lambda books: replace(books, arrivals=[*books.arrivals, _of(books, 6)]),
+        "without a signature of its own: 6",
+    ),
+    "acknowledged, but not learned": (
+        lambda books: _in_store(books, 6, learned=False),
+        "not learned, and not told",
+    ),
+    "its client vanished, and it was not learned": (
+        lambda books: _in_store(books, _VANISHED, learned=False),
+        "not learned, and not told",
+    ),
+    "learned, though the hand-over failed": (
+        lambda books: _in_store(books, _UNHEARD, learned=True),
+        "learned, though not handed over",
+    ),
+    "learned, and told as not learned": (
+        lambda books: _in_store(books, _TOLD, learned=True),
+        "learned, and told as not learned",
+    ),
+    "learned, and never handed over": (
+        lambda books: _in_dictionary(books, lambda kept: _kept([*kept.signatures, "6b0000001001999999"])),
+        "but not handed over: 6b0000001001999999",
+    ),
+    "one total too many": (
+        lambda books: _in_dictionary(
+            books, lambda kept: replace(kept, totals=kept.totals.plus(Totals(innocent_learned=1)))
+        ),
+        "totals of",
+    ),
+    "one total too few": (
+        lambda books: _in_dictionary(
+            books, lambda kept: replace(kept, totals=kept.totals.plus(Totals(innocent_learned=-1)))
+        ),
+        "totals of",
+    ),
+    "learned as the other class": (
+        lambda books: _in_dictionary(
+            books,
+            lambda kept: replace(kept, totals=kept.totals.plus(Totals(spam_learned=1, innocent_learned=-1))),
+        ),
+        "totals of",
+    ),
+    "one hit too many": (
+        lambda books: _in_dictionary(books, lambda kept: _hits(kept, 0, 1)),
+        "hits of 1 of 3 tokens",
+    ),
+    "one hit too few": (
+        lambda books: _in_dictionary(books, lambda kept: _hits(kept, 0, -1)),
+        "hits of 1 of 3 tokens",
+    ),
+    "a token too many": (
+        lambda books: _in_dictionary(books, lambda kept: replace(kept, hits={**kept.hits, 99: (0, 1)})),
+        "hits of 1 of 3 tokens",
+    ),
+}
+
+
+def test_books_that_keep_the_rules_are_accepted() -> None:
+    found = audit(_sound())
+    assert not found.problems
+    copies = sum(len(mail.users) for mail in _MAILS)
+    assert found.fates == Counter(
+        {Fate.ACKNOWLEDGED: copies, Fate.KILLED: 1, Fate.UNHEARD: 1, Fate.VANISHED: 1}
+    )
+    assert (found.told, found.learned, found.flights) == (1, copies + 1, [(1, 1)])
+    assert (found.least, found.most) == (copies, copies + 2)
+
+
+@pytest.mark.parametrize("name", _DOCTORED)
+def test_doctored_books_are_refused(name: str) -> None:
+    doctor, complaint = _DOCTORED[name]
+    problems = audit(doctor(_sound())).problems
+    assert any(complaint in problem for problem in problems), problems
+
+
+def test_a_lesson_in_flight_at_a_kill_may_be_lost() -> None:
+    found = audit(_in_store(_sound(), _CUT, learned=False))
+    assert not found.problems
+    assert found.flights == [(1, 0)]
+
+
+def test_a_server_may_have_committed_what_it_did_not_answer() -> None:
+    books = _in_store(_sound(), _TOLD, learned=True)
+    assert not audit(replace(books, on_server=True)).problems
+
+
+_MAIL_LOG = """\
+Nov 20 13:17:21 mx postfix/lmtp[9]: 510EE25A2BC: to=<bob@example.org>, relay=127.0.0.1[127.0.0.1]:24, \
+delay=0.2, delays=0/0/0/0.2, dsn=2.6.0, status=sent (250 2.6.0 <bob@example.org> Message accepted)
+Nov  2 13:17:22 mx postfix/lmtp[9]: 510EE25A2BC: to=<bob@example.org>, relay=127.0.0.1[127.0.0.1]:24, \
+delay=0.2, delays=0/0/0/0.2, dsn=4.4.2, status=deferred (lost connection with 127.0.0.1[127.0.0.1] \
+while sending end of data -- message may be sent more than once)
+"""
+_DAEMON_LOG = """\
+timestamp=2026-11-20T13:17:21.563179 level=info event=message queue_id=5A user=bob signature=6b01 next="250"
+timestamp=2026-11-20T13:17:22.563179 level=error event=not_learned uid=1 signature=6b02 reason="busy: \\"x\\""
+timestamp=2026-11-20T13:17:23.563179 level=warning event=deferred queue_id="" user=bob reply="Deferred: no"
+timestamp=2026-11-20T13:17:24.563179 level=info event=listening user=nobody
+"""
+
+
+def test_logs_are_read() -> None:
+    assert [(each.queue_id, each.user, each.end) for each in attempts_in(_MAIL_LOG, 0.0)] == [
+        ("510EE25A2BC", "bob", End.SENT),
+        ("510EE25A2BC", "bob", End.CUT),
+    ]
+    first, second, third = said_in(_DAEMON_LOG, 0.0)
+    assert (first.word, first.queue_id, first.user, first.signature) == (Word.MESSAGE, "5A", "bob", "6b01")
+    assert (second.word, second.signature) == (Word.NOT_LEARNED, "6b02")
+    assert (third.word, third.queue_id, third.reply) == (Word.DEFERRED, "", "Deferred: no")
+    assert second.at - first.at == pytest.approx(1)
