@@ -81,17 +81,19 @@ class Supervisor:
 
     def _wait(self) -> None:
         """Wait a moment for signals and signs of life, and act on them."""
-        workers = {worker.channel: worker for worker in self._workers}
-        speaking = [channel for channel, worker in workers.items() if not worker.mute]
-        heard, _, _ = select.select([self._wake, *speaking], [], [], TICK_S)
+        workers = self._workers
+        speaking = {worker.channel.fileno(): worker for worker in workers if not worker.mute}
+        poll = select.poll()  # select(2) knows descriptors below 1024 only
+        for descriptor in (self._wake.fileno(), *speaking):
+            poll.register(descriptor, select.POLLIN)
+        heard = {descriptor for descriptor, _ in poll.poll(TICK_S * 1000)}
         now = time.monotonic()
-        for channel in heard:
-            if channel in workers:
-                workers[channel].hear(now)
-        if self._wake in heard:
+        for descriptor in heard & speaking.keys():
+            speaking[descriptor].hear(now)
+        if self._wake.fileno() in heard:
             for number in set(self._wake.recv(4096)):
                 self._signalled(number, now)
-        for worker in workers.values():
+        for worker in workers:
             self._bury(worker, now)
 
     def _signalled(self, number: int, now: float) -> None:

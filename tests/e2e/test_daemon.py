@@ -9,6 +9,7 @@ import pwd
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -310,6 +311,21 @@ def test_started_without_standard_streams_it_writes_its_log_into_no_other_file(t
         for number in range(3):
             assert Path(f"/proc/{process.pid}/fd/{number}").readlink() == Path(os.devnull)
         assert (tmp_path / "dspam.pid").read_text() == f"{process.pid}\n"
+    finally:
+        process.terminate()
+    assert process.wait(20) == 0
+
+
+def test_it_may_be_started_with_a_thousand_open_files(tmp_path: Path) -> None:
+    """So many has a supervisor of many workers after some reloads; select(2) would not know the next ones."""
+    opening = (
+        "import os, sys; from dspamd.server.account import raise_open_files; raise_open_files();"
+        "[os.dup2(0, number) for number in range(10, 1100)]; os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    daemon = Daemon(tmp_path, free_port())
+    process = subprocess.Popen([sys.executable, "-c", opening, PROGRAM, "--config", daemon.config])
+    try:
+        until(lambda: greets(daemon.port), "the daemon to greet")
     finally:
         process.terminate()
     assert process.wait(20) == 0
