@@ -52,7 +52,7 @@ fuzz: build ## run golden and fuzz tests on a kernel with sanitizers, then libFu
 	$(sanitized) -m tests.fuzz $(SECONDS) message stored hash_file
 	PYTHONPATH=. $(bin)/python -P -m tests.fuzz $(SECONDS) parts headers identifier edited
 
-chaos: build ## break everything around a daemon under load, and check the mail (as root; SEED=random, MAILS=2000 or more)
+chaos: build ## break everything around a daemon under load, and check the mail (as root; SEED=random, MAILS=2000 or more for each store)
 	etc/install-packages test
 	$(bin)/python -m tests.chaos $(MAILS) $(SEED)
 
