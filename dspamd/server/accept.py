@@ -3,8 +3,8 @@
 A worker with more sessions than another leaves a connection to it, for
 `COURTESY_S`; if nobody has taken it by then, the other is busy, and the connection
 is taken after all.  So the sessions of a mail server spread evenly: of eight opened
-at once each of two workers gets four, also while both are busy.  If they simply race for
-them the busier one gets 6.8 on average; with SO_REUSEPORT, where the kernel throws dice,
+at once the busier of two workers gets 4.1 on average, also while both are at work.  If
+both simply race for them it gets 6.8; with SO_REUSEPORT, where the kernel throws dice,
 4.8, and what waits in the queue of a worker that dies is lost with it.
 
 One connection is taken at a time, so that a burst does not end up in one worker.
@@ -23,7 +23,7 @@ from dspamd import log
 from dspamd.server.loads import Loads, Seat
 
 # A worker at work on messages comes back to its loop, and is given a core, within milliseconds;
-# with 1 ms sessions that last were spread 5:3 or 6:2 every other time.
+# with 1 ms, eight sessions that last were spread 5:3 or worse every third time, with 5 ms every sixteenth.
 COURTESY_S = 0.005
 EXHAUSTED_S = 0.5
 
