@@ -24,19 +24,17 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from dspamd import log, metrics, observation
-from dspamd.action import Action, choose, status, untouched
 from dspamd.aftermath import Processed, Witness
 from dspamd.config import Config
 from dspamd.consultation import Consultation, Opinion
-from dspamd.delivery.handover import Handover, Outlet
+from dspamd.delivery.handover import Outlet
 from dspamd.dictionary import Dictionary, Judgement
 from dspamd.engine import Run, Tokens
 from dspamd.engine.model import Learned, Lesson, Mode, Result, Source, Totals
-from dspamd.errors import Failure, InvalidName, Reply, TempFail
+from dspamd.errors import Failure, InvalidName, TempFail
 from dspamd.history import History, Record, letter
 from dspamd.incoming import Incoming, aside
-from dspamd.jobs import Job, recipient_of
-from dspamd.mail.message import Message
+from dspamd.jobs import Job
 from dspamd.mail.rewrite import Rewrite, rewrite
 from dspamd.request import Request
 from dspamd.scan.clamav import NotScanned
@@ -46,11 +44,8 @@ from dspamd.storage.contract import Change, Signature, Storage, Uid
 from dspamd.texts import Texts
 from dspamd.training import Trainer, UnknownSignature, told
 from dspamd.users import User, Users
-from dspamd.verdict import Outcome, Verdict, explanation_lines, header_lines, summary_line, unfiltered_lines
-
-ACCEPTED = Reply(250, "2.6.0", "Message accepted for delivery")
-INFECTED = Reply(550, "5.3.0", "A virus was detected in the message contents")
-
+from dspamd.verdict import Outcome, Verdict, explanation_lines, summary_line, unfiltered_lines
+from dspamd.way_out import WayOut
 
 EXPLAINED = 27
 """Tokens shown with a classification: as many as any algorithm lets decide."""
@@ -89,9 +84,9 @@ class Pipeline:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._config, self._users, self._storage = config, users, storage
-        self._outlet, self._history = outlet, history
+        self._way_out, self._history = WayOut(config, outlet, texts), history
         self._trainer, self._consultation = Trainer(storage), Consultation(storage)
-        self._scanners, self._texts, self._witnesses = scanners, texts, witnesses
+        self._scanners, self._witnesses = scanners, witnesses
         self._details, self._new_signature, self._clock = details, new_signature, clock
 
     async def process(self, mail: Incoming, job: Job) -> Outcome:
@@ -255,72 +250,18 @@ class Pipeline:
 
     async def _hand_over(self, mail: Incoming, job: Job, user: User, judged: Judged) -> Outcome:
         """Bring the message where its verdict sends it; returns when it has arrived there."""
-        request, verdict, finding = job.request, judged.verdict, judged.finding
-        if verdict.source is Source.ERROR:  # it came to an alias, and goes on to the user himself
-            job = dataclasses.replace(job, recipient=recipient_of(user.name))
-        action = choose(
-            verdict,
-            request,
-            user.spam_action,
-            self._config.text("ClamAVResponse"),
-            agent=bool(self._config.text("QuarantineAgent")),
-            next_hop=bool(self._config.text("DeliveryHost") or self._config.suffixes("DeliveryHost")),
-        )
-        content = b""
-        if action not in (Action.NOTHING, Action.REFUSE):
-            changes = self._changes(user, verdict)
-            content = await aside(len(mail.message), lambda: rewrite(mail.message, changes))
-        outcome = await self._send(mail, job, action, content, spam=verdict.result.spam, owner=user.file_name)
+        outcome = await self._way_out.send(mail, job, user, judged.verdict)
+        found = judged.finding and judged.finding.status
         return dataclasses.replace(
-            outcome,
-            verdict=verdict,
-            summary=_summary(user, request, judged),
-            status=(finding and finding.status) or status(action, verdict, user.spam_action),
+            outcome, summary=_summary(user, job.request, judged), status=found or outcome.status
         )
-
-    def _changes(self, user: User, verdict: Verdict) -> Rewrite:
-        """What we write into the message: our headers, and what the user's options ask for."""
-        spam = verdict.result.spam
-        inbound = verdict.source is None
-        embed = inbound and verdict.signature and not user.signature_in_headers and not user.train_pristine
-        tagged = user.tag_spam if spam else user.tag_nonspam
-        return Rewrite(
-            lines=tuple(header_lines(verdict)),
-            subject_tag=user.spam_subject if spam and user.spam_action == "tag" else b"",
-            text_tag=self._texts.text("msgtag.spam" if spam else "msgtag.nonspam") if tagged else b"",
-            signature=verdict.signature if embed else None,
-        )
-
-    async def _send(
-        self, mail: Incoming, job: Job, action: Action, content: bytes, *, spam: bool = False, owner: str = ""
-    ) -> Outcome:
-        """Hand the finished message to the next hop, the quarantine of `owner`, or our caller."""
-        if action in (Action.NOTHING, Action.REFUSE):
-            return Outcome(job.recipient, INFECTED if action is Action.REFUSE else ACCEPTED, None)
-        if action is Action.PRINT:
-            return Outcome(job.recipient, ACCEPTED, None, printed=content)
-        handover = Handover(
-            sender=mail.envelope.sender,
-            recipient=job.recipient.address,
-            content=await aside(len(content), lambda: Message(content).crlf),
-            mail_parameters=mail.envelope.parameters,
-            rcpt_parameters=job.recipient.parameters,
-            xforward=mail.envelope.xforward,
-            spam=spam,
-            user=job.user,
-            arguments=job.request.agent_arguments,
-            trusted=job.request.trusted,
-        )
-        if action is Action.QUARANTINE:
-            return Outcome(job.recipient, await self._outlet.quarantine(handover, owner), None)
-        return Outcome(job.recipient, await self._outlet.deliver(handover), None)
 
     async def _pass_by(self, mail: Incoming, job: Job, detail: str | None = None) -> Outcome:
         """Deliver the message as it came: its user is not served, or it has no tokens."""
         request = job.request
         if request.lesson is not None:
             raise UnknownSignature("Nothing to learn from", detail="no signature, no tokens, or opted out")
-        outcome = await self._send(mail, job, untouched(request), mail.message.raw)
+        outcome = await self._way_out.pass_on(mail, job, mail.message.raw)
         reason = "size" if self._too_big(mail) else "not_judged"
         observation.passed(mail, job, outcome, reason=reason, detail=detail)
         return dataclasses.replace(outcome, status="Delivered")
@@ -328,7 +269,7 @@ class Pipeline:
     async def _pass_unfiltered(self, mail: Incoming, job: Job, failure: TempFail) -> Outcome:
         """Deliver the message marked as unfiltered, as configured, because the store is down."""
         content = rewrite(mail.message, Rewrite(lines=tuple(unfiltered_lines(failure.text))))
-        outcome = await self._send(mail, job, untouched(job.request), content)
+        outcome = await self._way_out.pass_on(mail, job, content)
         observation.passed(mail, job, outcome, reason="storage", detail=str(failure))
         return dataclasses.replace(outcome, status="Unfiltered")
 

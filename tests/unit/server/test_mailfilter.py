@@ -11,9 +11,10 @@ from dspamd.envelope import Envelope, Recipient
 from dspamd.errors import PermFail, TempFail
 from dspamd.incoming import Incoming
 from dspamd.jobs import Job
-from dspamd.pipeline import ACCEPTED, Pipeline
+from dspamd.pipeline import Pipeline
 from dspamd.server.mailfilter import MailFilter
 from dspamd.verdict import Outcome
+from dspamd.way_out import ACCEPTED
 
 FAILURES = {
     "later": TempFail("Unable to connect to server", code=450),

@@ -1,0 +1,97 @@
+"""The way out of a message: what is written into it, where it goes, and that it has arrived.
+
+    verdict  ->  action (deliver, print, quarantine, refuse, nothing)  ->  our headers, tags and the
+    signature  ->  the next hop, a quarantine, or whoever asked
+
+It ends when the next hop has answered; what it refuses, or cannot take now, is raised as
+`PermFail` or `TempFail`.  Nothing is learned and nothing is logged here: that comes afterwards
+(`pipeline`).  What an action is, is decided by `action`; how a message is edited, by
+`mail.rewrite`; how it gets there, by the `Outlet`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from dspamd.action import Action, choose, status, untouched
+from dspamd.config import Config
+from dspamd.delivery.handover import Handover, Outlet
+from dspamd.engine.model import Source
+from dspamd.errors import Reply
+from dspamd.incoming import Incoming, aside
+from dspamd.jobs import Job, recipient_of
+from dspamd.mail.message import Message
+from dspamd.mail.rewrite import Rewrite, rewrite
+from dspamd.texts import Texts
+from dspamd.users import User
+from dspamd.verdict import Outcome, Verdict, header_lines
+
+ACCEPTED = Reply(250, "2.6.0", "Message accepted for delivery")
+INFECTED = Reply(550, "5.3.0", "A virus was detected in the message contents")
+
+
+class WayOut:
+    """Sends messages off.  The methods raise `TempFail` and `PermFail` if they do not arrive."""
+
+    def __init__(self, config: Config, outlet: Outlet, texts: Texts) -> None:
+        self._config, self._outlet, self._texts = config, outlet, texts
+
+    async def send(self, mail: Incoming, job: Job, user: User, verdict: Verdict) -> Outcome:
+        """Bring a message where its verdict sends it, with what is to be written into it."""
+        if verdict.source is Source.ERROR:  # it came to an alias, and goes on to the user himself
+            job = dataclasses.replace(job, recipient=recipient_of(user.name))
+        action = choose(
+            verdict,
+            job.request,
+            user.spam_action,
+            self._config.text("ClamAVResponse"),
+            agent=bool(self._config.text("QuarantineAgent")),
+            next_hop=bool(self._config.text("DeliveryHost") or self._config.suffixes("DeliveryHost")),
+        )
+        content = b""
+        if action not in (Action.NOTHING, Action.REFUSE):
+            changes = self._changes(user, verdict)
+            content = await aside(len(mail.message), lambda: rewrite(mail.message, changes))
+        outcome = await self._send(mail, job, action, content, spam=verdict.result.spam, owner=user.file_name)
+        return dataclasses.replace(outcome, verdict=verdict, status=status(action, verdict, user.spam_action))
+
+    async def pass_on(self, mail: Incoming, job: Job, content: bytes) -> Outcome:
+        """Deliver a message that was not judged, with this content."""
+        return await self._send(mail, job, untouched(job.request), content)
+
+    def _changes(self, user: User, verdict: Verdict) -> Rewrite:
+        """What we write into the message: our headers, and what the user's options ask for."""
+        spam = verdict.result.spam
+        inbound = verdict.source is None
+        embed = inbound and verdict.signature and not user.signature_in_headers and not user.train_pristine
+        tagged = user.tag_spam if spam else user.tag_nonspam
+        return Rewrite(
+            lines=tuple(header_lines(verdict)),
+            subject_tag=user.spam_subject if spam and user.spam_action == "tag" else b"",
+            text_tag=self._texts.text("msgtag.spam" if spam else "msgtag.nonspam") if tagged else b"",
+            signature=verdict.signature if embed else None,
+        )
+
+    async def _send(
+        self, mail: Incoming, job: Job, action: Action, content: bytes, *, spam: bool = False, owner: str = ""
+    ) -> Outcome:
+        """Hand the finished message to the next hop, the quarantine of `owner`, or our caller."""
+        if action in (Action.NOTHING, Action.REFUSE):
+            return Outcome(job.recipient, INFECTED if action is Action.REFUSE else ACCEPTED, None)
+        if action is Action.PRINT:
+            return Outcome(job.recipient, ACCEPTED, None, printed=content)
+        handover = Handover(
+            sender=mail.envelope.sender,
+            recipient=job.recipient.address,
+            content=await aside(len(content), lambda: Message(content).crlf),
+            mail_parameters=mail.envelope.parameters,
+            rcpt_parameters=job.recipient.parameters,
+            xforward=mail.envelope.xforward,
+            spam=spam,
+            user=job.user,
+            arguments=job.request.agent_arguments,
+            trusted=job.request.trusted,
+        )
+        if action is Action.QUARANTINE:
+            return Outcome(job.recipient, await self._outlet.quarantine(handover, owner), None)
+        return Outcome(job.recipient, await self._outlet.deliver(handover), None)
