@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from dspamd.commands import tool
 from dspamd.engine.model import Totals
-from dspamd.errors import UsageError
+from dspamd.errors import Failure, UsageError
 from dspamd.history import counters
 from dspamd.home import Home
 from dspamd.users import login_name, trusted
@@ -122,15 +122,24 @@ def parse(words: list[str]) -> Options:
 
 
 async def show(parts: Parts, options: Options) -> int:
-    """Print the statistics that the options ask for.  Raises `NotTrusted` for those of others."""
+    """Print the statistics that the options ask for.  Raises `NotTrusted` for those of others.
+
+    Trouble with one user is told, and does not keep those of the others back.
+    """
     uid = os.getuid()
     own = not options.profile and set(options.users) == {login_name(uid)}
     if not own and not trusted(parts.config, uid):
         raise tool.NotTrusted
     form = Form(options.flags, long_names=parts.config.flag("LongUsernames"))
     sum_totals, sum_figures = Totals(), Figures()
+    status = os.EX_OK
     for user in options.users or await parts.storage.owners():
-        totals = await totals_of(parts, user)
+        try:
+            totals = await totals_of(parts, user)
+        except Failure as failure:
+            sys.stderr.write(f"dspam_stats: {user}: {failure}\n")
+            status = failure.exit_status
+            continue
         figures = now = Figures(*counters(totals))
         if "s" in options.flags:
             figures = now.plus(await asyncio.to_thread(read_snapshot, parts.home.file(user, "rstats")), -1)
@@ -140,7 +149,7 @@ async def show(parts: Parts, options: Options) -> int:
         sum_totals, sum_figures = sum_totals.plus(totals), sum_figures.plus(figures)
     if "t" in options.flags:
         sys.stdout.write(form.of("TOTAL", sum_totals, sum_figures))
-    return os.EX_OK
+    return status
 
 
 async def totals_of(parts: Parts, user: str) -> Totals:

@@ -47,6 +47,17 @@ def test_since_the_last_snapshot(site: Site, capsys: Output) -> None:
     assert "TP:     1 TN:     0 FP:     0 FN:     1" in capsys.readouterr().out
 
 
+def test_one_damaged_dictionary_hides_no_other(site: Site, capsys: Output) -> None:
+    for user in ("ann", "bob", "carol"):
+        site.teach(user, Totals(innocent_learned=1))
+    for file in (site.folder / "data/bob").glob("bob.sdb*"):
+        file.write_bytes(b"junk" * 1_000)
+    assert dspam_stats.main(["-t"]) == os.EX_TEMPFAIL
+    output = capsys.readouterr()
+    assert [line for line in output.out.splitlines() if not line.startswith(" ")] == ["ann", "carol", "TOTAL"]
+    assert output.err.startswith("dspam_stats: bob: Storage is not available")
+
+
 @pytest.mark.parametrize("content", ["3,5,1,0", "3,5,1,0\n", "3,5,1,0,x,\n", "3,5,1,0,0,0\ngroup\n"])
 def test_snapshots_of_web_pages_may_be_shorter(content: str, tmp_path: Path) -> None:
     (tmp_path / "rstats").write_text(content)
