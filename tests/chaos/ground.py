@@ -96,7 +96,8 @@ class Disk:
         command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(self.folder)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
         if done.returncode:
-            raise CannotMount(f"a small disk needs the right to mount: {done.stderr.strip()}")
+            reason = done.stderr.partition("\n")[0]
+            raise CannotMount(f"a small disk needs the right to mount: {reason}")
         return self
 
     def __exit__(self, *exception: object) -> None:
