@@ -119,7 +119,9 @@ def storm(
                     continue
                 _flow(site, chance.randrange(1, pace.between))
                 account.happened.append(_let_happen(fault, scene, pace.longest_s))
-            _flow(site, max(pace.between, mails - load.mails))
+            _flow(site, pace.between)
+            while load.mails < mails:
+                _flow(site, pace.between)
         until(lambda: _empty(site.front), lambda: f"an empty queue: {site.front.queue()}", PATIENCE_S)
         site.daemon.stop()
         account.mails = load.mails
