@@ -1,4 +1,13 @@
-"""A run: mail flows, faults happen at moments that chance chose, and then the books are audited."""
+"""A run: mail flows, faults happen at moments that chance chose, and then the books are audited.
+
+One fault happens after the other, in an order that the seed decides, while mail is under way.  The run
+ends when Postfix has got rid of everything, and the daemon has been stopped as an administrator
+would do it.  Then the records of all parties are read, and `audit` says what it thinks of them.
+A traceback in the daemon's log, a bounce, or a complaint of Postfix is a problem, too.
+
+What it does not do: judge.  Which second copy has a cause, and what counters may be, is
+for `fates` and `audit` to say, who know nothing of processes.
+"""
 
 from __future__ import annotations
 
