@@ -61,7 +61,10 @@ class Report:
 
 
 class Maintenance:
-    """Purges dictionaries of a site, those of one storage profile."""
+    """Purges dictionaries of a site, those of one storage profile.
+
+    `whole`: it then gives back all the space that was freed, whoever has to wait for that.
+    """
 
     def __init__(
         self,
@@ -70,10 +73,11 @@ class Maintenance:
         ages: Ages,
         *,
         profile: str = "",
+        whole: bool = False,
         today: Callable[[], date] = utc_day,
     ) -> None:
         self._users, self._storage, self._ages, self._today = users, storage, ages, today
-        self._profile = profile or None
+        self._profile, self._whole = profile or None, whole
 
     async def purge(
         self, owners: Iterable[str] | None = None, told: Callable[[str, Purged], None] = lambda *_: None
@@ -105,6 +109,8 @@ class Maintenance:
             today = self._today().toordinal() - _EPOCH
             async for done in purge(self._storage, uid, self._ages, options, today):
                 told(owner, done)
+            if self._whole:
+                await self._storage.compact(uid, whole=True)
         metrics.PURGED.add("tokens", by=done.tokens)
         metrics.PURGED.add("signatures", by=done.signatures)
         _log("purged", done, profile=self._profile, user=owner)

@@ -7,6 +7,7 @@ theirs, with the ages given, or configured, or built in; what is configured as `
 It works while mail flows, and takes its time so that mail does not notice; it may be
 ended at any moment.  Cron mails what is printed, so nothing is, but for troubles;
 --verbose shows how it goes on, and the log says of each user what went and what is left.
+What --compact does is the exception: while a file is written anew, its user's mail waits.
 
 Unlike the original it really purges hash files; takes the training mode in effect;
 and refuses options that it does not know, instead of making users of that name.
@@ -30,7 +31,7 @@ from dspamd.storage.purge import Ages, Purged, Unused
 if TYPE_CHECKING:
     from dspamd.app import Parts
 
-USAGE = "dspam_clean [-s[age] -p[age] -u[any,hapax,nospam,onehit] -h] [user1 user2 ... userN]\n"
+USAGE = "dspam_clean [-s[age] -p[age] -u[any,hapax,nospam,onehit] -h --compact] [user1 user2 ... userN]\n"
 _SIGNATURES, _NEUTRAL = 14, 30  # days, where nothing is configured
 
 
@@ -44,11 +45,12 @@ class Options:
     users: tuple[str, ...] = ()
     profile: str = ""
     verbose: bool = False
+    compact: bool = False
 
     @property
     def steps(self) -> bool:
         """Whether any step is asked for."""
-        return {self.signatures, self.neutral, self.unused} != {None}
+        return self.compact or {self.signatures, self.neutral, self.unused} != {None}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -70,17 +72,17 @@ def parse(words: list[str]) -> Options:
     words, profile = tool.profile_of(words)
     given: dict[str, str] = {}
     users: list[str] = []
-    verbose = False
+    switches = dict.fromkeys(("--verbose", "--compact"), False)
     for word in words:
-        if word == "--verbose":
-            verbose = True
+        if word in switches:
+            switches[word] = True
         elif re.fullmatch(r"-[sp]\d{0,5}|-u(\d{1,5}(,\d{1,5}){0,3})?", word, re.ASCII):
             given[word[1]] = word[2:]
         elif word.startswith("-"):
             raise UsageError(f"unknown option '{word}'")
         else:
             users.append(word)
-    return Options(given.get("s"), given.get("p"), given.get("u"), tuple(users), profile, verbose)
+    return Options(given.get("s"), given.get("p"), given.get("u"), tuple(users), profile, *switches.values())
 
 
 def purge_ages(config: Config, options: Options) -> Ages:
@@ -110,7 +112,7 @@ async def clean(parts: Parts, options: Options) -> int:
     if not chosen and not options.steps:
         sys.stderr.write(USAGE)
         return 1
-    maintenance = Maintenance(parts.users, parts.storage, chosen)
+    maintenance = Maintenance(parts.users, parts.storage, chosen, whole=options.compact)
     progress = Progress(chosen) if options.verbose else None
     report = await maintenance.purge(options.users or None, progress or (lambda *_: None))
     if progress is not None:

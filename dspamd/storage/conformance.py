@@ -146,6 +146,8 @@ async def large_messages_are_read_whole(storage: Storage, owner: str) -> None:
     expect(known, dict.fromkeys(tokens, (0, 1)), "hits of 30,000 tokens")
     rows = await all_tokens(storage, uid)
     expect([row.token for row in rows], sorted(tokens), "tokens in batches, ascending")
+    walked = [row async for batch in storage.tokens(uid, ordered=False) for row in batch]
+    expect(sorted(walked), rows, "tokens in the order of the store")
 
 
 async def tokens_are_removed_while_they_are_listed(storage: Storage, owner: str) -> None:
@@ -153,7 +155,7 @@ async def tokens_are_removed_while_they_are_listed(storage: Storage, owner: str)
     tokens = [(n * 0x9E3779B97F4A7C15) % 2**64 for n in range(1, 12_001)]
     await learn(storage, uid, tokens, 1, 0, spam_learned=1)
     removed = 0
-    async for batch in storage.tokens(uid):
+    async for batch in storage.tokens(uid, ordered=False):
         removed += await storage.delete_tokens(uid, array("Q", (row.token for row in batch)))
     expect(removed, len(tokens), "number of removed tokens")
     expect(await storage.delete_tokens(uid, array("Q", tokens[:9])), 0, "number of those removed again")

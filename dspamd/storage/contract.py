@@ -132,8 +132,8 @@ class Storage(Protocol):
     async def owners(self) -> list[str]:
         """Names of all owners, sorted."""
 
-    def tokens(self, uid: Uid) -> AsyncIterator[list[TokenRow]]:
-        """All tokens of an owner in batches, ascending by token."""
+    def tokens(self, uid: Uid, *, ordered: bool = True) -> AsyncIterator[list[TokenRow]]:
+        """All tokens of an owner in batches, ascending; if not `ordered`, as it costs the store least."""
 
     async def signatures(self, uid: Uid) -> list[tuple[str, int]]:
         """All signature ids of an owner with their day of creation (days since 1970-01-01)."""
@@ -141,8 +141,12 @@ class Storage(Protocol):
     async def delete_tokens(self, uid: Uid, tokens: array[int]) -> int:
         """Remove tokens in one short transaction; how many were there."""
 
-    async def compact(self, uid: Uid) -> None:
-        """Give back the space of removed tokens, where the store does not use it for new ones by itself."""
+    async def compact(self, uid: Uid, *, whole: bool = False) -> bool:
+        """Give back space that was freed, if that pays: a step that mail hardly notices; whether more is due.
+
+        `whole`: all of it, by writing anew what is left; the owner's mail waits as long as that takes.
+        Nothing to do where a server uses the space again.
+        """
 
     async def delete_owner(self, owner: str) -> None:
         """Remove everything kept for an owner."""

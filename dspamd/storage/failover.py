@@ -142,14 +142,14 @@ class Failover:
         store, uid = _giver(uid)
         return await store.signatures(uid)
 
-    def tokens(self, uid: Uid) -> AsyncIterator[list[TokenRow]]:
+    def tokens(self, uid: Uid, *, ordered: bool = True) -> AsyncIterator[list[TokenRow]]:
         store, uid = _giver(uid)
-        return store.tokens(uid)
+        return store.tokens(uid, ordered=ordered)
 
     async def delete_tokens(self, uid: Uid, tokens: array[int]) -> int:
         store, uid = _giver(uid)
         return await store.delete_tokens(uid, tokens)
 
-    async def compact(self, uid: Uid) -> None:
+    async def compact(self, uid: Uid, *, whole: bool = False) -> bool:
         store, uid = _giver(uid)
-        await store.compact(uid)
+        return await store.compact(uid, whole=whole)

@@ -33,6 +33,7 @@ from dspamd.storage.threads import Threads
 T = TypeVar("T")
 
 _BATCH = 5_000  # tokens
+_WHOLE_S = 3600.0  # to write a file anew that has become too large for steps
 _PATHS = 10_000  # of owners, that need not be put together again for every message
 _PREFERENCE_FILES = ("prefs", "prefs.lock")
 
@@ -59,12 +60,12 @@ class OwnerFile(Protocol):
 
     def signatures(self) -> list[tuple[str, int]]: ...
 
-    def tokens(self, after: int, limit: int, today: date) -> list[TokenRow]:
-        """The first tokens above `after`, ascending; none if there are no more."""
+    def tokens(self, after: int, limit: int, today: date, *, ordered: bool) -> list[TokenRow]:
+        """The tokens that follow `after`, the first ones if it is 0; none if there are no more."""
 
     def delete_tokens(self, tokens: array[int]) -> int: ...
 
-    def compact(self) -> None: ...
+    def compact(self, *, whole: bool) -> bool: ...
 
 
 class FileStore(ABC):
@@ -133,21 +134,22 @@ class FileStore(ABC):
     async def signatures(self, uid: Uid) -> list[tuple[str, int]]:
         return await self._on(uid, lambda file: file.signatures(), list[tuple[str, int]]())
 
-    async def tokens(self, uid: Uid) -> AsyncIterator[list[TokenRow]]:
+    async def tokens(self, uid: Uid, *, ordered: bool = True) -> AsyncIterator[list[TokenRow]]:
         last = 0
-        while batch := await self._tokens(uid, last):
+        while batch := await self._tokens(uid, last, ordered=ordered):
             yield batch
             last = batch[-1].token
 
-    async def _tokens(self, uid: Uid, after: int) -> list[TokenRow]:
-        today = self._today()
-        return await self._on(uid, lambda file: file.tokens(after, _BATCH, today), list[TokenRow]())
+    async def _tokens(self, uid: Uid, after: int, *, ordered: bool) -> list[TokenRow]:
+        today, none = self._today(), list[TokenRow]()
+        return await self._on(uid, lambda file: file.tokens(after, _BATCH, today, ordered=ordered), none)
 
     async def delete_tokens(self, uid: Uid, tokens: array[int]) -> int:
         return await self._on(uid, lambda file: file.delete_tokens(tokens), 0)
 
-    async def compact(self, uid: Uid) -> None:
-        await self._on(uid, lambda file: file.compact(), None)
+    async def compact(self, uid: Uid, *, whole: bool = False) -> bool:
+        deadline_s = _WHOLE_S if whole else None
+        return await self._on(uid, lambda file: file.compact(whole=whole), False, deadline_s=deadline_s)
 
     async def owner_of(self, uid: Uid) -> str | None:
         """The key is the name; None if there are no files under it."""
@@ -192,7 +194,15 @@ class FileStore(ABC):
 
         return await self._threads.run(lane, run)
 
-    async def _on(self, uid: Uid, work: Callable[[OwnerFile], T], absent: T, *, create: bool = False) -> T:
+    async def _on(
+        self,
+        uid: Uid,
+        work: Callable[[OwnerFile], T],
+        absent: T,
+        *,
+        create: bool = False,
+        deadline_s: float | None = None,
+    ) -> T:
         """What `work` makes of an owner's file; `absent` if there is no such file."""
         path = self._path(str(uid))
         lane = self._threads.lane(path)
@@ -205,7 +215,7 @@ class FileStore(ABC):
                 self._forget(lane, path)
                 raise TempFail("Storage is not available", detail=f"{path}: {error}") from error
 
-        return await self._threads.run(lane, run)
+        return await self._threads.run(lane, run, deadline_s)
 
     def _opened(self, lane: int, path: Path, until: float, *, create: bool) -> OwnerFile | None:
         """The open file, unless it was deleted or replaced since; then the new one."""

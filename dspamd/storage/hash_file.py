@@ -20,6 +20,7 @@ import os
 import re
 import time
 from array import array
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -48,7 +49,9 @@ _DAY_S = 86_400
 # What is looked at in less than a millisecond.
 _GLANCED_TOKENS = 10_000
 _GLANCED_BYTES = 2**26
-_WORTH = 2  # times smaller a file must become for being compacted by itself
+_WORTH = 2  # times smaller a file must become for being compacted
+_AHEAD = 40  # batches of tokens that are found at once: 1.6 MB of numbers
+_MOMENT = 1_000_000  # tokens that are written anew while mail waits, within a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,7 @@ class HashFile:
         self._shape = shape
         self._busy_s = busy_s
         self._map: mmap | None = None
+        self._ahead = array("Q")  # tokens that will be asked for next by who walks through all
         self._signatures = path.with_suffix(".sig")
         self._lock = path.with_suffix(".lock")
         self._journal = Journal(path.with_suffix(".journal"))
@@ -334,14 +338,26 @@ class HashFile:
                     if entry.name.endswith(_SIGNATURE) and not entry.name.endswith(_CORRECTION)
                 ]
 
-    def tokens(self, after: int, limit: int, today: date) -> list[TokenRow]:
+    def tokens(self, after: int, limit: int, today: date, *, ordered: bool = True) -> list[TokenRow]:
         with self._locked(write=False) as file:
             day = today.toordinal() - _EPOCH - self._elapsed(file, today)
-            rows = css_find(file, self._shape.seek, css_after(file, after, limit))
-            return [
-                TokenRow(token, spam, innocent, day - age)
-                for token, spam, innocent, age in zip(*rows, strict=True)
-            ]
+            while some := self._following(file, after, limit):
+                rows = css_find(file, self._shape.seek, some)
+                if rows[0]:
+                    return [
+                        TokenRow(token, spam, innocent, day - age)
+                        for token, spam, innocent, age in zip(*rows, strict=True)
+                    ]
+                after = some[-1]  # all of them were removed meanwhile
+            return []
+
+    def _following(self, file: mmap, after: int, limit: int) -> array[int]:
+        """The tokens that follow: some of many, because to find any, all records are looked at."""
+        if not after or not self._ahead or not self._ahead[0] <= after < self._ahead[-1]:
+            self._ahead = css_after(file, after, _AHEAD * limit)
+            return self._ahead[:limit]
+        first = bisect_right(self._ahead, after)
+        return self._ahead[first : first + limit]
 
     def delete_tokens(self, tokens: array[int]) -> int:
         """Where this is cut short, a record may be there twice; the first one counts."""
@@ -353,13 +369,15 @@ class HashFile:
         with self._locked(write=False) as file:
             return list(zip(css.extents(file), used(file), strict=True))
 
-    def compact(self) -> None:
-        """Make the file smaller, if it becomes much smaller; it takes some 0.1 s for 100,000 tokens."""
+    def compact(self, *, whole: bool) -> bool:
+        """Make the file smaller, if it becomes much smaller; all at once, there is never a next step."""
         with self._locked(write=True) as file:
             tokens = sum(used(file))
             records = max(self._shape.records, ROOM * tokens)
-            if _WORTH * (css.HEADER.size + records * css.RECORD_BYTES) <= len(file):
+            worth = _WORTH * (css.HEADER.size + records * css.RECORD_BYTES) <= len(file)
+            if worth and (whole or tokens <= _MOMENT):
                 self._rewrite(file, tokens, records)
+        return False
 
     def rewrite(self, least: int) -> None:
         """Put all records into one extent of a fitting size, of at least so many records."""

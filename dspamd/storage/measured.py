@@ -55,8 +55,8 @@ class Measured:
     async def owners(self) -> list[str]:
         return await self._timed(metrics.OTHER, self._storage.owners())
 
-    def tokens(self, uid: Uid) -> AsyncIterator[list[TokenRow]]:
-        return self._storage.tokens(uid)
+    def tokens(self, uid: Uid, *, ordered: bool = True) -> AsyncIterator[list[TokenRow]]:
+        return self._storage.tokens(uid, ordered=ordered)
 
     async def signatures(self, uid: Uid) -> list[tuple[str, int]]:
         return await self._timed(metrics.OTHER, self._storage.signatures(uid))
@@ -64,8 +64,8 @@ class Measured:
     async def delete_tokens(self, uid: Uid, tokens: array[int]) -> int:
         return await self._timed(metrics.OTHER, self._storage.delete_tokens(uid, tokens))
 
-    async def compact(self, uid: Uid) -> None:
-        await self._timed(metrics.OTHER, self._storage.compact(uid))
+    async def compact(self, uid: Uid, *, whole: bool = False) -> bool:
+        return await self._timed(metrics.OTHER, self._storage.compact(uid, whole=whole))
 
     async def delete_owner(self, owner: str) -> None:
         await self._timed(metrics.OTHER, self._storage.delete_owner(owner))

@@ -205,7 +205,7 @@ class MySQL:
         rows = await self._reads.run(lambda connection: connection.rows(sql.signatures(int(uid))))
         return [(signature, day) for signature, day in rows]
 
-    async def tokens(self, uid: Uid) -> AsyncIterator[list[TokenRow]]:
+    async def tokens(self, uid: Uid, *, ordered: bool = True) -> AsyncIterator[list[TokenRow]]:
         """As texts, tokens are in order only among those of the same length."""
         tables = await self._known()
         for digits in range(1, _LONGEST_TOKEN + 1) if tables.tokens_are_text else (None,):
@@ -230,8 +230,9 @@ class MySQL:
 
         return await self._writes.run(delete)
 
-    async def compact(self, uid: Uid) -> None:
+    async def compact(self, uid: Uid, *, whole: bool = False) -> bool:
         """Nothing to do: the server uses the space again."""
+        return False
 
     async def owners(self) -> list[str]:
         await self._known()

@@ -228,7 +228,7 @@ class Postgres:
         rows = await self._rows(sql.SIGNATURES, uid)
         return [(signature, day_number(day)) for signature, day in rows]
 
-    async def tokens(self, uid: Uid) -> AsyncIterator[list[TokenRow]]:
+    async def tokens(self, uid: Uid, *, ordered: bool = True) -> AsyncIterator[list[TokenRow]]:
         for first, last in _HALVES:
             while batch := await self._batch(uid, first, last):
                 yield batch
@@ -253,8 +253,9 @@ class Postgres:
 
         return await self._run(delete)
 
-    async def compact(self, uid: Uid) -> None:
+    async def compact(self, uid: Uid, *, whole: bool = False) -> bool:
         """Nothing to do: the server uses the space again, when its autovacuum has been there."""
+        return False
 
     async def preferences(self, owner: str) -> Mapping[str, str]:
         uid = await self.uid(owner, create=False) if owner else EVERYBODY

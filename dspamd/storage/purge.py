@@ -132,8 +132,9 @@ async def purge(
         before = purged
         async for done in _purge_tokens(storage, uid, ages, options, today):
             yield (purged := before.plus(done))
-        if purged.tokens:
-            await _gently(_patiently(storage.compact, uid))
+    if purged.tokens or purged.signatures:
+        while await _gently(_patiently(storage.compact, uid)):
+            yield purged
     yield purged
 
 
@@ -161,7 +162,7 @@ async def _purge_tokens(
     async def delete(some: array[int]) -> int:
         return await storage.delete_tokens(uid, some)
 
-    batches = aiter(storage.tokens(uid))
+    batches = aiter(storage.tokens(uid, ordered=False))
     while batch := await _gently(_next(batches)):
         old = stale(batch, today, ages, totals, options)
         left += len(batch) - len(old)

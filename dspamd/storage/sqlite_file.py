@@ -38,7 +38,10 @@ _PRAGMAS = (
     "temp_store = MEMORY",  # the statement journal of the upsert
 )
 _FILE_MODE = 0o660  # the web pages run under another account of the same group
-_DIGITS = 20  # of the largest token
+_SPARE = 8  # of so many pages that are in use, a free one is kept for what will be learned
+_STEP_PAGES = 64  # given back in one go, within some milliseconds
+_MOMENT_PAGES = 2_500  # written anew within a tenth of a second
+_COMMON_LENGTHS = (18, 19, 20)  # digits of all tokens but one in two hundred
 _STEPS_PER_LOOK = 100_000  # instructions of SQLite between two looks at the clock, some 10 ms
 _DAY = "ifnull(CAST(julianday({}) - 2440587.5 AS INTEGER), 0)"
 
@@ -65,7 +68,10 @@ _BATCH = f"""
 SELECT group_concat(token), group_concat(spam), group_concat(innocent), group_concat(day) FROM (
     SELECT token, ifnull(spam_hits, 0) AS spam, ifnull(innocent_hits, 0) AS innocent,
         {_DAY.format("last_hit")} AS day
-    FROM dspam_token_data WHERE token > ? AND length(token) = ? ORDER BY token LIMIT ?)"""
+    FROM dspam_token_data WHERE {{}} LIMIT ?)"""
+_IN_TEXT_ORDER = _BATCH.format("token > ? ORDER BY token")
+_OF_LENGTH = _BATCH.format("token > ? AND length(token) = ? ORDER BY token")
+_SHORT = _BATCH.format("(length(token), token) > (?, ?) AND length(token) < ? ORDER BY length(token), token")
 
 _SIGNATURES = f"""
 SELECT json_group_array(signature), json_group_array({_DAY.format("created_on")}) FROM dspam_signature_data"""
@@ -85,6 +91,8 @@ class SQLiteFile:
             self._connection.set_progress_handler(lambda: time.monotonic() > self.until, _STEPS_PER_LOOK)
             for pragma in _PRAGMAS:
                 self._connection.execute(f"PRAGMA {pragma}")
+            if not self._number("page_count"):
+                self._connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # before anything is in it
             self._migrate()
             self._write_ahead()
             for statement in statements:
@@ -105,18 +113,14 @@ class SQLiteFile:
 
     def _migrate(self) -> None:
         """Take the steps of the schema that this file has not taken yet."""
-        if self._version() >= len(_schema()):  # more: a later release was here
+        if self._number("user_version") >= len(_schema()):  # more: a later release was here
             return
         with self._connection:
             self._connection.execute("BEGIN IMMEDIATE")
-            for step in _schema()[self._version() :]:
+            for step in _schema()[self._number("user_version") :]:
                 for statement in step:
                     self._connection.execute(statement)
             self._connection.execute(f"PRAGMA user_version = {len(_schema())}")
-
-    def _version(self) -> int:
-        version: int = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        return version
 
     def _write_ahead(self) -> None:
         """Turn the write-ahead log on, for good.
@@ -212,22 +216,64 @@ class SQLiteFile:
         names, days = self._connection.execute(_SIGNATURES).fetchone()
         return list(zip(json.loads(names), json.loads(days), strict=True))
 
-    def tokens(self, after: int, limit: int, today: date) -> list[TokenRow]:
-        """The next tokens.  As texts they are in order only among those of the same length."""
+    def tokens(self, after: int, limit: int, today: date, *, ordered: bool) -> list[TokenRow]:
+        """The next tokens, in the order of their texts or of their numbers.
+
+        The latter takes long: texts are in that order only among those of the same length.
+        """
         text = str(after) if after else ""
-        for length in range(max(1, len(text)), _DIGITS + 1):
-            row = self._connection.execute(_BATCH, (text, length, limit)).fetchone()
-            if row[0] is not None:
-                return list(map(TokenRow, *map(_numbers, row)))
+        if not ordered:
+            return self._batch(_IN_TEXT_ORDER, text, limit)
+        if len(text) < _COMMON_LENGTHS[0]:
+            if rows := self._batch(_SHORT, len(text), text, _COMMON_LENGTHS[0], limit):
+                return rows
             text = ""
+        for length in _COMMON_LENGTHS:
+            if length >= len(text):
+                if rows := self._batch(_OF_LENGTH, text, length, limit):
+                    return rows
+                text = ""
         return []
+
+    def _batch(self, select: str, *values: object) -> list[TokenRow]:
+        row = self._connection.execute(select, values).fetchone()
+        return list(map(TokenRow, *map(_numbers, row)))
 
     def delete_tokens(self, tokens: array[int]) -> int:
         delete = "DELETE FROM dspam_token_data WHERE token IN (SELECT value FROM json_each(?))"
         return self._connection.execute(delete, (_texts(tokens),)).rowcount
 
-    def compact(self) -> None:
-        """Nothing to do: free pages are used again, and VACUUM would keep mail waiting."""
+    def compact(self, *, whole: bool) -> bool:
+        """Bring pages from the end of the file to free places, and cut it off there.
+
+        DSPAM made files that cannot do this.  VACUUM makes them so, but nobody can write meanwhile,
+        so without `whole` it is done where little is left.
+        """
+        free, pages = self._number("freelist_count"), self._number("page_count")
+        if not self._number("auto_vacuum"):
+            if whole or (free >= pages - free and pages - free <= _MOMENT_PAGES):
+                self._vacuum()
+            return False
+        free -= (pages - free) // _SPARE
+        if free > 0:
+            # `execute` would end after the first page.
+            self._connection.executescript(f"PRAGMA incremental_vacuum({min(free, _STEP_PAGES)})")
+        if free > _STEP_PAGES:
+            return True
+        self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")  # it is this that cuts the file off
+        return False
+
+    def _vacuum(self) -> None:
+        """Write the file anew, as one that can be made smaller in steps from now on."""
+        for pragma in ("temp_store = FILE", "auto_vacuum = INCREMENTAL"):
+            self._connection.execute(f"PRAGMA {pragma}")
+        self._connection.execute("VACUUM")
+        self._connection.execute("PRAGMA temp_store = MEMORY")
+        self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+    def _number(self, pragma: str) -> int:
+        number: int = self._connection.execute(f"PRAGMA {pragma}").fetchone()[0]
+        return number
 
 
 def _create(path: Path) -> None:

@@ -14,15 +14,17 @@ from pathlib import Path
 
 import pytest
 
-from dspamd.engine.model import Label, Learned, Totals
+from dspamd.engine.model import Label, Learned, ScoreOptions, Totals
 from dspamd.errors import TempFail
 from dspamd.home import Home
 from dspamd.storage.conformance import all_tokens, counts, learn, learning, new, totals
 from dspamd.storage.contract import Change, Correct, Signature, TokenRow
+from dspamd.storage.purge import Ages, Unused, purge
 from dspamd.storage.sqlite import SQLite
 from tests.golden.data import rows
 from tests.logged import Logged
 
+RARE_ONES = Ages(unused=Unused(any=None))
 GOLDEN = next(row for row in rows("storage.jsonl") if row["driver"] == "sqlite3")
 
 
@@ -131,6 +133,70 @@ async def test_a_purge_by_dspam_takes_corrections_along(tmp_path: Path) -> None:
         with connect(tmp_path, "bob") as database:
             database.execute("DELETE FROM dspam_signature_data")
             assert database.execute("SELECT count(*) FROM dspamd_correction").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("theirs", [False, True])
+async def test_a_purged_file_becomes_small_while_mail_flows(theirs: bool, tmp_path: Path) -> None:
+    """Whoever made it; DSPAM's becomes one that can be made smaller in steps."""
+    if theirs:
+        recorded(tmp_path, "bob")
+    stale, fresh = range(1, 8_001), range(10**6, 10**6 + 50)
+    file = Home(tmp_path).file("bob", "sdb")
+    messages = 0
+    async with sqlite(tmp_path) as storage, sqlite(tmp_path) as daemon:
+        await learn(storage, "bob", stale, 1, 0)
+        await learn(storage, "bob", fresh, 0, 9)
+        large = _size(file)
+
+        async def mail() -> None:
+            nonlocal messages
+            while True:
+                await learn(daemon, "bob", fresh, 0, 1, innocent_learned=1)
+                messages += 1
+
+        task = asyncio.create_task(mail())
+        today = (date(2026, 11, 20) - date(1970, 1, 1)).days + 31
+        steps = [each async for each in purge(storage, "bob", RARE_ONES, ScoreOptions(), today)]
+        assert not task.done()
+        task.cancel()
+        await asyncio.wait((task,))
+        assert steps[-1].tokens_left == len(fresh)
+        assert messages > 0
+        assert set(await counts(daemon, "bob", fresh)) == set(fresh)
+    assert _size(file) < large / 5
+    with connect(tmp_path, "bob") as database:
+        assert database.execute("PRAGMA auto_vacuum").fetchone() == (2,)
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def _size(file: Path) -> int:
+    """Of the file, when all that is in its log is in it, too."""
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+    return file.stat().st_size
+
+
+async def test_a_large_file_of_dspam_is_written_anew_on_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dspamd.storage.sqlite_file._MOMENT_PAGES", 10)
+    recorded(tmp_path, "bob")
+    tokens, file = range(1, 10_001), Home(tmp_path).file("bob", "sdb")
+    async with sqlite(tmp_path) as storage:
+        await learn(storage, "bob", tokens, 1, 2)
+        await storage.delete_tokens("bob", array("Q", tokens[2_000:]))
+        large = _size(file)
+        assert not await storage.compact("bob")
+        assert _size(file) == large
+        assert not await storage.compact("bob", whole=True)
+        assert _size(file) < large / 2
+        assert await counts(storage, "bob", tokens) == dict.fromkeys(tokens[:2_000], (1, 2))
+        assert await storage.compact("bob", whole=True) is False
+    recorded_signature = _rows("dspam_signature_data")[0][0]
+    with connect(tmp_path, "bob") as database:
+        assert database.execute("SELECT signature FROM dspam_signature_data").fetchall() == [
+            (recorded_signature,)
+        ]
 
 
 async def test_days_are_those_of_the_clock(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ def site(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
         ("-s -p -u", Options("", "", "")),
         ("-s7 -p0 -u1,2,3,4 ann bob", Options("7", "0", "1,2,3,4", ("ann", "bob"))),
         ("ann -u9", Options(unused="9", users=("ann",))),
+        ("--compact ann", Options(users=("ann",), compact=True)),
         ("--profile=big --verbose -p", Options(neutral="", profile="big", verbose=True)),
     ],
 )
