@@ -78,7 +78,14 @@ class Health:
         return []
 
     def _file_troubles(self) -> list[str]:
-        return [] if os.access(self._home, os.W_OK | os.X_OK) else ["home: cannot be written"]
+        """Home itself, and what is below it for users, once there are any: it may belong to somebody else."""
+        data = self._home / "data"
+        folders = {"home": self._home} | ({"data": data} if data.exists() else {})
+        return [
+            f"{name}: cannot be written"
+            for name, folder in folders.items()
+            if not os.access(folder, os.W_OK | os.X_OK)
+        ]
 
     def _hop_troubles(self) -> list[str]:
         answered = metrics.LAST_HANDOVER.readings()[0].numbers[0]

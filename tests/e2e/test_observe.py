@@ -176,6 +176,14 @@ async def test_a_next_hop_that_cannot_be_reached_is_no_health(tmp_path: Path) ->
             assert await daemon.number("dspamd_lmtp_replies_total", code_class="4xx") == 1
 
 
+async def test_users_whose_files_cannot_be_written_are_no_health(tmp_path: Path, hop: NextHop) -> None:
+    (tmp_path / "data").touch()  # which keeps root out, too
+    with Watched(tmp_path, hop.port) as daemon:
+        status, body = await daemon.get("/healthz")
+        assert status == "HTTP/1.1 503 Service Unavailable"
+        assert "data: cannot be written" in body.splitlines()
+
+
 async def test_a_storage_that_is_down_is_no_health(tmp_path: Path, hop: NextHop) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
