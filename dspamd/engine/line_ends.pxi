@@ -62,3 +62,29 @@ def with_crlf(bytes text not None):
 cdef inline bint is_bare(const uint8_t* text, size_t end, size_t length) noexcept nogil:
     """Whether a line that ends before `end` ends in a LF without CR."""
     return end <= length and (end < 2 or text[end - 2] != b"\r")
+
+
+def line_ends(const uint8_t[::1] text not None):
+    """What of a text could not stay as it is on the wire: whether it has a CR or LF that is not in a
+    CR LF, and whether a dot follows a CR LF."""
+    cdef const uint8_t* source
+    cdef size_t length = text.shape[0], at = 0, pairs = 0, feeds = 0
+    cdef bint bare = False, dots = False
+    if length == 0:
+        return False, False
+    source = &text[0]
+    with nogil:
+        while not bare:
+            at = position(source, at, length, b"\r") + 1
+            if at > length:
+                break
+            bare = at == length or source[at] != b"\n"
+            pairs += 1
+            dots |= at + 1 < length and source[at + 1] == b"."
+        at = 0
+        while not bare and feeds <= pairs:
+            at = position(source, at, length, b"\n") + 1
+            if at > length:
+                break
+            feeds += 1
+    return bare or feeds != pairs, dots

@@ -19,6 +19,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from dspamd.engine._kernel import line_ends
+
 END_OF_DATA = b"\r\n.\r\n"
 PIECE = 1 << 18  # bytes handled at once: well below a millisecond of work
 
@@ -26,14 +28,25 @@ _BARE_CR = re.compile(rb"\r(?!\n)")
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 
 
-def canonical(text: bytes) -> bytes:
-    """`text` with CR LF as its only line end; the same object if it is so already."""
-    pairs = text.count(b"\r\n")
-    if text.count(b"\r") != pairs:
-        text = _BARE_CR.sub(b" ", text)
-    if text.count(b"\n") != pairs:
-        text = _BARE_LF.sub(b"\r\n", text)
-    return text
+def _mended(text: bytes) -> bytes:
+    """`text` with CR LF as its only line end."""
+    return _BARE_LF.sub(b"\r\n", _BARE_CR.sub(b" ", text))
+
+
+def _without_stuffing(text: bytes) -> bytes:
+    """Lines from the wire, as they were before the sender doubled leading dots."""
+    bare, dots = line_ends(text)
+    if dots:
+        text = text.replace(b"\r\n.", b"\r\n")
+    return _mended(text) if bare else text
+
+
+def _with_stuffing(text: bytes) -> bytes:
+    """Lines for the wire, but for a dot at the very start."""
+    bare, dots = line_ends(text)
+    if bare:
+        text, dots = _mended(text), True  # there may be new lines now
+    return text.replace(b"\r\n.", b"\r\n..") if dots else text
 
 
 class Collector:
@@ -89,7 +102,7 @@ class Collector:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _keep(self, piece: bytes) -> None:
-        piece = canonical(piece.replace(b"\r\n.", b"\r\n"))
+        piece = _without_stuffing(piece)
         if self._first:
             self._first = False
             piece = piece[2:]
@@ -109,7 +122,7 @@ def stuffed(content: bytes) -> Iterator[bytes]:
         end = start + PIECE
         if content[end - 1 : end + 1] == b"\r\n":
             end += 1
-        piece = canonical(content[start:end]).replace(b"\r\n.", b"\r\n..")
+        piece = _with_stuffing(content[start:end])
         if line_start and piece.startswith(b"."):
             piece = b"." + piece
         yield piece

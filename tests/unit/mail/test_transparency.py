@@ -9,7 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dspamd.mail.transparency import PIECE, Collector, canonical, stuffed
+from dspamd.engine._kernel import line_ends
+from dspamd.mail.transparency import PIECE, Collector, stuffed
 
 # What matters to a message on the wire, much more often than chance would have it.
 WIRE = st.lists(
@@ -64,10 +65,17 @@ def test_no_message_can_hide_another(content: bytes) -> None:
 
 
 @given(WIRE)
-def test_canonical_has_one_line_end_only(text: bytes) -> None:
-    result = canonical(text)
-    assert not re.search(rb"(?<!\r)\n|\r(?!\n)", result)
-    assert canonical(result) is result
+def test_what_could_not_stay_as_it_is_on_the_wire(text: bytes) -> None:
+    bare, dots = line_ends(text)
+    assert bare == bool(re.search(rb"(?<!\r)\n|\r(?!\n)", text))
+    if not bare:
+        assert dots == (b"\r\n." in text)
+
+
+def test_proper_lines_are_not_copied() -> None:
+    content = b"a\r\nb\r\n"
+    (piece,) = stuffed(content)
+    assert piece is content
 
 
 @pytest.mark.parametrize(
