@@ -25,7 +25,7 @@ from datetime import date
 from pathlib import Path
 
 from dspamd import log
-from dspamd.commands.dspam import UMASK
+from dspamd.commands.dspam import share_files
 from dspamd.config import Config
 from dspamd.errors import ConfigError, Failure
 from dspamd.log_target import Syslog
@@ -64,10 +64,10 @@ def _run(name: str, work: Work) -> int:
     if not words:
         sys.stderr.write(f"syntax: {name} [filename]\n")
         return 1
-    os.umask(UMASK)
     try:
         path = Path(words[0]).resolve(strict=True)
         config = Config.load()
+        share_files(config)
         log.configure(config.text("LogLevel"), config.text("LogFormat"), Syslog("dspam"))
         form = shape(config)
         with closing(HashFile(path, form, _WITHIN_S, time.monotonic() + _WITHIN_S)) as file:

@@ -20,6 +20,8 @@ import asyncio
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from dspamd import log, words
@@ -37,7 +39,7 @@ from dspamd.users import login_name, trusted
 if TYPE_CHECKING:
     from dspamd.app import Parts
 
-UMASK = 0o006  # data is for the owner and the group of the mail programs
+UMASK = 0o006
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,7 +50,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if "help" in options:
         sys.stderr.write(words.SYNTAX)
         return os.EX_OK
-    os.umask(UMASK)
     uid = os.getuid()
     try:
         config = Config.load()
@@ -60,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return dspamd.start(config) if "nofork" in options else background(config)
         if "client" in options and config.text("ClientHost") and config.text("ClientIdent"):
             return dspamc.main(given)
+        share_files(config)
         request = requested(config, given, trusted=may_all, login=login_name(uid), uid=uid)
         return Run(config, request).main(sys.stdin.buffer, sys.stdout.buffer)
     except ConfigError as error:
@@ -69,6 +71,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UsageError as error:
         complain(str(error))
         return error.exit_status
+
+
+def share_files(config: Config) -> None:
+    """Let what we write be for our account and the group of the mail programs.
+
+    DSPAM's programs had the set-group-id bit (reference/storage.md 1.3).  Ours have not, so for root we
+    take the group of Home: the daemon could not use files of root's own group, and mail would wait.
+    """
+    os.umask(UMASK)
+    if os.geteuid() == 0:
+        with suppress(OSError):  # no Home: there will be nothing to share
+            os.setegid(Path(config.text("Home")).stat().st_gid)
 
 
 def complain(text: str) -> None:

@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from dspamd import log
-from dspamd.commands.dspam import UMASK
+from dspamd.commands.dspam import share_files
 from dspamd.config import Config
 from dspamd.errors import ConfigError, Failure, UsageError
 from dspamd.log_target import Syslog
@@ -40,9 +40,9 @@ def run(work: Callable[[Parts], Awaitable[int]], profile: str = "", *, anybody: 
 
     `anybody` leaves it to the work to ask who is calling.
     """
-    os.umask(UMASK)
     try:
         config = Config.load()
+        share_files(config)
         if not anybody and not trusted(config, os.getuid()):
             raise NotTrusted
         if profile:

@@ -33,6 +33,22 @@ def test_ends_when_told(number: signal.Signals, site: Site, capsys: Output) -> N
     assert capsys.readouterr() == ("", "terminated.\n")
 
 
+@pytest.mark.parametrize(("account", "changes"), [(0, 1), (1000, 0)])
+def test_what_root_writes_belongs_to_the_group_of_home(
+    account: int, changes: int, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[int] = []
+    for function in ("getuid", "geteuid"):
+        monkeypatch.setattr(os, function, lambda: account)
+    monkeypatch.setattr(os, "setegid", taken.append)
+
+    async def work(parts: Parts) -> int:
+        return 0
+
+    assert tool.run(work, anybody=True) == 0
+    assert taken == [site.folder.stat().st_gid] * changes
+
+
 @pytest.mark.parametrize(
     ("trouble", "told"),
     [
