@@ -36,7 +36,7 @@ NEUTRAL = (0.35, 0.65)
 _RARE = 5  # a token with fewer hits, innocent ones counted twice, is a hapax
 _WELL_KNOWN = 50  # hits from which tum no longer learns a token
 _AT_ONCE = 100  # tokens or signatures between two rests; more hold up mail where pages are many (SQLite)
-_REST = 3.0  # times the work took
+_REST, _LONGEST_REST_S = 3.0, 1.0  # times the work took; what takes longer has waited for mail itself
 _PATIENCE_S = (1.0, 5.0, 25.0)  # until a step that failed is tried again
 
 
@@ -133,7 +133,7 @@ async def purge(
         async for done in _purge_tokens(storage, uid, ages, options, today):
             yield (purged := before.plus(done))
     if purged.tokens or purged.signatures:
-        while await _gently(_patiently(storage.compact, uid)):
+        while await _patiently(storage.compact, uid):
             yield purged
     yield purged
 
@@ -148,7 +148,7 @@ async def _purge_signatures(storage: Storage, uid: Uid, age: int, today: int) ->
         return sum([await storage.delete_signature(uid, signature) for signature in some])
 
     for first in range(0, len(old), _AT_ONCE):
-        gone += await _gently(_patiently(delete, old[first : first + _AT_ONCE]))
+        gone += await _patiently(delete, old[first : first + _AT_ONCE])
         yield Purged(signatures=gone, signatures_left=len(known) - gone)
     yield Purged(signatures=gone, signatures_left=len(known) - len(old))
 
@@ -167,7 +167,7 @@ async def _purge_tokens(
         old = stale(batch, today, ages, totals, options)
         left += len(batch) - len(old)
         for first in range(0, len(old), _AT_ONCE):
-            gone += await _gently(_patiently(delete, old[first : first + _AT_ONCE]))
+            gone += await _patiently(delete, old[first : first + _AT_ONCE])
             yield Purged(tokens=gone, tokens_left=left)
         yield Purged(tokens=gone, tokens_left=left)
 
@@ -180,15 +180,15 @@ async def _gently(work: Awaitable[T]) -> T:
     """Do some work, then leave the store to the mail for a while."""
     start = time.perf_counter()
     result = await work
-    await asyncio.sleep(_REST * (time.perf_counter() - start))
+    await asyncio.sleep(min(_LONGEST_REST_S, _REST * (time.perf_counter() - start)))
     return result
 
 
 async def _patiently(work: Callable[[S], Awaitable[T]], what: S) -> T:
-    """Do some work, again later if the store is busy: mail comes first, and may keep it so for long."""
+    """Do some work gently, again later if the store is busy: mail comes first, perhaps for long."""
     for pause in _PATIENCE_S:
         try:
-            return await work(what)
+            return await _gently(work(what))
         except TempFail:
             await asyncio.sleep(pause)
-    return await work(what)
+    return await _gently(work(what))

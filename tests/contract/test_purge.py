@@ -20,6 +20,7 @@ from dspamd.storage.contract import Change, Correct, Signature, Storage, Uid
 from dspamd.storage.hash import HashFiles
 from dspamd.storage.hash_file import Shape
 from dspamd.storage.purge import Ages, Purged, Unused, purge
+from dspamd.storage.sqlite import SQLite
 from tests.contract.drivers import TODAY
 
 DAY = TODAY.toordinal() - 719_163  # days since 1970-01-01
@@ -166,3 +167,31 @@ async def test_a_store_out_of_order_is_not_asked_for_ever(
     with pytest.raises(TempFail, match="busy"):
         await purged(storage, uid, Ages(unused=Unused(90, 30, 15, 15)), DAY + 16)
     assert len(await left(storage, uid)) == 3_100
+
+
+async def test_rests_follow_the_work_and_not_the_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store that was busy once must not stop the purge for minutes."""
+    storage = SQLite(Home(tmp_path), today=lambda: TODAY)
+    uid = await dictionary(storage, "someone")
+    delete, busy, rests = storage.delete_tokens, True, list[float]()
+
+    async def busy_once(uid: Uid, tokens: array[int]) -> int:
+        nonlocal busy
+        if busy:
+            busy = False
+            raise TempFail("Storage is busy")
+        return await delete(uid, tokens)
+
+    async def rest(seconds: float) -> None:
+        rests.append(seconds)
+
+    monkeypatch.setattr(storage, "delete_tokens", busy_once)
+    monkeypatch.setattr("dspamd.storage.purge.asyncio.sleep", rest)
+    monkeypatch.setattr("dspamd.storage.purge._PATIENCE_S", (7.0,))
+    assert (await purged(storage, uid, Ages(unused=Unused(any=None)), DAY + 31)).tokens == 3_000
+    assert rests.count(7.0) == 1  # before it is asked again
+    rests.remove(7.0)
+    assert all(0 < seconds <= 1 for seconds in rests)
+    await storage.close()
