@@ -118,7 +118,7 @@ class HashFile:
 
     def _mended(self) -> mmap:
         """Make, convert, repair and map the file, and put back what was begun and not finished."""
-        if not self._path.exists():
+        if not self._path.exists() or not self._path.stat().st_size:  # DSPAM left that on a full disk
             self._replace(css.opening(self._shape.records, folded=self._shape.folded))
         file = self._mapped()
         length, native = css.sound_length(file), css.converted(file)
@@ -148,11 +148,12 @@ class HashFile:
             raise
 
     def _give(self, fresh: Path) -> None:
-        """Let a new file belong to whom the old one belongs, where an administrator calls us."""
+        """Let a new file belong to whom the old one belongs, as far as we may: its group counts most."""
         with suppress(FileNotFoundError):
-            old, new = self._path.stat(), fresh.stat()
-            if (old.st_uid, old.st_gid) != (new.st_uid, new.st_gid):
-                os.chown(fresh, old.st_uid, old.st_gid)
+            old = self._path.stat()
+            for user, group in ((-1, old.st_gid), (old.st_uid, -1)):
+                with suppress(PermissionError):
+                    os.chown(fresh, user, group)
 
     def _mapped(self) -> mmap:
         self._unmap()

@@ -183,7 +183,7 @@ def test_any_file_is_a_hash_file_or_none(file: bytes) -> None:
     assert native is None or css.sound_length(native) == len(native)
 
 
-@pytest.mark.parametrize("junk", [b"", b"short", bytes(1_000), b"no hash file at all " * 100])
+@pytest.mark.parametrize("junk", [b"short", bytes(1_000), b"no hash file at all " * 100])
 async def test_what_is_no_hash_file_is_left_alone(tmp_path: Path, junk: bytes) -> None:
     put(tmp_path, junk)
     async with hashes(tmp_path) as storage:
@@ -191,6 +191,25 @@ async def test_what_is_no_hash_file_is_left_alone(tmp_path: Path, junk: bytes) -
             with pytest.raises(TempFail):
                 await learn(storage, "bob", [1], 1)
     assert content(tmp_path) == junk
+
+
+async def test_an_empty_file_of_another_account_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DSPAM left such files where the disk was full; only root may give a file away."""
+    given: list[int] = []
+
+    def chown(path: Path, user: int, group: int) -> None:
+        if user != -1:
+            raise PermissionError
+        given.append(group)
+
+    put(tmp_path, b"")
+    monkeypatch.setattr(os, "chown", chown)
+    async with hashes(tmp_path) as storage:
+        await learn(storage, "bob", [1], 1)
+        assert await counts(storage, "bob", [1]) == {1: (1, 0)}
+    assert given == [css_file(tmp_path).stat().st_gid]
 
 
 async def test_a_full_file_grows_or_loses_tokens(tmp_path: Path, logged: Logged) -> None:
