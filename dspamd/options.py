@@ -170,6 +170,11 @@ SECTIONS: dict[str, tuple[Option, ...]] = {
                help="Name we greet the next hop with."),
         Option("DeliveryProto", choice("SMTP", "LMTP"), "", "# SMTP",
                help="Protocol spoken to DeliveryHost."),
+        Option("DeliveryTLS", choice("off", "may", "require"), "off",
+               help="Encrypt connections to DeliveryHost by STARTTLS: never, where it is offered, or always; "
+                    "then the certificate must be valid, and for DeliveryHost. Sockets need none."),
+        Option("DeliveryTLSCAFile", PATH, "", "# /etc/ssl/certs/our-ca.pem",
+               help="Authorities that DeliveryTLS require trusts; those of the system if absent."),
         Option("OnFail", choice("error", "unlearn"), "error", "error",
                help="After a failed delivery: report it (error), or take back what was learned as well "
                     "(unlearn). Nothing is learned before a delivery, so both are the same."),

@@ -1,10 +1,11 @@
 """One connection to the next hop, from its greeting to QUIT.
 
-aiosmtplib connects (names, both IP versions, unix sockets), reads the greeting
-and says EHLO.  Then our own protocol takes over its transport, for three things
-that aiosmtplib's cannot do: it drops what arrives between commands, so that a
-421 from a server that goes away is lost; it reads one reply per command written,
-so nothing can be pipelined; its DATA rewrites the message.
+aiosmtplib connects (names, both IP versions, unix sockets), reads the greeting,
+says EHLO, and turns TLS on if that is asked for (RFC 3207).  Then our own
+protocol takes over its transport, for three things that aiosmtplib's cannot
+do: it drops what arrives between commands, so that a 421 from a server that
+goes away is lost; it reads one reply per command written, so nothing can be
+pipelined; its DATA rewrites the message.
 
 A reply of the next hop is a value (`aiosmtplib.SMTPResponse`); trouble with the
 connection is `ConnectionError` or `TimeoutError`.  What either means for the
@@ -14,6 +15,7 @@ message is decided elsewhere (smtp.py).
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -46,6 +48,28 @@ class Deadlines:
     connect: float = 30
     command: float = 300
     reply: float = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Encryption of connections by TCP: where it is offered, or, if it is `required`, always."""
+
+    context: ssl.SSLContext
+    required: bool
+
+    @classmethod
+    def of(cls, level: str, ca_file: str = "") -> Tls | None:
+        """For the words of DeliveryTLS: `may` hides mail from who listens, `require` knows its peer, too.
+
+        Raises OSError (also ssl.SSLError) if the file of authorities cannot be used.
+        """
+        if level == "off":
+            return None
+        context = ssl.create_default_context(cafile=ca_file or None)
+        if level == "may":
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return cls(context, level == "require")
 
 
 class Refused(Exception):
@@ -213,11 +237,13 @@ class Connection(asyncio.Protocol):
         self._wake()
 
 
-async def connect(target: Target, ident: str, lmtp: bool, deadlines: Deadlines) -> Connection:
+async def connect(
+    target: Target, ident: str, lmtp: bool, deadlines: Deadlines, tls: Tls | None = None
+) -> Connection:
     """Connect and introduce ourselves as `ident`, by LHLO or by EHLO with HELO to fall back on.
 
     Raises `Refused` with the answer of a server that will not have us, `OSError`
-    (also `ConnectionError`, `TimeoutError`) if there is none to talk to.
+    (also `ConnectionError`, `TimeoutError`, `ssl.SSLError`) if there is none to talk to.
     """
     client = aiosmtplib.SMTP(
         hostname=None if target.is_socket else target.host,
@@ -230,6 +256,8 @@ async def connect(target: Target, ident: str, lmtp: bool, deadlines: Deadlines) 
     try:
         await client.connect()
         await _introduce(client, ident, lmtp)
+        if tls is not None and not target.is_socket:
+            await _encrypt(client, ident, lmtp, tls)
     except aiosmtplib.SMTPHeloError as refusal:
         client.close()
         raise Refused(f"{'LHLO' if lmtp else 'HELO'}: {refusal.code} {refusal.message}") from refusal
@@ -261,3 +289,12 @@ async def _introduce(client: aiosmtplib.SMTP, ident: str, lmtp: bool) -> None:
         if refusal.code < 500:
             raise
         await client.helo()
+
+
+async def _encrypt(client: aiosmtplib.SMTP, ident: str, lmtp: bool, tls: Tls) -> None:
+    """Turn TLS on, and introduce ourselves again: what was offered before counts no more."""
+    if "starttls" in client.esmtp_extensions:
+        await client.starttls(tls_context=tls.context)
+        await _introduce(client, ident, lmtp)
+    elif tls.required:
+        raise ConnectionError("STARTTLS is not offered")

@@ -18,11 +18,11 @@ from dataclasses import replace
 from dspamd import metrics
 from dspamd.config import Config
 from dspamd.delivery.agent import Agent
-from dspamd.delivery.connection import Deadlines
+from dspamd.delivery.connection import Deadlines, Tls
 from dspamd.delivery.handover import Handover
 from dspamd.delivery.quarantine import Quarantine
 from dspamd.delivery.smtp import SmtpDelivery
-from dspamd.errors import Failure, PermFail, Reply, TempFail
+from dspamd.errors import ConfigError, Failure, PermFail, Problem, Reply, TempFail
 from dspamd.home import Home
 
 _REASONS = {
@@ -136,4 +136,14 @@ def _next_hop(config: Config) -> SmtpDelivery | None:
         ident=config.text("DeliveryIdent"),
         connections=config.number("DeliveryConnections"),
         deadlines=Deadlines(command=timeout, reply=max(timeout, Deadlines().reply)),
+        tls=_tls(config),
     )
+
+
+def _tls(config: Config) -> Tls | None:
+    """How the next hop is encrypted.  Raises `ConfigError`."""
+    file = config.text("DeliveryTLSCAFile")
+    try:
+        return Tls.of(config.text("DeliveryTLS"), file)
+    except OSError as error:
+        raise ConfigError([Problem(config.file, 0, f"DeliveryTLSCAFile {file}: {error}")]) from error

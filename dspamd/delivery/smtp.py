@@ -22,7 +22,7 @@ from functools import partial
 
 from aiosmtplib import SMTPResponse
 
-from dspamd.delivery.connection import Connection, Deadlines, Refused, Target, connect
+from dspamd.delivery.connection import Connection, Deadlines, Refused, Target, Tls, connect
 from dspamd.delivery.handover import Handover
 from dspamd.delivery.pool import Pool
 from dspamd.errors import PermFail, Reply, TempFail
@@ -52,7 +52,7 @@ class SmtpDelivery:
     `hosts` and `ports` map domains in lower case to `DeliveryHost.<domain>` and
     `DeliveryPort.<domain>`, independently of each other; the empty domain stands
     for all others.  A host that begins with `/` is a unix socket.  `ident` is
-    our name in EHLO; `connections` the most to one target.
+    our name in EHLO; `connections` the most to one target; `tls` encrypts them.
     """
 
     def __init__(
@@ -65,6 +65,7 @@ class SmtpDelivery:
         connections: int = 20,
         idle_s: float = 60,
         deadlines: Deadlines | None = None,
+        tls: Tls | None = None,
     ) -> None:
         self._hosts = hosts
         self._ports = ports
@@ -73,6 +74,7 @@ class SmtpDelivery:
         self._connections = connections
         self._idle_s = idle_s
         self._deadlines = deadlines or Deadlines()
+        self._tls = tls
         self._pools: dict[Target, Pool] = {}
 
     async def deliver(self, handover: Handover) -> Reply:
@@ -100,7 +102,7 @@ class SmtpDelivery:
 
     def _pool(self, target: Target) -> Pool:
         if target not in self._pools:
-            new = partial(connect, target, self._ident, self._lmtp, self._deadlines)
+            new = partial(connect, target, self._ident, self._lmtp, self._deadlines, self._tls)
             self._pools[target] = Pool(new, self._connections, self._idle_s)
         return self._pools[target]
 

@@ -8,6 +8,7 @@ closed connection.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -34,6 +35,7 @@ ANSWERS = {
     b"RSET": b"250 OK\r\n",
     b"QUIT": b"221 bye\r\n",
     b"XFORWARD": b"250 OK\r\n",
+    b"STARTTLS": b"220 go ahead\r\n",
 }
 ANSWERS[b"LHLO"] = ANSWERS[b"EHLO"]
 
@@ -53,6 +55,7 @@ class Sink:
     script: dict[bytes, Script] = field(default_factory=dict)
     close_after: int = 0  # bytes of a message, then hang up; 0: never
     careless: bool = False  # takes DATA where no recipient was accepted
+    tls: ssl.SSLContext | None = None  # for STARTTLS, which is offered then until it is in use
     connections: int = 0
     lines: list[bytes] = field(default_factory=list)  # commands, as they came
     wire: list[bytes] = field(default_factory=list)  # messages with their stuffing and final dot
@@ -106,7 +109,7 @@ class Sink:
         task.add_done_callback(self._tasks.discard)
         try:
             await self._converse(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
+        except (ConnectionError, ssl.SSLError, asyncio.IncompleteReadError):
             return
         finally:
             self._writers.discard(writer)
@@ -125,7 +128,11 @@ class Sink:
                 return
             if answer == CLOSE:
                 return
+            if verb in (b"EHLO", b"LHLO") and self.tls and not writer.get_extra_info("sslcontext"):
+                answer = answer.replace(b"\r\n", b"\r\n250-STARTTLS\r\n", 1)
             writer.write(answer)
+            if verb == b"STARTTLS" and self.tls and answer.startswith(b"220"):
+                writer = await _encrypted(reader, writer, self.tls)
             if verb == b"RCPT" and answer.startswith(b"2"):
                 recipients += 1
             elif verb in (b"RSET", b"."):
@@ -142,6 +149,22 @@ class Sink:
             line = await reader.readuntil(b"\r\n")
             self.lines.append(line[:-2])
             verb = line.split()[0].upper()
+
+
+async def _encrypted(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, context: ssl.SSLContext
+) -> asyncio.StreamWriter:
+    """The same connection with TLS.  Raises ConnectionError or SSLError if the client does not want it.
+
+    `StreamWriter.start_tls` would then leave a writer that cannot be closed.
+    """
+    loop = asyncio.get_running_loop()
+    await writer.drain()
+    protocol = writer.transport.get_protocol()
+    transport = await loop.start_tls(writer.transport, protocol, context, server_side=True)
+    if transport is None:
+        raise ConnectionError("the client left")
+    return asyncio.StreamWriter(transport, protocol, reader, loop)
 
 
 def _lines(wire: bytes) -> list[bytes]:
