@@ -103,8 +103,11 @@ def _field(value: bytes | None, absent: str) -> str:
     if value is None:
         return absent
     value = value.strip()
-    text = _UTF8("replace").decode(value[:_FIELD_BYTES], final=len(value) <= _FIELD_BYTES)
-    return text.translate(_BLANKS)
+    if len(value) <= _FIELD_BYTES:
+        text = value.decode("utf-8", "replace")
+    else:
+        text = _UTF8("replace").decode(value[:_FIELD_BYTES])
+    return text if text.isprintable() else text.translate(_BLANKS)
 
 
 def counters(totals: Totals) -> tuple[int, int, int, int, int, int]:

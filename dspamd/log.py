@@ -99,7 +99,9 @@ def _logfmt(_: object, __: str, event: MutableMapping[str, Any]) -> str:
     for key, value in event.items():
         if value is None:
             continue
-        if type(value) not in _NUMBERS:
+        if type(value) is str:
+            value = _quoted(value)
+        elif type(value) not in _NUMBERS:
             value = _quoted(str(value))
         words.append(f"{key}={value}")
     return " ".join(words)

@@ -35,8 +35,8 @@ class Blocklists:
 
     async def blocks(self, name: str, message: Message) -> bool:
         """Whether the user whose files are called `name` blocks the sender of a message."""
-        domain = sender_domain(message)
-        return bool(domain) and domain in await self._domains(name)
+        domains = await self._domains(name)
+        return bool(domains) and sender_domain(message) in domains
 
     async def _domains(self, name: str) -> frozenset[bytes]:
         domains = self._known.get(name)

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Callable, Iterable
 
 from aiosmtpd.smtp import SMTP
@@ -151,6 +152,7 @@ class Session(SMTP):
         self._at = 0  # what of the input is read already
         self._output: list[bytes] = []
         self._idle = True
+        self._until = math.inf  # when the client must have said or taken something
 
     def __dir__(self) -> Iterable[str]:
         # aiosmtpd looks through all names of every new session for commands of its own;
@@ -185,8 +187,18 @@ class Session(SMTP):
         if self.transport is not None:
             self._writer.transport.abort()
 
+    def _reset_timeout(self, duration: float | None = None) -> None:
+        # aiosmtpd makes a new timer for each wait; ours looks now and then what we wait for.
+        self._until = self.loop.time() + self._server.idle_s
+        if self._timeout_handle is None:
+            self._timeout_handle = self.loop.call_at(self._until, self._timeout_cb)
+
     def _timeout_cb(self) -> None:
-        if self.transport is not None:
+        now = self.loop.time()
+        if now < self._until:
+            then = min(self._until, now + self._server.idle_s)
+            self._timeout_handle = self.loop.call_at(then, self._timeout_cb)
+        elif self.transport is not None:
             self._writer.write(written(TIMEOUT))
             self._writer.close()
             # A client that reads nothing would keep what is still to be sent for ever.
@@ -322,8 +334,7 @@ class Session(SMTP):
         await self._flush()
         self._reset_timeout()
         data: bytes = await self._reader.read(size)
-        if self._timeout_handle is not None:
-            self._timeout_handle.cancel()
+        self._until = math.inf
         return data
 
     async def _flush(self) -> None:
@@ -332,5 +343,4 @@ class Session(SMTP):
             self._writer.write(b"".join(self._output))
             self._output.clear()
             await self._writer.drain()
-            if self._timeout_handle is not None:
-                self._timeout_handle.cancel()
+            self._until = math.inf
