@@ -50,6 +50,7 @@ _DAY_S = 86_400
 _GLANCED_TOKENS = 10_000
 _GLANCED_BYTES = 2**26
 _WORTH = 2  # times smaller a file must become for being compacted
+_FEW_EXTENTS = 8  # that follow each other as with DSPAM
 _AHEAD = 40  # batches of tokens that are found at once: 1.6 MB of numbers
 _MOMENT = 1_000_000  # tokens that are written anew while mail waits, within a second
 
@@ -250,11 +251,16 @@ class HashFile:
             log.get().warning("hash_file_full", file=str(self._path), lost=lost)
 
     def _extend(self, file: mmap) -> bool:
-        """Append an extent, if that is allowed."""
+        """Append an extent, if that is allowed.
+
+        After the first ones, where there may be any number, it has a third of all records at least:
+        a token is looked for in each, so their number must not follow that of the tokens.
+        """
         extents, shape = css.extents(file), self._shape
         if not shape.extend or (shape.extents and len(extents) > shape.extents):
             return False
-        head = css.opening(extents[-1] * (100 + shape.percent) // 100, folded=shape.folded)
+        least = sum(extents) // 2 if len(extents) >= _FEW_EXTENTS and not shape.extents else 0
+        head = css.opening(max(least, extents[-1] * (100 + shape.percent) // 100), folded=shape.folded)
         records, length = css.extents(head)[0], len(file)
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
         try:

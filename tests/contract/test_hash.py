@@ -230,6 +230,17 @@ async def test_a_full_file_grows_or_loses_tokens(tmp_path: Path, logged: Logged)
         assert len(await counts(storage, "full", tokens)) == 13
 
 
+async def test_a_large_file_has_few_extents(tmp_path: Path) -> None:
+    """Unless their number is limited, by somebody who counts on their size."""
+    tokens = [n * 0x9E3779B97F4A7C15 % 2**64 for n in range(1, 20_001)]
+    for name, limit, wanted in (("any", 0, range(8, 20)), ("some", 10_000, range(20, 10_000))):
+        shape = Shape(records=101, seek=10, extents=limit)
+        async with hashes(tmp_path / name, shape) as storage:
+            await learn(storage, "bob", tokens, 1, 0, spam_learned=1)
+            assert await counts(storage, "bob", tokens) == dict.fromkeys(tokens, (1, 0))
+        assert len(css.extents(css_file(tmp_path / name).read_bytes())) in wanted
+
+
 async def test_hits_are_limited_as_by_dspam_only_if_asked(tmp_path: Path) -> None:
     strict = configured({"config": {}}, "StrictCompatibility on")
     async with hashes(tmp_path, strict) as storage:
