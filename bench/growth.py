@@ -1,8 +1,15 @@
 """How the cost of a message follows the tokens that are stored, and those of the message.
 
-One user has ten thousand tokens, another a million; DSPAMD_BENCH_TOKENS may name a larger number
-(10000000 takes minutes).  Both are in the same tables, where the store has tables.
-What a message costs must stay flat in the tokens stored, and linear in its own.
+Users of one store have ten thousand, a million and ten million tokens (DSPAMD_BENCH_TOKENS: another
+number than ten million).  What a message costs must stay flat in these, and linear in its own.  Its
+tokens are all known, and have been asked for before, so caches are as warm with every user.
+
+Flat is what a tree makes of it.  From a million tokens to ten it becomes at most one level deeper,
+four instead of three.  From ten thousand to a million, there is more: of few tokens, many that are
+asked for share a page; of many, each lies on a page of its own, which has to be looked up, locked,
+written and logged for it alone.  So the pages that a message touches are the limit, and the tree's
+depth is that of what comes after.  Hash files have extents instead; after the first
+eight, each is half as large as all before it, which makes fourteen for ten million tokens.
 """
 
 from __future__ import annotations
@@ -13,21 +20,24 @@ import statistics
 import time
 from array import array
 from collections.abc import Awaitable
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 
 from bench.figures import Figure
-from bench.stores import Place, fill, grown, lesson
+from bench.filling import fill
+from bench.stores import Place, grown, lesson
 from dspamd.engine.model import Totals
 from dspamd.storage.contract import Change, Storage, Uid
 from dspamd.storage.sql import Server
 from tests.contract.mariadb_server import MariaDB
 from tests.contract.postgres_server import PostgreSQL
 
-FEW, MANY = 10_000, int(os.environ.get("DSPAMD_BENCH_TOKENS", "1000000"))
+SIZES = (10_000, 1_000_000, int(os.environ.get("DSPAMD_BENCH_TOKENS", "10000000")))
 MESSAGE, LONG = 900, 9_000  # tokens
 ROUNDS = 15
-FLAT, LINEAR = 12, 1.5  # where it were not flat, a hundred times; caches hold less of what is larger
+PAGE = 100  # tokens on one, about, in each of the stores
+DEEPER, MORE_EXTENTS, LINEAR = 4 / 3, 14 / 8, 1.5
 RECORD_MIB = 24 / 2**20  # of DSPAM's hash files; the least that others are compared with
 
 
@@ -35,50 +45,62 @@ def measure(places: list[Place]) -> list[Figure]:
     return [figure for place in places for figure in _measure(place)]
 
 
+def touched(stored: int) -> float:
+    """How many pages a message touches, if its tokens lie anywhere on those of the tokens stored."""
+    pages = stored / PAGE
+    return pages * (1 - (1 - 1 / pages) ** MESSAGE)
+
+
 def _measure(place: Place) -> list[Figure]:
     with place.folder() as folder:
-        few, many, long = asyncio.run(_costs(place, folder))
+        costs, long = asyncio.run(_costs(place, folder))
         size = _size_mib(place, folder)
     share = LONG / MESSAGE
+    deeper = MORE_EXTENTS if place.driver == "hash" else DEEPER
     return [
         *(
-            Figure(f"{place.name}, {what}, {MANY:,} tokens stored, not {FEW:,}", at_many, "ms", at_few, FLAT)
-            for what, at_few, at_many in zip(("look-up", "lesson"), few, many, strict=True)
+            Figure(
+                f"{place.name}, {what}, {many:,} tokens, not {few:,}",
+                costs[many][kind], "ms", costs[few][kind], touched(many) / touched(few) * deeper,
+            )
+            for few, many in pairwise(SIZES)
+            for kind, what in enumerate(("look-up", "lesson"))
         ),
         *(
-            Figure(f"{place.name}, {what} of {LONG:,} tokens", at_long, "ms", share * at_many, LINEAR)
-            for what, at_many, at_long in zip(("look-up", "lesson"), many, long, strict=True)
+            Figure(f"{place.name}, {what} of {LONG:,} tokens", at_long, "ms", share * at_message, LINEAR)
+            for what, at_message, at_long in zip(("look-up", "lesson"), costs[SIZES[1]], long, strict=True)
         ),
-        Figure(f"{place.name}, a million tokens", size / MANY * 1e6, "MiB", 1e6 * RECORD_MIB),
-    ]
+        Figure(f"{place.name}, a million tokens", size / sum(SIZES) * 1e6, "MiB", 1e6 * RECORD_MIB),
+    ]  # fmt: skip
 
 
 Costs = tuple[float, float]  # ms of a look-up and of a lesson
 
 
-async def _costs(place: Place, folder: Path) -> tuple[Costs, Costs, Costs]:
-    """Of a message in a small dictionary, of one in a large dictionary, of a long one there."""
+async def _costs(place: Place, folder: Path) -> tuple[dict[int, Costs], Costs]:
+    """Of a message by the tokens stored, and of a long one where they are a million."""
     store = place.store(folder)
     await store.open()
-    small = await fill(store, "few", FEW, Totals())
-    large = await fill(store, "many", MANY, Totals())
+    users = {size: await fill(place, store, folder, f"of{size}", size, Totals()) for size in SIZES}
     await grown(place, folder)
-    costs = (
-        await _cost(store, *small, MESSAGE),
-        await _cost(store, *large, MESSAGE),
-        await _cost(store, *large, LONG),
-    )
+    of_each = await _by_turns(store, list(users.values()), MESSAGE)
+    (long,) = await _by_turns(store, [users[SIZES[1]]], LONG)
     await store.close()
-    return costs
+    return dict(zip(SIZES, of_each, strict=True)), long
 
 
-async def _cost(store: Storage, uid: Uid, known: array[int], message: int) -> Costs:
-    """The middle of some messages whose tokens are all known."""
+async def _by_turns(store: Storage, users: list[tuple[Uid, array[int]]], tokens: int) -> list[Costs]:
+    """For each user the middle of some messages, all of whose tokens are known."""
     chance = Random(1)
-    messages = [array("Q", chance.sample(known, message)) for _ in range(ROUNDS)]
-    read = [await _ms(store.read(uid, asked)) for asked in messages]
-    taught = [await _ms(store.apply(uid, Change(lesson(asked)))) for asked in messages]
-    return statistics.median(read), statistics.median(taught)
+    messages = [
+        (uid, array("Q", chance.sample(known, tokens))) for _ in range(ROUNDS) for uid, known in users
+    ]
+    for _ in ("to warm caches", "to be measured"):
+        read = [await _ms(store.read(uid, asked)) for uid, asked in messages]
+    for _ in ("to warm caches", "to be measured"):
+        taught = [await _ms(store.apply(uid, Change(lesson(asked)))) for uid, asked in messages]
+    n = len(users)
+    return [(statistics.median(read[i::n]), statistics.median(taught[i::n])) for i in range(n)]
 
 
 async def _ms(work: Awaitable[object]) -> float:

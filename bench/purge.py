@@ -1,10 +1,10 @@
 """What mail notices of a purge: its latency while a million stale tokens go, against that before.
 
-Most of a minute of the purge is looked at; what needs longer is ended then.
+Mail comes at half of the rate that the daemon can take, which is measured first.  It comes when it
+comes (open loop, as by a Poisson process): a message that finds all sessions waiting waits too, and
+that counts.  The dictionary that is purged is the one of the user who gets the mail: the worst case.
 
-The dictionary that is purged is the one of the user who gets the mail: the worst case.
-Mail flows steadily over a few sessions, far below what the daemon could take, because
-with a client that never pauses any other work shows as waiting.
+Most of a minute of the purge is looked at; what needs longer is ended then.
 """
 
 from __future__ import annotations
@@ -13,92 +13,149 @@ import asyncio
 import os
 import sys
 import time
+from collections.abc import Awaitable
 from contextlib import ExitStack
 from datetime import date, timedelta
+from itertools import cycle
 from pathlib import Path
+from random import Random
 
 from bench.client import expect, greeted
 from bench.figures import Figure
+from bench.filling import fill
 from bench.path import SIZE, process
 from bench.sample import of_size
-from bench.stores import Place, fill, grown, places
+from bench.stores import Place, grown, places
 from dspamd.engine.model import Totals
 from dspamd.storage.clock import utc_day
 from tests.e2e.daemon import Daemon
 from tests.e2e.postfix import free_port
 
 STALE = 1_000_000
-SESSIONS, PAUSE_S = 4, 0.1  # between two messages of a session
-BEFORE_S, DURING_S = 15.0, 45.0
+SHARE = 0.5  # of the rate that the daemon can take
+BUSY, SESSIONS = 8, 64  # when that rate is measured; at most, when mail comes at its share
+WARM_S, MOST_S, BEFORE_S, DURING_S = 3.0, 5.0, 15.0, 45.0
 TAUGHT = Totals(100_000, 100_000)  # well past its start, TOE does not learn from every message
-SETTINGS = "TrainingMode toe\nHashMaxSeek 10\n"
+SETTINGS = "TrainingMode toe\nHashMaxSeek 10\nHashPctIncrease 10\n"
+CONTENTS = [content.replace(b"\r\n.", b"\r\n..") + b".\r\n" for content in of_size(SIZE, 50)]
 
 
 def measure() -> list[Figure]:
     with places() as all_places:
-        return [_measure(place) for place in all_places]
+        return [figure for place in all_places for figure in _measure(place)]
 
 
-def _long_ago() -> date:
-    return utc_day() - timedelta(60)
-
-
-def _measure(place: Place) -> Figure:
+def _measure(place: Place) -> list[Figure]:
     with place.folder() as folder, ExitStack() as stack:
         asyncio.run(_fill(place, folder))
         sink = free_port()
         stack.enter_context(process("bench.sink", sink))
         daemon = stack.enter_context(Daemon(folder, sink, driver=place.library, settings=SETTINGS))
-        before, during = asyncio.run(latencies(daemon))
-    return Figure(f"mail (p99) during a purge, {place.name}", _p99(during), "ms", _p99(before), 2)
+        most, before, during, purge_s = asyncio.run(latencies(daemon))
+        gone = STALE - asyncio.run(_left(place, folder))
+    name = f"{place.name}, purge"
+    return [
+        Figure(f"{name}: mail (p99)", _percentile(during, 99), "ms", _percentile(before, 99), 2),
+        Figure(f"{name}: mail (p50)", _percentile(during, 50), "ms", _percentile(before, 50)),
+        Figure(f"{name}: mail meanwhile, of the most", len(during) / purge_s, "mail/s", most),
+        Figure(f"{name}: tokens gone, by messages", gone / purge_s, "a second", len(during) / purge_s),
+    ]
 
 
 async def _fill(place: Place, folder: Path) -> None:
     """Give the user his stale tokens."""
-    store = place.store(folder, _long_ago)
+    long_ago = utc_day() - timedelta(60)
+    store = place.store(folder, lambda: long_ago)
     await store.open()
-    await fill(store, "user", STALE, TAUGHT)
+    await fill(place, store, folder, "user", STALE, TAUGHT, long_ago)
     await grown(place, folder)
     await store.close()
 
 
-async def latencies(daemon: Daemon) -> tuple[list[float], list[float]]:
-    """Milliseconds of each message, before the purge and while it runs."""
-    times: list[float] = []
-    sessions = [asyncio.create_task(session(daemon.port, times)) for _ in range(SESSIONS)]
-    await asyncio.sleep(BEFORE_S)
-    before = times[len(times) // 4 :]  # when it is warm
-    times.clear()
+async def _left(place: Place, folder: Path) -> int:
+    """How many of the stale tokens are still there."""
+    last = (utc_day() - timedelta(30) - date(1970, 1, 1)).days
+    store = place.store(folder)
+    await store.open()
+    uid = await store.uid("user", create=False)
+    assert uid is not None
+    left = sum([sum(row.last_hit < last for row in batch) async for batch in store.tokens(uid)])
+    await store.close()
+    return left
+
+
+async def latencies(daemon: Daemon) -> tuple[float, list[float], list[float], float]:
+    """Mail a second at most; milliseconds of each message at a share of it, before the purge and while
+    it runs; how many seconds that was."""
+    post = Post(daemon.port)
+    await post.at_most(WARM_S)
+    most = await post.at_most(MOST_S)
+    await post.at(SHARE * most, asyncio.sleep(WARM_S))
+    before = await post.at(SHARE * most, asyncio.sleep(BEFORE_S))
     purge = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "dspamd.commands.dspam_clean", "-u",
         env=os.environ | {"DSPAM_CONF": str(daemon.config)},
     )  # fmt: skip
-    await asyncio.wait((asyncio.create_task(purge.wait()),), timeout=DURING_S)
-    during = times.copy()
+    start = time.perf_counter()
+    during = await post.at(SHARE * most, asyncio.wait((asyncio.create_task(purge.wait()),), timeout=DURING_S))
+    purge_s = time.perf_counter() - start
     if purge.returncode is None:
         purge.terminate()
-    for task in sessions:
-        task.cancel()
-    await asyncio.wait(sessions)
     if await purge.wait():
         raise RuntimeError("dspam_clean failed")
-    return before, during
+    return most, before, during, purge_s
 
 
-async def session(port: int, times: list[float]) -> None:
-    reader, writer = await greeted(port)
-    contents = [content.replace(b"\r\n.", b"\r\n..") + b".\r\n" for content in of_size(SIZE, 50)]
-    while True:
-        for content in contents:
-            start = time.perf_counter()
+class Post:
+    """Mail for the user, over sessions that are opened when they are needed."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self._room = asyncio.Semaphore(SESSIONS)
+        self._contents = cycle(CONTENTS)
+        self._chance = Random(1)
+
+    async def at_most(self, seconds: float) -> float:
+        """How many messages a second are taken from sessions that never pause."""
+        count, end = 0, time.perf_counter() + seconds
+
+        async def never_pausing() -> None:
+            nonlocal count
+            while time.perf_counter() < end:
+                await self._send()
+                count += 1
+
+        await asyncio.gather(*(never_pausing() for _ in range(BUSY)))
+        return count / seconds
+
+    async def at(self, rate: float, until: Awaitable[object]) -> list[float]:
+        """Milliseconds from when each message comes until it is taken, at so many a second on average."""
+        times: list[float] = []
+
+        async def send(came: float) -> None:
+            await self._send()
+            times.append((time.perf_counter() - came) * 1000)
+
+        ended = asyncio.ensure_future(until)
+        comes = time.perf_counter()
+        async with asyncio.TaskGroup() as group:
+            while not ended.done():
+                comes += self._chance.expovariate(rate)
+                await asyncio.sleep(max(0, comes - time.perf_counter()))
+                group.create_task(send(comes))
+        return times
+
+    async def _send(self) -> None:
+        async with self._room:
+            reader, writer = self._idle.pop() if self._idle else await greeted(self._port)
             writer.write(b"MAIL FROM:<sender@example.net>\r\nRCPT TO:<user@example.org>\r\nDATA\r\n")
             for wanted in (b"250", b"250", b"354"):
                 await expect(reader, wanted)
-            writer.write(content)
+            writer.write(next(self._contents))
             await expect(reader, b"250")
-            times.append((time.perf_counter() - start) * 1000)
-            await asyncio.sleep(PAUSE_S)
+            self._idle.append((reader, writer))
 
 
-def _p99(times: list[float]) -> float:
-    return sorted(times)[len(times) * 99 // 100]
+def _percentile(times: list[float], percent: int) -> float:
+    return sorted(times)[len(times) * percent // 100]

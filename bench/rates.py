@@ -10,8 +10,9 @@ from pathlib import Path
 
 from bench.client import names
 from bench.figures import Figure
+from bench.filling import fill
 from bench.path import load, process
-from bench.stores import Place, fill
+from bench.stores import Place
 from dspamd.engine.model import Totals
 from tests.e2e.daemon import Daemon
 from tests.e2e.postfix import free_port
@@ -51,5 +52,5 @@ async def _teach(place: Place, folder: Path) -> None:
     store = place.store(folder)
     await store.open()
     for user in names(max(USERS)):
-        await fill(store, user, 0, TAUGHT)
+        await fill(place, store, folder, user, 0, TAUGHT)
     await store.close()

@@ -26,7 +26,8 @@ import asyncpg
 
 from bench import growth, rates
 from bench.figures import Figure
-from bench.stores import Place, fill, grown, lesson, places
+from bench.filling import fill
+from bench.stores import Place, grown, lesson, places
 from dspamd.engine._kernel import css_find, css_plan, css_store
 from dspamd.engine.model import Totals
 from dspamd.home import Home
@@ -105,8 +106,8 @@ class PostgresByHand:
         return len(await self._connection.fetch(select, uid, signed(tokens)))
 
     async def learn(self, uid: Uid, tokens: array[int]) -> None:
-        totals, (_, spam, innocent) = lesson(tokens)
-        numbers = signed(tokens), spam, innocent
+        totals, _ = lesson(tokens)
+        numbers = signed(tokens), 0, 1
         await self._connection.execute(_STATEMENTS.learn, uid, *numbers, TODAY, list(totals), None, None)
 
 
@@ -173,7 +174,7 @@ async def against_hand(place: Place) -> list[Figure]:
     with place.folder() as folder:
         store = place.store(folder)
         await store.open()
-        uid, known = await fill(store, "user", KNOWN, Totals())
+        uid, known = await fill(place, store, folder, "user", KNOWN, Totals())
         await grown(place, folder)
         async with by_hand(place, folder) as hand:
             for turn in range(ROUNDS):

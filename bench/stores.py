@@ -10,17 +10,16 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from random import Random
 
 from dspamd.engine.model import Learned, TokenChange, Totals
-from dspamd.storage.contract import Change, Storage, Uid
+from dspamd.storage.contract import Storage
 from dspamd.storage.sql import Server
 from tests.contract.drivers import TODAY, address, driver
 from tests.contract.mariadb_server import MariaDB, mariadb
 from tests.contract.postgres_server import PostgreSQL, postgresql
 
-AT_ONCE = 100_000  # tokens
-_MEMORY = 2**29  # of MariaDB, whose tables would not fit into what tests give it
+_MEMORY = 2**31  # of a server, for its tables: caches that are too small are the site's affair
+_LOG = 2**30  # that is not written out while tables are filled
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ def places() -> Iterator[list[Place]]:
     with ExitStack() as stack:
         postgres_server = stack.enter_context(postgresql())
         mariadb_server = stack.enter_context(mariadb())
-        mariadb_server.query(f"SET GLOBAL innodb_buffer_pool_size = {_MEMORY}")
+        _enlarge(postgres_server, mariadb_server)
         yield [
             Place("hash files", "hash", "libhash_drv.so"),
             Place("SQLite", "sqlite", "libsqlite3_drv.so"),
@@ -62,17 +61,14 @@ def places() -> Iterator[list[Place]]:
         ]
 
 
-async def fill(store: Storage, owner: str, count: int, totals: Totals) -> tuple[Uid, array[int]]:
-    """Give an owner `count` tokens; the owner, and those tokens."""
-    uid = await store.uid(owner, create=True)
-    assert uid is not None
-    chance = Random(owner)
-    known = array("Q", (chance.getrandbits(64) for _ in range(count)))
-    await store.apply(uid, Change(Learned(totals, TokenChange.none())))
-    for first in range(0, count, AT_ONCE):
-        some = known[first : first + AT_ONCE]
-        await store.apply(uid, Change(lesson(some)))
-    return uid, known
+def _enlarge(postgres_server: PostgreSQL, mariadb_server: MariaDB) -> None:
+    """Give servers as much memory as a site with millions of tokens would."""
+    for setting, value in (("shared_buffers", f"{_MEMORY >> 20}MB"), ("max_wal_size", f"{_LOG >> 20}MB")):
+        postgres_server.psql(f"ALTER SYSTEM SET {setting} = '{value}'", "postgres")
+    postgres_server.stop()
+    postgres_server.start()
+    mariadb_server.query(f"SET GLOBAL innodb_buffer_pool_size = {_MEMORY}")
+    mariadb_server.query(f"SET GLOBAL innodb_log_file_size = {_LOG}")
 
 
 async def grown(place: Place, folder: Path) -> None:
