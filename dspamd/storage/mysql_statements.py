@@ -5,8 +5,8 @@ shard or replicate by key (Galera, Spider, TiDB, Vitess): it carries the uid and
 touches that uid's rows only, uses no sequence, and relies on no state of the session
 but the modes that are set when it begins.
 
-Tokens are quoted.  A list of bare numbers, some below 2^63 and some above, is compared
-as decimals, which no index helps with: all of a user's rows would be read.
+Tokens that are looked for are quoted.  A list of bare numbers, some below 2^63 and some above,
+is compared as decimals, which no index helps with: all of a user's rows would be read.
 
 Many values come back as one row of lists (GROUP_CONCAT), with their number, because a
 list that is cut off looks like a whole one.  Row by row, the library takes twice as
@@ -130,10 +130,12 @@ def _add_totals(uid: int, change: Totals) -> str:
 
 
 def _add_tokens(uid: int, tokens: Sequence[int], spam: int, innocent: int, day: date, set_: str) -> str:
-    rows = f"',{spam},{innocent},'{day}'),({uid},'".join(map(str, tokens))
+    """Numbers only: half the work is to parse the rows, and texts would be converted, too."""
+    rest = f",{spam},{innocent},{day:%Y%m%d}"
+    rows = f"{rest}),({uid},".join(map(str, tokens))
     return (
         "INSERT INTO dspam_token_data (uid, token, spam_hits, innocent_hits, last_hit)"
-        f" VALUES ({uid},'{rows}',{spam},{innocent},'{day}') ON DUPLICATE KEY UPDATE {set_}"
+        f" VALUES ({uid},{rows}{rest}) ON DUPLICATE KEY UPDATE {set_}"
     )
 
 
