@@ -178,16 +178,19 @@ class Postgres:
     async def apply(self, uid: Uid, change: Change) -> None:
         """One statement if all hits rise, else a transaction that locks what it changes first."""
         learned = change.learned
-        kinds = set(zip(learned.tokens.spam, learned.tokens.innocent, strict=True))
-        rises = all(min(kind) >= 0 and max(kind) > 0 for kind in kinds)
+        rises = all(min(kind) >= 0 and max(kind) > 0 for kind in _kinds(learned.tokens))
 
         async def learn(
             connection: Connection, statements: Statements, totals: Totals, hits: TokenChange
         ) -> None:
-            numbers = statements.sent(hits.tokens), hits.spam, hits.innocent
+            kinds = _kinds(hits)
+            alike = len(kinds) == 1
+            statement = statements.learn if alike else statements.learn_each
+            moves = kinds.pop() if alike else (hits.spam, hits.innocent)
             signature = change.signature or (None, None)
             day = change.day or self._today()
-            await connection.execute(statements.learn, uid, *numbers, day, list(totals), *signature)
+            tokens = statements.sent(hits.tokens)
+            await connection.execute(statement, uid, tokens, *moves, day, list(totals), *signature)
 
         async def add(connection: Connection, statements: Statements) -> None:
             await learn(connection, statements, *learned)
@@ -356,6 +359,11 @@ def _snapshot(row: Sequence[Any]) -> Snapshot:
     return Snapshot(
         Totals(*totals), Hits(unsigned(array("q", tokens)), array("Q", spam), array("Q", innocent))
     )
+
+
+def _kinds(change: TokenChange) -> set[tuple[int, int]]:
+    """The different changes of spam and innocent hits."""
+    return set(zip(change.spam, change.innocent, strict=True))
 
 
 def _worth_a_row(change: TokenChange, known: Hits) -> TokenChange:

@@ -91,7 +91,12 @@ class Statements:
         self.sent = tokens.sent
         self.read = _read(tokens)
         self.lock = _read(tokens, "ORDER BY token FOR UPDATE", "FOR UPDATE")
-        self.learn = _learn(tokens)
+        self.learn = _learn(
+            f"SELECT token, $3::int AS spam, $4::int AS innocent FROM unnest($2::{tokens.type}[]) AS token"
+        )
+        self.learn_each = _learn(
+            f"SELECT * FROM unnest($2::{tokens.type}[], $3::int[], $4::int[]) AS c (token, spam, innocent)"
+        )
         self.batch = _batch(tokens)
         self.delete_tokens = (
             f"DELETE FROM dspam_token_data WHERE uid = $1 AND token = ANY ($2::{tokens.type}[])"
@@ -121,8 +126,11 @@ SELECT {", ".join(f"coalesce({name}, 0)" for name in Totals._fields)}, known.* F
 ) AS known LEFT JOIN (SELECT * FROM dspam_stats WHERE uid = $1 {lock_totals}) AS totals ON true"""
 
 
-def _learn(tokens: Tokens) -> str:
+def _learn(changes: str) -> str:
     """$1 uid, $2 tokens, $3, $4 their changes, $5 day, $6 changes of totals, $7 signature id, $8 its data.
+
+    `changes` selects $2 to $4 as rows.  Nearly always all tokens of a message change alike; then two
+    numbers instead of two arrays save a fifth of the time.
 
     A change may be negative only where the counter is locked and not below it.
     """
@@ -145,7 +153,7 @@ WITH totals AS (
 )
 INSERT INTO dspam_token_data AS t (uid, token, spam_hits, innocent_hits, last_hit)
 SELECT $1::int, c.token, c.spam, c.innocent, $5::date
-FROM unnest($2::{tokens.type}[], $3::int[], $4::int[]) AS c (token, spam, innocent)
+FROM ({changes}) AS c
 ORDER BY 2
 ON CONFLICT (uid, token) DO UPDATE SET last_hit = excluded.last_hit,
     spam_hits = greatest(0, coalesce(t.spam_hits, 0) + excluded.spam_hits),

@@ -276,6 +276,20 @@ async def test_an_empty_database_gets_the_schema_of_dspam(postgres_server: Postg
     assert postgres_server.psql(lookup, ours.database) == f"{uid}|{-(2**63)}|3|1|2026-11-20\n"
 
 
+async def test_hits_rise_without_new_entries_in_the_index(postgres_server: PostgreSQL) -> None:
+    """Pages of our own tables have room for what changes on them."""
+    server = postgres_server.new_database()
+    sizes = "SELECT pg_relation_size('dspam_token_data'), pg_indexes_size('dspam_token_data')"
+    async with postgres(server) as storage:
+        uid = await new(storage, "bob")
+        await learn(storage, uid, range(1, 5001), 1)
+        before = postgres_server.psql(sizes, server.database)
+        for n in range(40):
+            await learn(storage, uid, range(1 + n % 10, 5001, 10), 1)
+        assert await counts(storage, uid, [1, 5000]) == {1: (5, 0), 5000: (5, 0)}
+    assert postgres_server.psql(sizes, server.database) == before
+
+
 async def test_tables_of_others_stay_as_they_are(postgres_server: PostgreSQL) -> None:
     server = postgres_server.new_database(recorded())
     query = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace ORDER BY 1"
