@@ -208,13 +208,18 @@ LAST_TRAINING = Latest("dspamd_last_training_timestamp_seconds", "When a lesson 
 NOT_LEARNED = Counter("dspamd_not_learned_total", "Messages delivered of which nothing could be learned.")
 UNFILTERED = Counter(
     "dspamd_unfiltered_total",
-    "Messages that were delivered without a verdict: the storage was down, or there was nothing to judge.",
-    reason=("storage", "size", "not_judged"),
+    "Messages that were delivered without a verdict: storage down, too large, not wanted, nothing to judge.",
+    reason=("storage", "size", "opted_out", "not_judged"),
 )
 LMTP_REPLIES = Counter(
     "dspamd_lmtp_replies_total",
     "Replies to messages, one for each recipient.",
     code_class=("2xx", "4xx", "5xx"),
+)
+TURNED_AWAY = Counter(
+    "dspamd_turned_away_total",
+    "Clients and messages refused because a limit was reached (ServerMax..., ServerTimeout).",
+    reason=("connections", "memory", "size", "timeout"),
 )
 LMTP_CONNECTIONS = Gauge("dspamd_lmtp_connections", "Open connections of mail servers and dspamc.")
 HANDOVER_SECONDS = Histogram(

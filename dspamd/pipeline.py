@@ -118,13 +118,13 @@ class Pipeline:
         except InvalidName as failure:
             if job.request.lesson or job.request.classify or await self._scanners.infected(mail):
                 raise
-            return await self._pass_by(mail, job, str(failure))
+            return await self._pass_by(mail, job, "not_judged", str(failure))
         except TempFail as failure:
             if isinstance(failure, NotScanned) or not await self._may_pass(mail, job.request, finding):
                 raise
             return await self._pass_unfiltered(mail, job, failure)
         if judged is None:
-            return await self._pass_by(mail, job)
+            return await self._pass_by(mail, job, "not_judged" if user.filtered else "opted_out")
         try:
             outcome = await self._hand_over(mail, job, user, judged)
         except Failure as failure:
@@ -256,13 +256,13 @@ class Pipeline:
             outcome, summary=_summary(user, job.request, judged), status=found or outcome.status
         )
 
-    async def _pass_by(self, mail: Incoming, job: Job, detail: str | None = None) -> Outcome:
+    async def _pass_by(self, mail: Incoming, job: Job, reason: str, detail: str | None = None) -> Outcome:
         """Deliver the message as it came: its user is not served, or it has no tokens."""
         request = job.request
         if request.lesson is not None:
             raise UnknownSignature("Nothing to learn from", detail="no signature, no tokens, or opted out")
         outcome = await self._way_out.pass_on(mail, job, mail.message.raw)
-        reason = "size" if self._too_big(mail) else "not_judged"
+        reason = "size" if self._too_big(mail) else reason
         observation.passed(mail, job, outcome, reason=reason, detail=detail)
         return dataclasses.replace(outcome, status="Delivered")
 

@@ -36,6 +36,9 @@ class Target(NamedTuple):
     def is_socket(self) -> bool:
         return self.host.startswith("/")
 
+    def __str__(self) -> str:
+        return self.host if self.is_socket else f"{self.host}:{self.port}"
+
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:

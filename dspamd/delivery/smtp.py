@@ -79,10 +79,11 @@ class SmtpDelivery:
 
     async def deliver(self, handover: Handover) -> Reply:
         """Hand over and return the next hop's reply.  Raises `TempFail`, `PermFail`."""
-        pool = self._pool(self._target(handover.recipient))
+        target = self._target(handover.recipient)
+        pool = self._pool(target)
         try:
             async with pool.slot(self._deadlines.reply):
-                return await self._hand_over(pool, handover)
+                return await self._hand_over(target, pool, handover)
         except TimeoutError:
             raise _deferred("the next hop is busy with other messages") from None
 
@@ -106,7 +107,7 @@ class SmtpDelivery:
             self._pools[target] = Pool(new, self._connections, self._idle_s)
         return self._pools[target]
 
-    async def _hand_over(self, pool: Pool, handover: Handover) -> Reply:
+    async def _hand_over(self, target: Target, pool: Pool, handover: Handover) -> Reply:
         kept = pool.reuse()
         if kept is not None:
             try:
@@ -119,7 +120,8 @@ class SmtpDelivery:
             raise TempFail(_one_line(str(refusal)), code=450) from refusal
         except (OSError, UnicodeError) as error:
             # UnicodeError: a host name that no DNS query can be made of.
-            raise TempFail("Unable to connect to server", detail=str(error), code=450) from error
+            detail = f"{target}: {error}"
+            raise TempFail("Unable to connect to server", detail=detail, code=450) from error
         return await self._converse(pool, connection, handover)
 
     async def _converse(self, pool: Pool, connection: Connection, handover: Handover) -> Reply:

@@ -160,6 +160,10 @@ class Dialogue:
             case b"QUIT":
                 self.closed = True
                 return b"221 2.0.0 OK\r\n"
+            case b"GET" | b"POST" | b"CONNECT" if not self._greeted:
+                # A browser that was sent here: what it says next must not be taken for commands.
+                self.closed = True
+                return b"421 4.7.0 This is LMTP, not HTTP\r\n"
             case _:
                 return self._misplaced()
 

@@ -47,6 +47,8 @@ LINE_TOO_LONG = Reply(500, "5.5.2", "Line too long")
 NO_MEMORY = Reply(452, "4.3.1", "Not enough memory, try again later")
 EMPTY = Reply(550, "5.2.0", "Message is empty. Aborting.")
 
+_LIMITS = {TOO_LARGE: "size", NO_MEMORY: "memory"}
+
 
 class LmtpServer:
     """All sessions of one listener; calling it makes the protocol of a new connection.
@@ -85,6 +87,11 @@ class LmtpServer:
     @property
     def crowded(self) -> bool:
         return len(self.sessions) + self._elsewhere() > self._connection_limit
+
+    def turned_away(self, reason: str, queue_id: str | None = None) -> None:
+        """Tell and count that a limit was reached; `reason` is one of `metrics.TURNED_AWAY`."""
+        metrics.TURNED_AWAY.add(reason)
+        log.get().warning("turned_away", reason=reason, queue_id=queue_id, sessions=len(self.sessions))
 
     def process(
         self, envelope: Envelope, options: str | None, caller: Caller | None, held: int
@@ -199,6 +206,8 @@ class Session(SMTP):
             then = min(self._until, now + self._server.idle_s)
             self._timeout_handle = self.loop.call_at(then, self._timeout_cb)
         elif self.transport is not None:
+            if not self._idle:
+                self._server.turned_away("timeout")
             self._writer.write(written(TIMEOUT))
             self._writer.close()
             # A client that reads nothing would keep what is still to be sent for ever.
@@ -211,6 +220,7 @@ class Session(SMTP):
         except ConnectionError:
             return  # the client has gone
         except TimeoutError:
+            self._server.turned_away("timeout")
             self._writer.write(written(TIMEOUT))
         except Exception:
             # Without replies the client keeps the message, and offers it again.
@@ -222,6 +232,7 @@ class Session(SMTP):
 
     async def _converse(self) -> None:
         if self._server.crowded:
+            self._server.turned_away("connections")
             self._output.append(written(BUSY))
             return
         dialogue = self._dialogue
@@ -295,6 +306,8 @@ class Session(SMTP):
             if processed is None:
                 self._server.held -= collector.held
         if processed is None:
+            if refusal in _LIMITS:
+                self._server.turned_away(_LIMITS[refusal], self._dialogue.envelope(b"").queue_id)
             pieces = self._dialogue.refused(refusal or INTERNAL)
         else:
             # The session is cancelled when the client disappears; the processing is not.

@@ -367,10 +367,11 @@ async def test_documents_are_text_and_leave_as_they_came(tmp_path: Path) -> None
         assert crc64(b"Subject") in await b.dump()
 
 
-async def test_who_opted_out_gets_his_mail_as_it_came(tmp_path: Path) -> None:
+async def test_who_opted_out_gets_his_mail_as_it_came(tmp_path: Path, logged: Logged) -> None:
     async with bench(tmp_path, 'Preference "optOut=on"') as b:
         await b.process(HAM)
         assert b.outlet.delivered[0].content == HAM
+        assert "reason=opted_out" in logged.take()
 
 
 @pytest.mark.parametrize("name", ["sales/east", "..", "x" * 300])

@@ -325,6 +325,8 @@ async def test_nowhere(host: str) -> None:
     failure = await failure_of(SmtpDelivery({"": host}, {"": 25}))
     assert isinstance(failure, TempFail)
     assert failure.text == "Unable to connect to server"
+    assert failure.detail is not None
+    assert failure.detail.startswith(f"{host}: " if host.startswith("/") else f"{host}:25: ")
 
 
 @pytest.mark.parametrize("extensions", [ANSWERS[b"EHLO"], PLAIN], ids=["pipelining", "in-turn"])

@@ -7,14 +7,32 @@ import dataclasses
 import socket
 import struct
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
+from dspamd import metrics
 from dspamd.errors import PermFail, Reply, TempFail
 from dspamd.server.lmtp import LmtpServer
+from tests.logged import Logged
 from tests.unit.server.scripted import MESSAGE, TERMS, Client, ScriptedFilter, accepted, connected, running
 
 FIFTY = [b"user%d@example.net" % n for n in range(50)]
+
+
+def turned_away(reason: str) -> float:
+    """How often that limit was reached."""
+    return sum(numbers[0] for labels, numbers in metrics.TURNED_AWAY.readings() if labels == (reason,))
+
+
+@contextmanager
+def one_turned_away(reason: str, logged: Logged) -> Iterator[None]:
+    """Somebody meets that limit in the block, which is counted and told."""
+    before = turned_away(reason)
+    yield
+    assert turned_away(reason) == before + 1
+    assert f"event=turned_away reason={reason}" in logged.take()
 
 
 @pytest.mark.parametrize("recipients", [FIFTY[:1], FIFTY[:2], FIFTY])
@@ -123,19 +141,23 @@ def _send_blocking(client: Client, data: bytes) -> None:
         copy.sendall(data)
 
 
-async def test_what_is_too_large_is_read_and_refused_for_each() -> None:
+async def test_what_is_too_large_is_read_and_refused_for_each(logged: Logged) -> None:
     filter = ScriptedFilter()
     terms = dataclasses.replace(TERMS, size_limit=1000)
-    async with running(LmtpServer(filter, terms)) as port, connected(port) as client:
-        await client.open(*FIFTY[:2])
-        client.send(b"MAIL FROM:<evil@example.org>\r\n" * 100 + b".\r\nMAIL FROM:<a@b> SIZE=1001\r\nNOOP\r\n")
-        too_large = b"552 5.3.4 Message size exceeds fixed limit\r\n"
-        assert [await client.hear() for _ in range(3)] == [too_large] * 3
-        assert await client.hear() == b"250 2.0.0 OK\r\n"
+    server = LmtpServer(filter, terms)
+    async with running(server) as port, connected(port) as client:
+        with one_turned_away("size", logged):
+            await client.open(*FIFTY[:2])
+            client.send(
+                b"MAIL FROM:<evil@example.org>\r\n" * 100 + b".\r\nMAIL FROM:<a@b> SIZE=1001\r\nNOOP\r\n"
+            )
+            too_large = b"552 5.3.4 Message size exceeds fixed limit\r\n"
+            assert [await client.hear() for _ in range(3)] == [too_large] * 3
+            assert await client.hear() == b"250 2.0.0 OK\r\n"
     assert not filter.envelopes
 
 
-async def test_memory_is_bounded_over_all_sessions() -> None:
+async def test_memory_is_bounded_over_all_sessions(logged: Logged) -> None:
     filter = ScriptedFilter(gate=asyncio.Event())
     server = LmtpServer(filter, TERMS, memory_limit=150_000)
     content = b"x" * 99_998 + b"\r\n"
@@ -144,9 +166,10 @@ async def test_memory_is_bounded_over_all_sessions() -> None:
         await second.open(*FIFTY[:2])
         first.send(content + b".\r\n")
         await filter.started.wait()
-        second.send(content + b".\r\n")
-        for _ in range(2):
-            assert await second.hear() == b"452 4.3.1 Not enough memory, try again later\r\n"
+        with one_turned_away("memory", logged):
+            second.send(content + b".\r\n")
+            for _ in range(2):
+                assert await second.hear() == b"452 4.3.1 Not enough memory, try again later\r\n"
         assert filter.gate is not None
         filter.gate.set()
         assert (await first.hear()).startswith(b"250 2.6.0")
@@ -221,23 +244,25 @@ async def test_the_filter_may_take_longer_than_a_silent_client() -> None:
         assert (await client.hear()).startswith(b"250 2.6.0")
 
 
-async def test_a_message_that_never_ends_is_cut_off() -> None:
+async def test_a_message_that_never_ends_is_cut_off(logged: Logged) -> None:
     server = LmtpServer(ScriptedFilter(), TERMS, message_s=0.05)
     async with running(server) as port, connected(port) as client:
         await client.open()
-        client.send(b"Subject: slow\r\n")
-        assert await client.hear() == b"421 4.4.2 Timeout, closing the connection\r\n"
-        assert await client.hear() == b""
+        with one_turned_away("timeout", logged):
+            client.send(b"Subject: slow\r\n")
+            assert await client.hear() == b"421 4.4.2 Timeout, closing the connection\r\n"
+            assert await client.hear() == b""
     assert server.held == 0
 
 
-async def test_too_many_connections_are_told_to_come_back() -> None:
+async def test_too_many_connections_are_told_to_come_back(logged: Logged) -> None:
     server = LmtpServer(ScriptedFilter(), TERMS, connection_limit=1)
     async with running(server) as port, connected(port) as first:
         assert (await first.hear()).startswith(b"220 ")
-        async with connected(port) as second:
-            assert (await second.hear()).startswith(b"421 4.3.2 ")
-            assert await second.hear() == b""
+        with one_turned_away("connections", logged):
+            async with connected(port) as second:
+                assert (await second.hear()).startswith(b"421 4.3.2 ")
+                assert await second.hear() == b""
         assert await first.say(b"NOOP") == b"250 2.0.0 OK\r\n"
 
 
