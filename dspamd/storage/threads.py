@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
 from threading import Thread
@@ -135,7 +136,8 @@ class _Task(Generic[T]):
                 result = self._work(self._until)
             except BaseException as raised:
                 error = raised
-        self._loop.call_soon_threadsafe(self._settle, finished, cast(T, result), error)
+        with suppress(RuntimeError):  # the loop has ended, and nobody waits any more
+            self._loop.call_soon_threadsafe(self._settle, finished, cast(T, result), error)
 
     def _expire(self) -> None:
         """What has not begun by now never will."""

@@ -443,14 +443,14 @@ async def test_a_purged_file_gives_its_space_back(tmp_path: Path) -> None:
 async def test_a_disk_that_is_full_keeps_the_larger_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(file: int) -> None:
+    def full(file: Path, length: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     async with hashes(tmp_path, SMALL) as storage:
         await learn(storage, "bob", range(1, 1_001), 1)
         await storage.delete_tokens("bob", array("Q", range(11, 1_001)))
         with monkeypatch.context() as patch:
-            patch.setattr(os, "fsync", full)
+            patch.setattr(os, "truncate", full)
             with pytest.raises(TempFail):
                 await storage.compact("bob")
         assert {path.suffix for path in css_file(tmp_path).parent.iterdir()} == {".css", ".journal", ".lock"}
