@@ -9,10 +9,10 @@ Everything blocks, and raises OSError with the path.
 """
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.errno cimport EACCES, EAGAIN, EINTR, errno
+from libc.errno cimport EACCES, EAGAIN, EINTR, ENOENT, errno
 from libc.string cimport memset
 from posix.fcntl cimport F_RDLCK, F_SETLK, F_WRLCK, O_CREAT, O_RDWR, O_TRUNC, O_WRONLY, fcntl, flock, open
-from posix.stat cimport fchmod, fstat, struct_stat
+from posix.stat cimport fchmod, fstat, stat, struct_stat
 from posix.types cimport mode_t, off_t
 from posix.unistd cimport SEEK_SET, close, fsync, pread, pwrite
 
@@ -22,7 +22,10 @@ cdef extern from "<fcntl.h>" nogil:
     int O_CLOEXEC
 
 cdef enum:
-    HEAD = 64  # bytes
+    HEAD = 64  # bytes that are looked at, at most
+    EMPTY = 0  # how a file begins
+    BEGUN = 1
+    NAMELESS = 2
     _BUSY = -1
     _GONE = -2
 
@@ -30,13 +33,19 @@ BUSY, GONE = _BUSY, _GONE
 """What `lock` gives instead of a file: somebody else holds it; it was removed meanwhile."""
 
 
-def lock(bytes path not None, bint shared, mode_t mode):
-    """Open a file, made if need be, and take its POSIX lock without waiting: its descriptor, BUSY or GONE."""
+def lock(bytes path not None, bint shared, mode_t mode, bytes beside not None, int journal, size_t head):
+    """Open a file, made if need be, and take its POSIX lock without waiting: its descriptor, BUSY or GONE.
+
+    With the lock comes what is true while it is held: number and length of the file `beside` it (0 if
+    there is none), and what `begun` says of an open journal (None without one).
+    """
     cdef const char* name = path
+    cdef const char* other = beside
     cdef flock wanted
     cdef struct_stat state
-    cdef int file, failed = 0, answer
+    cdef int file, answer, failed = 0, found = NAMELESS
     memset(&wanted, 0, sizeof(wanted))
+    memset(&state, 0, sizeof(state))
     wanted.l_type = F_RDLCK if shared else F_WRLCK
     wanted.l_whence = SEEK_SET
     with nogil:
@@ -51,35 +60,45 @@ def lock(bytes path not None, bint shared, mode_t mode):
                 failed = errno
             elif state.st_nlink == 0:
                 answer = _GONE
+            elif stat(other, &state) < 0:
+                failed = 0 if errno == ENOENT else errno
+                memset(&state, 0, sizeof(state))
+            if not failed and answer >= 0 and journal >= 0:
+                found = beginning(journal, head)
+                failed = -found if found < 0 else 0
             if failed or answer < 0:
                 close(file)
     if failed:
         raise OSError(failed, os.strerror(failed), os.fsdecode(path))
-    return answer
+    return answer, state.st_ino, state.st_size, None if found == NAMELESS else found == BEGUN
 
 
 def begun(int file, size_t length):
     """Whether any of the first bytes of an open file is not zero; None if it has no name any more."""
+    cdef int found
+    with nogil:
+        found = beginning(file, length)
+    if found < 0:
+        raise OSError(-found, os.strerror(-found))
+    return None if found == NAMELESS else found == BEGUN
+
+
+cdef int beginning(int file, size_t length) noexcept nogil:
+    """How an open file begins, or the number of an error, below 0."""
     cdef unsigned char head[HEAD]
     cdef struct_stat state
-    cdef ssize_t count = 0, i
-    cdef int failed = 0
-    cdef bint named = True, found = False
-    if length > HEAD:
-        raise ValueError(f"{length} bytes")
-    with nogil:
-        if fstat(file, &state) < 0:
-            failed = errno
-        elif state.st_nlink == 0:
-            named = False
-        else:
-            count = pread(file, head, length, 0)
-            failed = errno if count < 0 else 0
-            for i in range(count):
-                found |= head[i] != 0
-    if failed:
-        raise OSError(failed, os.strerror(failed))
-    return found if named else None
+    cdef ssize_t count, i
+    if fstat(file, &state) < 0:
+        return -errno
+    if state.st_nlink == 0:
+        return NAMELESS
+    count = pread(file, head, min(length, <size_t>HEAD), 0)
+    if count < 0:
+        return -errno
+    for i in range(count):
+        if head[i]:
+            return BEGUN
+    return EMPTY
 
 
 def write(bytes path not None, content, mode_t mode, bint durable):

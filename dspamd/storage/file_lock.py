@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from dspamd.errors import TempFail
 from dspamd.storage import _files
@@ -21,27 +22,41 @@ _FILE_MODE = 0o660
 _PAUSE_S = 0.002
 
 
-@contextmanager
-def locked(path: Path, until: float, *, shared: bool = False) -> Iterator[None]:
-    """Hold the lock, with others if `shared`.
+class Seen(NamedTuple):
+    """What lay beside a lock when it was taken: a file, and how its journal began, if that was open."""
 
-    Raises `TempFail` if it cannot be had until then (`time.monotonic()`), and OSError.
-    """
-    file = _acquire(path, until, shared)
-    try:
-        yield
-    finally:
-        os.close(file)
+    inode: int  # 0: there is no file
+    length: int  # bytes
+    begun: bool | None  # None: unknown
 
 
-def _acquire(path: Path, until: float, shared: bool) -> int:
-    name = os.fsencode(path)
-    while True:
-        file = _files.lock(name, shared, _FILE_MODE)
-        if file >= 0:
-            return file
-        # Whoever deletes an owner deletes the lock: then it is worth nothing any more, and made anew.
-        if file == _files.BUSY:
-            if time.monotonic() > until:
-                raise TempFail("Storage is busy", detail=f"{path} is locked")
-            time.sleep(_PAUSE_S)
+class FileLock:
+    """The lock at `path` of the file `beside` it; the first `head` bytes of its journal tell its state."""
+
+    def __init__(self, path: Path, beside: Path, head: int) -> None:
+        self._path, self._beside, self._head = os.fsencode(path), os.fsencode(beside), head
+
+    @contextmanager
+    def held(self, until: float, *, shared: bool = False, journal: int = -1) -> Iterator[Seen]:
+        """Hold the lock, with others if `shared`; `journal` is the descriptor of an open one.
+
+        Raises `TempFail` if it cannot be had until then (`time.monotonic()`), and OSError.
+        """
+        file, seen = self._take(until, shared, journal)
+        try:
+            yield seen
+        finally:
+            os.close(file)
+
+    def _take(self, until: float, shared: bool, journal: int) -> tuple[int, Seen]:
+        while True:
+            file, inode, length, begun = _files.lock(
+                self._path, shared, _FILE_MODE, self._beside, journal, self._head
+            )
+            if file >= 0:
+                return file, Seen(inode, length, begun)
+            # Whoever deletes an owner deletes the lock: then it is worth nothing any more, and made anew.
+            if file == _files.BUSY:
+                if time.monotonic() > until:
+                    raise TempFail("Storage is busy", detail=f"{os.fsdecode(self._path)} is locked")
+                time.sleep(_PAUSE_S)

@@ -71,7 +71,8 @@ class OwnerFile(Protocol):
 class FileStore(ABC):
     """A `Storage` of files below a home directory.
 
-    `today` tells the day of last hits.  A call takes `deadline_s` at most, of which
+    Some `open_files` stay open; lanes that have less than their share may open more.  `today` tells the
+    day of last hits.  A call takes `deadline_s` at most, of which
     `busy_s` may be spent waiting for another writer.
     """
 
@@ -94,7 +95,7 @@ class FileStore(ABC):
         self._busy_s = busy_s
         self._threads = Threads("storage", threads, deadline_s)
         self._open: list[OrderedDict[Path, OwnerFile]] = [OrderedDict() for _ in range(threads)]
-        self._open_per_thread = max(1, open_files // threads)
+        self._open_files, self._share = open_files, max(1, open_files // threads)
         self._path = lru_cache(_PATHS)(lambda owner: home.file(owner, self.ending))
 
     @abstractmethod
@@ -232,12 +233,16 @@ class FileStore(ABC):
             if inode is None and not create:
                 return None
             self._home.prepare(path)
-            while len(files) >= self._open_per_thread:
-                files.popitem(last=False)[1].close()
+            self._make_room(files)
             files[path] = file = self._file(path, until)
         files.move_to_end(path)
         file.until = until
         return file
+
+    def _make_room(self, files: OrderedDict[Path, OwnerFile]) -> None:
+        """Close some of a lane's files while all lanes together have enough, and this one has its share."""
+        while len(files) >= self._share and sum(map(len, self._open)) >= self._open_files:
+            files.popitem(last=False)[1].close()
 
     def _forget(self, lane: int, path: Path) -> None:
         file = self._open[lane].pop(path, None)

@@ -46,7 +46,7 @@ class HashFiles(FileStore):
         shape: Shape,
         *,
         today: Callable[[], date] = utc_day,
-        open_files: int = 32,  # of the cache of the disk, some 2.4 MB each as long as they are in use
+        open_files: int = 32,
         deadline_s: float = 10.0,
         busy_s: float = 3.0,
     ) -> None:

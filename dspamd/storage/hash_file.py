@@ -37,8 +37,8 @@ from dspamd.storage import css
 from dspamd.storage.compaction import ROOM, compacted, used
 from dspamd.storage.contract import Change, Correct, Correction, Stale, Stored, TokenRow
 from dspamd.storage.correction import in_effect, pack, unpack
-from dspamd.storage.file_lock import locked
-from dspamd.storage.journal import Before, Journal, write_file
+from dspamd.storage.file_lock import FileLock, Seen
+from dspamd.storage.journal import HEAD_BYTES, Before, Journal, write_file
 
 HITS_MAX = 2**28 - 1
 _ID = re.compile(r"[0-9A-Za-z, ]{1,127}")  # protocols.md 8; anything else could lead out of the directory
@@ -46,6 +46,7 @@ _SIGNATURE, _CORRECTION = ".sig", ".corrected.sig"
 _EPOCH = date(1970, 1, 1).toordinal()
 _OLDEST_COUNT = 366  # days; what is older was not written by us, but found in DSPAM's padding
 _DAY_S = 86_400
+_BLOCK_BYTES = 512  # of st_blocks, see stat(2)
 # What is looked at in less than a millisecond.
 _GLANCED_TOKENS = 10_000
 _GLANCED_BYTES = 2**26
@@ -80,7 +81,7 @@ class HashFile:
         self._map: mmap | None = None
         self._ahead = array("Q")  # tokens that will be asked for next by who walks through all
         self._signatures = path.with_suffix(".sig")
-        self._lock = path.with_suffix(".lock")
+        self._lock = FileLock(path.with_suffix(".lock"), path, HEAD_BYTES)
         self._journal = Journal(path.with_suffix(".journal"))
         with self._locked(write=False):
             pass
@@ -98,24 +99,22 @@ class HashFile:
     def _locked(self, *, write: bool) -> Iterator[mmap]:
         """Hold the lock, and the file as it is now."""
         until = min(self.until, time.monotonic() + self._busy_s)
-        with locked(self._lock, until, shared=not write):
-            file = self._sound()
+        with self._lock.held(until, shared=not write, journal=self._journal.descriptor) as seen:
+            file = self._sound(seen)
             if file is None and write:
                 file = self._mended()
             if file is not None:
                 yield file
                 return
-        with locked(self._lock, until):
+        with self._lock.held(until):
             yield self._mended()
 
-    def _sound(self) -> mmap | None:
+    def _sound(self, seen: Seen) -> mmap | None:
         """The mapped file, if it still is the one of that name, and complete."""
-        try:
-            state = self._path.stat()
-        except FileNotFoundError:
+        if self._map is None or (seen.inode, seen.length) != (self.inode, len(self._map)):
             return None
-        same = self._map is not None and (state.st_ino, state.st_size) == (self.inode, len(self._map))
-        return self._map if same and not self._journal.pending() else None
+        pending = self._journal.pending() if seen.begun is None else seen.begun
+        return None if pending else self._map
 
     def _mended(self) -> mmap:
         """Make, convert, repair and map the file, and put back what was begun and not finished."""
@@ -163,7 +162,8 @@ class HashFile:
             state = os.fstat(file)
             if state.st_size < css.HEADER.size:
                 raise TempFail("Storage is not available", detail=f"{self._path} is too short")
-            os.posix_fallocate(file, 0, state.st_size)
+            if state.st_blocks * _BLOCK_BYTES < state.st_size:  # it has holes, or is compressed
+                os.posix_fallocate(file, 0, state.st_size)
             self._map = mmap(file, state.st_size)
             self.inode = state.st_ino
         finally:
@@ -175,8 +175,8 @@ class HashFile:
         if len(tokens) > _GLANCED_TOKENS or self._map is None or len(self._map) > _GLANCED_BYTES:
             return None
         try:
-            with locked(self._lock, until=0, shared=True):
-                file = self._sound()
+            with self._lock.held(until=0, shared=True, journal=self._journal.descriptor) as seen:
+                file = self._sound(seen)
                 if file is None or not css_resident(file):
                     return None
                 return Snapshot(css.totals(file), self._hits(file, tokens))

@@ -26,6 +26,7 @@ from dspamd.storage import _files
 _FILE_MODE = 0o660
 _KEPT_BYTES = 2**20  # what a journal may keep of the disk while it is empty
 _HEAD = struct.Struct("=QI")  # length and CRC-32 of what follows
+HEAD_BYTES = _HEAD.size  # zeros in a journal that is empty
 _COUNTERS = struct.Struct("=8qQ")  # totals, number of tokens
 _FILE = struct.Struct("=Hq")  # lengths of name and content, -1: there was no such file
 
@@ -52,6 +53,11 @@ class Journal:
         self._file: int | None = None  # stays open: every message asks twice
         self._large = False  # whether it is to give back its space
 
+    @property
+    def descriptor(self) -> int:
+        """That of the open file, else -1."""
+        return -1 if self._file is None else self._file
+
     def close(self) -> None:
         if self._file is not None:
             os.close(self._file)
@@ -64,7 +70,7 @@ class Journal:
         """
         while True:
             try:
-                begun = _files.begun(self._opened(), _HEAD.size)
+                begun = _files.begun(self._opened(), HEAD_BYTES)
             except FileNotFoundError:
                 return False
             if begun is not None:
@@ -85,7 +91,7 @@ class Journal:
             file = self._opened()
         except FileNotFoundError:
             return
-        os.pwrite(file, bytes(_HEAD.size), 0)
+        os.pwrite(file, bytes(HEAD_BYTES), 0)
         if self._large:
             os.ftruncate(file, 0)
             self._large = False

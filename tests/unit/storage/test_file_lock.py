@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from dspamd.errors import TempFail
-from dspamd.storage.file_lock import locked
+from dspamd.storage.file_lock import FileLock, Seen
+from dspamd.storage.journal import HEAD_BYTES
 
 HOLDER = """
 import pathlib, sys, time
-from dspamd.storage.file_lock import locked
-with locked(pathlib.Path(sys.argv[1]), time.monotonic() + 10, shared=sys.argv[2] == "shared"):
+from dspamd.storage.file_lock import FileLock
+path = pathlib.Path(sys.argv[1])
+with FileLock(path, path, 12).held(time.monotonic() + 10, shared=sys.argv[2] == "shared"):
     print("held", flush=True)
     if sys.stdin.readline() == "delete\\n":
         pathlib.Path(sys.argv[1]).unlink()
@@ -34,7 +36,7 @@ async def holder(path: Path, kind: str) -> asyncio.subprocess.Process:
 
 
 def taken(path: Path, wait_s: float, *, shared: bool = False) -> bool:
-    with locked(path, time.monotonic() + wait_s, shared=shared):
+    with FileLock(path, path, HEAD_BYTES).held(time.monotonic() + wait_s, shared=shared):
         return path.exists()
 
 
@@ -62,3 +64,24 @@ async def test_a_lock_that_was_deleted_is_made_anew(tmp_path: Path) -> None:
     assert not waiting.done()
     await other.communicate(b"delete\n")
     assert await waiting
+
+
+def test_what_lies_beside_is_seen_with_the_lock(tmp_path: Path) -> None:
+    file, journal = tmp_path / "file", tmp_path / "journal"
+    lock = FileLock(tmp_path / "lock", file, HEAD_BYTES)
+
+    def seen() -> Seen:
+        with journal.open("rb") as opened, lock.held(0, journal=opened.fileno()) as what:
+            return what
+
+    journal.write_bytes(bytes(HEAD_BYTES) + b"old")
+    assert seen() == Seen(0, 0, False)
+    file.write_bytes(b"abc")
+    journal.write_bytes(b"\0\1")
+    assert seen() == Seen(file.stat().st_ino, 3, True)
+    with lock.held(0) as what:
+        assert what.begun is None
+    with journal.open("rb") as opened:
+        journal.unlink()
+        with lock.held(0, journal=opened.fileno()) as what:
+            assert what.begun is None
