@@ -58,8 +58,7 @@ def rcpt_path(argument: bytes) -> Path:
 
 
 def _path(argument: bytes, word: bytes, enhanced: str, text: str) -> Path:
-    fault = SyntaxFault(enhanced, text)
-    if not argument[: len(word)].upper() == word:
+    if argument[: len(word)].upper() != word:
         raise SyntaxFault("5.5.4", text)
     rest = argument[len(word) :].lstrip(b" ").removeprefix(b":").strip(b" \t")
     bracketed = _BRACKETED.match(rest) or _UNBALANCED.match(rest)
@@ -69,15 +68,17 @@ def _path(argument: bytes, word: bytes, enhanced: str, text: str) -> Path:
     elif bare:
         address, rest = bare[0], rest[bare.end() :]
     else:
-        raise fault
+        raise SyntaxFault(enhanced, text)
     if _CONTROL.search(address) or (rest and not rest.startswith(b" ")):
-        raise fault
+        raise SyntaxFault(enhanced, text)
     # RFC 5321 4.1.2 and appendix C: a source route is to be accepted and ignored.
     route = _SOURCE_ROUTE.match(address)
     return Path(address[route.end() :] if route else address, _parameters(rest))
 
 
 def _parameters(text: bytes) -> tuple[bytes, ...]:
+    if not text:
+        return ()
     parameters = tuple(text.split())
     for parameter in parameters:
         if not _PARAMETER.fullmatch(parameter):
