@@ -44,6 +44,7 @@ from dspamd.storage.mysql_server import (
 )
 from dspamd.storage.mysql_tables import Tables
 from dspamd.storage.sql import EVERYBODY, Server, UserTable, owner_name
+from dspamd.storage.turns import Turns
 
 T = TypeVar("T")
 
@@ -76,6 +77,7 @@ class MySQL:
         self._create = create
         self._today = today
         self._tables: Tables | None = None
+        self._turns = Turns(writes.deadline_s)
 
     @classmethod
     def from_config(cls, config: Config, home: Home) -> MySQL:
@@ -174,7 +176,8 @@ class MySQL:
             await connection.execute(release)
 
         alone = change.correct is not None and tables.without_transactions
-        await self._writes.run(apply_alone if alone else apply)
+        async with self._turns.of(owner):
+            await self._writes.run(apply_alone if alone else apply)
 
     async def signature(self, uid: Uid, signature: str) -> Stored | None:
         if not valid(signature):

@@ -167,7 +167,7 @@ class Connections:
 
     def __init__(self, server: Server, size: int, deadline_s: float) -> None:
         self._server = server
-        self._deadline_s = deadline_s
+        self.deadline_s = deadline_s
         self._turns = asyncio.Semaphore(size)
         self._idle: list[Connection] = []
 
@@ -178,10 +178,10 @@ class Connections:
         """
         try:
             with metrics.POOL_CONNECTIONS.counted("wanted"):
-                async with asyncio.timeout(self._deadline_s):
+                async with asyncio.timeout(self.deadline_s):
                     return await retried(lambda: self._anew(work), lambda error: number(error) in _GAVE_UP)
         except TimeoutError as error:
-            detail = f"no answer from {self._place} within {self._deadline_s:g} s"
+            detail = f"no answer from {self._place} within {self.deadline_s:g} s"
             raise TempFail("Storage is busy", detail=detail) from error
         except (Error, _Unknown) as error:
             kind = Unreachable if number(error) in _REFUSED else TempFail
@@ -246,7 +246,7 @@ class Connections:
         )
         try:
             # A host that is down may not answer at all; there must be time left to ask another one.
-            async with asyncio.timeout(self._deadline_s / 3):
+            async with asyncio.timeout(self.deadline_s / 3):
                 await session._connect()
         except TimeoutError as error:
             session.close()

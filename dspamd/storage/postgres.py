@@ -44,6 +44,7 @@ from dspamd.storage.sql import (
     storable,
     unsigned,
 )
+from dspamd.storage.turns import Turns
 
 T = TypeVar("T")
 Work = Callable[[Connection, Statements], Awaitable[T]]
@@ -93,6 +94,7 @@ class Postgres:
         self._today = today
         self._statements: Statements
         self._complained = False
+        self._turns = Turns(deadline_s)
         self._connections = Connections(
             server, self._adopt, count=connections, deadline_s=deadline_s, prepared=prepared
         )
@@ -208,10 +210,11 @@ class Postgres:
                 row = (uid, storable(correct.signature), correct.label.value, pack(applied))
                 await connection.execute(sql.STORE_CORRECTION, *row)
 
-        if rises and change.correct is None:
-            await self._run(add)
-        else:
-            await self._run(change_known, whole=True)
+        async with self._turns.of(uid):
+            if rises and change.correct is None:
+                await self._run(add)
+            else:
+                await self._run(change_known, whole=True)
 
     async def signature(self, uid: Uid, signature: str) -> Stored | None:
         async def fetch(connection: Connection, statements: Statements) -> Stored | None:

@@ -205,6 +205,30 @@ async def test_deadlocks_are_resolved(mariadb_server: MariaDB) -> None:
     assert mariadb_server.query("SELECT n FROM pair", server) == [(2,), (2,)]
 
 
+async def test_a_busy_owner_leaves_connections_to_the_others(mariadb_server: MariaDB) -> None:
+    server = mariadb_server.new_database()
+    held, release = asyncio.Event(), asyncio.Event()
+
+    async def hold(connection: Connection) -> None:
+        async with connection.transaction():
+            await connection.rows("SELECT * FROM dspam_token_data FOR UPDATE")
+            held.set()
+            await release.wait()
+
+    async with mysql(server, size=2) as storage, connected(server) as others:
+        bob, alice = await new(storage, "bob"), await new(storage, "alice")
+        await learn(storage, bob, [1], 1)
+        await learn(storage, alice, [2], 1)
+        holding = asyncio.create_task(others.run(hold))
+        await held.wait()
+        lessons = [asyncio.create_task(learn(storage, bob, [1], 1)) for _ in range(5)]
+        assert await counts(storage, alice, [2]) == {2: (1, 0)}  # waits for no lock, but for a connection
+        assert not any(lesson.done() for lesson in lessons)
+        release.set()
+        await asyncio.gather(holding, *lessons)
+        assert await counts(storage, bob, [1]) == {1: (6, 0)}
+
+
 async def test_many_owners_learn_together(mariadb_server: MariaDB) -> None:
     """Eight at a time, each new to the server, all with the same tokens, some of them unlearning."""
     async with mysql(mariadb_server.new_database(), size=8) as storage:

@@ -634,6 +634,21 @@ async def test_a_deadlock_is_done_again(postgres_server: PostgreSQL) -> None:
         assert (await other.fetchrow(deadlocks, server.database))["deadlocks"] == 1
 
 
+async def test_a_busy_owner_leaves_connections_to_the_others(postgres_server: PostgreSQL) -> None:
+    server = postgres_server.new_database()
+    async with postgres(server, connections=2) as storage, session(server) as other:
+        bob, alice = await new(storage, "bob"), await new(storage, "alice")
+        await learn(storage, bob, [1], 1)
+        await other.execute("BEGIN; UPDATE dspam_token_data SET last_hit = last_hit")
+        lessons = [asyncio.create_task(learn(storage, bob, [1], 1)) for _ in range(5)]
+        await waiting(other, 1)
+        await learn(storage, alice, [1], 1)
+        await waiting(other, 1)
+        await other.execute("COMMIT")
+        await asyncio.gather(*lessons)
+        assert await counts(storage, bob, [1]) == {1: (6, 0)}
+
+
 async def test_a_server_that_became_a_copy_is_left(postgres_server: PostgreSQL) -> None:
     server = postgres_server.new_database()
     read_only = f"ALTER DATABASE {server.database} SET default_transaction_read_only ="
