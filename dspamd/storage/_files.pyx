@@ -101,6 +101,33 @@ cdef int beginning(int file, size_t length) noexcept nogil:
     return EMPTY
 
 
+def begin(int journal, bytes record not None, bytes path not None, content, mode_t mode):
+    """Write `record` to the start of an open journal, then a new file; whether there is none of that name yet.
+
+    False also if there is no such directory: then the record is written, the file is not.
+    """
+    cdef const char* name = path
+    cdef const char* told = record
+    cdef size_t length = len(record)
+    cdef struct_stat state
+    cdef Py_buffer view
+    cdef int failed = 0
+    cdef bint fresh
+    PyObject_GetBuffer(content, &view, PyBUF_SIMPLE)
+    with nogil:
+        fresh = stat(name, &state) < 0
+        if fresh:
+            failed = poured(journal, told, length)
+        if fresh and not failed:
+            failed = written(name, <const char*>view.buf, view.len, mode, False)
+            if failed == ENOENT:
+                failed, fresh = 0, False
+    PyBuffer_Release(&view)
+    if failed:
+        raise OSError(failed, os.strerror(failed), os.fsdecode(path))
+    return fresh
+
+
 def write(bytes path not None, content, mode_t mode, bint durable):
     """Give a file this content and this mode, whatever the umask is; `durable`: and force it to the disk."""
     cdef const char* name = path

@@ -197,23 +197,32 @@ class HashFile:
             if change.signature is not None:
                 files[_name(change.signature.id, _SIGNATURE)] = change.signature.data
             if change.correct is not None:
-                before = Snapshot(totals, self._hits(file, learned.tokens.tokens))
+                snapshot = Snapshot(totals, self._hits(file, learned.tokens.tokens))
                 files[_name(change.correct.signature, _CORRECTION)] = self._correct(
-                    change.correct, learned, before
+                    change.correct, learned, snapshot
                 )
             self._count_days(file, today)
             after = totals.plus(learned.totals)
             tokens, spam, innocent, *new = self._plan(file, after, learned.tokens)
-            overwritten = {name: self._content(name) for name in files}
-            self._journal.begin(Before(totals, tokens, spam, innocent, overwritten))
+            before = Before(totals, tokens, spam, innocent, dict.fromkeys(files))  # as if they were new
             try:
-                self._write(files)
+                if not self._begun_with_new(before, files):
+                    overwritten = {name: self._content(name) for name in files}
+                    self._journal.begin(before._replace(files=overwritten))
+                    self._write(files)
                 self._store(file, tokens, *new)
                 css.set_totals(self._mapping(), after)
             except BaseException:
                 self._undo(self._mapping())
                 raise
             self._journal.clear()
+
+    def _begun_with_new(self, before: Before, files: Mapping[str, bytes]) -> bool:
+        """Begin a change that comes with one new file, a signature, as most do; False for any other."""
+        if len(files) != 1:
+            return False
+        ((name, content),) = files.items()
+        return self._journal.begin_with(before, self._signatures / name, content)
 
     def _mapping(self) -> mmap:
         """The file, which may have been mapped anew because it grew."""

@@ -78,13 +78,24 @@ class Journal:
             self.close()
 
     def begin(self, before: Before) -> None:
-        content = _packed(before)
-        self._large = len(content) > _KEPT_BYTES
         try:
-            _write_all(self._opened(create=True), _HEAD.pack(len(content), zlib.crc32(content)) + content)
+            _write_all(self._opened(create=True), self._record(before))
         except OSError:
             self.clear()
             raise
+
+    def begin_with(self, before: Before, path: Path, content: bytes) -> bool:
+        """`begin` with the writing of one new file, in one step; False if that must be done in two.
+
+        So it must if there is such a file, or no such directory.
+        """
+        record, file = self._record(before), self._opened(create=True)
+        return _files.begin(file, record, os.fsencode(path), content, _FILE_MODE)
+
+    def _record(self, before: Before) -> bytes:
+        content = _packed(before)
+        self._large = len(content) > _KEPT_BYTES
+        return _HEAD.pack(len(content), zlib.crc32(content)) + content
 
     def clear(self) -> None:
         try:
