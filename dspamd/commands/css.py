@@ -31,8 +31,9 @@ from dspamd.errors import ConfigError, Failure
 from dspamd.log_target import Syslog
 from dspamd.storage.clock import utc_day
 from dspamd.storage.contract import TokenRow
+from dspamd.storage.css import Shape
 from dspamd.storage.hash import shape
-from dspamd.storage.hash_file import HashFile, Shape
+from dspamd.storage.hash_file import HashFile
 
 _WITHIN_S = 300.0  # as long as DSPAM waits for a lock
 _AT_ONCE = 10_000

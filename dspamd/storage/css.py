@@ -18,6 +18,7 @@ import struct
 import sys
 from array import array
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 from mmap import mmap
 from typing import NamedTuple
@@ -35,6 +36,19 @@ _TOTALS = struct.Struct("<8q")
 _TOTALS_AT = 8
 _DAY = struct.Struct("<I")
 _DAY_AT = 76
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How files are made, grow and are searched (config.md 4.4)."""
+
+    records: int = 98_317  # of the first extent; rounded up
+    extend: bool = True
+    extents: int = 0  # how often a file may grow; 0: always
+    percent: int = 0  # by which the next extent is larger
+    seek: int = 100  # records that a search looks at in one extent
+    folded: bool = False  # extents of a power of two
+    limited: bool = False  # no token has more hits than messages were learned, as in DSPAM
 
 
 class Layout(NamedTuple):

@@ -23,7 +23,6 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import date
 from itertools import compress
 from mmap import mmap
@@ -37,6 +36,7 @@ from dspamd.storage import css
 from dspamd.storage.compaction import ROOM, compacted, used
 from dspamd.storage.contract import Change, Correct, Correction, Stale, Stored, TokenRow
 from dspamd.storage.correction import in_effect, pack, unpack
+from dspamd.storage.css import Shape
 from dspamd.storage.file_lock import FileLock, Seen
 from dspamd.storage.journal import HEAD_BYTES, Before, Journal, write_file
 
@@ -50,23 +50,11 @@ _BLOCK_BYTES = 512  # of st_blocks, see stat(2)
 # What is looked at in less than a millisecond.
 _GLANCED_TOKENS = 10_000
 _GLANCED_BYTES = 2**26
+_MOMENT_S = 1.0
 _WORTH = 2  # times smaller a file must become for being compacted
 _FEW_EXTENTS = 8  # that follow each other as with DSPAM
 _AHEAD = 40  # batches of tokens that are found at once: 1.6 MB of numbers
 _MOMENT = 1_000_000  # tokens that are written anew while mail waits, within a second
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """How files are made, grow and are searched (config.md 4.4)."""
-
-    records: int = 98_317  # of the first extent; rounded up
-    extend: bool = True
-    extents: int = 0  # how often a file may grow; 0: always
-    percent: int = 0  # by which the next extent is larger
-    seek: int = 100  # records that a search looks at in one extent
-    folded: bool = False  # extents of a power of two
-    limited: bool = False  # no token has more hits than messages were learned, as in DSPAM
 
 
 class HashFile:
@@ -79,6 +67,7 @@ class HashFile:
         self._shape = shape
         self._busy_s = busy_s
         self._map: mmap | None = None
+        self._resident_until = 0.0  # by the monotonic clock
         self._ahead = array("Q")  # tokens that will be asked for next by who walks through all
         self._signatures = path.with_suffix(".sig")
         self._lock = FileLock(path.with_suffix(".lock"), path, HEAD_BYTES)
@@ -94,6 +83,7 @@ class HashFile:
         if self._map is not None:
             self._map.close()
             self._map = None
+            self._resident_until = 0.0
 
     @contextmanager
     def _locked(self, *, write: bool) -> Iterator[mmap]:
@@ -177,11 +167,17 @@ class HashFile:
         try:
             with self._lock.held(until=0, shared=True, journal=self._journal.descriptor) as seen:
                 file = self._sound(seen)
-                if file is None or not css_resident(file):
+                if file is None or not self._resident(file):
                     return None
                 return Snapshot(css.totals(file), self._hits(file, tokens))
         except (OSError, TempFail):
             return None
+
+    def _resident(self, file: mmap) -> bool:
+        """Whether all of the file was in memory a moment ago: it takes the system longer to give that up."""
+        if (now := time.monotonic()) > self._resident_until and css_resident(file):
+            self._resident_until = now + _MOMENT_S
+        return now <= self._resident_until
 
     def read(self, tokens: array[int]) -> Snapshot:
         with self._locked(write=False) as file:

@@ -22,8 +22,8 @@ def driver(name: str, folder: Path, today: Callable[[], date] = lambda: TODAY) -
 
         return SQLite(Home(folder), today=today)
     if name == "hash":
+        from dspamd.storage.css import Shape
         from dspamd.storage.hash import HashFiles
-        from dspamd.storage.hash_file import Shape
 
         return HashFiles(Home(folder), Shape(seek=10, percent=10), today=today)
     if name == "postgres":

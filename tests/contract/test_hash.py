@@ -32,8 +32,9 @@ from dspamd.mail.classic import view
 from dspamd.storage import css, open_storage
 from dspamd.storage.conformance import all_tokens, counts, learn, learning, new, totals
 from dspamd.storage.contract import Change, Correct, Signature, Stale
+from dspamd.storage.css import Shape
 from dspamd.storage.hash import HashFiles, shape
-from dspamd.storage.hash_file import HashFile, Shape
+from dspamd.storage.hash_file import HashFile
 from dspamd.storage.journal import Before, Journal
 from tests.golden.data import rows
 from tests.logged import Logged
@@ -342,7 +343,7 @@ async def test_a_file_that_may_not_grow_leaves_whole_messages(tmp_path: Path) ->
         "from dspamd.home import Home\n"
         "from dspamd.storage.conformance import learn\n"
         "from dspamd.storage.hash import HashFiles\n"
-        "from dspamd.storage.hash_file import Shape\n"
+        "from dspamd.storage.css import Shape\n"
         "async def main():\n"
         "    storage = HashFiles(Home(pathlib.Path(sys.argv[1])), Shape(records=13, seek=3, percent=100))\n"
         "    for first in range(1, 2**40, 500):\n"

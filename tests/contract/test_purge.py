@@ -17,8 +17,8 @@ from dspamd.errors import TempFail
 from dspamd.home import Home
 from dspamd.storage.conformance import all_tokens, counts, learn, learning, new
 from dspamd.storage.contract import Change, Correct, Signature, Storage, Uid
+from dspamd.storage.css import Shape
 from dspamd.storage.hash import HashFiles
-from dspamd.storage.hash_file import Shape
 from dspamd.storage.purge import Ages, Purged, Unused, purge
 from dspamd.storage.sqlite import SQLite
 from tests.contract.drivers import TODAY
