@@ -105,11 +105,12 @@ _SAMPLE_PREFERENCES = """\
 
 def _database(server: str, title: str, port: str) -> tuple[Option, ...]:
     """The options that reach an SQL server; `server` is the prefix of their names."""
+    file = f"{server.removesuffix('Write').lower()}.data"
     kinds = (
         ("Server", TEXT, "", f"Host name of the {title} server, or the path of its socket.", "# localhost"),
         ("Port", number(0, 65535), port, "Its TCP port; 0 is the client's own default.", ""),
         ("User", TEXT, "", "Account to log in with.", "# dspam"),
-        ("Pass", TEXT, "", "Password of the account.", "# changeme"),
+        ("Pass", TEXT, "", f"Password; one with quotes and blanks goes into {file}.", "# changeme"),
         ("Db", TEXT, "", "Name of the database.", "# dspam"),
     )
     return tuple(

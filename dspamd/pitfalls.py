@@ -10,6 +10,7 @@ whether a next hop answers.  Pure.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from dspamd.errors import Problem, UsageError
 from dspamd.jobs import requested
 from dspamd.words import split
 
+_EXCLUSIVE = re.compile(r"\blocking_mode\b\W*exclusive\b", re.IGNORECASE)
 _LOCAL = {"", "localhost", "127.0.0.1", "::1", "0.0.0.0", "::"}
 
 
@@ -63,6 +65,8 @@ def _warnings(config: Config) -> Iterator[str]:
         yield "ExtLookupLDAPScope base finds nobody below ExtLookupDB; for DSPAM it meant sub"
     if config.text("ServerGroup") and not config.text("ServerUser"):
         yield "ServerGroup without ServerUser has no effect"
+    if any(map(_EXCLUSIVE.search, config.all("SQLitePragma"))):
+        yield "SQLitePragma locking_mode = EXCLUSIVE lets one process in: for the others mail waits"
 
 
 def _scanners(config: Config) -> Iterator[str]:
