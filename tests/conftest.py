@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,16 @@ from tests.e2e.site import Site, mail_site
 from tests.logged import Logged
 
 USERS = ("alice", "bob", "carol", "dave")
+
+
+@pytest.fixture(autouse=True)
+def same_account() -> Iterator[None]:
+    """Commands that a test calls in this process take another umask and group; the next test has its own."""
+    umask, group = os.umask(0o022), os.getegid()
+    os.umask(umask)
+    yield
+    os.umask(umask)
+    os.setegid(group)
 
 
 @pytest.fixture(scope="module")
