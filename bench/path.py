@@ -7,7 +7,7 @@ machine hurts neither.
 
 There are two clients.  `load` (ours) pipelines commands as Postfix's lmtp(8) does, sends many
 different messages, and tells latencies; budgets are measured with it.  `flood` (smtp-source)
-costs next to nothing itself, but waits for the reply to each command, and has four messages.
+costs next to nothing itself, but waits for the reply to each command, and has eight messages.
 
 CPU is compared with that of DSPAM for mail as large, on average, as that which DSPAM was
 measured with, in dictionaries that grow alike.  The files lie in memory where the system allows
@@ -87,7 +87,7 @@ def measure() -> list[Figure]:
         servers = Server(relay, [relay_pid]), Server(daemon.port, daemon.workers)
         return [
             beside("mail path, against a bare relay", servers, pipelined, 0.8),
-            beside("mail path, commands one by one, four users", servers, one_by_one),
+            beside("mail path, commands one by one, eight users", servers, one_by_one),
             *(against_dspam(sink, mode) for mode in CLASSIC_CPU_MS),
             *large.measure(daemon.port),
         ]

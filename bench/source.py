@@ -23,7 +23,7 @@ from bench.sample import of_size
 
 PROGRAM = "/usr/sbin/smtp-source"
 OPTIONS = ("-L", "-d", "-M", "client", "-f", "sender@example.net")  # LMTP, many messages in a session
-MAILS = 4
+MAILS = 8
 TIMEOUT_S = 120
 
 

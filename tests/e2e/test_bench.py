@@ -95,5 +95,5 @@ def test_the_path_against_its_budgets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(large, "SIZE", 2_000_000)
     figures = path.measure()
     without = [figure.name for figure in figures if figure.budget is None]
-    assert without == ["mail path, commands one by one, four users"]
+    assert without == ["mail path, commands one by one, eight users"]
     assert all(figure.value > 0 for figure in figures if "CPU" not in figure.name)
