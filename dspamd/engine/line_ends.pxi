@@ -74,13 +74,13 @@ def line_ends(const uint8_t[::1] text not None):
         return False, False
     source = &text[0]
     with nogil:
-        while not bare:
+        while at < length:
             at = position(source, at, length, b"\r") + 1
-            if at > length:
-                break
-            bare = at == length or source[at] != b"\n"
-            pairs += 1
-            dots |= at + 1 < length and source[at + 1] == b"."
+            if at >= length or source[at] != b"\n":
+                bare |= at <= length
+            else:
+                pairs += 1
+                dots |= at + 1 < length and source[at + 1] == b"."
         at = 0
         while not bare and feeds <= pairs:
             at = position(source, at, length, b"\n") + 1

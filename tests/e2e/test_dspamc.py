@@ -13,6 +13,7 @@ import pytest
 
 from tests.e2e.daemon import Daemon
 from tests.e2e.postfix import free_port
+from tests.reference.transparency import all_mixes, mended
 
 MESSAGE = b"From: ann@example.org\nSubject: hi\n\nbody words here\n.\n.dot line\n..two dots\nlast \xff"
 
@@ -53,6 +54,13 @@ def test_the_message_comes_back_whole(dspamc: Client) -> None:
     head, _, body = done.stdout.partition(b"\n\n")
     assert body == MESSAGE.partition(b"\n\n")[2] + b"\n"
     assert message_from_bytes(head)["X-DSPAM-Result"] == "Innocent"
+
+
+def test_a_message_with_every_mix_of_line_ends_and_dots_comes_back(dspamc: Client) -> None:
+    body = all_mixes(7)
+    done = dspamc("--user", "bob", "--deliver=innocent,spam", "--stdout", stdin=b"Subject: mix\n\n" + body)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.partition(b"\n\n")[2] == mended(body).replace(b"\r\n", b"\n") + b"\n"
 
 
 def test_a_large_message_comes_back_whole(dspamc: Client) -> None:

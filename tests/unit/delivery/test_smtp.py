@@ -14,6 +14,7 @@ from dspamd.delivery.connection import Deadlines
 from dspamd.delivery.handover import Handover
 from dspamd.delivery.smtp import SmtpDelivery
 from dspamd.errors import Failure, PermFail, Reply, TempFail
+from tests.reference.transparency import all_mixes, sent
 from tests.unit.delivery.sink import ANSWERS, CLOSE, HANG, Script, Sink, always, first
 
 MESSAGE = b"From: a@example.org\r\nSubject: hi\r\n\r\nbody\r\n"
@@ -70,6 +71,13 @@ async def test_content_arrives_bit_for_bit(content: bytes) -> None:
     async with delivering(sink) as delivery:
         assert await delivery.deliver(handover(content)) == QUEUED
     assert sink.messages == [content]
+
+
+async def test_every_mix_of_line_ends_and_dots_is_sent_as_the_standard_says() -> None:
+    sink = Sink()
+    async with delivering(sink) as delivery:
+        await delivery.deliver(handover(all_mixes(7)))
+    assert sink.wire == [sent(all_mixes(7)) + b".\r\n"]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dspamd.engine._kernel import line_ends
+from dspamd.mail import transparency
 from dspamd.mail.transparency import PIECE, Collector, stuffed
+from tests.reference.transparency import all_mixes, mixes, received, sent
 
 # What matters to a message on the wire, much more often than chance would have it.
 WIRE = st.lists(
@@ -64,12 +66,40 @@ def test_no_message_can_hide_another(content: bytes) -> None:
     assert wire.endswith(b"\r\n") or not wire
 
 
+@pytest.mark.parametrize("size", range(8))
+def test_every_mix_of_line_ends_and_dots_is_received_however_it_is_cut(size: int) -> None:
+    """All strings of so many bytes, in two pieces with each border between them, and byte by byte."""
+    for text in mixes(size):
+        wire = text + b"\r\n.\r\nQ"
+        expected = received(wire)
+        singly = [wire[at : at + 1] for at in range(len(wire))]
+        for chunks in (singly, [wire], *((wire[:at], wire[at:]) for at in range(1, size + 5))):
+            collector, rest = collected(*chunks)
+            assert (collector.take(), rest) == expected, chunks
+
+
+@pytest.mark.parametrize("size", range(8))
+def test_every_mix_of_line_ends_and_dots_is_sent_however_it_is_cut(
+    size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for text in mixes(size):
+        wire = sent(text)
+        for piece in range(1, size + 1):
+            monkeypatch.setattr(transparency, "PIECE", piece)
+            assert b"".join(stuffed(text)) == wire, (text, piece)
+
+
+def test_a_text_with_every_mix() -> None:
+    text = all_mixes(3)
+    assert len(text) == 5**3 + 2
+    assert all(mix in text for mix in mixes(3))
+
+
 @given(WIRE)
 def test_what_could_not_stay_as_it_is_on_the_wire(text: bytes) -> None:
     bare, dots = line_ends(text)
     assert bare == bool(re.search(rb"(?<!\r)\n|\r(?!\n)", text))
-    if not bare:
-        assert dots == (b"\r\n." in text)
+    assert dots == (b"\r\n." in text)
 
 
 def test_proper_lines_are_not_copied() -> None:
@@ -91,6 +121,7 @@ def test_proper_lines_are_not_copied() -> None:
         (b"a\n.\r\nb\r\n.\r\n", b"a\r\n.\r\nb\r\n"),
         (b"a\r.\r\nb\r\n.\r\n", b"a .\r\nb\r\n"),
         (b"a\r\r\n.\r\n", b"a \r\n"),
+        (b"a\rb\r\n..dot\r\n.\r\n", b"a b\r\n.dot\r\n"),
         (b"a\0\xff\r\n.\r\n", b"a\0\xff\r\n"),
     ],
 )

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from dspamd.mail.transparency import PIECE, Collector
 from dspamd.server.command import SyntaxFault
 from dspamd.server.dlmtp import Login, is_admitted, is_known, login, output_phase, user_path
+from tests.reference.transparency import mixes, sent
 
 PASSWORDS = {"relay1": "secret"}
 
@@ -84,6 +85,12 @@ def test_output_for_old_clients(output: bytes, wire: bytes) -> None:
 def test_line_ends_between_pieces(shift: int) -> None:
     output = b"a" * (PIECE + shift) + b"\r\nb\r\n"
     assert b"".join(output_phase(output, stuffing=False)) == output.replace(b"\r\n", b"\n") + b".\r\n"
+
+
+@pytest.mark.parametrize("size", range(6))
+def test_output_of_any_bytes_is_stuffed_like_mail(size: int) -> None:
+    for output in mixes(size):
+        assert b"".join(output_phase(output, stuffing=True)) == sent(output) + b".\r\n"
 
 
 @given(st.lists(st.sampled_from([b"", b".", b"..", b"a", b"\xff"])))

@@ -14,8 +14,10 @@ import pytest
 
 from dspamd import metrics
 from dspamd.errors import PermFail, Reply, TempFail
+from dspamd.mail.transparency import END_OF_DATA
 from dspamd.server.lmtp import LmtpServer
 from tests.logged import Logged
+from tests.reference.transparency import all_mixes, received
 from tests.unit.server.scripted import MESSAGE, TERMS, Client, ScriptedFilter, accepted, connected, running
 
 FIFTY = [b"user%d@example.net" % n for n in range(50)]
@@ -102,6 +104,16 @@ async def test_messages_arrive_bit_for_bit(content: bytes) -> None:
         client.send(stuffed + b".\r\n")
         assert (await client.hear()).startswith(b"250 2.6.0")
     assert filter.envelopes[0].content == content
+
+
+async def test_every_mix_of_line_ends_and_dots_is_read_as_the_standard_says() -> None:
+    filter = ScriptedFilter()
+    wire = all_mixes(7).replace(END_OF_DATA, b"\r\n..\r\n") + END_OF_DATA
+    async with running(LmtpServer(filter, TERMS)) as port, connected(port) as client:
+        await client.open()
+        client.send(wire)
+        assert (await client.hear()).startswith(b"250 2.6.0")
+    assert (filter.envelopes[0].content, b"") == received(wire)
 
 
 async def test_a_large_message_is_fast_and_keeps_nobody_waiting() -> None:
