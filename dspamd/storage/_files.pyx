@@ -12,7 +12,8 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.errno cimport EACCES, EAGAIN, EINTR, ENOENT, errno
 from libc.string cimport memset
 from posix.fcntl cimport F_RDLCK, F_SETLK, F_WRLCK, O_CREAT, O_RDWR, O_TRUNC, O_WRONLY, fcntl, flock, open
-from posix.stat cimport fchmod, fstat, stat, struct_stat
+from posix.stat cimport fchmod, fstat, futimens, stat, struct_stat
+from posix.time cimport timespec
 from posix.types cimport mode_t, off_t
 from posix.unistd cimport SEEK_SET, close, fsync, pread, pwrite
 
@@ -23,6 +24,8 @@ cdef extern from "<fcntl.h>" nogil:
 
 cdef enum:
     HEAD = 64  # bytes that are looked at, at most
+    DAY_S = 86400
+    ANY_DAY = -1
     EMPTY = 0  # how a file begins
     BEGUN = 1
     NAMELESS = 2
@@ -101,10 +104,10 @@ cdef int beginning(int file, size_t length) noexcept nogil:
     return EMPTY
 
 
-def begin(int journal, bytes record not None, bytes path not None, content, mode_t mode):
+def begin(int journal, bytes record not None, bytes path not None, content, mode_t mode, long day):
     """Write `record` to the start of an open journal, then a new file; whether there is none of that name yet.
 
-    False also if there is no such directory: then the record is written, the file is not.
+    The file is of the given day, see `write`.  False also if there is no such directory: then the record is written, the file is not.
     """
     cdef const char* name = path
     cdef const char* told = record
@@ -119,7 +122,7 @@ def begin(int journal, bytes record not None, bytes path not None, content, mode
         if fresh:
             failed = poured(journal, told, length)
         if fresh and not failed:
-            failed = written(name, <const char*>view.buf, view.len, mode, False)
+            failed = written(name, <const char*>view.buf, view.len, mode, False, day)
             if failed == ENOENT:
                 failed, fresh = 0, False
     PyBuffer_Release(&view)
@@ -128,20 +131,27 @@ def begin(int journal, bytes record not None, bytes path not None, content, mode
     return fresh
 
 
-def write(bytes path not None, content, mode_t mode, bint durable):
-    """Give a file this content and this mode, whatever the umask is; `durable`: and force it to the disk."""
+def write(bytes path not None, content, mode_t mode, bint durable, day):
+    """Give a file this content and this mode, whatever the umask is; `durable`: and force it to the disk.
+
+    `day`, counted from 1970-01-01, is when the file was changed, by our clock: that of the file system may
+    be another machine's.  None: that is of no importance.
+    """
     cdef const char* name = path
     cdef Py_buffer view
+    cdef long wanted = ANY_DAY if day is None else day
     cdef int failed
     PyObject_GetBuffer(content, &view, PyBUF_SIMPLE)
     with nogil:
-        failed = written(name, <const char*>view.buf, view.len, mode, durable)
+        failed = written(name, <const char*>view.buf, view.len, mode, durable, wanted)
     PyBuffer_Release(&view)
     if failed:
         raise OSError(failed, os.strerror(failed), os.fsdecode(path))
 
 
-cdef int written(const char* name, const char* content, size_t length, mode_t mode, bint durable) noexcept nogil:
+cdef int written(
+    const char* name, const char* content, size_t length, mode_t mode, bint durable, long day
+) noexcept nogil:
     """0 or the number of the error."""
     cdef struct_stat state
     cdef int failed = 0
@@ -152,11 +162,27 @@ cdef int written(const char* name, const char* content, size_t length, mode_t mo
         failed = errno
     else:
         failed = poured(file, content, length)
+    if not failed and day != ANY_DAY:
+        failed = dated(file, day)
     if not failed and durable and fsync(file) < 0:
         failed = errno
     if close(file) < 0 and not failed and errno != EINTR:
         failed = errno
     return failed
+
+
+cdef int dated(int file, long day) noexcept nogil:
+    """Put the time of change into this day, as near as may be to what the file system says."""
+    cdef timespec times[2]
+    cdef struct_stat state
+    if fstat(file, &state) < 0:
+        return errno
+    if state.st_mtim.tv_sec // DAY_S == day:
+        return 0
+    times[0] = state.st_atim
+    times[1].tv_sec = day * DAY_S + (DAY_S - 1 if state.st_mtim.tv_sec // DAY_S > day else 0)
+    times[1].tv_nsec = 0
+    return errno if futimens(file, times) < 0 else 0
 
 
 cdef int poured(int file, const char* content, size_t length) noexcept nogil:

@@ -166,10 +166,11 @@ async def tokens_are_removed_while_they_are_listed(storage: Storage, owner: str)
 async def what_is_stale_is_purged(storage: Storage, owner: str) -> None:
     """By the days that the store keeps: a clock that is wrong somewhere would empty dictionaries."""
     uid = await new(storage, owner)
-    await learn(storage, uid, [1, 2], 1, 0, spam_learned=1)
+    signature = Signature("4c873d4a27473", b"data")
+    await storage.apply(uid, Change(learning([1, 2], 1, 0, spam_learned=1), signature))
     await learn(storage, uid, [2], 0, 9, innocent_learned=9)
-    await storage.apply(uid, Change(Learned.nothing(), Signature("4c873d4a27473", b"data")))
     day = (await all_tokens(storage, uid))[0].last_hit
+    expect(await storage.signatures(uid), [(signature.id, day)], "day of a signature, as that of its tokens")
     ages = Ages(signatures=14, unused=Unused(90, 30, 15, 15))
     for days, wanted in ((13, Purged(0, 2, 0, 1)), (16, Purged(1, 1, 1, 0)), (91, Purged(1, 0, 0, 0))):
         steps = [step async for step in purge(storage, uid, ages, ScoreOptions(), day + days)]

@@ -189,6 +189,7 @@ class HashFile:
     def apply(self, change: Change, today: date) -> None:
         with self._locked(write=True) as file:
             learned, totals = change.learned, css.totals(file)
+            day = _number(change.day or today)  # of the files; tokens age by days that go by here
             files = {}
             if change.signature is not None:
                 files[_name(change.signature.id, _SIGNATURE)] = change.signature.data
@@ -202,10 +203,10 @@ class HashFile:
             tokens, spam, innocent, *new = self._plan(file, after, learned.tokens)
             before = Before(totals, tokens, spam, innocent, dict.fromkeys(files))  # as if they were new
             try:
-                if not self._begun_with_new(before, files):
+                if not self._begun_with_new(before, files, day):
                     overwritten = {name: self._content(name) for name in files}
                     self._journal.begin(before._replace(files=overwritten))
-                    self._write(files)
+                    self._write(files, day)
                 self._store(file, tokens, *new)
                 css.set_totals(self._mapping(), after)
             except BaseException:
@@ -213,12 +214,12 @@ class HashFile:
                 raise
             self._journal.clear()
 
-    def _begun_with_new(self, before: Before, files: Mapping[str, bytes]) -> bool:
+    def _begun_with_new(self, before: Before, files: Mapping[str, bytes], day: int) -> bool:
         """Begin a change that comes with one new file, a signature, as most do; False for any other."""
         if len(files) != 1:
             return False
         ((name, content),) = files.items()
-        return self._journal.begin_with(before, self._signatures / name, content)
+        return self._journal.begin_with(before, self._signatures / name, content, day)
 
     def _mapping(self) -> mmap:
         """The file, which may have been mapped anew because it grew."""
@@ -236,13 +237,13 @@ class HashFile:
             raise Stale
         return b"%s\n%s" % (correct.label.value.encode(), pack(in_effect(learned, before)))
 
-    def _write(self, files: dict[str, bytes]) -> None:
+    def _write(self, files: dict[str, bytes], day: int | None = None) -> None:
         for name, content in files.items():
             try:
-                write_file(self._signatures / name, content)
+                write_file(self._signatures / name, content, day=day)
             except FileNotFoundError:
                 self._signatures.mkdir(mode=0o770)
-                write_file(self._signatures / name, content)
+                write_file(self._signatures / name, content, day=day)
 
     def _store(self, file: mmap, tokens: array[int], spam: array[int], innocent: array[int]) -> None:
         """Set counters; the file grows as far as it may, and tokens without a place are lost."""
@@ -305,11 +306,11 @@ class HashFile:
         elapsed = self._elapsed(file, today)
         if elapsed:
             css_age(file, elapsed)
-        css.set_day(file, today.toordinal() - _EPOCH)
+        css.set_day(file, _number(today))
 
     def _elapsed(self, file: mmap, today: date) -> int:
         """The days that are not counted in the ages of the records."""
-        elapsed = today.toordinal() - _EPOCH - css.day(file)
+        elapsed = _number(today) - css.day(file)
         return elapsed if 0 < elapsed <= _OLDEST_COUNT else 0
 
     def signature(self, signature: str) -> Stored | None:
@@ -352,7 +353,7 @@ class HashFile:
 
     def tokens(self, after: int, limit: int, today: date, *, ordered: bool = True) -> list[TokenRow]:
         with self._locked(write=False) as file:
-            day = today.toordinal() - _EPOCH - self._elapsed(file, today)
+            day = _number(today) - self._elapsed(file, today)
             while some := self._following(file, after, limit):
                 rows = css_find(file, self._shape.seek, some)
                 if rows[0]:
@@ -400,6 +401,11 @@ class HashFile:
         was = len(file)
         self._replace(compacted(file, tokens, self._shape.seek, least, folded=self._shape.folded))
         log.get().info("hash_file_compacted", file=str(self._path), was=was, length=len(self._mapped()))
+
+
+def _number(day: date) -> int:
+    """Days since 1970-01-01."""
+    return day.toordinal() - _EPOCH
 
 
 def _name(signature: str, ending: str) -> str:

@@ -84,13 +84,13 @@ class Journal:
             self.clear()
             raise
 
-    def begin_with(self, before: Before, path: Path, content: bytes) -> bool:
-        """`begin` with the writing of one new file, in one step; False if that must be done in two.
+    def begin_with(self, before: Before, path: Path, content: bytes, day: int) -> bool:
+        """`begin` with one new file of this day, in one step; False if that must be done in two.
 
         So it must if there is such a file, or no such directory.
         """
         record, file = self._record(before), self._opened(create=True)
-        return _files.begin(file, record, os.fsencode(path), content, _FILE_MODE)
+        return _files.begin(file, record, os.fsencode(path), content, _FILE_MODE, day)
 
     def _record(self, before: Before) -> bytes:
         content = _packed(before)
@@ -131,12 +131,15 @@ class Journal:
         return self._file
 
 
-def write_file(path: Path, content: bytes | bytearray, *, durable: bool = False) -> None:
+def write_file(
+    path: Path, content: bytes | bytearray, *, durable: bool = False, day: int | None = None
+) -> None:
     """Write a file that the owner's group may read and write, whatever the umask is.
 
     `durable`: it is on the disk afterwards, so that it may take the place of another.
+    `day`, counted from 1970-01-01: the file is of this day, whatever the clock of the file system says.
     """
-    _files.write(os.fsencode(path), content, _FILE_MODE, durable)
+    _files.write(os.fsencode(path), content, _FILE_MODE, durable, day)
 
 
 def _write_all(file: int, content: bytes | bytearray) -> None:

@@ -103,6 +103,17 @@ async def test_days_are_kept(target_name: str, pair: Pair) -> None:
         assert {created for _, created in await target.signatures(uid)} == {day}
 
 
+@pytest.mark.parametrize(("source_name", "target_name"), [("sqlite", "hash"), ("hash", "sqlite")])
+async def test_days_of_signatures_are_kept_by_hash_files(
+    source_name: str, target_name: str, pair: Pair
+) -> None:
+    async with pair(source_name, target_name) as (source, target):
+        await furnished(source)
+        await transfer(source, target, BOB)
+        days = {created for _, created in await target.signatures(await new(target, BOB))}
+        assert days == {(LONG_AGO - date(1970, 1, 1)).days}
+
+
 @pytest.mark.parametrize(
     ("source_name", "target_name"), [("hash", "mysql"), ("hash", "postgres"), ("mysql", "hash")]
 )
