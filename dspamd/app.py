@@ -14,6 +14,7 @@ import secrets
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
@@ -61,14 +62,18 @@ MEMORY_KEPT = 16 << 20
 
 
 class Parts:
-    """The parts of the filter, wired.  Use as `async with Parts(config) as parts`."""
+    """The parts of the filter, wired.  Use as `async with Parts(config) as parts`.
 
-    def __init__(self, config: Config) -> None:
+    It is that of one of `workers` processes; `outlet` is one that somebody else closes.
+    """
+
+    def __init__(self, config: Config, *, workers: int = 1, outlet: Dispatch | None = None) -> None:
         self.config = config
         self.home = home_of(config)
         self.storage = Measured(open_storage(config, self.home), family(config))
         self.users = Users(config, self.storage, self.home)
-        self.outlet = Dispatch(config, self.home)
+        self._borrowed = outlet is not None
+        self.outlet = outlet or Dispatch(config, self.home, workers)
         self.history = History(
             self.home,
             system=config.flag("SystemLog"),
@@ -108,7 +113,8 @@ class Parts:
     ) -> None:
         await self.notices.close()
         await self.errands.close()
-        await self.outlet.close()
+        if not self._borrowed:
+            await self.outlet.close()
         await self.history.close()
         await self.storage.close()
 
@@ -162,7 +168,8 @@ class Profiles:
 
     async def _open(self, config: Config) -> Parts:
         try:
-            parts = await asyncio.to_thread(Parts, config)
+            # Connections to the next hop are bounded for all profiles together.
+            parts = await asyncio.to_thread(partial(Parts, config, outlet=self._usual.outlet))
         except ConfigError as error:
             raise TempFail("Storage profile cannot be used", detail=str(error)) from error
         return await self._stack.enter_async_context(parts)
@@ -322,7 +329,7 @@ def _work(config: Config, account: Account | None, workers: int, post: Post) -> 
 async def _server(config: Config, workers: int, seat: Seat) -> AsyncIterator[LmtpServer]:
     """The server of one of `workers`, within the limits that they have together."""
     async with (
-        Parts(config) as parts,
+        Parts(config, workers=workers) as parts,
         Profiles(parts) as profiles,
         purging(config, parts.home, profiles.stores, profiles.maintenance),
         _observed(config, parts, lambda: seat.left),

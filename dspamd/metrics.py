@@ -230,6 +230,12 @@ HANDOVER_FAILURES = Counter(
     "Messages that the next hop did not take.",
     reason=("unreachable", "broken", "deferred", "refused", OTHER),
 )
+DELIVERY_CONNECTIONS = Gauge(
+    "dspamd_delivery_connections",
+    "Connections to the next hops: in use by a message, messages that wait for one, and how many there "
+    "may be (DeliveryConnections for each next hop spoken to).",
+    state=("used", "waiting", "limit"),
+)
 LAST_HANDOVER = Latest("dspamd_last_handover_timestamp_seconds", "When the next hop answered last.")
 LAST_UNREACHED = Latest(
     "dspamd_last_unreached_timestamp_seconds", "When the next hop was last not to be reached."

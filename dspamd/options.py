@@ -461,8 +461,11 @@ SECTIONS: dict[str, tuple[Option, ...]] = {
                help="Seconds to wait for a client."),
         Option("DeliveryTimeout", SECONDS, "300",
                help="Seconds to wait for the next hop or a delivery agent."),
-        Option("DeliveryConnections", number(1, 10000), "20",
-               help="Connections kept to the next hop."),
+        Option("DeliveryConnections", number(1, 10000), "100",
+               help="Connections to each next hop at the same time, by all workers together; further "
+                    "messages wait for one, at most DeliveryTimeout. One whose message is not answered is "
+                    "taken for ten minutes. Keep it below what the next hop serves (Postfix: its process "
+                    "limit)."),
         Option("StorageTimeout", SECONDS, "30",
                help="Seconds to wait for the storage."),
         Option("SocketMode", MODE, "0666",

@@ -9,12 +9,17 @@ pipelined; its DATA rewrites the message.
 
 A reply of the next hop is a value (`aiosmtplib.SMTPResponse`); trouble with the
 connection is `ConnectionError` or `TimeoutError`.  What either means for the
-message is decided elsewhere (smtp.py).
+message is decided elsewhere (replies.py, smtp.py).
+
+A reply that nobody asked for, or that cannot be the answer to what was asked, shows
+that the two sides count differently (`OutOfStep`): from there on the answer to one message
+could be taken for that to another, so the connection is dropped and none of it believed.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -24,6 +29,8 @@ from typing import NamedTuple, cast
 import aiosmtplib
 
 REPLY_LIMIT = 65536  # bytes of one reply; more is no mail server
+
+_REPLY = re.compile(rb"[2-5][0-9]{2}(?:[ -]|$)")
 
 
 class Target(NamedTuple):
@@ -76,7 +83,15 @@ class Tls:
 
 
 class Refused(Exception):
-    """The next hop answered, but will not talk to us; the text is its answer."""
+    """The next hop answered, but will not talk to us; `command` is what it refused, if it greeted us."""
+
+    def __init__(self, command: str, reply: aiosmtplib.SMTPResponse) -> None:
+        super().__init__(command, reply)
+        self.command, self.reply = command, reply
+
+
+class OutOfStep(ConnectionError):
+    """The next hop said what cannot be an answer to us; the text is what it said."""
 
 
 class Connection(asyncio.Protocol):
@@ -89,6 +104,7 @@ class Connection(asyncio.Protocol):
         self._deadlines = deadlines
         self._received = bytearray()
         self._lines: list[str] = []  # of a reply that is still incomplete
+        self._code = b""  # of that reply: each of its lines has it
         self._replies: deque[aiosmtplib.SMTPResponse] = deque()
         self._last = b""  # of a message, still to be sent
         self._waiter: asyncio.Future[None] | None = None
@@ -108,13 +124,15 @@ class Connection(asyncio.Protocol):
         """
         pipelining = "pipelining" in self.offers
         if pipelining:
-            self._transport.write(b"".join(line + b"\r\n" for line in lines))
+            self._say(b"".join(line + b"\r\n" for line in lines))
         replies: list[aiosmtplib.SMTPResponse] = []
         for line in lines:
             if not pipelining:
-                self._transport.write(line + b"\r\n")
+                self._say(line + b"\r\n")
             try:
-                replies.append(await self._reply(self._deadlines.command))
+                replies.append(await self._reply(3 if line == b"DATA" else 2, self._deadlines.command))
+            except OutOfStep:
+                raise
             except ConnectionError:
                 if replies and replies[-1].code >= 400:
                     break
@@ -143,7 +161,7 @@ class Connection(asyncio.Protocol):
         if early is None:
             self._raise_if_lost()
             self._transport.write(self._last + b".\r\n")
-            return await self._reply(self._deadlines.reply)
+            return await self._reply(2, self._deadlines.reply)
         # It did not wait for the end of the message, so what it says of the
         # message is final only if it is a refusal; and we are out of step now.
         self.abort()
@@ -167,11 +185,23 @@ class Connection(asyncio.Protocol):
         self._lost = self._lost or ConnectionError("closed by ourselves")
         self._transport.abort()
 
-    async def _reply(self, deadline: float) -> aiosmtplib.SMTPResponse:
+    def _say(self, commands: bytes) -> None:
+        """Send commands, unless the next hop has something to say that it was not asked for."""
+        if (surplus := self.said()) is not None:
+            self._fail(f"{surplus.code} {surplus.message}")
+        self._raise_if_lost()
+        self._transport.write(commands)
+
+    async def _reply(self, hundred: int, deadline: float) -> aiosmtplib.SMTPResponse:
+        """The next reply: a success, of that hundred, or a refusal (RFC 5321 4.2.1)."""
         while not self._replies:
             self._raise_if_lost()
             await self._wait(deadline)
-        return self._replies.popleft()
+        reply = self._replies.popleft()
+        if reply.code // 100 not in (hundred, 4, 5):
+            self._fail(f"{reply.code} {reply.message}")
+            self._raise_if_lost()
+        return reply
 
     async def _wait(self, deadline: float) -> None:
         """Wait until something happens on the connection."""
@@ -210,16 +240,17 @@ class Connection(asyncio.Protocol):
         self._wake()
 
     def _line(self, line: bytes) -> None:
-        if not line[:3].isdigit() or line[3:4] not in (b"", b" ", b"-"):
+        if not _REPLY.match(line) or (self._lines and line[:3] != self._code):
             self._fail("this is no reply: " + line[:80].decode("utf-8", "replace"))
             return
+        self._code = line[:3]
         self._lines.append(line[4:].decode("utf-8", "surrogateescape"))
         if line[3:4] != b"-":
             self._replies.append(aiosmtplib.SMTPResponse(int(line[:3]), "\n".join(self._lines)))
             self._lines.clear()
 
     def _fail(self, text: str) -> None:
-        self._lost = self._lost or ConnectionError(text)
+        self._lost = self._lost or OutOfStep(text)
         self._transport.abort()
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -263,10 +294,11 @@ async def connect(
             await _encrypt(client, ident, lmtp, tls)
     except aiosmtplib.SMTPHeloError as refusal:
         client.close()
-        raise Refused(f"{'LHLO' if lmtp else 'HELO'}: {refusal.code} {refusal.message}") from refusal
+        reply = aiosmtplib.SMTPResponse(refusal.code, refusal.message)
+        raise Refused("LHLO" if lmtp else "HELO", reply) from refusal
     except aiosmtplib.SMTPResponseException as refusal:
         client.close()
-        raise Refused(f"{refusal.code} {refusal.message}") from refusal
+        raise Refused("", aiosmtplib.SMTPResponse(refusal.code, refusal.message)) from refusal
     except (Exception, asyncio.CancelledError):
         client.close()
         raise

@@ -34,13 +34,13 @@ _REASONS = {
 
 
 class Dispatch:
-    """Implements `Outlet`."""
+    """Implements `Outlet`, for one of `workers` processes that share the connections to the next hop."""
 
-    def __init__(self, config: Config, home: Home) -> None:
+    def __init__(self, config: Config, home: Home, workers: int = 1) -> None:
         self._config, self._home = config, home
         self._timeout_s = config.number("DeliveryTimeout")
         self._quarantine = Quarantine(timeout_s=self._timeout_s)
-        self._next_hop = _next_hop(config)
+        self._next_hop = _next_hop(config, workers)
 
     async def deliver(self, handover: Handover) -> Reply:
         """Hand over to the next hop or the delivery agent.  Raises `TempFail`, `PermFail`."""
@@ -121,7 +121,7 @@ def _reason(failure: Failure) -> str:
     return metrics.OTHER
 
 
-def _next_hop(config: Config) -> SmtpDelivery | None:
+def _next_hop(config: Config, workers: int) -> SmtpDelivery | None:
     hosts = config.suffixes("DeliveryHost")
     if host := config.text("DeliveryHost"):
         hosts[""] = host
@@ -134,7 +134,7 @@ def _next_hop(config: Config) -> SmtpDelivery | None:
         {**ports, "": config.number("DeliveryPort")},
         lmtp=config.text("DeliveryProto").upper() == "LMTP",
         ident=config.text("DeliveryIdent"),
-        connections=config.number("DeliveryConnections"),
+        connections=max(1, config.number("DeliveryConnections") // workers),
         deadlines=Deadlines(command=timeout, reply=max(timeout, Deadlines().reply)),
         tls=_tls(config),
     )

@@ -1,8 +1,9 @@
 """Connections to one next hop, kept for the next message.
 
-At most `limit` connections exist at a time; who comes later waits.  An idle
-connection is given back to the peer after `idle_s` seconds, so that a quiet
-filter does not occupy the server processes of the mail system.
+At most `limit` connections exist at a time; who comes later waits, and operators see it
+(`metrics.DELIVERY_CONNECTIONS`).  An idle connection is given back to the peer after
+`idle_s` seconds, so that a quiet filter does not occupy the server processes of the mail
+system.
 
 The pool lends only connections that are still in order as far as we know.  That
 the peer closes one in the very moment in which it is used can't be excluded; the
@@ -15,6 +16,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+from dspamd import metrics
 from dspamd.delivery.connection import Connection
 
 
@@ -23,20 +25,24 @@ class Pool:
 
     def __init__(self, connect: Callable[[], Awaitable[Connection]], limit: int, idle_s: float) -> None:
         self._connect = connect
+        self._limit = limit
         self._slots = asyncio.Semaphore(limit)
         self._idle_s = idle_s
         self._idle: list[tuple[Connection, asyncio.TimerHandle]] = []
+        metrics.DELIVERY_CONNECTIONS.add("limit", by=limit)
 
     @asynccontextmanager
     async def slot(self, wait_s: float) -> AsyncIterator[None]:
         """The right to one connection.  Raises `TimeoutError` if none is free in time."""
         if self._slots.locked():
-            async with asyncio.timeout(wait_s):
-                await self._slots.acquire()
+            with metrics.DELIVERY_CONNECTIONS.counted("waiting"):
+                async with asyncio.timeout(wait_s):
+                    await self._slots.acquire()
         else:
             await self._slots.acquire()  # at once
         try:
-            yield
+            with metrics.DELIVERY_CONNECTIONS.counted("used"):
+                yield
         finally:
             self._slots.release()
 
@@ -64,7 +70,9 @@ class Pool:
         self._idle.append((connection, expiry))
 
     def close(self) -> None:
-        """Close all idle connections."""
+        """Close all idle connections; for good."""
+        metrics.DELIVERY_CONNECTIONS.add("limit", by=-self._limit)
+        self._limit = 0
         for connection, expiry in self._idle:
             expiry.cancel()
             connection.close()

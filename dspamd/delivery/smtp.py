@@ -2,14 +2,15 @@
 
 Addresses and content leave as they are: raw bytes, dot-stuffed, nothing folded,
 requoted or re-encoded.  Of the parameters that the message came with, those
-leave whose extension the next hop offers; SIZE is the size of what we send.
+leave whose extension the next hop offers; SIZE is the size of what we send.  A message
+said to be SMTPUTF8 passes a next hop that knows none of it, unless an address needs it.
 
 What a failure means (reference/protocols.md 4.3):
 
 * The next hop refuses, 4xx or 5xx: that is the answer, temporary or permanent.
 * It is down, slow, closes, or talks nonsense: temporary, always.
-* A kept connection turns out dead before any of the message was sent: one new
-  connection is tried, unseen.
+* A kept connection turns out dead or out of step before any of the message was sent:
+  one new connection is tried, unseen.
 * Nothing is heard after the final dot: temporary.  The next hop may have taken
   the message; a second copy is the lesser evil, and no protocol can tell.
 """
@@ -25,6 +26,7 @@ from aiosmtplib import SMTPResponse
 from dspamd.delivery.connection import Connection, Deadlines, Refused, Target, Tls, connect
 from dspamd.delivery.handover import Handover
 from dspamd.delivery.pool import Pool
+from dspamd.delivery.replies import accepted, deferred, refusal, unwelcome
 from dspamd.errors import PermFail, Reply, TempFail
 from dspamd.mail.transparency import stuffed
 
@@ -39,7 +41,6 @@ MAIL_EXTENSIONS = {
 RCPT_EXTENSIONS = {b"NOTIFY": "dsn", b"ORCPT": "dsn"}
 
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
-_ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?: (.*))?", re.DOTALL)
 
 
 class _StaleError(Exception):
@@ -82,15 +83,16 @@ class SmtpDelivery:
         target = self._target(handover.recipient)
         pool = self._pool(target)
         try:
-            async with pool.slot(self._deadlines.reply):
+            async with pool.slot(self._deadlines.command):
                 return await self._hand_over(target, pool, handover)
         except TimeoutError:
-            raise _deferred("the next hop is busy with other messages") from None
+            raise deferred("the next hop is busy with other messages") from None
 
     async def close(self) -> None:
         """Close the connections that wait for the next message."""
         for pool in self._pools.values():
             pool.close()
+        self._pools.clear()
 
     def _target(self, recipient: bytes) -> Target:
         _, at, name = recipient.rpartition(b"@")
@@ -98,7 +100,7 @@ class SmtpDelivery:
         host = self._hosts.get(domain) or self._hosts.get("")
         if not host:
             # Our configuration's fault; the mail should not suffer for it.
-            raise _deferred(f"no DeliveryHost for {domain or 'local users'}")
+            raise deferred(f"no DeliveryHost for {domain or 'local users'}")
         return Target(host, self._ports.get(domain) or self._ports.get("", 24))
 
     def _pool(self, target: Target) -> Pool:
@@ -116,8 +118,8 @@ class SmtpDelivery:
                 pass
         try:
             connection = await pool.connect()
-        except Refused as refusal:
-            raise TempFail(_one_line(str(refusal)), code=450) from refusal
+        except Refused as error:
+            raise unwelcome(error.command, error.reply) from error
         except (OSError, UnicodeError) as error:
             # UnicodeError: a host name that no DNS query can be made of.
             detail = f"{target}: {error}"
@@ -136,8 +138,9 @@ class SmtpDelivery:
             connection.abort()
             raise
         pool.keep(connection)
-        _expect(verdict, 200)
-        return _reply(verdict)
+        if verdict.code >= 400:
+            raise refusal(verdict)
+        return accepted(verdict)
 
 
 async def _open(connection: Connection, handover: Handover) -> None:
@@ -152,19 +155,17 @@ async def _open(connection: Connection, handover: Handover) -> None:
         replies = await connection.commands(*commands)
     except TimeoutError:
         connection.abort()
-        raise _deferred("no answer") from None
+        raise deferred("no answer") from None
     except ConnectionError as error:
         if connection.used:
             raise _StaleError from error
-        raise _deferred(str(error)) from error
+        raise deferred(str(error)) from error
     if connection.used and replies[0].code == 421:
         raise _StaleError
-    try:
-        for reply, code in zip(replies, (200, 200, 300), strict=False):
-            _expect(reply, code)
-    except (TempFail, PermFail):
+    refused = next((reply for reply in replies if reply.code >= 400), None)
+    if refused is not None:
         await _back_out(connection, replies)
-        raise
+        raise refusal(refused)
 
 
 async def _back_out(connection: Connection, replies: list[SMTPResponse]) -> None:
@@ -174,9 +175,12 @@ async def _back_out(connection: Connection, replies: list[SMTPResponse]) -> None
         connection.abort()
         return
     try:
-        await connection.commands(b"RSET")
+        (reply,) = await connection.commands(b"RSET")
     except (ConnectionError, TimeoutError):
         connection.abort()
+    else:
+        if reply.code >= 400:
+            connection.abort()
 
 
 async def _send(connection: Connection, content: bytes) -> SMTPResponse:
@@ -193,16 +197,22 @@ async def _send(connection: Connection, content: bytes) -> SMTPResponse:
         return await connection.end_data()
     except TimeoutError:
         connection.abort()
-        raise _deferred("no answer") from None
+        raise deferred("no answer") from None
     except ConnectionError as error:
-        raise _deferred(str(error)) from error
+        raise deferred(str(error)) from error
 
 
 def _mail(offers: Mapping[str, str], handover: Handover) -> bytes:
-    """The MAIL command.  Raises `PermFail` if the message can't pass the next hop at all."""
+    """The MAIL command.  Raises `PermFail` if an address can't pass the next hop at all."""
     parameters = _offered(handover.mail_parameters, MAIL_EXTENSIONS, offers)
-    if "smtputf8" not in offers and _needs_smtputf8(handover):
-        raise PermFail("Fatal: the next hop does not offer SMTPUTF8", enhanced="5.6.7")
+    if "smtputf8" not in offers and b"SMTPUTF8" in map(bytes.upper, handover.mail_parameters):
+        if not (handover.sender.isascii() and handover.recipient.isascii()):
+            raise PermFail("Fatal: the next hop does not offer SMTPUTF8", enhanced="5.6.7")
+        # Postfix says SMTPUTF8 whenever a mail may need it; what is UTF-8 in header fields is 8-bit
+        # text for who does not know it, and arrives unharmed.
+        if "8bitmime" in offers and not handover.content.isascii():
+            parameters = [each for each in parameters if not each.upper().startswith(b"BODY=")]
+            parameters.append(b"BODY=8BITMIME")
     if "size" in offers:
         parameters.insert(0, b"SIZE=%d" % len(handover.content))
     return b" ".join([b"MAIL FROM:<" + handover.sender + b">", *parameters])
@@ -216,19 +226,13 @@ def _rcpt(offers: Mapping[str, str], handover: Handover) -> bytes:
 def _offered(
     parameters: tuple[bytes, ...], extensions: Mapping[bytes, str], offers: Mapping[str, str]
 ) -> list[bytes]:
+    """The parameters whose extension is offered; those in UTF-8 need SMTPUTF8, too (RFC 6533 3)."""
     return [
         parameter
         for parameter in parameters
         if extensions.get(parameter.partition(b"=")[0].upper()) in offers
+        and (parameter.isascii() or "smtputf8" in offers)
     ]
-
-
-def _needs_smtputf8(handover: Handover) -> bool:
-    """Whether the message was declared SMTPUTF8 and really is (RFC 6531 3.1)."""
-    if b"SMTPUTF8" not in map(bytes.upper, handover.mail_parameters):
-        return False
-    header = handover.content[: handover.content.find(b"\r\n\r\n") + 1 or None]
-    return not (header.isascii() and handover.sender.isascii() and handover.recipient.isascii())
 
 
 def _xforward(offers: Mapping[str, str], attributes: Mapping[str, str]) -> list[bytes]:
@@ -239,31 +243,3 @@ def _xforward(offers: Mapping[str, str], attributes: Mapping[str, str]) -> list[
         for name, value in attributes.items()
         if name in wanted
     ]
-
-
-def _expect(reply: SMTPResponse, kind: int) -> None:
-    """Accept a reply of the hundred `kind`.  Raises `TempFail`, `PermFail` for another."""
-    if kind <= reply.code < kind + 100:
-        return
-    if 500 <= reply.code <= 599:
-        raise PermFail(f"Fatal: {_line(reply)}")
-    raise _deferred(_line(reply))
-
-
-def _deferred(text: str) -> TempFail:
-    return TempFail(f"Deferred: {text}", code=450)
-
-
-def _line(reply: SMTPResponse) -> str:
-    return _one_line(f"{reply.code} {reply.message}")
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
-
-
-def _reply(response: SMTPResponse) -> Reply:
-    match = _ENHANCED.match(response.message)
-    if match is None:
-        return Reply(response.code, "", _one_line(response.message))
-    return Reply(response.code, match[1], _one_line(match[2] or ""))

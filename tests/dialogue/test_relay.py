@@ -89,8 +89,8 @@ async def test_each_recipient_gets_the_truth(count: int) -> None:
     answers = [b"250 2.1.5 OK\r\n", b"450 4.2.0 later\r\n", b"550 5.1.1 unknown\r\n", b"what?\r\n"]
     replies = [
         b"250 2.0.0 queued\r\n",
-        b"450 4.3.0 Deferred: 450 4.2.0 later\r\n",
-        b"550 5.3.0 Fatal: 550 5.1.1 unknown\r\n",
+        b"450 4.2.0 Deferred: 450 4.2.0 later\r\n",
+        b"550 5.1.1 Fatal: 550 5.1.1 unknown\r\n",
         b"450 4.3.0 Deferred: this is no reply: what?\r\n",
     ]
     sink = Sink(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from dspamd import metrics
 from dspamd.app import home_of
 from dspamd.config import Config
 from dspamd.delivery.dispatch import Dispatch
@@ -33,6 +34,24 @@ def lda(tmp_path: Path) -> Recorder:
 def dispatch(home: Path, *lines: str) -> Dispatch:
     config = Config.from_text("\n".join([f"Home {home}", *lines]))
     return Dispatch(config, home_of(config))
+
+
+@pytest.mark.parametrize(("workers", "share"), [(1, 10), (4, 2), (20, 1)])
+async def test_workers_share_the_connections_to_the_next_hop(
+    tmp_path: Path, workers: int, share: int
+) -> None:
+    def limit() -> float:
+        return {labels[0]: number for labels, (number,) in metrics.DELIVERY_CONNECTIONS.readings()}["limit"]
+
+    sink, before = Sink(), limit()
+    await sink.start()
+    hop = f"Home {tmp_path}\nDeliveryHost 127.0.0.1\nDeliveryPort {sink.port}\nDeliveryProto SMTP\n"
+    config = Config.from_text(hop + "DeliveryConnections 10\n")
+    way = Dispatch(config, home_of(config), workers)
+    assert (await way.deliver(MAIL)).ok
+    assert limit() - before == share
+    await way.close()
+    await sink.stop()
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from dspamd import metrics
 from dspamd.delivery.connection import Deadlines
 from dspamd.delivery.handover import Handover
 from dspamd.delivery.smtp import SmtpDelivery
@@ -156,23 +157,44 @@ async def test_without_extensions_the_message_leaves_as_it_is(body: bytes) -> No
     assert sink.messages == [content]
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"sender": b"J\xc3\xbc@x"},
-        {"recipient": b"J\xc3\xbc@x"},
-        {"content": b"Subject: J\xc3\xbc\r\n\r\n"},
-        {"content": b"Subject: J\xc3\xbc\r\n"},
-    ],
-)
-async def test_internationalized_mail_does_not_pass_a_next_hop_without_smtputf8(
-    fields: dict[str, bytes],
-) -> None:
+@pytest.mark.parametrize("field", ["sender", "recipient"])
+async def test_an_internationalized_address_does_not_pass_a_next_hop_without_smtputf8(field: str) -> None:
     sink = Sink({b"EHLO": always(PLAIN)})
     async with delivering(sink) as delivery:
-        failure = await failure_of(delivery, handover(mail_parameters=(b"SMTPUTF8",), **fields))
+        mail = handover(mail_parameters=(b"SMTPUTF8",), **{field: b"J\xc3\xbc@x"})
+        failure = await failure_of(delivery, mail)
     assert isinstance(failure, PermFail)
     assert (failure.reply.code, failure.reply.enhanced) == (550, "5.6.7")
+
+
+@pytest.mark.parametrize(
+    ("content", "said", "leaves"),
+    [
+        (b"Subject: x\r\n\r\nplain\r\n", (), b""),
+        (b"Subject: J\xc3\xbc\r\n\r\n", (), b" BODY=8BITMIME"),
+        (b"Subject: J\xc3\xbc\r\n", (b"body=7bit",), b" BODY=8BITMIME"),
+        (b"Subject: x\r\n\r\nJ\xc3\xbc\r\n", (b"BODY=8BITMIME",), b" BODY=8BITMIME"),
+    ],
+    ids=["ascii", "header", "header-7bit", "body"],
+)
+@pytest.mark.parametrize("offered", [b"8BITMIME", b"SIZE"])
+async def test_internationalized_mail_with_plain_addresses_passes_any_next_hop(
+    content: bytes, said: tuple[bytes, ...], leaves: bytes, offered: bytes
+) -> None:
+    sink = Sink({b"EHLO": always(b"250-x\r\n250 " + offered + b"\r\n")})
+    async with delivering(sink) as delivery:
+        await delivery.deliver(handover(content, mail_parameters=(b"smtputf8", *said)))
+    size = b" SIZE=%d" % len(content)
+    assert sink.lines[1] == b"MAIL FROM:<a@example.org>" + (leaves if offered == b"8BITMIME" else size)
+    assert sink.messages == [content]
+
+
+async def test_a_parameter_in_utf8_stays_behind_where_nobody_could_read_it() -> None:
+    sink = Sink({b"EHLO": always(b"250-x\r\n250 DSN\r\n")})
+    dsn = (b"NOTIFY=NEVER", b"ORCPT=utf-8;J\xc3\xbc@x")
+    async with delivering(sink) as delivery:
+        await delivery.deliver(handover(rcpt_parameters=dsn))
+    assert sink.lines[2] == b"RCPT TO:<bob@example.net> NOTIFY=NEVER"
 
 
 @pytest.mark.parametrize("pipelining", [True, False])
@@ -252,17 +274,26 @@ async def test_helo_for_those_who_do_not_know_ehlo(refusal: bytes) -> None:
 @pytest.mark.parametrize(
     ("answer", "kind", "reply"),
     [
-        (b"450 4.2.0 later\r\n", TempFail, Reply(450, "4.3.0", "Deferred: 450 4.2.0 later")),
+        (b"450 4.2.0 later\r\n", TempFail, Reply(450, "4.2.0", "Deferred: 450 4.2.0 later")),
         (
             b"452-4.2.2 mailbox\r\n452 4.2.2 full\r\n",
             TempFail,
-            Reply(450, "4.3.0", "Deferred: 452 4.2.2 mailbox 4.2.2 full"),
+            Reply(450, "4.2.2", "Deferred: 452 4.2.2 mailbox full"),
         ),
-        (b"421 4.3.2 closing\r\n", TempFail, Reply(450, "4.3.0", "Deferred: 421 4.3.2 closing")),
-        (b"550 5.1.1 unknown\r\n", PermFail, Reply(550, "5.3.0", "Fatal: 550 5.1.1 unknown")),
+        (b"421 4.3.2 closing\r\n", TempFail, Reply(450, "4.3.2", "Deferred: 421 4.3.2 closing")),
+        (b"450\r\n", TempFail, Reply(450, "4.3.0", "Deferred: 450")),
+        (b"550 5.1.1 unknown\r\n", PermFail, Reply(550, "5.1.1", "Fatal: 550 5.1.1 unknown")),
+        (b"550 5.1.1\r\n", PermFail, Reply(550, "5.1.1", "Fatal: 550 5.1.1")),
+        (
+            b"550-hello\r\n550-5.7.26 no DKIM\r\n550 5.7.26 see https://x\r\n",
+            PermFail,
+            Reply(550, "5.7.26", "Fatal: 550 5.7.26 hello no DKIM see https://x"),
+        ),
+        (b"550 4.2.2 full\r\n", PermFail, Reply(550, "5.3.0", "Fatal: 550 4.2.2 full")),
+        (b"550 5.1.1.1 host\r\n", PermFail, Reply(550, "5.3.0", "Fatal: 550 5.1.1.1 host")),
         (b"554 no\r\n", PermFail, Reply(550, "5.3.0", "Fatal: 554 no")),
     ],
-    ids=["450", "452", "421", "550", "554"],
+    ids=["450", "452", "421", "bare", "550", "no-text", "lines", "other-class", "address", "554"],
 )
 async def test_a_refusal_is_told_as_it_is(
     extensions: bytes, verb: bytes, answer: bytes, kind: type[Failure], reply: Reply
@@ -284,6 +315,7 @@ async def test_a_refusal_is_told_as_it_is(
         (b"250 ok\r\n", Reply(250, "", "ok")),
         (b"250\r\n", Reply(250, "", "")),
         (b"250-2.0.0 a\r\n250 b\r\n", Reply(250, "2.0.0", "a b")),
+        (b"250-2.0.0 a\r\n250 2.0.0 b\r\n", Reply(250, "2.0.0", "a b")),
     ],
 )
 async def test_a_success_is_told_as_it_is(answer: bytes, reply: Reply) -> None:
@@ -294,7 +326,7 @@ async def test_a_success_is_told_as_it_is(answer: bytes, reply: Reply) -> None:
 @pytest.mark.parametrize(
     ("verb", "answer", "lmtp", "text"),
     [
-        (b"", b"554 go away\r\n", False, "554 go away"),
+        (b"", b"554 5.7.1 go away\r\n", False, "554 5.7.1 go away"),
         (b"", b"421 busy\r\n", False, "421 busy"),
         (b"LHLO", b"550 not you\r\n", True, "LHLO: 550 not you"),
         (b"EHLO", b"421 not now\r\n", False, "HELO: 421 not now"),
@@ -311,6 +343,11 @@ async def test_who_does_not_greet_us_gets_the_mail_later(
         failure = await failure_of(delivery)
     assert isinstance(failure, TempFail)
     assert failure.reply == Reply(450, "4.3.0", text)
+
+
+async def test_a_greeting_that_defers_keeps_its_status() -> None:
+    async with delivering(Sink({b"": always(b"421 4.7.0 too many\r\n")})) as delivery:
+        assert (await failure_of(delivery)).reply == Reply(450, "4.7.0", "421 4.7.0 too many")
 
 
 async def test_helo_refused() -> None:
@@ -357,6 +394,67 @@ async def test_a_connection_that_breaks_in_the_middle_of_a_message(size: int) ->
     assert isinstance(failure, TempFail)
     assert failure.text.startswith(("Packet send failure", "Deferred: "))
     assert not sink.wire
+
+
+# Who is out of step.
+
+OUT_OF_STEP = [
+    b"250 ok\r\n",
+    b"354 go on\r\n",
+    b"220 hi\r\n",
+    b"150 wait\r\n",
+    b"what?\r\n",
+    b"250-a\r\n550 b\r\n",
+]
+
+
+@pytest.mark.parametrize("extensions", [ANSWERS[b"EHLO"], PLAIN], ids=["pipelining", "in-turn"])
+@pytest.mark.parametrize("surplus", [*OUT_OF_STEP, b"550 5.1.1 not for you\r\n", b"421 4.3.2 bye\r\n"])
+async def test_after_a_surplus_answer_a_connection_is_not_used_again(
+    extensions: bytes, surplus: bytes
+) -> None:
+    sink = Sink({b"EHLO": always(extensions), b".": first(ANSWERS[b"."] + surplus, ANSWERS[b"."])})
+    async with delivering(sink) as delivery:
+        assert [await delivery.deliver(HANDOVER) for _ in range(3)] == [QUEUED] * 3
+    assert sink.connections == 2
+    assert sink.messages == [MESSAGE] * 3
+
+
+@pytest.mark.parametrize("extensions", [ANSWERS[b"EHLO"], PLAIN], ids=["pipelining", "in-turn"])
+@pytest.mark.parametrize("verb", [b"MAIL", b"RCPT", b"DATA", b"."])
+@pytest.mark.parametrize("answer", OUT_OF_STEP, ids=str)
+async def test_an_answer_that_cannot_be_one_is_not_believed(
+    extensions: bytes, verb: bytes, answer: bytes
+) -> None:
+    right = ANSWERS[verb]
+    if answer[:1] == right[:1] and answer[3:4] == b" ":
+        answer = right + answer  # it is in place here, but not twice
+    sink = Sink({b"EHLO": always(extensions), verb: first(answer, right)})
+    async with delivering(sink) as delivery:
+        try:
+            assert await delivery.deliver(HANDOVER) == QUEUED
+        except TempFail as failure:
+            assert failure.text.startswith("Deferred: ")
+        assert await delivery.deliver(HANDOVER) == QUEUED
+        assert sink.connections == 2
+
+
+async def test_an_answer_that_comes_late_is_no_refusal_of_the_next_message() -> None:
+    # It arrives when the next MAIL is on its way, so each later answer is that to the command before.
+    late = b"550 5.1.1 not you\r\n250 2.1.0 OK\r\n"
+    sink = Sink({b"MAIL": lambda seen, line: late if seen == 1 else ANSWERS[b"MAIL"]})
+    async with delivering(sink) as delivery:
+        assert [await delivery.deliver(HANDOVER) for _ in range(3)] == [QUEUED] * 3
+    assert sink.connections == 2
+
+
+@pytest.mark.parametrize("answer", [b"554 5.5.1 no\r\n", b"354 go\r\n", CLOSE])
+async def test_who_cannot_begin_anew_is_left(answer: bytes) -> None:
+    sink = Sink({b"RCPT": first(b"550 5.1.1 unknown\r\n", ANSWERS[b"RCPT"]), b"RSET": always(answer)})
+    async with delivering(sink) as delivery:
+        assert isinstance(await failure_of(delivery), PermFail)
+        assert await delivery.deliver(HANDOVER) == QUEUED
+    assert sink.connections == 2
 
 
 # Connections that are kept.
@@ -456,10 +554,29 @@ async def test_a_cancelled_hand_over_does_not_spoil_the_next() -> None:
 
 async def test_who_waits_too_long_for_a_connection_comes_back_later() -> None:
     sink = Sink({b".": always(HANG)})
-    deadlines = Deadlines(connect=1, command=1, reply=0.2)
+    deadlines = Deadlines(connect=1, command=0.2, reply=30)
     async with delivering(sink, connections=1, deadlines=deadlines) as delivery:
-        results = await asyncio.gather(
-            *(delivery.deliver(HANDOVER) for _ in range(3)), return_exceptions=True
-        )
-    assert all(isinstance(result, TempFail) for result in results)
-    assert sink.connections >= 1
+        silent = asyncio.create_task(delivery.deliver(HANDOVER))
+        await sink.arrived[b"."].wait()
+        failures = await asyncio.gather(*(failure_of(delivery) for _ in range(3)))
+        silent.cancel()
+    assert {failure.text for failure in failures} == {"Deferred: the next hop is busy with other messages"}
+    assert sink.connections == 1
+
+
+def connections() -> dict[str, float]:
+    return {labels[0]: number for labels, (number,) in metrics.DELIVERY_CONNECTIONS.readings()}
+
+
+async def test_operators_see_who_waits_for_a_connection() -> None:
+    before = connections()
+    sink = Sink({b".": always(HANG)})
+    async with delivering(sink, connections=1) as delivery:
+        tasks = [asyncio.create_task(delivery.deliver(HANDOVER)) for _ in range(5)]
+        await sink.arrived[b"."].wait()
+        changes = {state: number - before[state] for state, number in connections().items()}
+        assert changes == {"used": 1, "waiting": 4, "limit": 1}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    assert connections() == before
