@@ -54,6 +54,7 @@ from dspamd.storage import family, open_storage, place
 from dspamd.storage.contract import Uid
 from dspamd.storage.measured import Measured
 from dspamd.storage.sql import uid_in_signature
+from dspamd.surroundings import surroundings
 from dspamd.texts import Texts, lacking
 from dspamd.users import Users
 
@@ -238,9 +239,13 @@ def plan_of(config: Config) -> Plan:
     the workers, and what cannot be built is found before a worker tries.
     Raises `ConfigError`; `LookupError` if an account is unknown, which may be known later.
     """
-    if errors := pitfalls(config).errors:
+    errors = pitfalls(config).errors
+    try:
+        _observed(config, Parts(config))
+    except ConfigError as error:
+        errors += error.problems
+    if errors:
         raise ConfigError(errors)
-    _observed(config, Parts(config))
     account, listening = _account(config), endpoints(config)
     for endpoint in listening:
         with _known(config, "SocketOwner"):
@@ -294,8 +299,12 @@ def run(config: Config, ready: Callable[[], None] = lambda: None) -> int:
 
 
 def oddities(config: Config) -> list[Problem]:
-    """What is odd about a configuration that can be used."""
-    return [*config.warnings, *pitfalls(config).warnings, *lacking(config, home_of(config).texts)]
+    """What is odd about a configuration that can be used, and about what it names."""
+    found = [*config.warnings, *pitfalls(config).warnings, *lacking(config, home_of(config).texts)]
+    with contextlib.suppress(LookupError):  # an account that nobody knows is told by `plan_of`
+        account = _account(config)
+        found += surroundings(config, account.borrowed() if account else contextlib.nullcontext())
+    return found
 
 
 def start_log(config: Config) -> None:

@@ -28,6 +28,7 @@ from typing import Protocol
 from dspamd import child, log
 from dspamd.config import Config
 from dspamd.errors import ConfigError, PermFail, TempFail
+from dspamd.libraries import needed_by
 from dspamd.recent import Recent
 
 AT_ONCE = 8
@@ -158,8 +159,9 @@ def _source(config: Config) -> Source:
             raise ValueError("ExtLookup needs ExtLookupServer: a directory server or a command line")
         if driver == "program":
             return Program(server)
-        from dspamd.ldap_lookup import Directory  # needs a library, which others can do without
+        with needed_by(config, "ExtLookupDriver", "ldap3"):
+            from dspamd.ldap_lookup import Directory
 
         return Directory.from_config(config)
-    except (ValueError, ImportError) as error:
+    except ValueError as error:
         raise ConfigError([config.problem("ExtLookup", str(error))]) from error

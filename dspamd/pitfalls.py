@@ -4,8 +4,8 @@ What would make the daemon bounce or never deliver mail is an error: it does not
 start with it, and a reload keeps the old configuration.  What makes it do something
 else than the administrator asked for, or keeps mail waiting, is a warning.
 
-It looks at nothing but the configuration: neither whether directories are there nor
-whether a next hop answers.  Pure.
+It looks at nothing but the configuration; whether what that names is there, is told by
+`surroundings`.  Pure.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from dspamd.delivery.connection import Deadlines, Tls
 from dspamd.delivery.handover import Handover
 from dspamd.delivery.quarantine import Quarantine
 from dspamd.delivery.smtp import SmtpDelivery
-from dspamd.errors import ConfigError, Failure, PermFail, Problem, Reply, TempFail
+from dspamd.errors import ConfigError, Failure, PermFail, Reply, TempFail
 from dspamd.home import Home
 
 _REASONS = {
@@ -146,4 +146,6 @@ def _tls(config: Config) -> Tls | None:
     try:
         return Tls.of(config.text("DeliveryTLS"), file)
     except OSError as error:
-        raise ConfigError([Problem(config.file, 0, f"DeliveryTLSCAFile {file}: {error}")]) from error
+        raise ConfigError(
+            [config.problem("DeliveryTLSCAFile", f"DeliveryTLSCAFile {file}: {error}")]
+        ) from error

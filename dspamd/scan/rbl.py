@@ -34,7 +34,7 @@ class Blacklists:
     """Some zones, and the name server that is asked for them.
 
     `server` is its address, or address and port (`127.0.0.1:5353`, `[::1]:5353`);
-    empty: those of the system.  Raises ValueError if nobody can be asked.
+    empty: those of the system.  Raises ValueError if nobody can be asked, ImportError without dnspython.
     """
 
     def __init__(
@@ -87,13 +87,11 @@ def question(zone: str, source: Address) -> str:
 
 
 def _library() -> ModuleType:
-    try:
-        import dns.asyncresolver
-        import dns.exception
-        import dns.nameserver
-        import dns.resolver
-    except ImportError as error:
-        raise ValueError("dnspython is not installed") from error
+    import dns.asyncresolver
+    import dns.exception
+    import dns.nameserver
+    import dns.resolver
+
     return dns
 
 

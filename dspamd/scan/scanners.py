@@ -24,6 +24,7 @@ from dspamd.engine.model import Label, Lesson, Result, Source
 from dspamd.errors import ConfigError
 from dspamd.home import Home
 from dspamd.incoming import Incoming
+from dspamd.libraries import needed_by
 from dspamd.scan.blocklist import Blocklists
 from dspamd.scan.clamav import ClamAV, NotScanned, TooLarge
 from dspamd.scan.rbl import Blacklists
@@ -134,6 +135,7 @@ def _blacklists(config: Config) -> Blacklists | None:
     if not zones:
         return None
     try:
-        return Blacklists(zones, server=config.text("DNSServer"), timeout_s=config.number("DNSTimeout"))
+        with needed_by(config, "Lookup", "dnspython"):
+            return Blacklists(zones, server=config.text("DNSServer"), timeout_s=config.number("DNSTimeout"))
     except ValueError as error:
         raise ConfigError([config.problem("Lookup", f"Lookup: {error}")]) from error

@@ -7,10 +7,12 @@ root, like Postfix's master: it must be able to open a port below 1024 again.
 
 from __future__ import annotations
 
+import contextlib
 import grp
 import os
 import pwd
 import resource
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 UMASK = 0o006
@@ -41,6 +43,23 @@ class Account:
         os.initgroups(self.name, self.gid)
         os.setgid(self.gid)
         os.setuid(self.uid)
+
+    @contextlib.contextmanager
+    def borrowed(self) -> Iterator[None]:
+        """Be this account in the body, to see what it may; only root can, for others nothing happens."""
+        if os.geteuid() != 0:
+            yield
+            return
+        groups, gid = os.getgroups(), os.getegid()
+        try:
+            os.initgroups(self.name, self.gid)
+            os.setegid(self.gid)
+            os.seteuid(self.uid)
+            yield
+        finally:
+            os.seteuid(0)
+            os.setegid(gid)
+            os.setgroups(groups)
 
 
 def user_entry(name: str) -> pwd.struct_passwd:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dspamd.errors import ConfigError, Problem, UsageError
+from dspamd.libraries import needed_by
 from dspamd.storage.sql import Server, UserTable, driver_name, server_prefix
 
 if TYPE_CHECKING:  # who needs the contract alone must not pay for these
@@ -20,7 +21,7 @@ if TYPE_CHECKING:  # who needs the contract alone must not pay for these
 def open_storage(config: Config, home: Home) -> Storage:
     """The store of a site, not opened yet, with those that `Failover` names after it.
 
-    Raises `ConfigError` for an unknown driver or profile.
+    Raises `ConfigError` for an unknown driver or profile, or if the library of the driver is missing.
     """
     profile = config.profile.lower()
     following = {name: after.lower() for name, after in config.suffixes("Failover").items()}
@@ -70,11 +71,13 @@ def _store(config: Config, home: Home) -> Storage:
         open_files = config.number("HashConnectionCache")
         return HashFiles(home, shape(config), open_files=open_files, deadline_s=deadline_s)
     if server == "MySQL":
-        from dspamd.storage.mysql import MySQL
+        with needed_by(config, "StorageDriver", "aiomysql"):
+            from dspamd.storage.mysql import MySQL
 
         return MySQL.from_config(config, home)
     if server == "PgSQL":
-        from dspamd.storage.postgres import Postgres
+        with needed_by(config, "StorageDriver", "asyncpg"):
+            from dspamd.storage.postgres import Postgres
 
         return Postgres.from_config(config, home)
     problem = f"Unable to initialize storage driver {driver!r}"

@@ -1,0 +1,37 @@
+"""Libraries that only some configurations need: a driver, a directory, blacklists.
+
+They are imported when a directive asks for them.  One that is missing is a mistake in
+the installation, and is told like one in the configuration: with the place of the
+directive, and what mends it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+
+from dspamd.config import Config
+from dspamd.errors import ConfigError
+
+
+@contextlib.contextmanager
+def needed_by(config: Config, directive: str, package: str) -> Iterator[None]:
+    """Import in the body what a directive needs, which is in a package of PyPI.
+
+    Raises `ConfigError` that names the package and what installs it.
+    """
+    try:
+        yield
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] == "dspamd":
+            raise  # a bug of ours, which no package mends
+        raise ConfigError(
+            [
+                config.problem(
+                    directive,
+                    f"{directive} {config.text(directive)} needs the Python package {package} ({error}); "
+                    f"to install it: {sys.executable or 'python3'} -m pip install {package}",
+                )
+            ]
+        ) from error

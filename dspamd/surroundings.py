@@ -1,0 +1,143 @@
+"""What a configuration names and what is not there: folders, programs, files, sockets.
+
+`pitfalls` looks at the configuration alone, and so is the same everywhere and at any
+time.  What is here may be mended, or mounted, or started, while the daemon runs: until
+then mail waits, so all of it is worth a warning, and none of it stops the start.
+
+Every look is one or two system calls.  Blocks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from dspamd import log
+from dspamd.config import Config
+from dspamd.errors import Problem
+from dspamd.storage.sql import server_prefix
+from dspamd.words import split
+
+AGENTS = ("TrustedDeliveryAgent", "UntrustedDeliveryAgent", "QuarantineAgent")
+
+
+def surroundings(config: Config, workers: AbstractContextManager[object] | None = None) -> list[Problem]:
+    """What a daemon with this configuration would miss.
+
+    In `workers` we have the account of the workers, if they change theirs.
+    """
+    found = list(_missed_at_start(config))
+    with workers or contextlib.nullcontext():
+        found += _missed_by_workers(config)
+    return [config.problem(key, f"{key} {text}") for key, text in found if text]
+
+
+def _missed_at_start(config: Config) -> Iterator[tuple[str, str]]:
+    """Keys, and what is wrong with what they name; empty: nothing."""
+    pid, path, target = (config.text(name) for name in ("ServerPID", "ServerDomainSocketPath", "LogTarget"))
+    yield "ServerPID", _place(Path(pid), "the daemon cannot start")
+    if path:
+        yield "ServerDomainSocketPath", _place(Path(path), "the daemon cannot start")
+    if target not in ("stderr", "syslog"):
+        key = "LogTarget" if Path(target).is_absolute() else "LogDirectory"
+        yield key, _place(_ancestor(log.directory(config) / target), "the log goes to stderr")
+
+
+def _missed_by_workers(config: Config) -> Iterator[tuple[str, str]]:
+    yield "Home", _folder(Path(config.text("Home")), "mail waits until the daemon has its folder")
+    if queue := config.text("RABLQueue"):
+        yield "RABLQueue", _folder(Path(queue), "no source of spam is noted")
+    if config.all("Debug"):
+        yield "LogDirectory", _place(_ancestor(log.directory(config) / "dspam.debug"), "it will be missing")
+    if texts := config.text("TxtDirectory"):
+        yield "TxtDirectory", _readable(Path(texts), "mail goes without its texts")
+    if groups := config.text("GroupConfig"):
+        yield "GroupConfig", _readable(Path(groups), "nobody is in a group")
+    if authorities := config.text("DeliveryTLSCAFile"):
+        yield "DeliveryTLSCAFile", _readable(Path(authorities), "no certificate can be checked")
+    for name in AGENTS:
+        if name == "QuarantineAgent" or not config.text("DeliveryHost"):  # else nobody asks them
+            yield name, _program(config.text(name))
+    if config.flag("ExtLookup") and config.text("ExtLookupDriver") == "program":
+        yield "ExtLookupServer", _program(config.text("ExtLookupServer"))
+    yield from _sockets(config)
+
+
+def _sockets(config: Config) -> Iterator[tuple[str, str]]:
+    """Servers that are named by the path of their socket."""
+    named = {"DeliveryHost": config.text("DeliveryHost"), "ClamAVHost": config.text("ClamAVHost")}
+    for domain, host in config.suffixes("DeliveryHost").items():
+        named[f"DeliveryHost.{domain}"] = host
+    if prefix := server_prefix(config):
+        named[f"{prefix}Server"] = config.text(f"{prefix}Server")
+    for key, path in named.items():
+        if path.startswith("/"):
+            yield key, _kind(Path(path))[1]
+
+
+def _folder(path: Path, purpose: str) -> str:
+    """What is wrong with a folder that is to be written to."""
+    kind, wrong = _kind(path)
+    if not wrong and not stat.S_ISDIR(kind):
+        wrong = f"{path} is no folder"
+    if not wrong and not _may(path, os.W_OK | os.X_OK):
+        wrong = f"{path} cannot be written to by {_account()}"
+    return wrong and f"{wrong}; {purpose}"
+
+
+def _place(file: Path, loss: str) -> str:
+    """What is wrong with where a file is to be made, in a folder that must be there."""
+    if file.is_dir():
+        return f"{file} is a folder, not a file; {loss}"
+    return _folder(file.parent, loss)
+
+
+def _ancestor(file: Path) -> Path:
+    """The same file in the nearest folder above that is there, since missing ones will be made."""
+    folder = next((parent for parent in file.parents if parent.exists()), Path("/"))
+    return file if folder == file.parent else folder / file.name
+
+
+def _readable(path: Path, loss: str) -> str:
+    _, wrong = _kind(path)
+    if not wrong and not _may(path, os.R_OK):
+        wrong = f"{path} cannot be read by {_account()}"
+    return wrong and f"{wrong}; {loss}"
+
+
+def _program(command: str) -> str:
+    """What is wrong with the program of a command line."""
+    words = split(command)
+    if not words:
+        return ""
+    path = Path(words[0] if "/" in words[0] else shutil.which(words[0]) or words[0])
+    kind, wrong = _kind(path)
+    if not wrong and not (stat.S_ISREG(kind) and _may(path, os.X_OK)):
+        wrong = f"{path} cannot be run by {_account()}"
+    return wrong and f"{wrong}; mail waits"
+
+
+def _kind(path: Path) -> tuple[int, str]:
+    """The mode of a file, or why there is none."""
+    try:
+        return path.stat().st_mode, ""
+    except (OSError, ValueError) as error:
+        return 0, f"{path}: {getattr(error, 'strerror', error)}"
+
+
+def _may(path: Path, mode: int) -> bool:
+    return os.access(path, mode, effective_ids=True)
+
+
+def _account() -> str:
+    uid = os.geteuid()
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user {uid}"

@@ -1,0 +1,76 @@
+"""A library that is missing is told like a mistake in the configuration: where, what, and what mends it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dspamd.config import Config
+from dspamd.libraries import needed_by
+
+ROOT = Path(__file__).parents[2]
+PROGRAMS = Path(sys.executable).parent
+LDAP = "ExtLookup on\nExtLookupDriver ldap\nExtLookupServer 127.0.0.1\nExtLookupDB x\nExtLookupQuery (uid=%u)"
+
+SOUND = """\
+DeliveryHost 127.0.0.1
+DeliveryPort 10034
+DeliveryProto SMTP
+ServerMode auto
+ServerParameters --deliver=innocent
+"""
+
+
+@pytest.mark.parametrize("option", [[], ["--check-config"]])
+@pytest.mark.parametrize(
+    ("lines", "directive", "module", "package"),
+    [
+        ("StorageDriver libpgsql_drv.so", "StorageDriver libpgsql_drv.so", "asyncpg", "asyncpg"),
+        ("StorageDriver libmysql_drv.so", "StorageDriver libmysql_drv.so", "aiomysql", "aiomysql"),
+        ("StorageDriver libmysql_drv.so", "StorageDriver libmysql_drv.so", "pymysql", "aiomysql"),
+        ("Lookup zone.example.org", "Lookup zone.example.org", "dns", "dnspython"),
+        (LDAP, "ExtLookupDriver ldap", "ldap3", "ldap3"),
+    ],
+)
+def test_it_is_named_with_what_installs_it(
+    lines: str, directive: str, module: str, package: str, option: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / f"{module}.py").write_text(
+        f"raise ModuleNotFoundError(\"No module named '{module}'\", name='{module}')"
+    )
+    config = tmp_path / "dspam.conf"
+    config.write_text(f"{lines}\n{SOUND}Home {tmp_path}\nServerPID {tmp_path}/pid\n")
+    done = subprocess.run(
+        [PROGRAMS / "dspamd", "--config", config, *option],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
+    line = lines.splitlines().index(directive) + 1
+    assert done.returncode == os.EX_CONFIG, done.stderr
+    assert done.stderr == (
+        f"{config}:{line}: {directive} needs the Python package {package} (No module named '{module}'); "
+        f"to install it: {sys.executable} -m pip install {package}\n"
+    )
+
+
+def test_a_module_of_ours_that_is_missing_is_a_bug() -> None:
+    with pytest.raises(ImportError), needed_by(Config.from_text("Home /x"), "StorageDriver", "asyncpg"):
+        raise ImportError(name="dspamd.storage.nothing")
+
+
+def test_what_is_imported_outside_the_standard_library_comes_with_the_package_or_is_told() -> None:
+    """The drivers come with every installation; what does not come with it is imported by `needed_by`."""
+    project = (ROOT / "pyproject.toml").read_text()
+    normal, extras = project.split("[project.optional-dependencies]")
+    extras = extras.split("dev =")[0]
+    assert {"asyncpg", "aiomysql"} <= set(re.findall(r'^ +"(\w+)', normal, re.M))
+    wanted = set(re.findall(r'"(\w+)>=', extras))
+    source = "".join(path.read_text() for path in (ROOT / "dspamd").rglob("*.py"))
+    assert wanted == set(re.findall(r'needed_by\([^)]*"(\w+)"\)', source)) - {"asyncpg", "aiomysql"}

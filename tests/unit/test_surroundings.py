@@ -1,0 +1,115 @@
+"""What a configuration names and what is not there is told, with its line, and stops nothing."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import socket
+from pathlib import Path
+
+import pytest
+
+from dspamd.config import Config
+from dspamd.kinds import COMMAND, PATH
+from dspamd.options import OPTIONS
+from dspamd.server.account import Account
+from dspamd.surroundings import surroundings
+
+
+def told(folder: Path, *lines: str) -> list[str]:
+    """The complaints about these lines of a configuration whose other files are all in `folder`."""
+    text = "\n".join([*lines, f"Home {folder}", f"ServerPID {folder}/pid"])
+    return list(map(str, surroundings(Config.from_text(text, "x.conf"))))
+
+
+def test_nothing_is_missed_where_everything_is(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(f"{tmp_path}/socket")
+        lines = (
+            f"TxtDirectory {tmp_path}",
+            f"GroupConfig {tmp_path}/file",
+            'UntrustedDeliveryAgent "/bin/cat -u %u"',
+            "TrustedDeliveryAgent cat",
+            f"DeliveryHost.example.org {tmp_path}/socket",
+            "DeliveryProto LMTP",
+            f"DeliveryTLSCAFile {tmp_path}/file",
+            f"RABLQueue {tmp_path}",
+            f"ServerDomainSocketPath {tmp_path}/new.sock",
+            "LogTarget dspamd.log",
+            "Debug *",
+        )
+        assert told(tmp_path, *lines) == []
+
+
+MISSING = "/nowhere/at/all"
+GONE = f"{MISSING}: No such file or directory"
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        (f"Home {MISSING}", f"Home {GONE}; mail waits until the daemon has its folder"),
+        ("Home /dev/null", "Home /dev/null is no folder"),
+        (f"TxtDirectory {MISSING}", f"TxtDirectory {GONE}; mail goes without its texts"),
+        (f"GroupConfig {MISSING}", f"GroupConfig {GONE}; nobody is in a group"),
+        (f'TrustedDeliveryAgent "{MISSING} -d %u"', f"TrustedDeliveryAgent {GONE}; mail waits"),
+        ("TrustedDeliveryAgent procmail-of-nobody", "TrustedDeliveryAgent procmail-of-nobody: No such file"),
+        ("UntrustedDeliveryAgent /etc/passwd", "UntrustedDeliveryAgent /etc/passwd cannot be run by"),
+        ("QuarantineAgent /etc", "QuarantineAgent /etc cannot be run by"),
+        (f"DeliveryTLSCAFile {MISSING}", f"DeliveryTLSCAFile {GONE}; no certificate can be checked"),
+        (f"RABLQueue {MISSING}", f"RABLQueue {GONE}; no source of spam is noted"),
+        (
+            f"ServerDomainSocketPath {MISSING}",
+            "ServerDomainSocketPath /nowhere/at: No such file or directory; the daemon cannot start",
+        ),
+        (f"ServerPID {MISSING}", "ServerPID /nowhere/at: No such file or directory; the daemon cannot start"),
+        ("ServerPID /etc", "ServerPID /etc is a folder, not a file; the daemon cannot start"),
+        ("LogTarget /dev/null/log", "LogTarget /dev/null is no folder; the log goes to stderr"),
+        ("LogTarget /etc", "LogTarget /etc is a folder, not a file; the log goes to stderr"),
+        (f"ClamAVHost {MISSING}", f"ClamAVHost {GONE}"),
+        (f"StorageDriver mysql_drv\nMySQLServer {MISSING}", f"MySQLServer {GONE}"),
+        (f"DeliveryProto LMTP\nDeliveryHost {MISSING}", f"DeliveryHost {GONE}"),
+        (f"DeliveryProto LMTP\nDeliveryHost.example.org {MISSING}", f"DeliveryHost.example.org {GONE}"),
+        (
+            f"ExtLookup on\nExtLookupDriver program\nExtLookupServer {MISSING}",
+            f"ExtLookupServer {GONE}; mail waits",
+        ),
+    ],
+)
+def test_what_is_missed_is_told_with_its_line(tmp_path: Path, line: str, complaint: str) -> None:
+    (text,) = told(tmp_path, line)
+    assert text.startswith(f"x.conf:{len(line.splitlines())}: {complaint}")
+
+
+def test_the_debug_log_and_the_log_are_both_about_log_directory(tmp_path: Path) -> None:
+    found = told(tmp_path, "LogDirectory /dev/null", "LogTarget dspamd.log", "Debug *")
+    assert [text.partition(";")[0] for text in found] == ["x.conf:1: LogDirectory /dev/null is no folder"] * 2
+
+
+def test_agents_that_nobody_asks_may_be_missing(tmp_path: Path) -> None:
+    """They are in every configuration that began as DSPAM's sample."""
+    hop = ("DeliveryHost 127.0.0.1", "DeliveryProto SMTP")
+    assert told(tmp_path, "TrustedDeliveryAgent /usr/bin/procmail-of-nobody", *hop) == []
+
+
+def test_folders_are_looked_at_with_the_account_of_the_workers(tmp_path: Path) -> None:
+    config = Config.from_text(f"Home {tmp_path}\nServerPID {tmp_path}/pid\n", "x.conf")
+    nobody = Account("nobody", *pwd.getpwnam("nobody")[2:4])
+    we = (os.geteuid(), os.getegid(), os.getgroups())
+    tmp_path.chmod(0o700)
+    found = list(map(str, surroundings(config, nobody.borrowed())))
+    # Who is not root cannot become somebody else, and nor will the workers.
+    assert [text.partition(" /")[0] for text in found] == ["x.conf:1: Home"] * (we[0] == 0)
+    assert (os.geteuid(), os.getegid(), os.getgroups()) == we
+
+
+def test_each_option_that_names_a_file_or_a_program_is_looked_at(tmp_path: Path) -> None:
+    named = {option.name for option in OPTIONS.values() if option.kind in (PATH, COMMAND)}
+    lines = [
+        f"{name} /dev/null/there"
+        for name in sorted(named - {"Include", "LogDirectory"})  # the reader sees to Include
+    ]
+    # LogDirectory is looked at for whatever is to be made there.
+    found = told(tmp_path, *lines, "LogDirectory /dev/null", "Debug *")
+    assert {text.split()[1] for text in found} == named - {"Include"}
