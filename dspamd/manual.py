@@ -27,6 +27,10 @@ _SAMPLE_HEAD = """\
 #
 # Directive value "value with blanks"   # comment
 #
+# It fits etc/postfix: mail comes from Postfix by LMTP, goes back to it by SMTP, and is unchanged but
+# for headers that are added. Users correct a verdict by forwarding mail to spam-USER or notspam-USER.
+# `dspamd --check-config` says what is missing.
+#
 # Lines commented out show defaults and examples.
 """
 

@@ -79,12 +79,12 @@ PREFERENCES = (
 
 _SAMPLE_PREFERENCES = """\
 "trainingMode=TOE"
-"spamAction=quarantine"
+"spamAction=deliver"
 "spamSubject=[SPAM]"
 "statisticalSedation=0"
 "enableBNR=on"
 "enableWhitelist=on"
-"signatureLocation=message"
+"signatureLocation=headers"
 "tagSpam=off"
 "tagNonspam=off"
 "showFactors=off"
@@ -140,20 +140,20 @@ _UNCOMPRESSED = "the library that talks to the server cannot compress"
 # fmt: off
 SECTIONS: dict[str, tuple[Option, ...]] = {
     "Where things are": (
-        Option("Home", PATH, "", "/var/spool/dspam",
+        Option("Home", PATH, "", "/var/lib/dspam",
                help="Directory below which all files are kept. Required."),
         Option("StorageDriver", TEXT, "sqlite3_drv", "sqlite3_drv",
                help="Storage: sqlite3_drv, hash_drv, mysql_drv or pgsql_drv; only the last part of a path "
                     "counts."),
         Option("TxtDirectory", PATH, "", "# /etc/dspam/txt",
                help="Templates of notices and tags; below Home in txt if absent."),
-        Option("GroupConfig", PATH, "", "# /var/spool/dspam/group",
+        Option("GroupConfig", PATH, "", "# /var/lib/dspam/group",
                help="File of groups; group below Home if absent."),
         Option("Include", PATH, "", "# /etc/dspam/dspam.d/", many=True,
                help="Read another file, a directory of *.conf files, or a pattern, here."),
     ),
     "Delivery": (
-        Option("TrustedDeliveryAgent", COMMAND, "", '"/usr/bin/procmail"',
+        Option("TrustedDeliveryAgent", COMMAND, "", '# "/usr/bin/procmail"',
                help="Delivers mail for trusted callers; arguments of the caller are appended. %u is the "
                     "user, %r the recipient, %s the sender."),
         Option("UntrustedDeliveryAgent", COMMAND, "", '# "/usr/bin/procmail -d %u"',
@@ -162,14 +162,14 @@ SECTIONS: dict[str, tuple[Option, ...]] = {
                help="Receives spam that is to be quarantined, instead of the built-in mailbox."),
         Option("QuarantineMailbox", TEXT, "", "# +quarantine",
                help="Suffix for the local part of the recipient of spam."),
-        Option("DeliveryHost", TEXT, "", "# 127.0.0.1", suffix="domain",
+        Option("DeliveryHost", TEXT, "", "127.0.0.1", suffix="domain",
                help="Hand over to this host, or to the socket at this path, instead of an agent. With a "
                     "domain after a dot: for its recipients."),
-        Option("DeliveryPort", PORT, "24", "# 10034", suffix="domain",
+        Option("DeliveryPort", PORT, "24", "10034", suffix="domain",
                help="Port of DeliveryHost."),
         Option("DeliveryIdent", TEXT, "localhost",
                help="Name we greet the next hop with."),
-        Option("DeliveryProto", choice("SMTP", "LMTP"), "", "# SMTP",
+        Option("DeliveryProto", choice("SMTP", "LMTP"), "", "SMTP",
                help="Protocol spoken to DeliveryHost."),
         Option("DeliveryTLS", choice("off", "may", "require"), "off",
                help="Encrypt connections to DeliveryHost by STARTTLS: never, where it is offered, or always; "
@@ -238,11 +238,11 @@ SECTIONS: dict[str, tuple[Option, ...]] = {
                help="Add X-DSPAM-Improbability."),
         Option("DataSource", choice("mail", "document"), "mail",
                help="Input is mail, or text without headers."),
-        Option("ParseToHeaders", FLAG, "off",
+        Option("ParseToHeaders", FLAG, "off", "on",
                help="Mail to spam-USER and notspam-USER is a correction."),
-        Option("ChangeModeOnParse", FLAG, "off",
+        Option("ChangeModeOnParse", FLAG, "off", "on",
                help="With ParseToHeaders: the address says the class."),
-        Option("ChangeUserOnParse", choice("off", "on", "user", "full"), "off",
+        Option("ChangeUserOnParse", choice("off", "on", "user", "full"), "off", "full",
                help="With ParseToHeaders: the address says the user, without (user) or with (full) "
                     "domain."),
     ),
@@ -416,9 +416,9 @@ SECTIONS: dict[str, tuple[Option, ...]] = {
     "Server": (
         Option("ServerMode", choice("dspam", "standard", "auto"), "dspam", "auto",
                help="Speak the protocol of dspamc, LMTP, or whichever the client speaks."),
-        Option("ServerHost", TEXT, "", "# 127.0.0.1",
+        Option("ServerHost", TEXT, "", "127.0.0.1",
                help="Address to listen on; all if absent."),
-        Option("ServerPort", PORT, "24", "# 10033",
+        Option("ServerPort", PORT, "24", "10033",
                help="Port to listen on."),
         Option("ServerDomainSocketPath", PATH, "", "# /run/dspam/dspam.sock",
                help="Listen on this socket; on TCP then only if ServerHost is given."),

@@ -14,6 +14,7 @@ from dspamd.config import Config, default_path
 from dspamd.directives import classic_words, words
 from dspamd.errors import ConfigError, UsageError
 from dspamd.options import OPTIONS, PREFERENCES, SECTIONS
+from dspamd.pitfalls import pitfalls
 
 ROOT = Path(__file__).parents[2]
 
@@ -368,6 +369,7 @@ def test_the_sample_file_is_up_to_date_and_has_nothing_to_complain_of() -> None:
     assert (ROOT / "etc/dspam.conf").read_text("ascii") == manual.sample(headers)
     loaded = Config.load(ROOT / "etc/dspam.conf")
     assert loaded.warnings == ()
+    assert pitfalls(loaded) == ([], [])
     assert loaded.all("IgnoreHeader") == tuple(headers)
     assert loaded.all("AllowOverride") == PREFERENCES
 

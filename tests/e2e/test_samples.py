@@ -1,0 +1,166 @@
+"""The samples for a mail site, as they are shipped, in use.
+
+Postfix has etc/postfix or the lines of README, the daemon etc/dspam.conf or the configuration of `make run`.
+
+Only ports and folders are others, since those of the machine are not ours.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.daemon import PROGRAM, Daemon
+from tests.e2e.postfix import DOMAIN, Postfix, free_port, stuffed
+from tests.e2e.wait import until
+
+ROOT = Path(__file__).parents[2]
+POSTFIX = ROOT / "etc/postfix"
+ALICE = f"alice@{DOMAIN}"
+MAIL = b"From: x@example.net\r\nSubject: hello\r\n\r\n.A text\r\nwith two lines\r\n"
+
+
+def lines_of_readme() -> str:
+    """What README says to write into master.cf."""
+    blocks = re.findall(r"(?:^ {4}.*\n)+", (ROOT / "README.md").read_text(), re.M)
+    (block,) = (block for block in blocks if "content_filter" in block)
+    return re.sub("^ {4}", "", block, flags=re.M)
+
+
+MASTERS = {"etc": (POSTFIX / "master.cf").read_text(), "README": lines_of_readme()}
+CONFIGURATIONS = ("dspam.conf", "run.conf")
+
+
+class SamplePostfix(Postfix):
+    """Postfix with the shipped lines in place of those of the tests."""
+
+    def __init__(self, master: str, filter_port: int, back: int) -> None:
+        super().__init__(f"dspam:[127.0.0.1]:{filter_port}", ["alice"], back=back)
+        self._sample, self._filter_port = master, filter_port
+
+    def _lay_out(self) -> None:
+        super()._lay_out()
+        etc = self.folder / "etc"
+        (etc / "mailboxes").write_text(f"{ALICE} alice/\n")
+        ours = (etc / "main.cf").read_text()
+        shipped = (POSTFIX / "main.cf").read_text().replace("/etc/postfix", str(etc))
+        names = re.findall(r"^(\w+) *=", shipped, re.M)
+        rest = re.sub(rf"^({'|'.join(names)}) =.*\n", "", ours, flags=re.M)
+        (etc / "main.cf").write_text(f"{rest}default_database_type = hash\n{shipped}")
+        subprocess.run(["postmap", "-c", etc, f"hash:{etc}/mailboxes"], check=True, timeout=30)
+        sample = (
+            self._sample.replace("smtp      inet", f"127.0.0.1:{self.inbound} inet")
+            .replace("127.0.0.1:10034", f"127.0.0.1:{self.back}")
+            .replace("[127.0.0.1]:10033", f"[127.0.0.1]:{self._filter_port}")
+        )
+        services = re.sub(
+            rf"^(127.0.0.1:({self.inbound}|{self.back})|dspam) .*\n(  .*\n)*",
+            "",
+            (etc / "master.cf").read_text(),
+            flags=re.M,
+        )
+        (etc / "master.cf").write_text(services + sample)
+
+
+def daemon_of(sample: str, folder: Path, back: int) -> Daemon:
+    """The daemon with a shipped configuration."""
+    daemon = Daemon(folder, back)
+    text = (ROOT / "etc" / sample).read_text()
+    for theirs, ours in (
+        ("@RUN@", str(folder)),
+        ("Home /var/lib/dspam", f"Home {folder}"),
+        ("#ServerPID /var/run/dspam", f"ServerPID {folder}"),
+        ("ServerPort 10033", f"ServerPort {daemon.port}"),
+        ("DeliveryPort 10034", f"DeliveryPort {back}"),
+    ):
+        text = text.replace(theirs, ours)
+    daemon.config.write_text(text)
+    return daemon
+
+
+@contextlib.contextmanager
+def site(sample: str, master: str, folder: Path) -> Iterator[tuple[Postfix, Daemon]]:
+    back = free_port()
+    with (
+        daemon_of(sample, folder, back) as daemon,
+        SamplePostfix(MASTERS[master], daemon.port, back) as postfix,
+    ):
+        yield postfix, daemon
+        assert not postfix.complaints
+        assert "level=warning" not in daemon.output
+
+
+@pytest.mark.parametrize("master", MASTERS)
+@pytest.mark.parametrize("sample", CONFIGURATIONS)
+def test_mail_passes_unchanged_and_a_user_corrects_a_verdict(
+    sample: str, master: str, tmp_path: Path
+) -> None:
+    with site(sample, master, tmp_path) as (postfix, daemon):
+        postfix.send(MAIL, "alice")
+        (message,) = postfix.arrived("alice")
+        head, _, _ = message.partition(b"\n\n")
+        assert b"X-DSPAM-Result: Innocent" in head
+        unmarked = re.sub(rb"^X-DSPAM-.*\n([ \t].*\n)*", b"", message, flags=re.M)
+        assert unmarked.endswith(b"\n" + MAIL.replace(b"\r\n", b"\n"))
+        forward(postfix, message)
+        learned = f"user={ALICE} rcpt=spam-{ALICE} result=Spam source=error"
+        until(lambda: learned in daemon.output, lambda: "the correction to be learned; " + daemon.output)
+        postfix.drained()
+
+
+def forward(postfix: Postfix, message: bytes) -> None:
+    """Have Alice send a message back as an attachment."""
+    content = b"".join(
+        (
+            b"From: %b\r\nTo: spam-%b\r\nSubject: Fwd: hello\r\nMIME-Version: 1.0\r\n"
+            % ((ALICE.encode(),) * 2),
+            b'Content-Type: multipart/mixed; boundary="b"\r\n\r\n--b\r\nContent-Type: message/rfc822\r\n\r\n',
+            message.replace(b"\n", b"\r\n"),
+            b"\r\n--b--\r\n",
+        )
+    )
+    with postfix.session() as smtp:
+        assert smtp.docmd(f"MAIL FROM:<{ALICE}>")[0] == 250
+        assert smtp.docmd(f"RCPT TO:<spam-{ALICE}>") == (250, b"2.1.5 Ok")
+        assert smtp.docmd("DATA")[0] == 354
+        smtp.send(stuffed(content))
+        assert smtp.getreply()[0] == 250
+
+
+@pytest.mark.parametrize("sample", CONFIGURATIONS)
+def test_the_configuration_has_nothing_to_complain_of(sample: str, tmp_path: Path) -> None:
+    daemon = daemon_of(sample, tmp_path, free_port())
+    assert checked(daemon) == [f"{daemon.config}: usable, 0 warnings"]
+
+
+@pytest.mark.parametrize("sample", CONFIGURATIONS)
+def test_a_home_and_an_agent_that_are_not_there_are_told_with_their_lines(
+    sample: str, tmp_path: Path
+) -> None:
+    daemon = daemon_of(sample, tmp_path, free_port())
+    text = daemon.config.read_text().replace(f"Home {tmp_path}", f"Home {tmp_path}/home")
+    text = text.replace("DeliveryHost 127.0.0.1", "TrustedDeliveryAgent /usr/bin/nothing", 1)
+    daemon.config.write_text(text)
+    home, agent = (
+        1 + [line.split(" ")[0] for line in text.splitlines()].index(key)
+        for key in ("Home", "TrustedDeliveryAgent")
+    )
+    told = checked(daemon)
+    for line, place in (home, f"Home {tmp_path}/home"), (agent, "TrustedDeliveryAgent /usr/bin/nothing"):
+        assert [
+            text for text in told if text.startswith(f"warning: {daemon.config}:{line}: {place}: No such")
+        ]
+
+
+def checked(daemon: Daemon) -> list[str]:
+    """What --check-config says, which finds it usable."""
+    done = subprocess.run(
+        [PROGRAM, "--config", daemon.config, "--check-config"], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.splitlines()
