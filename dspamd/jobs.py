@@ -5,8 +5,9 @@ user that each recipient names (StripRcptDomain, plus addresses, Broken case), o
 for the users of `--user` in ServerParameters, with the recipients for delivery
 only; a command names its users and recipients itself (reference/cli.md 3.4).
 
-`spam-user@` and `notspam-user@` in the To header turn a message into a correction
-(ParseToHeaders, ChangeModeOnParse, ChangeUserOnParse: reference/protocols.md 6).
+Mail to `spam-user@` and `notspam-user@` is a correction (ParseToHeaders, RetrainAddress,
+ChangeModeOnParse, ChangeUserOnParse: reference/protocols.md 6).  Each recipient of a
+message stands for himself: what is a correction for one of them is mail for the next.
 
 Pure: a configuration and an envelope in, jobs out.
 """
@@ -22,7 +23,7 @@ from dspamd.engine.model import Label, Lesson, Source
 from dspamd.envelope import Recipient
 from dspamd.mail.message import Message
 from dspamd.request import Request, parse
-from dspamd.retrain_address import retrain_address
+from dspamd.retrain_address import RetrainAddress, in_header, named, of_recipient
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,26 +56,49 @@ def requested(
 
 
 def readdress(config: Config, message: Message, request: Request) -> Request:
-    """The request as the message itself changes it: retraining addresses, released quarantine mail.
+    """The request as the headers of the message change it.
 
-    The user of a caller without trust stays: he wrote the message, and may act for himself only.
+    They name the owner of mail released from a quarantine and, with `RetrainAddress header`,
+    retraining addresses.  The user of a caller without trust stays: he wrote the message, and may
+    act for himself only.
     """
     request = _released(message, request)
-    if not config.flag("ParseToHeaders"):
+    if not config.flag("ParseToHeaders") or config.text("RetrainAddress") != "header":
         return request
-    found = retrain_address(message)
+    found = in_header(message)
     if found is None:
         return request
-    if config.flag("ChangeModeOnParse"):
-        request = dataclasses.replace(request, lesson=Lesson(found.label, Source.ERROR))
-    if not request.trusted:
+    request = _reporting(config, request, found)
+    user = _user_on_parse(config, found)
+    return dataclasses.replace(request, users=(user,)) if user and request.trusted else request
+
+
+def unnamed(config: Config, message: Message) -> tuple[str, ...]:
+    """Whom a message is for if the caller of a command names nobody: the retraining address in its To.
+
+    This is how an alias of the mail server pipes reports into a command.
+    """
+    if not config.flag("ParseToHeaders") or config.text("ChangeUserOnParse") == "off":
+        return ()
+    found = in_header(message)
+    return (found.whole,) if found else ()
+
+
+def _reporting(config: Config, request: Request, found: RetrainAddress) -> Request:
+    """The request of mail that came to a retraining address."""
+    if not config.flag("ChangeModeOnParse"):
         return request
-    match config.text("ChangeUserOnParse").lower():
-        case "on" | "user" if found.user:
-            return dataclasses.replace(request, users=(found.user,))
-        case "full" if found.address:
-            return dataclasses.replace(request, users=(found.address,))
-    return request
+    return dataclasses.replace(request, lesson=Lesson(found.label, Source.ERROR), report=found)
+
+
+def _user_on_parse(config: Config, found: RetrainAddress) -> str:
+    """The user that a retraining address names (ChangeUserOnParse); empty: none."""
+    match config.text("ChangeUserOnParse"):
+        case "on" | "user":
+            return found.user
+        case "full":
+            return found.address
+    return ""
 
 
 def _released(message: Message, request: Request) -> Request:
@@ -105,6 +129,30 @@ def jobs(config: Config, request: Request, recipients: Sequence[Recipient]) -> l
         return [Job(user_of(config, each.text), each, request) for each in recipients]
     users = named + named[:1] * max(0, len(recipients) - len(named))
     return [Job(user, recipient, request) for user, recipient in zip(users, recipients, strict=False)]
+
+
+def reports(config: Config, message: Message, jobs: Sequence[Job]) -> list[Job]:
+    """The jobs, of which those are corrections whose recipient is a retraining address."""
+    if not config.flag("ParseToHeaders") or config.text("RetrainAddress") == "header":
+        return list(jobs)
+    original = _original(config, message) if len(jobs) == 1 else ""
+    return [_report(config, job, original) for job in jobs]
+
+
+def _original(config: Config, message: Message) -> str:
+    """The recipient before any alias, in the header on top, which Postfix writes with `flags=O`."""
+    value = message.first("X-Original-To") if config.text("RetrainAddress") == "original" else None
+    return (value or b"").strip(b"<>").decode("utf-8", "surrogateescape")
+
+
+def _report(config: Config, job: Job, original: str) -> Job:
+    found = of_recipient(job.recipient, original) if job.request.trusted else None
+    if found is None:
+        return job
+    # A user who is named by the recipient alone is named by what is behind the prefix.
+    own = named(job.user)
+    user = _user_on_parse(config, found) or (own.address if own else job.user)
+    return Job(_without_detail(config, user), job.recipient, _reporting(config, job.request, found))
 
 
 def addressed(config: Config, recipients: Sequence[Recipient]) -> list[Recipient]:

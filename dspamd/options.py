@@ -240,6 +240,11 @@ SECTIONS: dict[str, tuple[Option, ...]] = {
                help="Input is mail, or text without headers."),
         Option("ParseToHeaders", FLAG, "off", "on",
                help="Mail to spam-USER and notspam-USER is a correction."),
+        Option("RetrainAddress", choice("envelope", "original", "header"), "envelope",
+               help="Where such an address stands. envelope: it is the recipient, or an alias made the "
+                    "recipient USER of it and ORCPT tells. original: besides, the first X-Original-To, which "
+                    "the mail server must write itself (Postfix: flags=O). header: DSPAM's rule, any To, "
+                    "which the sender writes: mail for others is taken for a correction then."),
         Option("ChangeModeOnParse", FLAG, "off", "on",
                help="With ParseToHeaders: the address says the class."),
         Option("ChangeUserOnParse", choice("off", "on", "user", "full"), "off", "full",

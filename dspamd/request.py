@@ -19,6 +19,7 @@ from types import MappingProxyType
 
 from dspamd.engine.model import Label, Lesson, Mode, Source
 from dspamd.errors import UsageError
+from dspamd.retrain_address import RetrainAddress
 from dspamd.words import OPTIONS, divide, untrusted
 
 _LONGEST_USER = 254  # the stores of existing sites have room for no more
@@ -53,6 +54,7 @@ class Request:
     signature: str | None = None
     profile: str | None = None
     agent_arguments: tuple[str, ...] = ()
+    report: RetrainAddress | None = None  # where the lesson came from, if the address of a mail asks for it
     trusted: bool = True  # the caller may act for others than himself
     warnings: tuple[str, ...] = ()  # what the administrator should look at; for the log
 

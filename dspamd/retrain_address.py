@@ -1,8 +1,15 @@
-"""Retraining by address: `spam-bob@example.org` in the To header (`ParseToHeaders`).
+"""Retraining addresses: `spam-bob@example.org`, `notspam-bob@example.org` (`ParseToHeaders`).
 
-Users forward a message to such an address to correct us.  The rules are those of
-reference/protocols.md 6, except that folded To headers count, too (long lists of
-recipients are always folded).  The envelope is not looked at.
+Users forward a message to such an address to correct us.  A mail is a correction if
+the address is in its envelope (`RetrainAddress envelope`): it is the recipient, or the
+recipient is `bob@example.org` and an alias of the mail server made him of
+`spam-bob@example.org`, as ORCPT tells (RFC 3461 4.2).  An ORCPT that names anybody else
+was set far away, by a list that happens to be called `spam-fighters`, say, and does
+not count.  With `original` the header X-Original-To of the mail server counts as well.
+
+DSPAM looked at the To headers instead (reference/protocols.md 6), which the sender
+writes; `RetrainAddress header` does so, too, except that folded headers count, and
+display names do not.
 """
 
 from __future__ import annotations
@@ -11,11 +18,14 @@ import re
 from typing import NamedTuple
 
 from dspamd.engine.model import Label
+from dspamd.envelope import Recipient
 from dspamd.mail.message import Message
 
+_PREFIXES = (("spam-", Label.SPAM), ("notspam-", Label.INNOCENT))
 _STARTS = (b"<", b" ", b"\t", b",", b":")
-_PREFIXES = ((b"spam-", Label.SPAM), (b"notspam-", Label.INNOCENT))
 _ADDRESS = re.compile(rb"[^>, \t\r\n]*")
+_QUOTED = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
+_HEX = re.compile(r"\+([0-9A-F]{2})")  # xtext, RFC 3461 4
 
 
 class RetrainAddress(NamedTuple):
@@ -27,23 +37,72 @@ class RetrainAddress(NamedTuple):
     address: str
     """All of it (`ChangeUserOnParse full`)."""
 
+    @property
+    def whole(self) -> str:
+        """With its prefix."""
+        return ("spam-" if self.label is Label.SPAM else "notspam-") + self.address
 
-def _parse(value: bytes) -> RetrainAddress | None:
-    value = b":" + value  # what stands in front of the value, so that every address has a start
+
+def named(address: str) -> RetrainAddress | None:
+    """What an address says if it is a retraining address; its prefix counts in any case."""
     for prefix, label in _PREFIXES:
-        for start in _STARTS:
-            at = value.find(start + prefix)
-            if at >= 0:
-                match = _ADDRESS.match(value, at + len(start) + len(prefix))
-                address = match[0].decode("utf-8", "surrogateescape") if match else ""
-                user, sign, _ = address.partition("@")
-                return RetrainAddress(label, user if sign else "", address)
+        rest = address[len(prefix) :]
+        if address[: len(prefix)].lower() == prefix and rest.partition("@")[0]:
+            return _said(label, rest)
     return None
 
 
-def retrain_address(message: Message) -> RetrainAddress | None:
+def of_recipient(recipient: Recipient, original: str = "") -> RetrainAddress | None:
+    """The retraining address that mail for a recipient came to, if it did.
+
+    `original` is the address before any alias, where the mail server is trusted to say it.
+    """
+    if found := named(recipient.text) or named(original):
+        return found
+    rewritten = named(_orcpt(recipient))
+    ours = rewritten is not None and rewritten.address.lower() == recipient.text.lower()
+    return rewritten if ours else None
+
+
+def in_header(message: Message) -> RetrainAddress | None:
     """The retraining address that the last To header with one names; None without any."""
     for value in reversed(message.values("To")):
         if found := _parse(value):
             return found
     return None
+
+
+def _said(label: Label, address: str) -> RetrainAddress:
+    user, sign, _ = address.partition("@")
+    return RetrainAddress(label, user if sign else "", address)
+
+
+def _orcpt(recipient: Recipient) -> str:
+    """The address in `ORCPT=rfc822;address`, or utf-8 (RFC 6533 3); empty if there is none."""
+    for parameter in recipient.parameters:
+        name, _, value = parameter.decode("utf-8", "surrogateescape").partition("=")
+        if name.upper() == "ORCPT":
+            kind, _, address = value.partition(";")
+            return _HEX.sub(_character, address) if kind.lower() in ("rfc822", "utf-8") else ""
+    return ""
+
+
+def _character(code: re.Match[str]) -> str:
+    return chr(int(code[1], 16))
+
+
+def _parse(value: bytes) -> RetrainAddress | None:
+    addresses = _addresses(value)
+    for prefix, label in _PREFIXES:
+        for start in _STARTS:
+            at = addresses.find(start + prefix.encode())
+            if at >= 0:
+                match = _ADDRESS.match(addresses, at + len(start) + len(prefix))
+                return _said(label, match[0].decode("utf-8", "surrogateescape") if match else "")
+    return None
+
+
+def _addresses(value: bytes) -> bytes:
+    """A header without its display names, and something in front, so that every address has a start."""
+    mailboxes = _QUOTED.sub(b"", value).split(b",")
+    return b":" + b",".join(each[max(each.find(b"<"), 0) :] for each in mailboxes)

@@ -17,6 +17,7 @@ gives the numbers of the original: 256 minus the failures, 0 for failed correcti
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import sys
 from collections.abc import Sequence
@@ -30,7 +31,7 @@ from dspamd.config import Config
 from dspamd.envelope import Envelope, Recipient
 from dspamd.errors import INTERNAL, ConfigError, Failure, PermFail, TempFail, UsageError
 from dspamd.incoming import Incoming
-from dspamd.jobs import Job, jobs, readdress, requested
+from dspamd.jobs import Job, jobs, readdress, reports, requested, unnamed
 from dspamd.log_target import Syslog
 from dspamd.request import Request
 from dspamd.training import UnknownSignature
@@ -158,13 +159,14 @@ class Run:
         from dspamd.app import Parts
 
         mail = Incoming(Envelope(self._request.sender, (), content))
-        request = readdress(self._config, mail.message, self._request)
-        if not request.users:
+        users = self._request.users or unnamed(self._config, mail.message)
+        if not users:
             raise UsageError("Unable to determine the destination user")
+        request = readdress(self._config, mail.message, dataclasses.replace(self._request, users=users))
         recipients = [Recipient(os.fsencode(address)) for address in request.recipients]
         try:
             async with Parts(self._config) as parts:
-                for job in jobs(self._config, request, recipients):
+                for job in reports(self._config, mail.message, jobs(self._config, request, recipients)):
                     await self._one(parts, mail, job, stdout)
         except Failure as failure:  # the store could not be opened
             self._failed(failure, "storage")

@@ -254,19 +254,18 @@ def check_caller(items: list[Item], settings: Settings) -> list[Item]:
     return [("user", login), *(item for item in items if item[0] not in ("user", "rcpt-to", ""))]
 
 
-def addressed_user(items: list[Item], settings: Settings, beginning: bytes) -> list[str]:
-    """The user that a retraining address in the message names (protocols.md 6)."""
+def addressed_user(settings: Settings, beginning: bytes) -> list[str]:
+    """The retraining address in the message, which the daemon knows for one (protocols.md 6)."""
     if not settings.flag("ParseToHeaders"):
         return []
     # Only mail to a retraining address, with no user on the command line, pays for these.
     from pathlib import Path
 
     from dspamd.config import Config
-    from dspamd.jobs import readdress
+    from dspamd.jobs import unnamed
     from dspamd.mail.message import Message
-    from dspamd.request import Request
 
-    return list(readdress(Config.load(Path(settings.path)), Message(beginning), Request()).users)
+    return list(unnamed(Config.load(Path(settings.path)), Message(beginning)))
 
 
 def run(items: list[Item], settings: Settings) -> int:
@@ -283,7 +282,7 @@ def run(items: list[Item], settings: Settings) -> int:
     beginning = next(pieces, b"")
     if not beginning:
         raise usage("empty message (no data received)")
-    users = users or addressed_user(items, settings, beginning)
+    users = users or addressed_user(settings, beginning)
     if not users:
         raise usage("Unable to determine the destination user")
     if any(character in user for user in users for character in "\r\n<>"):

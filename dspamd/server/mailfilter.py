@@ -20,7 +20,7 @@ from dspamd.config import Config
 from dspamd.envelope import Envelope, Recipient
 from dspamd.errors import INTERNAL, Failure, Reply, UsageError
 from dspamd.incoming import Incoming
-from dspamd.jobs import Job, addressed, jobs, readdress, requested
+from dspamd.jobs import Job, addressed, jobs, readdress, reports, requested
 from dspamd.pipeline import Pipeline
 from dspamd.request import Misconfigured, Request
 from dspamd.server.filter import Answer, Caller
@@ -62,7 +62,8 @@ class MailFilter:
         request = readdress(self._config, mail.message, request)
         lane = asyncio.Semaphore(SIDE_BY_SIDE)
         pipeline = await self._pipeline_of(request.profile)
-        work = [self._process(pipeline, mail, job, lane) for job in self._jobs(request, envelope, options)]
+        wanted = reports(self._config, mail.message, self._jobs(request, envelope, options))
+        work = [self._process(pipeline, mail, job, lane) for job in wanted]
         # Most mail has one recipient, who needs no task of his own.
         outcomes = [await work[0]] if len(work) == 1 else await asyncio.gather(*work)
         for outcome in outcomes:

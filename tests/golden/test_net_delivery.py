@@ -38,6 +38,7 @@ Preference "enableWhitelist=on"
 Preference "signatureLocation=headers"
 AllowOverride fallbackDomain
 WebStats on
+RetrainAddress header
 DeliveryHost 127.0.0.1
 DeliveryPort {port}
 """

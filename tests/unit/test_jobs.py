@@ -8,7 +8,7 @@ from dspamd.config import Config
 from dspamd.engine.model import Label, Lesson, Source
 from dspamd.envelope import Recipient
 from dspamd.errors import UsageError
-from dspamd.jobs import addressed, jobs, readdress, requested, user_of
+from dspamd.jobs import addressed, jobs, readdress, reports, requested, unnamed, user_of
 from dspamd.mail.message import Message
 from dspamd.request import Request
 
@@ -75,33 +75,123 @@ def test_the_user_that_an_address_names(lines: tuple[str, ...], address: str, us
 
 
 PARSE = ("ParseToHeaders on", "ChangeModeOnParse on")
+HEADER = (*PARSE, "RetrainAddress header")
+SPAM = Lesson(Label.SPAM, Source.ERROR)
 
 
-def test_a_retraining_address_corrects_for_its_user() -> None:
+def told(
+    *lines: str, to: bytes = b"", recipients: tuple[bytes, ...], request: Request | None = None
+) -> list[tuple[str, str, Label | None]]:
+    """User, recipient and lesson of each job that a message makes."""
+    message = Message(b"To: " + to + b"\n\nbody\n")
+    settings = config(*lines)
+    request = readdress(settings, message, request or Request())
+    made = jobs(settings, request, [Recipient(each) for each in recipients])
+    return [
+        (job.user, job.recipient.text, job.request.lesson and job.request.lesson.label)
+        for job in reports(settings, message, made)
+    ]
+
+
+@pytest.mark.parametrize(
+    "to",
+    [
+        b'" spam-free newsletter" <bob@x.org>',
+        b"Team spam-busters <bob@x.org>",
+        b"spam-busters@other.example, bob@x.org",
+        b"<notspam-l@lists.example>",
+        b"spam-ann@x.org, bob@x.org",
+    ],
+)
+def test_mail_for_others_is_mail_whatever_to_says(to: bytes) -> None:
+    lines = (*PARSE, "ChangeUserOnParse full")
+    assert told(*lines, to=to, recipients=(b"bob@x.org",)) == [("bob@x.org", "bob@x.org", None)]
+
+
+def test_each_recipient_stands_for_himself() -> None:
+    lines = (*PARSE, "ChangeUserOnParse full")
+    both = (b"spam-bob@x.org", b"carol@x.org", b"notspam-dave@x.org")
+    assert told(*lines, to=b"carol@x.org", recipients=both) == [
+        ("bob@x.org", "spam-bob@x.org", Label.SPAM),
+        ("carol@x.org", "carol@x.org", None),
+        ("dave@x.org", "notspam-dave@x.org", Label.INNOCENT),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lines", "user"),
+    [
+        (("ChangeUserOnParse user",), "bob"),
+        (("ChangeUserOnParse full",), "bob@x.org"),
+        (("ChangeUserOnParse off",), "bob@x.org"),
+        (("ChangeUserOnParse off", "StripRcptDomain on"), "bob"),
+        (("ChangeUserOnParse full", "EnablePlusedDetail on"), "bob@x.org"),
+    ],
+)
+def test_whose_correction_it_is(lines: tuple[str, ...], user: str) -> None:
+    recipient = b"spam-bob+a@x.org" if "EnablePlusedDetail on" in lines else b"spam-bob@x.org"
+    ((found, _, label),) = told(*PARSE, *lines, recipients=(recipient,))
+    assert (found, label) == (user, Label.SPAM)
+
+
+def test_a_user_named_by_the_configuration_stays_unless_the_address_is_asked() -> None:
+    fixed = Request(users=("filter",))
+    assert told(*PARSE, recipients=(b"spam-bob@x.org",), request=fixed)[0][0] == "filter"
+    lines = (*PARSE, "ChangeUserOnParse user")
+    assert told(*lines, recipients=(b"spam-bob@x.org",), request=fixed)[0][0] == "bob"
+
+
+def test_the_recipient_before_the_alias_counts_where_the_mail_server_says_it() -> None:
+    message = Message(b"X-Original-To: spam-bob@x.org\nX-Original-To: spam-eve@x.org\nTo: a@b\n\nfwd\n")
+    for lines, lesson in ((PARSE, None), ((*PARSE, "RetrainAddress original"), SPAM)):
+        settings = config(*lines, "ChangeUserOnParse full")
+        (job,) = reports(settings, message, jobs(settings, Request(), [Recipient(b"reports@x.org")]))
+        assert (job.user, job.request.lesson) == ("bob@x.org" if lesson else "reports@x.org", lesson)
+    two = jobs(settings, Request(), [Recipient(b"reports@x.org"), Recipient(b"carol@x.org")])
+    assert [job.request.lesson for job in reports(settings, message, two)] == [None, None]
+
+
+def test_a_stranger_corrects_by_no_recipient() -> None:
+    stranger = Request(users=("spam-bob",), trusted=False)
+    assert told(*PARSE, recipients=(), request=stranger) == [("spam-bob", "spam-bob", None)]
+
+
+def test_a_correction_for_nobody_is_for_whom_to_names() -> None:
+    message = Message(b"To: Spam Reports <spam-bob@x.org>\n\nfwd\n")
+    assert unnamed(config(*PARSE, "ChangeUserOnParse user"), message) == ("spam-bob@x.org",)
+    assert unnamed(config(*PARSE, "ChangeUserOnParse user"), PLAIN) == ()
+    assert unnamed(config(*PARSE), message) == ()
+    assert unnamed(config("ChangeUserOnParse user"), message) == ()
+
+
+def test_a_retraining_address_in_to_corrects_for_its_user() -> None:
     message = Message(b"From: bob@x.org\nTo: Spam Reports <spam-bob@x.org>\n\nfwd\n")
-    request = readdress(config(*PARSE, "ChangeUserOnParse user"), message, Request())
-    assert request.lesson == Lesson(Label.SPAM, Source.ERROR)
+    request = readdress(config(*HEADER, "ChangeUserOnParse user"), message, Request())
+    assert request.lesson == SPAM
     assert request.users == ("bob",)
 
 
-def test_a_retraining_address_may_name_the_full_user() -> None:
+def test_a_retraining_address_in_to_may_name_the_full_user() -> None:
     message = Message(b"To: notspam-bob@x.org\n\nfwd\n")
-    request = readdress(config(*PARSE, "ChangeUserOnParse full"), message, Request())
+    request = readdress(config(*HEADER, "ChangeUserOnParse full"), message, Request())
     assert request.lesson == Lesson(Label.INNOCENT, Source.ERROR)
     assert request.users == ("bob@x.org",)
 
 
-def test_a_retraining_address_may_leave_the_user_or_the_mode() -> None:
+def test_a_retraining_address_in_to_may_leave_the_user_or_the_mode() -> None:
     message = Message(b"To: spam-bob@x.org\n\nfwd\n")
-    assert readdress(config(*PARSE), message, Request()).users == ()
-    only_user = readdress(config("ParseToHeaders on", "ChangeUserOnParse on"), message, Request())
+    assert readdress(config(*HEADER), message, Request()).users == ()
+    lines = ("ParseToHeaders on", "ChangeUserOnParse on", "RetrainAddress header")
+    only_user = readdress(config(*lines), message, Request())
     assert (only_user.lesson, only_user.users) == (None, ("bob",))
 
 
 def test_addresses_are_not_parsed_unless_configured() -> None:
     message = Message(b"To: spam-bob@x.org\n\nfwd\n")
-    assert readdress(config("ChangeModeOnParse on"), message, Request()) == Request()
-    assert readdress(config(*PARSE), PLAIN, Request()) == Request()
+    for lines in (("ChangeModeOnParse on", "RetrainAddress header"), PARSE):
+        assert readdress(config(*lines), message, Request()) == Request()
+    assert readdress(config(*HEADER), PLAIN, Request()) == Request()
+    assert told("ChangeModeOnParse on", recipients=(b"spam-b@x.org",))[0][2] is None
 
 
 def test_mail_released_from_a_shared_quarantine_names_its_owner() -> None:
@@ -145,7 +235,7 @@ def test_small_letters_hold_for_the_next_hop_too() -> None:
 
 
 def test_a_message_does_not_make_a_stranger_somebody_else() -> None:
-    lines = ("ParseToHeaders on", "ChangeModeOnParse on", "ChangeUserOnParse user")
+    lines = (*HEADER, "ChangeUserOnParse user")
     stranger = Request(users=("eve",), trusted=False)
     report = Message(b"To: spam-bob@example.net\n\nbody\n")
     corrected = readdress(config(*lines), report, stranger)

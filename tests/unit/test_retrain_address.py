@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 
 from dspamd.engine.model import Label
+from dspamd.envelope import Recipient
 from dspamd.mail.message import Message
-from dspamd.retrain_address import retrain_address
+from dspamd.retrain_address import RetrainAddress, in_header, named, of_recipient
 
 
 @pytest.mark.parametrize(
@@ -26,7 +27,7 @@ from dspamd.retrain_address import retrain_address
     ],
 )
 def test_addresses_that_retrain(to: bytes, label: Label, user: str, address: str) -> None:
-    assert retrain_address(Message(b"From: a@x\r\nTo: " + to + b"\r\n\r\nx")) == (label, user, address)
+    assert in_header(Message(b"From: a@x\r\nTo: " + to + b"\r\n\r\nx")) == (label, user, address)
 
 
 @pytest.mark.parametrize(
@@ -38,18 +39,72 @@ def test_addresses_that_retrain(to: bytes, label: Label, user: str, address: str
         b"nonspam-bob@x",
         b"SPAM-bob@x",
         b"myspam-bob@x",
+        b'" spam-free newsletter" <bob@x>',
+        b'"Ann \\" <spam-ann@y>" <bob@x>',
+        b"Team spam-busters <bob@x>",
+        b"a@x, Team: spam-busters <bob@x>",
     ],
 )
 def test_addresses_that_do_not(to: bytes) -> None:
-    assert retrain_address(Message(b"To: " + to + b"\n\nTo: spam-bob@x\n")) is None
+    assert in_header(Message(b"To: " + to + b"\n\nTo: spam-bob@x\n")) is None
 
 
 def test_the_last_to_header_with_one_wins() -> None:
     raw = b"To: spam-a@x\nTO:spam-b@x\nTo: c@x\nCc: spam-d@x\n\n"
-    assert retrain_address(Message(raw)) == (Label.SPAM, "b", "b@x")
+    assert in_header(Message(raw)) == (Label.SPAM, "b", "b@x")
 
 
 def test_bytes_of_no_character_set_are_kept() -> None:
-    found = retrain_address(Message(b"To: spam-\xff@x\n\n"))
+    found = in_header(Message(b"To: spam-\xff@x\n\n"))
     assert found is not None
     assert found.address.encode("utf-8", "surrogateescape") == b"\xff@x"
+
+
+BOB = RetrainAddress(Label.SPAM, "bob", "bob@x.org")
+
+
+@pytest.mark.parametrize(
+    ("address", "found"),
+    [
+        ("spam-bob@x.org", BOB),
+        ("Spam-bob@x.org", BOB),
+        ("notspam-bob@x.org", RetrainAddress(Label.INNOCENT, "bob", "bob@x.org")),
+        ("spam-bob", RetrainAddress(Label.SPAM, "", "bob")),
+        ("bob@x.org", None),
+        ("spam@x.org", None),
+        ("spam-@x.org", None),
+        ("spam-", None),
+        ("myspam-bob@x.org", None),
+        ("bob@spam-x.org", None),
+    ],
+)
+def test_an_address_by_itself(address: str, found: RetrainAddress | None) -> None:
+    assert named(address) == found
+
+
+def test_the_whole_address() -> None:
+    assert BOB.whole == "spam-bob@x.org"
+    assert BOB._replace(label=Label.INNOCENT).whole == "notspam-bob@x.org"
+
+
+@pytest.mark.parametrize(
+    ("recipient", "orcpt", "found"),
+    [
+        (b"spam-bob@x.org", b"", BOB),
+        (b"bob@x.org", b"ORCPT=rfc822;spam-bob@x.org", BOB),
+        (b"bob@x.org", b"orcpt=RFC822;spam-bob@X.org", RetrainAddress(Label.SPAM, "bob", "bob@X.org")),
+        (b"a+b@x.org", b"ORCPT=rfc822;spam-a+2Bb@x.org", RetrainAddress(Label.SPAM, "a+b", "a+b@x.org")),
+        (b"bob@x.org", b"ORCPT=rfc822;spam-busters@x.org", None),
+        (b"bob@x.org", b"ORCPT=rfc822;spam-bob@other.org", None),
+        (b"bob@x.org", b"ORCPT=x400;spam-bob@x.org", None),
+        (b"bob@x.org", b"ORCPT=rfc822", None),
+        (b"bob@x.org", b"NOTIFY=NEVER", None),
+    ],
+)
+def test_a_recipient(recipient: bytes, orcpt: bytes, found: RetrainAddress | None) -> None:
+    """What an alias of ours made of a retraining address is one, what a list elsewhere did is not."""
+    assert of_recipient(Recipient(recipient, (orcpt,) if orcpt else ())) == found
+
+
+def test_the_address_before_the_alias() -> None:
+    assert of_recipient(Recipient(b"reports@x.org"), "spam-bob@x.org") == BOB

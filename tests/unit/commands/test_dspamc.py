@@ -234,7 +234,7 @@ async def test_the_user_in_a_retraining_address(client: Client) -> None:
     stdin = b"Subject: x\nTo: <spam-ann@example.org>\n\nbody\n"
     ended = await client("--deliver=innocent", result(b"250 2.6.0 <ann> accepted: SPAM\r\n"), stdin)
     assert ended == Ended(0, b"", b"")
-    assert client.said[2] == b"RCPT TO: <ann>\r\n"
+    assert client.said[2] == b"RCPT TO: <spam-ann@example.org>\r\n"
 
 
 def test_start_up_loads_nothing_it_does_not_need() -> None:
