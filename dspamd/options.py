@@ -306,7 +306,7 @@ SECTIONS: dict[str, tuple[Option, ...]] = {
         Option("HashPctIncrease", number(0, 100), "0", "10", suffix="profile",
                help="Growth of each extent over the last, in percent."),
         Option("HashMaxSeek", number(1, 2**31 - 1), "100", "10", suffix="profile",
-               help="Records looked at for a place in an extent."),
+               help="How many places behind its own a token may lie in an extent."),
         Option("HashConcurrentUser", TEXT, "", "# globaluser", suffix="profile", used=False,
                instead="files of all users stay open while they are in use",
                help="User whose file stays open."),

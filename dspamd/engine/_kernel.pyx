@@ -18,7 +18,7 @@ reference/engine.md, quoted by section.
 cimport cython
 from cpython cimport array
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from libc.stdint cimport int8_t, int64_t, uint8_t, uint32_t, uint64_t, UINT32_MAX, SIZE_MAX
+from libc.stdint cimport int8_t, int64_t, uint8_t, uint32_t, uint64_t, UINT32_MAX, UINT64_MAX, SIZE_MAX
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memchr, memcmp, memcpy, memmove, memset, strlen
 

@@ -2,8 +2,9 @@
 #
 # A file is a row of extents, each a header and an open-addressed table of records
 # (reference/storage.md 6).  Bytes in memory are all that is known here; who maps, locks and grows
-# the file is storage/hash_file.py.  Numbers are little-endian.  A token has at most one record: it
-# is looked for in all extents before a free one is taken.
+# the file is storage/hash_file.py.  Numbers are little-endian.  A token gets at most one record: it
+# is looked for in all extents before a free one is taken.  Where another program did not see that
+# record, the token has a second one in a later extent, whose hits count too (`css_joined`).
 
 cdef extern from "<endian.h>" nogil:
     uint32_t le32toh(uint32_t)
@@ -42,7 +43,7 @@ cdef struct Extent:
 cdef struct Table:  # the file
     uint8_t* bytes
     size_t length
-    uint64_t seek  # at most so many records are looked at in an extent
+    uint64_t seek  # a record is at most so many places behind its home
 
 
 cdef inline bint css_extent(const Table* table, size_t* at, Extent* extent) noexcept nogil:
@@ -76,17 +77,29 @@ cdef inline uint64_t css_home(const Extent* extent, uint64_t token) noexcept nog
 cdef inline Record* css_within(
     const Extent* extent, uint64_t seek, uint64_t token, uint64_t home, Record** vacant
 ) noexcept nogil:
-    """The record of a token in an extent, or NULL and the free record that ended the search, if one did."""
-    cdef uint64_t place = home, steps
+    """The record of a token in an extent, or NULL and the free record for it, if there is one.
+
+    DSPAM 3.10.2 looks `seek` places behind the home, and passes over the last place of the extent unless
+    that is the home; its later branch looks at the last place, too, but one less far.  What either wrote is
+    found.  A new record goes where the branch puts it, so that both find it, but for the last place.
+    """
+    cdef uint64_t place = home, last = extent.size - 1, reach = min(seek, last), distance = 0
+    cdef bint passing
     cdef Record* record
-    for steps in range(min(seek, extent.size)):
+    vacant[0] = NULL
+    while distance <= reach and distance <= last:
         record = &extent.records[place]
         if record.token == htole64(token):
             return record
+        passing = place == last and distance > 0
         if record.token == 0:
-            vacant[0] = record
-            return NULL
-        place = place + 1 if place + 1 < extent.size else 0
+            if vacant[0] == NULL and distance < seek:
+                vacant[0] = record
+            if not passing:
+                return NULL
+        reach += passing
+        distance += 1
+        place = place + 1 if place < last else 0
     return NULL
 
 
@@ -100,7 +113,6 @@ cdef Record* css_record(const Table* table, uint64_t token, Record** vacant, Ext
     while css_extent(table, &at, within):
         if within.folded or within.size != size:  # most extents have the size of the one before
             home, size = css_home(within, token), within.size
-        free = NULL
         record = css_within(within, table.seek, token, home, &free)
         if record != NULL:
             return record
@@ -278,7 +290,7 @@ def css_store(
 
 
 def css_delete(uint8_t[::1] file not None, uint64_t seek, array.array tokens not None):
-    """Remove the records of tokens; how many there were."""
+    """Remove tokens, with all their records; how many there were."""
     cdef Table table = css_table(file, seek)
     cdef Py_ssize_t i, n = len(tokens), removed = 0
     cdef const uint64_t* asked = <uint64_t*>tokens.data.as_voidptr
@@ -288,18 +300,21 @@ def css_delete(uint8_t[::1] file not None, uint64_t seek, array.array tokens not
     with nogil:
         for i in range(n):
             record = css_record(&table, asked[i], &vacant, &extent) if asked[i] else NULL
-            if record != NULL:
+            removed += record != NULL
+            while record != NULL:
                 css_vacate(&extent, <uint64_t>(record - extent.records))
-                removed += 1
+                record = css_record(&table, asked[i], &vacant, &extent)
     return removed
 
 
 cdef void css_vacate(const Extent* extent, uint64_t hole) noexcept nogil:
-    """Free a record, and close the gap: searches stop at a free record."""
-    cdef uint64_t place = hole, home, steps
-    for steps in range(extent.size - 1):
-        place = place + 1 if place + 1 < extent.size else 0
+    """Free a record, and close the gap: searches stop at a free record, but for the last place."""
+    cdef uint64_t place = hole, last = extent.size - 1, home, steps
+    for steps in range(last):
+        place = place + 1 if place < last else 0
         if extent.records[place].token == 0:
+            if place == last:
+                continue
             break
         home = css_home(extent, le64toh(extent.records[place].token))
         if (hole < home and home <= place) if hole < place else (hole < home or home <= place):
@@ -309,12 +324,102 @@ cdef void css_vacate(const Extent* extent, uint64_t hole) noexcept nogil:
     memset(&extent.records[hole], 0, sizeof(Record))
 
 
+cdef inline void css_add(Record* sum, uint64_t token, const Record* record) noexcept nogil:
+    """Add the hits of a record to those of a token; it is as young as the younger of both."""
+    cdef uint64_t spam = le64toh(record.spam), innocent = le64toh(record.innocent), age = css_age_of(record)
+    if sum.token == htole64(token):
+        age = min(age, css_age_of(sum))
+        spam = min((spam & CSS_HITS) + (le64toh(sum.spam) & CSS_HITS), CSS_HITS)
+        innocent = min((innocent & CSS_HITS) + (le64toh(sum.innocent) & CSS_HITS), CSS_HITS)
+    sum.spam = htole64(spam & CSS_HITS | age >> 4 << CSS_AGE_SHIFT)
+    sum.innocent = htole64(innocent & CSS_HITS | (age & 15) << CSS_AGE_SHIFT)
+    sum.token = htole64(token)
+
+
+cdef Record css_sum(const Table* table, uint64_t seek, uint64_t token) noexcept nogil:
+    """The hits of all records of a token, one in each extent at most; no token if there is none."""
+    cdef size_t at = 0
+    cdef Extent extent
+    cdef Record sum
+    cdef Record* record
+    cdef Record* vacant
+    memset(&sum, 0, sizeof(sum))
+    while token and css_extent(table, &at, &extent):
+        record = css_within(&extent, seek, token, css_home(&extent, token), &vacant)
+        if record != NULL:
+            css_add(&sum, token, record)
+    return sum
+
+
+def css_joined(uint8_t[::1] file not None, uint64_t seek, array.array tokens not None):
+    """Those of `tokens` that have records: tokens, spam and innocent hits of all records together, ages ('Q').
+
+    A token that is nowhere within `seek` is looked for everywhere: an earlier one has put it there.
+    """
+    cdef Table table = css_table(file, seek)
+    cdef Py_ssize_t i, n = len(tokens), known = 0
+    cdef list columns = [array.clone(tokens, n, False) for _ in range(4)]
+    cdef const uint64_t* asked = <uint64_t*>tokens.data.as_voidptr
+    cdef uint64_t* hits[4]
+    cdef Record sum
+    for i in range(4):
+        hits[i] = <uint64_t*>(<array.array>columns[i]).data.as_voidptr
+    with nogil:
+        for i in range(n):
+            sum = css_sum(&table, seek, asked[i])
+            if not sum.token:
+                sum = css_sum(&table, UINT64_MAX, asked[i])
+            if sum.token:
+                hits[0][known] = asked[i]
+                hits[1][known] = le64toh(sum.spam) & CSS_HITS
+                hits[2][known] = le64toh(sum.innocent) & CSS_HITS
+                hits[3][known] = css_age_of(&sum)
+                known += 1
+    return tuple([css_cut(column, known) for column in columns])
+
+
+def css_pour(uint8_t[::1] file not None, uint8_t[::1] fresh not None, uint64_t seek):
+    """Add all records of a file to a fresh one; how many tokens that has, or -1 if one has no place in it.
+
+    Records of one token are joined, but for a copy of it in the same extent, where a removal was cut short.
+    """
+    cdef Table table = css_table(file, UINT64_MAX)
+    cdef Table target = css_table(fresh, seek)
+    cdef size_t at = 0
+    cdef uint64_t i, token
+    cdef Py_ssize_t count = 0
+    cdef Extent extent, within
+    cdef Record* record
+    cdef Record* first
+    cdef Record* place
+    cdef Record* vacant
+    with nogil:
+        while count >= 0 and css_extent(&table, &at, &extent):
+            for i in range(extent.size):
+                record = &extent.records[i]
+                token = le64toh(record.token)
+                if token == 0:
+                    continue
+                first = css_within(&extent, UINT64_MAX, token, css_home(&extent, token), &vacant)
+                if first != NULL and first != record:
+                    continue
+                place = css_record(&target, token, &vacant, &within)
+                if place == NULL:
+                    place = vacant
+                    count += 1
+                if place == NULL:
+                    count = -1
+                    break
+                css_add(place, token, record)
+    return count
+
+
 def css_after(uint8_t[::1] file not None, uint64_t after, size_t limit):
-    """The `limit` smallest tokens above `after`, ascending ('Q')."""
+    """The tokens of the `limit` records that come first above `after`, each once, ascending ('Q')."""
     cdef Table table = css_table(file, 0)
     cdef array.array smallest = array.clone(array.array("Q"), limit, False)
     cdef uint64_t* heap = <uint64_t*>smallest.data.as_voidptr  # the largest is on top
-    cdef size_t at = 0, count = 0
+    cdef size_t at = 0, count = 0, single = 0
     cdef uint64_t i, token
     cdef Extent extent
     with nogil:
@@ -338,7 +443,11 @@ def css_after(uint8_t[::1] file not None, uint64_t after, size_t limit):
             at -= 1
             heap[0], heap[at] = heap[at], heap[0]
             css_sink(heap, at, 0)
-    return css_cut(smallest, count)
+        for at in range(count):
+            if at == 0 or heap[at] != heap[single - 1]:
+                heap[single] = heap[at]
+                single += 1
+    return css_cut(smallest, single)
 
 
 cdef void css_heapify(uint64_t* heap, size_t count) noexcept nogil:

@@ -29,11 +29,20 @@ from mmap import mmap
 from pathlib import Path
 
 from dspamd import log
-from dspamd.engine._kernel import css_after, css_age, css_delete, css_find, css_plan, css_resident, css_store
+from dspamd.engine._kernel import (
+    css_after,
+    css_age,
+    css_delete,
+    css_find,
+    css_joined,
+    css_plan,
+    css_resident,
+    css_store,
+)
 from dspamd.engine.model import Hits, Label, Learned, Snapshot, TokenChange, Totals
 from dspamd.errors import TempFail
 from dspamd.storage import css
-from dspamd.storage.compaction import ROOM, compacted, used
+from dspamd.storage.compaction import ROOM, compacted, doubled, used
 from dspamd.storage.contract import Change, Correct, Correction, Stale, Stored, TokenRow
 from dspamd.storage.correction import in_effect, pack, unpack
 from dspamd.storage.css import Shape
@@ -355,7 +364,7 @@ class HashFile:
         with self._locked(write=False) as file:
             day = _number(today) - self._elapsed(file, today)
             while some := self._following(file, after, limit):
-                rows = css_find(file, self._shape.seek, some)
+                rows = css_joined(file, self._shape.seek, some)
                 if rows[0]:
                     return [
                         TokenRow(token, spam, innocent, day - age)
@@ -373,7 +382,7 @@ class HashFile:
         return self._ahead[first : first + limit]
 
     def delete_tokens(self, tokens: array[int]) -> int:
-        """Where this is cut short, a record may be there twice; the first one counts."""
+        """Where this is cut short, an extent may have a record twice; the first one counts."""
         with self._locked(write=True) as file:
             return css_delete(file, self._shape.seek, tokens)
 
@@ -383,13 +392,16 @@ class HashFile:
             return list(zip(css.extents(file), used(file), strict=True))
 
     def compact(self, *, whole: bool) -> bool:
-        """Make the file smaller, if it becomes much smaller; all at once, there is never a next step."""
+        """Make the file smaller, if it becomes much smaller; all at once, there is never a next step.
+
+        If it is `whole`, also to join the records of tokens that have several.
+        """
         with self._locked(write=True) as file:
-            tokens = sum(used(file))
-            records = max(self._shape.records, ROOM * tokens)
+            taken = sum(used(file))
+            records = max(self._shape.records, ROOM * taken)
             worth = _WORTH * (css.HEADER.size + records * css.RECORD_BYTES) <= len(file)
-            if worth and (whole or tokens <= _MOMENT):
-                self._rewrite(file, tokens, records)
+            if (worth and (whole or taken <= _MOMENT)) or (whole and doubled(file, taken)):
+                self._rewrite(file, taken, records)
         return False
 
     def rewrite(self, least: int) -> None:
@@ -397,9 +409,9 @@ class HashFile:
         with self._locked(write=True) as file:
             self._rewrite(file, sum(used(file)), least)
 
-    def _rewrite(self, file: mmap, tokens: int, least: int) -> None:
+    def _rewrite(self, file: mmap, taken: int, least: int) -> None:
         was = len(file)
-        self._replace(compacted(file, tokens, self._shape.seek, least, folded=self._shape.folded))
+        self._replace(compacted(file, taken, self._shape.seek, least, folded=self._shape.folded))
         log.get().info("hash_file_compacted", file=str(self._path), was=was, length=len(self._mapped()))
 
 

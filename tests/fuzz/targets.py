@@ -27,6 +27,7 @@ from dspamd.mail import classic, headers, mime, signature
 from dspamd.mail.classic import SignaturePass
 from dspamd.mail.message import Message
 from dspamd.mail.rewrite import Rewrite, rewrite
+from dspamd.storage import css
 from dspamd.verdict import explanation_lines
 
 TOKENIZERS = ("word", "chain", "osb", "sbph")
@@ -147,7 +148,8 @@ def hash_file(data: bytes) -> None:
     planned, _, _, spam, innocent = kernel.css_plan(file, 100, tokens, ones, ones, 2**20, 2**20)
     kernel.css_store(file, 100, planned, spam, innocent, 0)
     kernel.css_age(file, 3)
-    kernel.css_after(file, 0, 10)
+    kernel.css_joined(file, 100, kernel.css_after(file, 0, 10))
+    kernel.css_pour(file, bytearray(css.header(97) + bytes(97 * css.RECORD_BYTES)), 100)
     kernel.css_delete(file, 100, tokens)
     assert len(file) == len(data)
 

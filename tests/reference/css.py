@@ -29,23 +29,44 @@ class Extent:
             token >>= bits
         return home
 
-    def path(self, token: int, seek: int) -> list[int]:
-        """The places where a token may be, in the order of the search."""
-        return [(self.home(token) + step) % self.size for step in range(min(seek, self.size))]
+    def path(self, token: int) -> list[int]:
+        """All places, in the order of the search."""
+        return [(self.home(token) + step) % self.size for step in range(self.size)]
+
+    def released(self, token: int, seek: int) -> list[int]:
+        """Where DSPAM 3.10.2 puts it: up to `seek` places behind the home, without the last one."""
+        home, *others = self.path(token)
+        return [home, *(place for place in others if place < self.size - 1)][: seek + 1]
+
+    def branched(self, token: int, seek: int) -> list[int]:
+        """Where its later branch puts it."""
+        return self.path(token)[:seek]
+
+    def searched(self, token: int, seek: int) -> list[int]:
+        """Where either may have put it, in the order of the search."""
+        either = {*self.released(token, seek), *self.path(token)[: seek + 1]}
+        return [place for place in self.path(token) if place in either]
+
+    def slot(self, token: int, seek: int) -> int | None:
+        """Where a token is."""
+        for place in self.searched(token, seek):
+            if self.slots[place][0] == token:
+                return place
+            if self.slots[place] == FREE and (place < self.size - 1 or place == self.home(token)):
+                break
+        return None
 
 
 @dataclass
 class HashTable:
     extents: list[Extent]
     seek: int
+    released: bool = False  # written by DSPAM 3.10.2, not by its branch
 
     def find(self, token: int) -> tuple[Extent, int] | None:
         for extent in self.extents:
-            for place in extent.path(token, self.seek):
-                if extent.slots[place][0] == token:
-                    return extent, place
-                if extent.slots[place] == FREE:
-                    break
+            if (place := extent.slot(token, self.seek)) is not None:
+                return extent, place
         return None
 
     def hits(self, token: int) -> tuple[int, int] | None:
@@ -60,7 +81,8 @@ class HashTable:
 
     def vacancy(self, token: int) -> tuple[Extent, int] | None:
         for extent in self.extents:
-            for place in extent.path(token, self.seek):
+            places = extent.released if self.released else extent.branched
+            for place in places(token, self.seek):
                 if extent.slots[place] == FREE:
                     return extent, place
         return None

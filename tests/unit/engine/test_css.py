@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dspamd.engine._kernel import css_after, css_age, css_delete, css_find, css_plan, css_store
+from dspamd.engine._kernel import (
+    css_after,
+    css_age,
+    css_delete,
+    css_find,
+    css_joined,
+    css_plan,
+    css_pour,
+    css_store,
+)
 from tests.reference.css import HITS, Extent, HashTable
 
 TOKENS = st.integers(1, 40) | st.integers(1, 2**64 - 1)
@@ -20,7 +29,7 @@ SOME = st.lists(TOKENS, unique=True, max_size=12)
 @st.composite
 def tables(draw: st.DrawFn) -> tuple[HashTable, dict[int, tuple[int, int]]]:
     """A table with tokens in it, and what they are."""
-    table = HashTable(draw(PLAIN | FOLDED), draw(st.integers(1, 8)))
+    table = HashTable(draw(PLAIN | FOLDED), draw(st.integers(1, 8)), draw(st.booleans()))
     inside = {}
     for token in draw(st.lists(TOKENS, max_size=30)):
         hits = draw(st.tuples(st.integers(0, 9), st.integers(0, 9)))
@@ -46,6 +55,7 @@ def test_finding(table: tuple[HashTable, dict[int, tuple[int, int]]], others: li
 def test_storing(table: tuple[HashTable, dict[int, tuple[int, int]]], tokens: list[int]) -> None:
     plain, _ = table
     file = plain.file()
+    plain.released = False
     stored = css_store(file, plain.seek, array("Q", tokens), array("Q", tokens), array("Q", tokens), 0)
     assert [plain.store(token, token, token) for token in tokens[: stored + 1]] == (
         [True] * stored + [False] * (stored < len(tokens))
@@ -77,6 +87,77 @@ def test_deleting(table: tuple[HashTable, dict[int, tuple[int, int]]], others: l
     rest = {token: hits for token, hits in inside.items() if token not in gone}
     assert found(file, plain.seek, list(inside)) == rest
     assert len(css_after(file, 0, 1_000)) == len(rest)
+
+
+@given(st.lists(tables(), min_size=1, max_size=3), SOME)
+def test_records_of_a_token_in_several_extents(
+    several: list[tuple[HashTable, dict[int, tuple[int, int]]]], gone: list[int]
+) -> None:
+    """They count together, are listed once, go together, and are one record in a fresh file."""
+    file, inside = bytearray(), dict[int, tuple[int, int]]()
+    seek = max(plain.seek for plain, _ in several)
+    for plain, some in several:
+        if plain.seek == seek or len(several) == 1:
+            file += plain.file()
+            for token, (spam, innocent) in some.items():
+                s, i = inside.get(token, (0, 0))
+                inside[token] = s + spam, i + innocent
+    assert css_after(file, 0, 1_000).tolist() == sorted(inside)
+    assert joined(file, seek, [0, *inside]) == inside
+    assert joined(file, 1, list(inside)).keys() == inside.keys()  # some only when looked for everywhere
+    fresh = HashTable([Extent(997)], 1_000).file()
+    assert css_pour(file, fresh, 1_000) == len(inside)
+    assert found(fresh, 1_000, list(inside)) == inside
+    assert css_delete(file, seek, array("Q", gone)) == len(inside.keys() & gone)
+    assert joined(file, seek, list(inside)) == {t: hits for t, hits in inside.items() if t not in gone}
+
+
+def joined(file: bytearray, seek: int, tokens: list[int]) -> dict[int, tuple[int, int]]:
+    known, spam, innocent, _ = css_joined(file, seek, array("Q", tokens))
+    return dict(zip(known, zip(spam, innocent, strict=True), strict=True))
+
+
+def test_a_joined_token_has_the_age_of_the_younger_and_no_more_hits_than_fit() -> None:
+    file = HashTable([Extent(7)], 1).file()
+    token = array("Q", [3])
+    css_store(file, 1, token, array("Q", [HITS]), array("Q", [2]), 0)
+    css_age(file, 100)
+    for days in (20, 3):
+        css_age(file, days)
+        file += HashTable([Extent(5)], 1).file()
+        tail = bytearray(file[-(80 + 5 * 24) :])
+        css_store(tail, 1, token, array("Q", [1]), array("Q", [5]), 0)
+        file[-len(tail) :] = tail
+    fresh = HashTable([Extent(97)], 5).file()
+    css_pour(file, fresh, 5)
+    ages = [[100 + 20 + 3, 3, 0], [0]]
+    for each, seek in ((file, 1), (fresh, 5)):
+        assert [column.tolist() for column in css_joined(each, seek, token)] == [
+            [3],
+            [HITS],
+            [12],
+            [min(ages[0])],
+        ]
+
+
+def test_a_removal_that_was_cut_short_counts_nothing_twice() -> None:
+    """The record that closes the gap is in both places."""
+    table = HashTable([Extent(7)], 5)
+    for token in (7, 14, 21):
+        table.store(token, 1, 2)
+    table.extents[0].slots[0] = table.extents[0].slots[2]
+    file, fresh = table.file(), HashTable([Extent(11)], 5).file()
+    wanted = {21: (1, 2), 14: (1, 2)}
+    assert joined(file, 5, [7, 14, 21]) == wanted
+    assert css_pour(file, fresh, 5) == 2
+    assert found(fresh, 5, [7, 14, 21]) == wanted
+
+
+def test_a_file_in_which_tokens_have_no_place_is_too_small() -> None:
+    file, small = HashTable([Extent(97)], 9).file(), HashTable([Extent(7)], 9).file()
+    tokens = array("Q", range(1, 11))
+    css_store(file, 9, tokens, tokens, tokens, 0)
+    assert css_pour(file, small, 9) == -1
 
 
 @given(tables(), st.integers(0, 2**64 - 1) | st.integers(0, 40), st.integers(0, 40))
