@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import shutil
@@ -110,6 +111,7 @@ async def test_sockets_are_taken_over_from_systemd(tmp_path: Path) -> None:
 @pytest.fixture
 def units(tmp_path: Path) -> Path:
     """The unit files, with a program that is there in place of ours, which need not be installed."""
+    assert {path.suffix for path in UNITS.iterdir()} == {".service", ".socket", ".timer", ".d"}
     for unit in UNITS.glob("*.*"):
         if unit.is_file():
             text = unit.read_text()
@@ -159,33 +161,81 @@ def test_accounts_and_folders_are_understood(kind: str, tmp_path: Path) -> None:
         assert (root / "run/dspam").is_dir()
 
 
-@pytest.mark.parametrize(
-    "script", ["daemontools/run", "daemontools/log/run", "runit/run", "runit/finish", "runit/log/run"]
-)
-def test_run_scripts_are_scripts(script: str) -> None:
-    path = REPOSITORY / "etc" / script
-    assert os.access(path, os.X_OK)
-    subprocess.run(["sh", "-n", path], check=True, timeout=10)
+def laid_out(supervisor: str, tmp_path: Path) -> tuple[Daemon, Path]:
+    """A daemon, and the folder of its service as we ship it, but for paths of the machine."""
+    daemon, service = Daemon(tmp_path, free_port()), tmp_path / "services/dspamd"
+    shutil.copytree(REPOSITORY / "etc" / supervisor, service)
+    ours = {
+        "/usr/bin/dspamd": str(PROGRAM),
+        "/run/dspam": f"{tmp_path}/run",
+        "/var/log/dspam": f"{tmp_path}/log",
+    }
+    for script in (path for path in service.rglob("*") if path.is_file()):
+        assert os.access(script, os.X_OK), script
+        subprocess.run(["sh", "-n", script], check=True, timeout=10)
+        text = script.read_text()
+        for theirs, path in ours.items():
+            text = text.replace(theirs, path)
+        script.write_text(text)
+    return daemon, service
+
+
+@contextlib.contextmanager
+def supervised(supervisor: str, daemon: Daemon, service: Path) -> Iterator[None]:
+    """The real supervisor over a service; it is ended with all that it started."""
+    commands: dict[str, tuple[list[str | Path], list[str | Path]]] = {
+        "daemontools": (["svscan", service.parent], ["svc", "-dx", service, service / "log"]),
+        "runit": (["runsv", service], ["sv", "-w", "60", "exit", service]),
+    }
+    command, end = commands[supervisor]
+    with (daemon.folder / "supervisor").open("ab") as output:
+        process = subprocess.Popen(
+            command, stdout=output, stderr=output, env={**os.environ, "DSPAM_CONF": str(daemon.config)}
+        )
+    try:
+        yield
+    finally:
+        subprocess.run(end, check=True, timeout=90)
+        process.terminate()
+        process.wait(60)
+        until(lambda: not (daemon.folder / "dspam.pid").exists(), "the daemon to end")
 
 
 @pytest.mark.parametrize("supervisor", ["daemontools", "runit"])
-def test_run_scripts_run_the_daemon(supervisor: str, tmp_path: Path) -> None:
-    """The process that the supervisor started is the daemon itself, and it hears its signals."""
-    daemon = Daemon(tmp_path, free_port())
-    script = tmp_path / "run"
-    shutil.copy(REPOSITORY / "etc" / supervisor / "run", script)
-    text = (
-        script.read_text()
-        .replace("/usr/bin/dspamd", str(PROGRAM))
-        .replace("/run/dspam", str(tmp_path / "rundir"))
-    )
-    script.write_text(text)
-    with (tmp_path / "output").open("ab") as output:
-        process = subprocess.Popen(
-            [script], stdout=output, env={**os.environ, "DSPAM_CONF": str(daemon.config)}
+def test_supervisors_run_the_daemon(supervisor: str, tmp_path: Path) -> None:
+    """It is the process that the supervisor started, hears its signals, and its lines come into the log."""
+    reload, restart = {
+        "daemontools": (["svc", "-h"], ["svc", "-t"]),
+        "runit": (["sv", "reload"], ["sv", "-w", "60", "restart"]),
+    }[supervisor]
+    daemon, service = laid_out(supervisor, tmp_path)
+    log = tmp_path / "log/daemon/current"
+
+    def logged(event: str, count: int) -> None:
+        until(
+            lambda: log.exists() and log.read_text().count(f"event={event} ") == count,
+            lambda: (
+                f"{event}; " + (log.read_text() if log.exists() else (tmp_path / "supervisor").read_text())
+            ),
         )
-    until(lambda: "event=" in daemon.output or process.poll() is not None, "the daemon")
-    until(lambda: "event=started" in daemon.output, lambda: "the daemon; " + daemon.output, 5)
-    assert (tmp_path / "dspam.pid").read_text() == f"{process.pid}\n"
-    process.terminate()
-    assert process.wait(20) == 0
+
+    with supervised(supervisor, daemon, service):
+        logged("started", 1)
+        pid = int((tmp_path / "dspam.pid").read_text())
+        status = (service / "supervise/status").read_bytes()
+        assert int.from_bytes(status[12:16], "little") == pid
+        subprocess.run([*reload, service], check=True, timeout=90)
+        logged("reloaded", 1)
+        subprocess.run([*restart, service], check=True, timeout=90)
+        logged("started", 2)
+
+
+def test_runit_leaves_down_what_has_a_bad_configuration(tmp_path: Path) -> None:
+    daemon, service = laid_out("runit", tmp_path)
+    daemon.configure("TrainingMode never\n")
+    with supervised("runit", daemon, service):
+        log, state = tmp_path / "log/daemon/current", service / "supervise/stat"
+        until(lambda: log.exists() and "TrainingMode never" in log.read_text(), "its complaint", 60)
+        # Until told otherwise: runsv would say "want up".
+        until(lambda: state.read_text() == "down\n", "the service to stay down", 60)
+    assert log.read_text().count("TrainingMode never") == 1

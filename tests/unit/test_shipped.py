@@ -1,0 +1,58 @@
+"""Whatever we tell people to use is loaded in a test by the program that it is for."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+LOADED = {
+    "etc/daemontools/": "tests/e2e/test_systemd.py::test_supervisors_run_the_daemon",
+    "etc/daemontools/log/": "tests/e2e/test_systemd.py::test_supervisors_run_the_daemon",
+    "etc/dspam.conf": "tests/e2e/test_samples.py::test_mail_passes_unchanged_and_a_user_corrects_a_verdict",
+    "etc/ignore-headers.txt": "tests/unit/test_config.py::test_the_sample_file_is_up_to_date_and_has_nothing",
+    "etc/install-packages": "tests/unit/test_shipped.py::test_the_packages_to_build_are_there",
+    "etc/postfix/main.cf": "tests/e2e/test_samples.py::test_mail_passes_unchanged_and_a_user_corrects",
+    "etc/postfix/master.cf": "tests/e2e/test_samples.py::test_mail_passes_unchanged_and_a_user_corrects",
+    "etc/prometheus/alerts.yml": "tests/unit/test_alerts.py::test_a_rule_has_what_prometheus_expects",
+    "etc/run.conf": "tests/e2e/test_samples.py::test_mail_passes_unchanged_and_a_user_corrects_a_verdict",
+    "etc/runit/": "tests/e2e/test_systemd.py::test_supervisors_run_the_daemon",
+    "etc/runit/finish": "tests/e2e/test_systemd.py::test_runit_leaves_down_what_has_a_bad_configuration",
+    "etc/runit/log/": "tests/e2e/test_systemd.py::test_supervisors_run_the_daemon",
+    "etc/txt/": "tests/unit/test_texts.py::test_the_shipped_texts",
+    "systemd/sysusers.d/dspamd.conf": "tests/e2e/test_systemd.py::test_accounts_and_folders_are_understood",
+    "systemd/tmpfiles.d/dspamd.conf": "tests/e2e/test_systemd.py::test_accounts_and_folders_are_understood",
+    "systemd/": "tests/e2e/test_systemd.py::test_systemd_understands_the_units",
+}
+"""The test that loads a file; of a folder it loads all files."""
+
+SHIPPED = sorted(
+    str(path.relative_to(ROOT))
+    for folder in ("etc", "systemd")
+    for path in (ROOT / folder).rglob("*")
+    if path.is_file()
+)
+
+
+@pytest.mark.parametrize("file", SHIPPED)
+def test_a_test_loads_it(file: str) -> None:
+    assert {file, f"{Path(file).parent}/"} & LOADED.keys(), f"{file} is shipped, and no test loads it"
+
+
+@pytest.mark.parametrize("beginning", LOADED)
+def test_the_test_is_there_and_has_something_to_load(beginning: str) -> None:
+    assert [file for file in SHIPPED if file.startswith(beginning)]
+    module, _, name = LOADED[beginning].partition("::")
+    assert re.search(rf"^(async )?def {name}", (ROOT / module).read_text(), re.M)
+
+
+def test_the_packages_to_build_are_there() -> None:
+    """Or the kernel would not be here, so nothing is installed and nothing complained of."""
+    done = subprocess.run(
+        [ROOT / "etc/install-packages", "build"], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
