@@ -2,8 +2,8 @@
 
 `Config.load` reads a file against the option table (`options`) and either returns
 a configuration that can be used as it stands, or raises `ConfigError` with
-everything wrong in it at once.  What DSPAM let pass, and what a migrated file may
-well contain, is only warned of: unknown and retired directives, repeated ones,
+everything wrong in it at once.  What meant something to DSPAM, and what a migrated file
+may well contain, is only warned of: unknown and retired directives, repeated ones,
 options without effect.
 
 Values are asked for by the name of their option.  Every option has a value,
@@ -102,6 +102,10 @@ class Config:
         start = f"{name.lower()}."
         return {key[len(start) :]: values[0] for key, values in self._values.items() if key.startswith(start)}
 
+    def given(self, name: str) -> bool:
+        """Whether an option is set in the file, with or without a suffix."""
+        return any(key.partition(".")[0] == name.lower() for key in self._places)
+
     def problem(self, name: str, text: str) -> Problem:
         """Something wrong with an option, told with the place where it is set, if it is."""
         return Problem(*self._places.get(name.lower(), (self.file, 0)), text)
@@ -130,9 +134,29 @@ def _build(read: Callable[[Reader], None], file: str) -> Config:
     return Config(file, draft.value("DefaultProfile"), tuple(draft.warnings), draft.values, draft.places)
 
 
+_SHOWN = 60  # characters
+_NAMES = frozenset(option.name for option in OPTIONS.values())
+_LONG_NAMES = tuple(sorted((name for name in _NAMES if len(name) > 7), key=len, reverse=True))
+_NAMED_ALIKE = ("AllowOverride", "IgnoreHeader", "Preference")  # their values may be names of directives
+
+
 def _shown(value: str) -> str:
     """A value as it may stand in the file."""
-    return value or '""'
+    return value if 0 < len(value) <= _SHOWN else f"{value[:_SHOWN]}..." if value else '""'
+
+
+def _glued(directive: Directive, option: Option) -> str:
+    """The directive that should have begun a line of its own, and stands in this one; empty if none does."""
+    if option.name in _NAMED_ALIKE:
+        return ""
+    for number, value in enumerate(directive.values):
+        if value in (_LONG_NAMES if option.many else _NAMES) and number:
+            return value
+        if value.endswith(_LONG_NAMES):
+            name = next(name for name in _LONG_NAMES if value.endswith(name))
+            if value[: -len(name)][-1:].isalnum():
+                return name
+    return ""
 
 
 class _Draft:
@@ -155,12 +179,16 @@ class _Draft:
         option = self._option(directive)
         if option is None:
             return
+        if other := _glued(directive, option):
+            self.errors.append(directive.problem(f"{other} must begin a line of its own"))
+            return
         known = self.values.get(directive.key.lower(), ())
         values = known + tuple(self._canonical(option, directive))
         if not option.many and len(set(values)) > 1:
             values = (min(values, key=option.kind.words.index) if option.kind.ranked else values[0],)
             counts = values[0] if option.kind.words else "the first value"  # which may be a password
-            self.warnings.append(directive.problem(f"{option.name} is given several times, {counts} counts"))
+            several = "is given several times" if known else "takes one value, blanks in it need quotes"
+            self.warnings.append(directive.problem(f"{option.name} {several}; {counts} counts"))
         if not option.used and values != option.defaults:
             reason = f": {option.instead}" if option.instead else " yet"
             self._once(directive, f"{option.name} has no effect{reason}")
@@ -217,13 +245,32 @@ class _Draft:
             self.errors.append(Problem(file, 0, "No DSPAM home specified: Home is required"))
         for key, option in OPTIONS.items():
             self.values.setdefault(key, option.defaults)
-        profile = self.value("DefaultProfile")
-        if profile and profile.lower() not in map(str.lower, self.values["profile"]):
-            place = self.places["defaultprofile"]
-            self.warnings.append(Problem(*place, f"DefaultProfile {profile} is not declared with Profile"))
+        self._check_profiles()
         hosts = [key for key in self.values if key.partition(".")[0] == "deliveryhost"]
         if any(map(self.value, hosts)) and not self.value("DeliveryProto"):
             self._without_protocol(hosts)
+
+    def _check_profiles(self) -> None:
+        """What is set for a profile that there is not would give way to the plain options, in silence."""
+        default = self.value("DefaultProfile")
+        declared = {name.lower() for name in self.values["profile"]}
+        served = {suffix for _, suffix in self._suffixed()}
+        if default and default.lower() not in declared:
+            told = self.warnings if default.lower() in served else self.errors
+            place = self.places["defaultprofile"]
+            told.append(Problem(*place, f"DefaultProfile {default} is not declared with Profile"))
+        for key, suffix in self._suffixed():
+            if suffix not in declared | {default.lower()}:
+                name = OPTIONS[key.partition(".")[0]].name
+                text = f"{name}.{suffix} has no effect: there is no Profile {suffix}"
+                self.warnings.append(Problem(*self.places[key], text))
+
+    def _suffixed(self) -> Iterator[tuple[str, str]]:
+        """The keys with the name of a profile after a dot, and that name."""
+        for key in self.values:
+            name, dot, suffix = key.partition(".")
+            if dot and OPTIONS[name].suffix == "profile":
+                yield key, suffix
 
     def _without_protocol(self, hosts: list[str]) -> None:
         """DSPAM took DeliveryHost without DeliveryProto for no host at all, and used the agent."""

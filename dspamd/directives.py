@@ -12,18 +12,29 @@ DSPAM cut comments without a look at quotes, and at `;` only where a line had no
 differently now is warned of, and a strict reading does as DSPAM did
 (reference/config.md 2 and 6).
 
+Files that include each other without end, that never end, or that cannot be read are
+errors, told with the line that names them.
+
 What keys and values mean is none of this module's business: that is `config`.
 """
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from pathlib import Path
 from typing import NamedTuple
 
 from dspamd.errors import Problem
+from dspamd.trouble import explained
 
 _WORD = re.compile(r'[ \t]*(?:"([^"]*)"?|([^ \t"#;][^ \t#;]*))')
+_QUOTED = re.compile('"[^"]*"?')
+_CURLY = re.compile("[\u201c-\u201f\u2018-\u201b\u00ab\u00bb\u2039\u203a\u2033]")  # quotes of typographers
+_FILE_BYTES = 4 << 20
+_DEPTH = 20  # of files that include files
+_FILES = 1000
 _CLASSIC_WORD = re.compile(r'[ \t]*(?:"([^"]*)"?|([^ \t"][^ \t]*))')
 
 
@@ -67,27 +78,53 @@ class Reader:
         self.warnings: list[Problem] = []
         self._strict = strict
         self._open: list[Path] = []  # the files being read, outermost first
+        self._files = 0
 
-    def read(self, path: Path) -> None:
-        """Read a file; one that cannot be read is among the errors."""
+    def read(self, path: Path, included: Directive | None = None) -> None:
+        """Read a file, which a directive may have `included`; one that cannot be read is among the errors."""
         try:
-            text = path.read_text("utf-8", "surrogateescape")
-        except OSError as error:
-            self.errors.append(Problem(str(path), 0, f"cannot be read: {error.strerror}"))
+            if included is not None and not path.is_file():
+                raise ValueError("it is no file")
+            with path.open("rb") as file:
+                content = file.read(_FILE_BYTES + 1)
+            if len(content) > _FILE_BYTES:
+                raise ValueError(f"it has more than {_FILE_BYTES >> 20} MiB")
+            real = path.resolve()
+            if included is not None and real in self._open:
+                raise ValueError("it includes itself")
+        except (OSError, ValueError) as error:
+            self._unreadable(path, error, included)
             return
-        self._open.append(path.resolve())
-        self.parse(text, str(path))
+        self._files += 1
+        self._open.append(real)
+        self.parse(content.decode("utf-8", "surrogateescape"), str(path))
         self._open.pop()
+
+    def _unreadable(self, path: Path, error: Exception, included: Directive | None) -> None:
+        if isinstance(error, OSError):
+            text = f"cannot be read: {explained(error).removeprefix(f'{path}: ')}"
+        else:
+            text = f"cannot be read: {error}"
+        if included is None:
+            self.errors.append(Problem(str(path), 0, text))
+        else:
+            self.errors.append(included.problem(f"Include: {path} {text}"))
 
     def parse(self, text: str, file: str) -> None:
         """Read lines that came from `file`."""
         for number, line in enumerate(text.split("\n"), 1):
             line = line.removesuffix("\r")
+            if "\0" in line:
+                self.errors.append(Problem(file, number, "a NUL byte is in this line"))
+                continue
             split = classic_words(line) if self._strict else words(line)
             if not self._strict and split != classic_words(line):
                 self.warnings.append(Problem(file, number, "DSPAM 3.10.2 would have cut this line elsewhere"))
             if not split:
                 continue
+            if not line.isascii() and _CURLY.search(_bare(line)):
+                text = 'typographic quotes hold nothing together and belong to the value; " is a quote'
+                self.warnings.append(Problem(file, number, text))
             directive = Directive(split[0], tuple(split[1:]), file, number)
             if not directive.values:
                 self.warnings.append(directive.problem(f"{directive.key} has no value and is ignored"))
@@ -99,16 +136,33 @@ class Reader:
     def _include(self, directive: Directive) -> None:
         for value in directive.values:
             target = Path(directive.file).parent / value
-            if target.is_dir():
-                found = sorted(path for path in target.glob("*.conf") if not path.name.startswith("."))
-            elif target.exists():
-                found = [target]
-            else:
-                found = sorted(target.parent.glob(target.name))
-                if not found:
-                    self.errors.append(directive.problem(f"Include: there is no {target}"))
+            try:
+                found = _included(target)
+            except (OSError, ValueError) as error:
+                self._unreadable(target, error, directive)
+                continue
+            if not found and not target.is_dir():
+                self.errors.append(directive.problem(f"Include: there is no {target}"))
             for path in found:
-                if path.resolve() in self._open:
-                    self.errors.append(directive.problem(f"Include: {path} includes itself"))
-                else:
-                    self.read(path)
+                if len(self._open) >= _DEPTH or self._files >= _FILES:
+                    self.errors.append(directive.problem(f"Include: {path} is one file too many"))
+                    return
+                self.read(path, directive)
+
+
+def _included(target: Path) -> list[Path]:
+    """The files that an Include means.  Raises OSError for what may not be looked at."""
+    try:
+        mode = target.stat().st_mode
+    except FileNotFoundError:
+        os.scandir(target.parent).close()  # glob finds nothing where it may not look
+        return sorted(target.parent.glob(target.name))
+    if not stat.S_ISDIR(mode):
+        return [target]
+    os.scandir(target).close()
+    return sorted(path for path in target.glob("*.conf") if not path.name.startswith("."))
+
+
+def _bare(line: str) -> str:
+    """What of a line stands neither within quotes nor in a comment."""
+    return re.split("[#;]", _QUOTED.sub('""', line), maxsplit=1)[0]

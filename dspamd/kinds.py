@@ -6,12 +6,13 @@ says what is expected where a value is bad, and whether DSPAM would have let it
 pass.
 
 DSPAM took every word but `on` for off, and the leading digits of anything for a
-number.  Here on, yes, true and 1 are the same, and numbers are numbers within
-their range (reference/config.md 6).
+number.  Here on, yes, true and 1 are the same, numbers are numbers within their range,
+and what is neither is refused: nobody can tell what was meant (reference/config.md 6).
 """
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -42,7 +43,13 @@ class Kind:
 
 _TRUE = ("on", "yes", "true", "1")
 _FALSE = ("off", "no", "false", "0")
+_DIGITS = re.compile("-?(0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20})")
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+_ENDLESS = 1 << 63  # more bytes than any system counts
+_HOST_NAME = re.compile(r"\w[\w.-]{0,252}")
+_DRIVER_NAME = re.compile(
+    r"(lib)?(hash|mysql|mariadb|pgsql|postgres(ql)?|sqlite3?)(_drv)?(\.(so|la|a)[.0-9]*)?", re.IGNORECASE
+)
 
 
 def _flag(text: str) -> str:
@@ -50,7 +57,7 @@ def _flag(text: str) -> str:
         return "on"
     if text.lower() in _FALSE:
         return "off"
-    raise Tolerated("on or off is expected; taken as off", "off")
+    raise ValueError("on or off is expected")
 
 
 def choice(*words: str, ranked: bool = False, **aliases: str) -> Kind:
@@ -81,8 +88,8 @@ def number(low: int, high: int) -> Kind:
     """A whole number in a range; hexadecimal with 0x."""
 
     def canonical(text: str) -> str:
-        base = 16 if text[:2].lower() == "0x" else 10
-        if not re.fullmatch(r"-?(0[xX][0-9a-fA-F]+|[0-9]+)", text) or not low <= int(text, base) <= high:
+        base = 16 if "x" in text.lower() else 10
+        if not _DIGITS.fullmatch(text) or not low <= int(text, base) <= high:
             raise ValueError(f"a number from {low} to {high} is expected")
         return str(int(text, base))
 
@@ -90,10 +97,11 @@ def number(low: int, high: int) -> Kind:
 
 
 def _size(text: str) -> str:
-    match = re.fullmatch(r"([0-9]+)([kmg]?)", text.lower())
-    if not match:
+    match = re.fullmatch(r"([0-9]{1,20})([kmg]?)", text.lower())
+    size = int(match[1]) * _UNITS[match[2]] if match else _ENDLESS
+    if size >= _ENDLESS:
         raise ValueError("a number of bytes is expected, for example 1048576 or 1M")
-    return str(int(match[1]) * _UNITS[match[2]])
+    return str(size)
 
 
 def _days(text: str) -> str:
@@ -119,21 +127,86 @@ def _feature(text: str) -> str:
         return "whitelist"
     if re.fullmatch(r"tb=([0-9]|10)", word):
         return word
-    if word in ("chained", "sbph"):
+    if word in ("chained", "sbph"):  # as in releases before 3.8
         raise Tolerated("tokenizers are chosen with the directive Tokenizer now; ignored", None)
-    raise Tolerated("noise, whitelist or tb=0..10 is expected; ignored", None)
+    raise ValueError("noise, whitelist or tb=0..10 is expected")
 
 
-def _preference(text: str) -> str:
-    if not re.match(r"[^=]+=", text):
-        raise Tolerated('"name=value" is expected; ignored', None)
+def _path(text: str) -> str:
+    if not text:
+        raise ValueError("a path is expected")
     return text
 
 
+def _driver(text: str) -> str:
+    """A driver of DSPAM, by its name or by the path of its library."""
+    if not _DRIVER_NAME.fullmatch(text.rpartition("/")[2]):
+        raise ValueError(f"there is no such driver; there are {DRIVERS}")
+    return text
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _host(text: str) -> str:
+    if not _is_ip(text) and not _HOST_NAME.fullmatch(text):
+        raise ValueError("a host name or an IP address, without a port, is expected")
+    return text
+
+
+def _host_or_socket(text: str) -> str:
+    if not text.startswith("/") and not _is_ip(text) and not _HOST_NAME.fullmatch(text):
+        raise ValueError("a host name or an IP address, without a port, or the path of a socket is expected")
+    return text
+
+
+def _zone(text: str) -> str:
+    labels = text.strip(".").split(".")
+    if len(text) > 200 or not all(re.fullmatch(r"[\w-]{1,63}", label) for label in labels):
+        raise ValueError("the name of a DNS zone is expected")
+    return text
+
+
+def parted(text: str) -> tuple[str, str]:
+    """Host and port of `host:port` or `[address]:port`; the port is empty if there is none."""
+    match = re.fullmatch(r"\[(.*)\](?::([0-9]{1,5}))?|([^:]*)(?::([0-9]{1,5}))?", text)
+    return (match[1] or match[3] or "", match[2] or match[4] or "") if match else (text, "")
+
+
 def _address(text: str) -> str:
-    host, _, port = text.rpartition(":")
-    if not host or not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65536:
+    host, port = parted(text)
+    if not (_is_ip(host) or _HOST_NAME.fullmatch(host)) or not port or not 0 < int(port) < 65536:
         raise ValueError("host:port is expected, for example 127.0.0.1:9424 or [::]:9424")
+    return text
+
+
+def _name_server(text: str) -> str:
+    host, port = parted(text)
+    if not _is_ip(host) or (port and not 0 < int(port) < 65536):
+        raise ValueError("an IP address is expected, with or without a port: 127.0.0.1:5353, [::1]:5353")
+    return text
+
+
+def _own_address(text: str) -> str:
+    if not _is_ip(text):
+        raise Tolerated("an IP address is expected; it never is the source of a message", text)
+    return text
+
+
+def _header(text: str) -> str:
+    if not re.fullmatch(r"[\x21-\x39\x3b-\x7e]+", text):
+        raise Tolerated("no header is called so: a name has neither blanks nor a colon", text)
+    return text
+
+
+def _identity(text: str) -> str:
+    if "@" not in text:
+        raise ValueError("password@name is expected")
     return text
 
 
@@ -143,17 +216,26 @@ def _character(text: str) -> str:
     return text[0]
 
 
+DRIVERS = "hash_drv, mysql_drv, pgsql_drv, sqlite3_drv"
+
 TEXT = Kind("text", str)
-PATH = Kind("path", str)
+PATH = Kind("path", _path)
 COMMAND = Kind("command line", str)
+DRIVER = Kind("name or path of a driver", _driver)
 FLAG = Kind("on | off", _flag, ("on", "off"), ranked=True)
 SIZE = Kind("bytes", _size)
 DAYS = Kind("days | off", _days)
 MODE = Kind("octal mode", _mode)
 FEATURE = Kind("noise | whitelist | tb=0..10", _feature)
-PREFERENCE = Kind('"name=value"', _preference)
 CHARACTER = Kind("character", _character)
 PORT = number(1, 65535)
+HOST = Kind("host", _host)
+HOST_OR_SOCKET = Kind("host | path", _host_or_socket)
 ADDRESS = Kind("host:port", _address)
+NAME_SERVER = Kind("address[:port]", _name_server)
+OWN_ADDRESS = Kind("address", _own_address)
+ZONE = Kind("DNS zone", _zone)
+HEADER = Kind("name of a header", _header)
+IDENTITY = Kind("password@name", _identity)
 SECONDS = number(1, 86400)
 COUNT = number(0, 2**31 - 1)

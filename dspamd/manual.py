@@ -18,7 +18,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from dspamd.kinds import FLAG
-from dspamd.options import PREFERENCES, SECTIONS, Option
+from dspamd.options import SECTIONS, Option
+from dspamd.preferences import PREFERENCES
 
 _IGNORE_HEADERS = Path("etc/ignore-headers.txt")
 

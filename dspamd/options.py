@@ -23,20 +23,28 @@ from dspamd.kinds import (
     COMMAND,
     COUNT,
     DAYS,
+    DRIVER,
     FEATURE,
     FLAG,
+    HEADER,
+    HOST,
+    HOST_OR_SOCKET,
+    IDENTITY,
     MODE,
+    NAME_SERVER,
+    OWN_ADDRESS,
     PATH,
     PORT,
-    PREFERENCE,
     SECONDS,
     SIZE,
     TEXT,
+    ZONE,
     Kind,
     choice,
     familiar,
     number,
 )
+from dspamd.preferences import PREFERENCE, PREFERENCES
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +73,6 @@ class Option:
             return tuple(map(self.kind.canonical, self.default.split()))
         return (self.kind.canonical(self.default) if self.default else "",)
 
-
-# Every preference there is (config.md 5.1), spelt as documented; comparisons ignore case.
-# fmt: off
-PREFERENCES = (
-    "trainingMode", "spamAction", "spamSubject", "statisticalSedation", "enableBNR", "enableWhitelist",
-    "signatureLocation", "tagSpam", "tagNonspam", "showFactors", "optIn", "optOut", "whitelistThreshold",
-    "makeCorpus", "storeFragments", "localStore", "processorBias", "fallbackDomain", "trainPristine",
-    "optOutClamAV", "ignoreRBLLookups", "RBLInoculate", "ignoreGroups", "notifications",
-    "dailyQuarantineSummary",
-)
-# fmt: on
 
 _SAMPLE_PREFERENCES = """\
 "trainingMode=TOE"
@@ -142,9 +139,9 @@ SECTIONS: dict[str, tuple[Option, ...]] = {
     "Where things are": (
         Option("Home", PATH, "", "/var/lib/dspam",
                help="Directory below which all files are kept. Required."),
-        Option("StorageDriver", TEXT, "sqlite3_drv", "sqlite3_drv",
+        Option("StorageDriver", DRIVER, "", "sqlite3_drv",
                help="Storage: sqlite3_drv, hash_drv, mysql_drv or pgsql_drv; only the last part of a path "
-                    "counts."),
+                    "counts. Required by all that open the storage."),
         Option("TxtDirectory", PATH, "", "# /etc/dspam/txt",
                help="Templates of notices and tags; below Home in txt if absent."),
         Option("GroupConfig", PATH, "", "# /var/lib/dspam/group",
@@ -162,7 +159,7 @@ SECTIONS: dict[str, tuple[Option, ...]] = {
                help="Receives spam that is to be quarantined, instead of the built-in mailbox."),
         Option("QuarantineMailbox", TEXT, "", "# +quarantine",
                help="Suffix for the local part of the recipient of spam."),
-        Option("DeliveryHost", TEXT, "", "127.0.0.1", suffix="domain",
+        Option("DeliveryHost", HOST_OR_SOCKET, "", "127.0.0.1", suffix="domain",
                help="Hand over to this host, or to the socket at this path, instead of an agent. With a "
                     "domain after a dot: for its recipients."),
         Option("DeliveryPort", PORT, "24", "10034", suffix="domain",
@@ -247,7 +244,8 @@ SECTIONS: dict[str, tuple[Option, ...]] = {
                     "which the sender writes: mail for others is taken for a correction then."),
         Option("ChangeModeOnParse", FLAG, "off", "on",
                help="With ParseToHeaders: the address says the class."),
-        Option("ChangeUserOnParse", choice("off", "on", "user", "full"), "off", "full",
+        Option("ChangeUserOnParse", choice("off", "on", "user", "full", no="off", false="off"), "off",
+               "full",
                help="With ParseToHeaders: the address says the user, without (user) or with (full) "
                     "domain."),
     ),
@@ -260,7 +258,7 @@ SECTIONS: dict[str, tuple[Option, ...]] = {
                help="Mail is filtered unless the user opted out, or only if the user opted in."),
     ),
     "Headers that are not tokens": (
-        Option("IgnoreHeader", TEXT, "", "# X-Example", many=True,
+        Option("IgnoreHeader", HEADER, "", "# X-Example", many=True,
                help="Header whose words are not learned."),
     ),
     "SQLite": (
@@ -346,7 +344,7 @@ SECTIONS: dict[str, tuple[Option, ...]] = {
                help="Filter of the search, with %u."),
         Option("ExtLookupLDAPAttribute", TEXT, "", "# uid",
                help="Attribute that holds the user."),
-        Option("ExtLookupLDAPScope", choice("sub", "one", "base"), "sub",
+        Option("ExtLookupLDAPScope", choice("sub", "one", "base", subtree="sub"), "sub",
                help="Scope of the search: all below the base, its children, or the base alone."),
         Option("ExtLookupLDAPVersion", number(1, 3), "3",
                help="Protocol version."),
@@ -360,21 +358,21 @@ SECTIONS: dict[str, tuple[Option, ...]] = {
                help="Seconds to wait for an answer; mail waits if there is none."),
     ),
     "Blacklists, viruses, sources": (
-        Option("Lookup", TEXT, "", "# rbl.example.org", many=True,
+        Option("Lookup", ZONE, "", "# rbl.example.org", many=True,
                help="DNS blacklist to ask for the source of a message."),
         Option("RBLInoculate", FLAG, "off",
                help="Learn what a blacklist lists as spam, and teach it to the user's inoculation groups."),
-        Option("DNSServer", TEXT, "", "# 127.0.0.1",
+        Option("DNSServer", NAME_SERVER, "", "# 127.0.0.1",
                help="Name server to ask, as address or address:port; those of the system if absent."),
         Option("DNSTimeout", SECONDS, "5",
                help="Seconds to wait for a blacklist; one that does not answer is left alone for a minute."),
-        Option("LocalMX", TEXT, "", "127.0.0.1", many=True, suffix="profile",
+        Option("LocalMX", OWN_ADDRESS, "", "127.0.0.1", many=True, suffix="profile",
                help="Address of a host of ours, never the source."),
         Option("TrackSources", choice("spam", "nonspam", "virus"), "", "# spam nonspam virus", many=True,
                help="Log the source of such messages."),
         Option("RABLQueue", PATH, "", "# /var/spool/rabl",
                help="Directory in which TrackSources spam notes the sources of spam."),
-        Option("ClamAVHost", TEXT, "", "# 127.0.0.1",
+        Option("ClamAVHost", HOST_OR_SOCKET, "", "# 127.0.0.1",
                help="Host of the virus scanner clamd, or the path of its socket."),
         Option("ClamAVPort", number(0, 65535), "0", "# 3310",
                help="Port of the virus scanner; 0: no scan, unless ClamAVHost is a path."),
@@ -421,7 +419,7 @@ SECTIONS: dict[str, tuple[Option, ...]] = {
     "Server": (
         Option("ServerMode", choice("dspam", "standard", "auto"), "dspam", "auto",
                help="Speak the protocol of dspamc, LMTP, or whichever the client speaks."),
-        Option("ServerHost", TEXT, "", "127.0.0.1",
+        Option("ServerHost", HOST, "", "127.0.0.1",
                help="Address to listen on; all if absent."),
         Option("ServerPort", PORT, "24", "10033",
                help="Port to listen on."),
@@ -439,11 +437,11 @@ SECTIONS: dict[str, tuple[Option, ...]] = {
                help="Password of the client whose name follows the dot."),
     ),
     "Client (dspamc, dspam --client)": (
-        Option("ClientHost", TEXT, "", "# /run/dspam/dspam.sock",
+        Option("ClientHost", HOST_OR_SOCKET, "", "# /run/dspam/dspam.sock",
                help="Host of the daemon, or the path of its socket."),
         Option("ClientPort", PORT, "24",
                help="Port of the daemon."),
-        Option("ClientIdent", TEXT, "", "# secret@Relay1",
+        Option("ClientIdent", IDENTITY, "", "# secret@Relay1",
                help="password@name, as in ServerPass.name of the daemon."),
     ),
     "Limits and sockets": (

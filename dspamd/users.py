@@ -34,7 +34,7 @@ from dspamd.groups import ALONE, Groups, Membership
 from dspamd.home import Home
 from dspamd.lookup import Lookup
 from dspamd.mail.classic import SignaturePass
-from dspamd.options import PREFERENCES
+from dspamd.preferences import spelt
 from dspamd.recent import Recent
 from dspamd.request import Request
 from dspamd.storage.contract import Storage
@@ -43,7 +43,6 @@ from dspamd.storage.sql import uid_in_signature
 _CLASSIC_SUBJECT_BYTES = 15  # as much of spamSubject as DSPAM used
 _UID = re.compile("([0-9]{1,10}),")  # in front of a signature
 _MODES = {mode.value: mode for mode in Mode}
-_SPELLING = {name.lower(): name for name in PREFERENCES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +55,7 @@ class User:
     """
 
     name: str
-    preferences: Mapping[str, str]  # in effect, names as in options.PREFERENCES
+    preferences: Mapping[str, str]  # in effect, names as in preferences.PREFERENCES
     disallowed: tuple[str, ...]
     filtered: bool  # opted in or out, as Opt demands (protocols.md 12)
     defaults: Defaults = field(repr=False)
@@ -282,7 +281,7 @@ class Users:
         self._opt_in = config.text("Opt") == "in"
         self._configured: dict[str, str] = {}
         for name, _, value in (line.partition("=") for line in config.all("Preference")):
-            self._configured.setdefault(_spelt(name), value)
+            self._configured.setdefault(spelt(name), value)
         self._known: Recent[User] = Recent(clock)
         self._records: Recent[dict[str, str]] = Recent(clock)
 
@@ -345,7 +344,7 @@ class Users:
 
     async def _stored(self, owner: str) -> dict[str, str]:
         stored = await self._storage.preferences(owner)
-        return {_spelt(name): value for name, value in stored.items()}
+        return {spelt(name): value for name, value in stored.items()}
 
     async def _filtered(self, user: User) -> bool:
         opt_in, opt_out = self._home.opt_in(user.file_name), self._home.opt_out(user.file_name)
@@ -356,11 +355,6 @@ class Users:
         opted_in = files[0] or user.preferences.get("optIn", "").lower() == "on"
         opted_out = files[1] or user.preferences.get("optOut", "").lower() == "on"
         return not opted_out and (opted_in or not self._opt_in)
-
-
-def _spelt(name: str) -> str:
-    """A preference as the documentation spells it; names of others stay."""
-    return _SPELLING.get(name.lower(), name)
 
 
 def login_name(uid: int) -> str:

@@ -17,12 +17,12 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import re
 import time
 from collections.abc import Callable, Sequence
 from types import ModuleType
 
 from dspamd import log
+from dspamd.kinds import parted
 from dspamd.scan.source import Address
 
 _REMEMBERED_ANSWERS = 100_000
@@ -97,6 +97,5 @@ def _library() -> ModuleType:
 
 def _place(server: str) -> tuple[str, int]:
     """Address and port of a name server.  Raises ValueError."""
-    match = re.fullmatch(r"\[(.*)\](?::(\d+))?|([^:]*)(?::(\d+))?", server)
-    host, port = (match[1] or match[3], match[2] or match[4]) if match else (server, None)
+    host, port = parted(server)
     return str(ipaddress.ip_address(host)), int(port or 53)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dspamd.errors import ConfigError, Problem, UsageError
+from dspamd.errors import ConfigError, UsageError
+from dspamd.kinds import DRIVERS
 from dspamd.libraries import needed_by
 from dspamd.storage.sql import Server, UserTable, driver_name, server_prefix
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:  # who needs the contract alone must not pay for these
 def open_storage(config: Config, home: Home) -> Storage:
     """The store of a site, not opened yet, with those that `Failover` names after it.
 
-    Raises `ConfigError` for an unknown driver or profile, or if the library of the driver is missing.
+    Raises `ConfigError` if there is no driver, an unknown profile, or no library of the driver.
     """
     profile = config.profile.lower()
     following = {name: after.lower() for name, after in config.suffixes("Failover").items()}
@@ -34,7 +35,8 @@ def open_storage(config: Config, home: Home) -> Storage:
         try:
             stores[profile] = _store(config.with_profile(profile), home)
         except UsageError as error:
-            raise ConfigError([Problem(config.file, 0, f"Failover: {error}")]) from error
+            option = next(f"Failover.{name}" for name, after in following.items() if after == profile)
+            raise ConfigError([config.problem(option, f"{option}: {error}")]) from error
     return Failover(config.profile.lower(), stores, following, config.number("FailoverAttempts"))
 
 
@@ -60,6 +62,8 @@ def place(config: Config, home: Home) -> tuple[object, ...]:
 def _store(config: Config, home: Home) -> Storage:
     """The store that `StorageDriver` names."""
     driver, server = driver_name(config), server_prefix(config)
+    if not driver:
+        raise ConfigError([config.problem("StorageDriver", f"StorageDriver is required: one of {DRIVERS}")])
     deadline_s = config.number("StorageTimeout")
     if "sqlite" in driver:
         from dspamd.storage.sqlite import SQLite
@@ -75,10 +79,7 @@ def _store(config: Config, home: Home) -> Storage:
             from dspamd.storage.mysql import MySQL
 
         return MySQL.from_config(config, home)
-    if server == "PgSQL":
-        with needed_by(config, "StorageDriver", "asyncpg"):
-            from dspamd.storage.postgres import Postgres
+    with needed_by(config, "StorageDriver", "asyncpg"):
+        from dspamd.storage.postgres import Postgres
 
-        return Postgres.from_config(config, home)
-    problem = f"Unable to initialize storage driver {driver!r}"
-    raise ConfigError([config.problem("StorageDriver", problem)])
+    return Postgres.from_config(config, home)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from array import array
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from typing import TypeVar
 
 from dspamd.config import Config
 from dspamd.errors import ConfigError, InvalidName, Problem, TempFail
+from dspamd.trouble import explained
 
 T = TypeVar("T")
 
@@ -76,13 +78,17 @@ class Server:
     def from_config(cls, config: Config, prefix: str, file: Path) -> Server:
         """As the options say, or else, if there is no server among them, as `file` does.
 
-        Raises `ConfigError` for a file that cannot be used.
+        Raises `ConfigError` for a file that cannot be used, and where no database is named:
+        the library would take one that is called like the account, or none.
         """
         host, user, password, database = (
             config.text(prefix + name) for name in ("Server", "User", "Pass", "Db")
         )
         if not host and file.exists():
             return cls.from_file(file)
+        if not database:
+            named = f"{prefix}Server" if host else "StorageDriver"
+            raise ConfigError([config.problem(named, f"{prefix}Db is required, or {file} with all of it")])
         return cls(host, config.number(f"{prefix}Port"), user, password, database)
 
     @classmethod
@@ -90,9 +96,16 @@ class Server:
         """From host, port, user, password and database, a line for each (reference/config.md 4.2)."""
         try:
             host, port, user, password, database = file.read_text().splitlines()[:5]
-            return cls(host, int(port or 0), user, password, database)
-        except (OSError, ValueError) as error:
-            raise ConfigError([Problem(str(file), 0, f"cannot be used: {error}")]) from error
+        except OSError as error:
+            raise ConfigError([Problem(str(file), 0, f"cannot be read: {explained(error)}")]) from error
+        except ValueError as error:
+            expected = "five lines are expected: host, port, user, password, database"
+            raise ConfigError([Problem(str(file), 0, expected)]) from error
+        if not re.fullmatch("[0-9]{0,5}", port) or int(port or 0) > 65535:
+            raise ConfigError([Problem(str(file), 2, "the number of a port is expected, or nothing")])
+        if not database:
+            raise ConfigError([Problem(str(file), 5, "the name of the database is expected")])
+        return cls(host, int(port or 0), user, password, database)
 
 
 @dataclass(frozen=True, slots=True)

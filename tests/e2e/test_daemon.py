@@ -260,8 +260,11 @@ class TestRefused:
             ("TrainingMode never", "dspam.conf:1: TrainingMode never: one of"),
             ('ServerParameters "--class=spam --classify"', "ServerParameters: Classify mode may not specify"),
             ("DeliveryHost 127.0.0.1\nDeliveryPort 4\nServerPort 4", "mail would go round for ever"),
-            ("StorageDriver dragon", "dspam.conf:1: Unable to initialize storage driver 'dragon'"),
-            ("Lookup zone\nDNSServer nowhere", "dspam.conf:1: Lookup: "),
+            (
+                "StorageDriver dragon",
+                "dspam.conf:1: StorageDriver dragon: there is no such driver; there are hash_drv",
+            ),
+            ("Lookup zone\nDNSServer nowhere", "dspam.conf:2: DNSServer nowhere: an IP address is expected"),
         ],
     )
     def test_a_bad_configuration(self, tmp_path: Path, line: str, complaint: str) -> None:

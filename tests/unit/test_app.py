@@ -10,6 +10,7 @@ import pytest
 from dspamd import app
 from dspamd.app import Parts, Profiles
 from dspamd.config import Config
+from dspamd.errors import ConfigError
 
 DRIVERS = ("libsqlite3_drv.so", "libhash_drv.so", "libpgsql_drv.so", "libmysql_drv.so")
 
@@ -18,9 +19,29 @@ DRIVERS = ("libsqlite3_drv.so", "libhash_drv.so", "libpgsql_drv.so", "libmysql_d
 def test_parts_are_built_without_loop_thread_or_trace(driver: str, tmp_path: Path) -> None:
     """A thread would not survive the fork; a file would belong to root, who forks."""
     before = set(threading.enumerate())
-    Parts(Config.from_text(f"Home {tmp_path}/home\nStorageDriver {driver}\nNotifications on\nWebStats on\n"))
+    databases = "MySQLDb dspam\nPgSQLDb dspam\n"
+    lines = f"Home {tmp_path}/home\nStorageDriver {driver}\nNotifications on\nWebStats on\n{databases}"
+    Parts(Config.from_text(lines))
     assert set(threading.enumerate()) <= before  # those of earlier tests may end meanwhile
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("lines", "complaint"),
+    [
+        ("", "dspam.conf: StorageDriver is required: one of hash_drv, mysql_drv, pgsql_drv, sqlite3_drv"),
+        ("StorageDriver", "dspam.conf: StorageDriver is required"),
+        ("StorageDrive hash_drv", "dspam.conf: StorageDriver is required"),
+        ("StorageDriver pgsql_drv", "dspam.conf:2: PgSQLDb is required"),
+        ("StorageDriver pgsql_drv\nPgSQLServer /run/postgresql", "dspam.conf:3: PgSQLDb is required"),
+        ("StorageDriver mysql_drv\nMySQLDB.x dspam\nMySQLServer db", "dspam.conf:4: MySQLDb is required"),
+    ],
+)
+def test_a_store_that_nobody_named_is_not_opened(lines: str, complaint: str, tmp_path: Path) -> None:
+    config = Config.from_text(f"Home {tmp_path}\n{lines}\n")
+    with pytest.raises(ConfigError) as caught:
+        Parts(config)
+    assert str(caught.value).startswith(complaint)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +59,7 @@ def test_each_store_is_named_once(driver: str, default: str, wanted: list[str], 
         *(f"Profile {name}" for name in ("One", "Two", "Three", "Four")),
         f"DefaultProfile {default}" if default else "",
         "PgSQLServer here\nPgSQLServer.One here\nPgSQLServer.Two there\nPgSQLServer.Three here",
-        "PgSQLServer.Four there\nPgSQLDb.Four other",
+        "PgSQLServer.Four there\nPgSQLDb.Four other\nPgSQLDb dspam",
         "HashRecMax.Two 1000",
     )
     assert Profiles(Parts(Config.from_text("\n".join(lines) + "\n"))).stores() == wanted

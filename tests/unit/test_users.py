@@ -15,7 +15,7 @@ from dspamd.errors import PermFail, TempFail, UsageError
 from dspamd.group_file import INTERVAL_S
 from dspamd.groups import ALONE
 from dspamd.home import Home
-from dspamd.options import PREFERENCES
+from dspamd.preferences import PREFERENCES
 from dspamd.recent import REMEMBERED_ENTRIES, REMEMBERED_SECONDS
 from dspamd.request import Request
 from dspamd.storage.contract import Storage

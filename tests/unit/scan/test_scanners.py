@@ -15,12 +15,10 @@ from dspamd.engine.model import Label, Lesson, Source, Totals
 from dspamd.envelope import Envelope, Recipient
 from dspamd.errors import ConfigError, TempFail
 from dspamd.history import letter
-from dspamd.home import Home
 from dspamd.incoming import Incoming
 from dspamd.jobs import Job
 from dspamd.request import Request
 from dspamd.scan.clamav import NotScanned
-from dspamd.scan.scanners import Scanners
 from dspamd.verdict import Outcome
 from tests.logged import Logged
 from tests.unit.scan.clamd import CLEAN, INFECTED, fake_clamd
@@ -243,9 +241,8 @@ class TestBlacklist:
             assert server.asked == []
 
     def test_a_bad_name_server_is_an_error_of_the_configuration(self, tmp_path: Path) -> None:
-        config = Config.from_text(f"Home {tmp_path}\nLookup rbl.example\nDNSServer nowhere\n")
-        with pytest.raises(ConfigError, match="Lookup"):
-            Scanners(config, Home(tmp_path))
+        with pytest.raises(ConfigError, match=r"dspam\.conf:3: DNSServer nowhere"):
+            Config.from_text(f"Home {tmp_path}\nLookup rbl.example\nDNSServer nowhere\n")
 
 
 @pytest.mark.parametrize(("name", "expected"), [("Virus", "V"), ("Blacklisted", "A"), ("Blocklisted", "O")])

@@ -138,8 +138,9 @@ async def test_an_error_is_no_reason_to_turn(stores: dict[str, Sometimes]) -> No
 
 
 def test_profiles_must_be_declared(tmp_path: Path) -> None:
-    lines = f"Home {tmp_path}\nProfile a\nDefaultProfile a\nFailover.a b\n"
-    with pytest.raises(ConfigError, match="No such profile 'b'"):
+    lines = f"Home {tmp_path}\nStorageDriver hash_drv\nProfile a\nDefaultProfile a\nFailover.a b\n"
+    with pytest.raises(ConfigError, match=r"dspam\.conf:5: Failover\.a: No such profile 'b'"):
         open_storage(Config.from_text(lines), Home(tmp_path))
     assert isinstance(open_storage(Config.from_text(f"{lines}Profile b"), Home(tmp_path)), Failover)
-    assert isinstance(open_storage(Config.from_text(f"Home {tmp_path}"), Home(tmp_path)), SQLite)
+    alone = Config.from_text(f"Home {tmp_path}\nStorageDriver sqlite3_drv")
+    assert isinstance(open_storage(alone, Home(tmp_path)), SQLite)

@@ -1,0 +1,88 @@
+"""The preferences of users: how they are called, and what their values look like.
+
+They stand in dspam.conf (`Preference "name=value"`), in the stores and in files of users.
+DSPAM took any name and any value, and read what it did not understand as if it were not
+there (reference/config.md 5.1).  So do we, but whoever writes one is told (`doubt`).
+
+Pure.
+"""
+
+from __future__ import annotations
+
+import re
+
+from dspamd.kinds import TEXT, Kind, Tolerated, choice, number
+
+_SWITCH = choice("on", "off")  # here 1, yes and true are off
+
+
+def _directory(text: str) -> str:
+    if text in (".", "..") or re.search(r"[/\x00-\x1f\x7f]", text):
+        raise ValueError("the name of a directory, not a path, is expected")
+    return text
+
+
+KINDS: dict[str, Kind] = {
+    "trainingMode": choice("TOE", "TUM", "TEFT", "NOTRAIN"),
+    "spamAction": choice("quarantine", "tag", "deliver"),
+    "spamSubject": TEXT,
+    "statisticalSedation": number(0, 10),
+    "enableBNR": _SWITCH,
+    "enableWhitelist": _SWITCH,
+    "signatureLocation": choice("message", "headers", attachment="message"),  # an old web page writes this
+    "tagSpam": _SWITCH,
+    "tagNonspam": _SWITCH,
+    "showFactors": _SWITCH,
+    "optIn": _SWITCH,
+    "optOut": _SWITCH,
+    "whitelistThreshold": number(1, 2**31 - 1),
+    "makeCorpus": _SWITCH,
+    "storeFragments": _SWITCH,
+    "localStore": Kind("directory", _directory),
+    "processorBias": _SWITCH,
+    "fallbackDomain": _SWITCH,
+    "trainPristine": _SWITCH,
+    "optOutClamAV": _SWITCH,
+    "ignoreRBLLookups": _SWITCH,
+    "RBLInoculate": _SWITCH,
+    "ignoreGroups": _SWITCH,
+    "notifications": _SWITCH,
+    "dailyQuarantineSummary": _SWITCH,
+}
+
+PREFERENCES = tuple(KINDS)
+"""Every preference there is, spelt as documented; comparisons ignore case."""
+
+_SPELLING = {name.lower(): name for name in PREFERENCES}
+
+
+def spelt(name: str) -> str:
+    """A preference as the documentation spells it; names of others stay."""
+    return _SPELLING.get(name.lower(), name)
+
+
+def doubt(name: str, value: str) -> str:
+    """Why a preference will not do what its writer wants; empty if nothing speaks against it."""
+    kind = KINDS.get(spelt(name))
+    if kind is None:
+        from difflib import get_close_matches  # rarely needed, and costs every start of a command
+
+        near = get_close_matches(name.lower(), _SPELLING, 1)
+        return "there is no such preference" + (f", did you mean {_SPELLING[near[0]]}?" if near else "")
+    try:
+        kind.canonical(value)
+    except ValueError as trouble:
+        return f"{trouble}; it is read as if it were not there"
+    return ""
+
+
+def _line(text: str) -> str:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise ValueError('"name=value" is expected')
+    if trouble := doubt(name, value):
+        raise Tolerated(trouble, text)
+    return text
+
+
+PREFERENCE = Kind('"name=value"', _line)

@@ -1,0 +1,73 @@
+"""What an operator needs to hear about trouble with a file: which one, and what to change.
+
+The system says "Permission denied" and "File too large".  `explained` adds the file, which
+account lacks which right, and which limit was met.
+
+Blocks, for some microseconds.
+"""
+
+from __future__ import annotations
+
+import errno
+import grp
+import os
+import pwd
+import resource
+import stat
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+
+def explained(error: OSError, path: str | os.PathLike[str] | None = None) -> str:
+    """An error in words.  `path` is the file that it is about, if the error does not say it."""
+    file = path if error.filename is None else error.filename
+    text = error.strerror or str(error)
+    if isinstance(file, (str, bytes, os.PathLike)):
+        text = f"{os.fsdecode(file)}: {text}"
+    if error.errno == errno.EFBIG:
+        return f"{text}: {_limit()}"
+    if error.errno in (errno.EACCES, errno.EPERM) and file is not None:
+        return f"{text}: {_rights(Path(os.fsdecode(file)))}"
+    return text
+
+
+def _limit() -> str:
+    allowed, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if allowed == resource.RLIM_INFINITY:
+        return "more than the file system allows"
+    return f"this process may write {allowed} bytes to a file (ulimit -f, LimitFSIZE)"
+
+
+def _rights(path: Path) -> str:
+    """Who we are, and the first thing on the way to a file that does not let us by."""
+    who = f"account {_name(pwd.getpwuid, os.geteuid())} with {_groups()}"
+    absolute = Path(os.path.abspath(path))  # noqa: PTH100  resolve() would ask for the rights that we lack
+    for directory in reversed(absolute.parents):
+        if not os.access(directory, os.X_OK, effective_ids=True):
+            return f"{who} may not enter {_owned(directory)}"
+    there = absolute if os.path.lexists(absolute) else absolute.parent
+    return f"{who} lacks a right on {_owned(there)}"
+
+
+def _owned(path: Path) -> str:
+    """A file with its owner and mode; its directory says them even where it does not let us in."""
+    try:
+        found = path.stat()
+    except OSError:
+        return str(path)
+    owner, group = _name(pwd.getpwuid, found.st_uid), _name(grp.getgrgid, found.st_gid)
+    return f"{path} (of {owner}:{group}, mode {stat.S_IMODE(found.st_mode):04o})"
+
+
+def _groups() -> str:
+    """Those whose rights we have."""
+    numbers = dict.fromkeys((os.getegid(), *os.getgroups()))
+    return f"group{'s' * (len(numbers) > 1)} " + ", ".join(_name(grp.getgrgid, each) for each in numbers)
+
+
+def _name(find: Callable[[int], Sequence[object]], number: int) -> str:
+    """The name of an account or a group; its number if it has none."""
+    try:
+        return str(find(number)[0])
+    except KeyError:
+        return str(number)
