@@ -38,7 +38,7 @@ from dspamd.preferences import spelt
 from dspamd.recent import Recent
 from dspamd.request import Request
 from dspamd.storage.contract import Storage
-from dspamd.storage.sql import uid_in_signature
+from dspamd.storage.sql import driver_name, uid_in_signature
 
 _CLASSIC_SUBJECT_BYTES = 15  # as much of spamSubject as DSPAM used
 _UID = re.compile("([0-9]{1,10}),")  # in front of a signature
@@ -244,6 +244,7 @@ class Defaults:
             bias=config.flag("ProcessorBias"),
             occurrence=config.text("ProcessorWordFrequency") == "occurrence",
             strict=config.flag("StrictCompatibility"),
+            even_steps=config.flag("StrictCompatibility") and "hash" not in driver_name(config),
         )
         return cls(
             tokens=tokens,

@@ -205,6 +205,7 @@ class ScoreOptions:
     occurrence: bool = False  # ProcessorWordFrequency occurrence
     classify_only: bool = False  # --classify: nothing may be learned
     strict: bool = False  # reproduce what the reference marks "fix"
+    even_steps: bool = False  # no token is taught more than another, as in the original's SQL stores (7.6)
 
 
 class Result(NamedTuple):

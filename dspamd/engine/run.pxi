@@ -102,7 +102,7 @@ cdef class Run:
         lesson = self.lesson
         teaching.taught = lesson is not None
         teaching.occurrence = self.options.occurrence
-        teaching.strict = self.options.strict
+        teaching.strict, teaching.even = self.options.strict, self.options.even_steps
         teaching.takes_back = takes_back(self.mode)
         if teaching.taught:
             teaching.spam = lesson.label is Label.SPAM

@@ -78,35 +78,6 @@ for _scenario, _driver in (
 ):
     VERDICTS.setdefault((_scenario, _driver), {}).update(LESS_INNOCENT)
 
-# Inoculation gives a new token five hits; the SQL stores of the original gave one, the hash files as many
-# as there were messages.  Carol knows the second message therefore and need not be inoculated against it.
-HITS = {
-    **{
-        (scenario, "mysql"): {"alice": [(1, 0), (5, 0), (1, 0), (7, 1)]}
-        for scenario in ("none", "classification", "ignoregroups")
-    },
-    **{
-        (scenario, "mysql"): {"grp": [(0, 1), (5, 0), (1, 0), (3, 3)]}
-        for scenario in ("shared", "shared-managed", "two-groups")
-    },
-    **{
-        (scenario, driver): {"alice": [(2, 0), (5, 0), (1, 0), (6, 0)]}
-        for scenario, driver in (
-            ("merged", "mysql"),
-            ("merged-star", "mysql"),
-            ("merged-pgsql", "pgsql"),
-            ("merged+shared", "mysql"),
-        )
-    },
-    ("shared-star", "mysql"): {"grp": [(0, 1), (5, 0), (1, 0), (3, 5)]},
-    ("classification-global", "mysql"): {"alice": [(2, 0), (5, 0), (1, 0), (9, 0)]},
-    ("inoculation", "mysql"): {
-        "alice": [(1, 0), (5, 0), (1, 0), (7, 1)],
-        "carol": [(5, 0), (0, 0), (0, 0), (5, 1)],
-    },
-}
-COUNTERS = {("inoculation", "mysql"): {"carol": (0, 1, 0, 0, 1, 0)}}
-
 # The line of alice's inoculation, which the original left out where there were others to inoculate.
 INOCULATION = ["N", "Cheap pills", "alice", "", ""]
 INOCULATION_BYTES = {"system.log": 58, "data/alice/alice.log": 44}
@@ -212,14 +183,13 @@ def test_hits(replayed: Replay) -> None:
         user: [tuple(map(int, re.findall(r"[SI]: (\d+)", dump[word]) or (0, 0))) for word in WORDS]
         for user, dump in replayed.recorded["token_dump"].items()
     }
-    assert replayed.hits == expected | HITS.get(name(replayed.recorded), {})
+    assert replayed.hits == expected
 
 
 def test_counters(replayed: Replay) -> None:
     (text,) = (each["stdout"] for each in replayed.recorded["transcript"] if each["id"] == "stats")
     found = re.findall(r"(\w+)\n +TP: +(\d+) TN: +(\d+) FP: +(\d+) FN: +(\d+) SC: +(\d+) NC: +(\d+)", text)
     expected = {user: tuple(map(int, (tp, tn, fn, fp, sc, nc))) for user, tp, tn, fp, fn, sc, nc in found}
-    expected |= COUNTERS.get(name(replayed.recorded), {})
     assert {user: replayed.counters[user] for user in expected} == expected
 
 

@@ -19,7 +19,7 @@ from dspamd.preferences import PREFERENCES
 from dspamd.recent import REMEMBERED_ENTRIES, REMEMBERED_SECONDS
 from dspamd.request import Request
 from dspamd.storage.contract import Storage
-from dspamd.users import User, Users, login_name, trusted
+from dspamd.users import Defaults, User, Users, login_name, trusted
 from tests.golden.data import rows
 
 ALLOW_ALL = f"AllowOverride {' '.join(PREFERENCES)}"
@@ -322,8 +322,19 @@ async def test_directives_reach_the_engine(tmp_path: Path) -> None:
     )
     assert user.score_options(Request()) == ScoreOptions(
         algorithms=frozenset({"chi-square"}), pvalue="robinson", mode=Mode.TUM, bias=True, noise=True,
-        sedation=4, occurrence=True, strict=True,
+        sedation=4, occurrence=True, strict=True, even_steps=True,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("driver", "even"), [("hash", False), ("sqlite3", True), ("mysql", True), ("pgsql", True)]
+)
+def test_what_a_message_teaches_strictly_depends_on_the_driver(driver: str, even: bool) -> None:
+    """Q-T9, engine.md 7.6."""
+    lines = f"Home /x\nStorageDriver lib{driver}_drv.so\nStrictCompatibility "
+    for strict in ("on", "off"):
+        score = Defaults.of(Config.from_text(lines + strict)).score
+        assert score.even_steps is (even and strict == "on")
 
 
 async def test_preferences_beat_directives_and_features_of_the_request(tmp_path: Path) -> None:

@@ -168,7 +168,7 @@ def test_inoculation_against_innocent_mail_needs_a_signature() -> None:
     assert learned(by_signature(Mode.TEFT, vaccine), b"rare", b"common") == [(0, 5), (0, 2)]
 
 
-def test_a_lesson_by_signature_needs_no_statistics() -> None:
+def test_a_lesson_from_signatureneeds_no_statistics() -> None:
     run = by_signature(Mode.TUM, SPAM_ERROR)
     assert run.result == (True, "Spam", 1.0, 0.0)
     assert run.factors == []
@@ -197,3 +197,37 @@ def test_occurrence_counts_every_occurrence() -> None:
 
 def test_corpus_mail_takes_nothing_back() -> None:
     assert run_of(Mode.TEFT, HAM_CORPUS).learned.totals == Totals(innocent_learned=1, innocent_corpusfed=1)
+
+
+@pytest.mark.parametrize("from_signature", [False, True])
+@pytest.mark.parametrize(
+    ("hits_before", "step", "even"),
+    [
+        ((0, 0), 5, 1),
+        ((1, 0), 5, 2),
+        ((0, 1), 5, 2),
+        ((4, 1), 5, 2),
+        ((5, 0), 2, 2),
+        ((0, 2), 2, 2),
+        ((30, 30), 2, 2),
+    ],
+)
+def test_inoculation_in_sql_stores(
+    from_signature: bool, hits_before: tuple[int, int], step: int, even: int
+) -> None:
+    """7.6, Q-T9: the original's gave a known token 2, a new one 1, whatever 7.4 says."""
+    known = {b"rare": hits_before}
+    for options, wanted in ((ScoreOptions(), step), (ScoreOptions(strict=True, even_steps=True), even)):
+        run = body_run(b"rare", known, SEEN, options, VACCINE)
+        if from_signature:
+            tokens = tokens_from_signature(run.signature, TokenOptions("word"))
+            run = Run(tokens, Snapshot(SEEN, hits(known)), options, VACCINE)
+        assert learned(run, b"rare") == [(wanted, 0)]
+
+
+def test_occurrence_in_sql_stores() -> None:
+    """7.6, Q-T9: a token counts once there, however often it occurs."""
+    for even, wanted in ((False, (0, 3)), (True, (0, 1))):
+        options = ScoreOptions(occurrence=True, even_steps=even)
+        run = body_run(b"rare rare rare", KNOWN, SEEN, options)
+        assert learned(run, b"rare") == [wanted]
