@@ -35,6 +35,7 @@ LIMIT = 200
 """Rows of one digest."""
 
 _SHOWN = 50  # characters of a subject or a sender
+_READ = 1024  # bytes that are decoded for these: email.header takes time in proportion to their square
 _BEGINNING = b"From "
 _STAMP = re.compile(rb"From QUARANTINE (\w{3} \w{3} [ \d]\d) [\d:]{8} (\d{4})\r?\n")
 _PLACES = re.compile(rb"\$([undl])")
@@ -105,7 +106,7 @@ def _kept(lines: list[bytes]) -> Kept:
 
 def _decoded(value: bytes) -> str:
     """A value as it is meant to be read, on one line."""
-    text = value.decode("utf-8", "replace")
+    text = value[:_READ].decode("utf-8", "replace")
     with contextlib.suppress(HeaderParseError, LookupError, ValueError):  # else as it stands there
         text = str(make_header(decode_header(text)))
     return " ".join("".join(each if each.isprintable() else " " for each in text).split())

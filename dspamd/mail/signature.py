@@ -39,8 +39,9 @@ _LONE_ID = rb"([0-9A-Za-z,]{1,127}+)(?![0-9A-Za-z,])"
 TAG = re.compile(rb"!DSPAM:[ ]*+" + _LONE_ID + rb"!?")
 """A tag in a text; the mark at its end may have got lost on the way."""
 
-# Mail programs show the headers of a forwarded message in a table, a quote, or bold.
-_QUOTED = re.compile(HEADER + rb":(?:[\s>*|]|&nbsp;|<[^<>]{0,256}>)*+" + _LONE_ID)
+# Mail programs show the headers of a forwarded message in a table, a quote, or bold.  It matches without an
+# id as well: so no byte behind the name is looked at twice, however often the name stands there.
+_QUOTED = re.compile(HEADER + rb":(?:[\s>*|]|&nbsp;|<[^<>]{0,256}>)*+(?:" + _LONE_ID + rb")?+")
 
 
 def new_id(time: int, pid: int, first: int, second: int, uid: int | None = None) -> str:
@@ -99,7 +100,7 @@ def _every(data: bytes, depth: int, in_headers: bool, in_texts: bool) -> Iterato
         original = part.type == b"message" or part.filename.endswith(b".eml")
         content = mime.decoded(part.encoding, data[part.body : part.end]) if shown or original else b""
         if shown and in_headers:
-            yield from _QUOTED.findall(content)
+            yield from _quoted(content)
         if shown and in_texts:
             yield from TAG.findall(content)
         if original and depth:
@@ -138,10 +139,15 @@ def _in_texts(data: bytes, leaves: list[mime.Part]) -> bytes | None:
             text = mime.decoded(part.encoding, data[part.body : part.end])
             if match := TAG.search(text):
                 return match[1]
-            quoted = quoted or _QUOTED.search(text)
-    return quoted[1] if quoted else None
+            quoted = quoted or next(_quoted(text), None)
+    return quoted
 
 
 def _in_text(text: bytes) -> bytes | None:
-    match = TAG.search(text) or _QUOTED.search(text)
-    return match[1] if match else None
+    match = TAG.search(text)
+    return match[1] if match else next(_quoted(text), None)
+
+
+def _quoted(text: bytes) -> Iterator[bytes]:
+    """The ids in header lines that a text quotes."""
+    return (match[1] for match in _QUOTED.finditer(text) if match[1])

@@ -25,8 +25,10 @@ from dspamd.mail.message import Message
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _QMAIL = "(qmail"
-_IN_BRACKETS = re.compile(r"\bfrom\b[^\[]*\[([^\]]*)\]")
+_FROM = re.compile(r"\bfrom\b")
 _IN_PARENTHESES = re.compile(r"\(([^()]*)\)")
+_HOPS = 100  # as many a message may have on its way (RFC 5321 6.3)
+_LONGEST = 4096  # characters of a header that are looked at
 
 # What no foreign host has: this network, private use, shared by carriers, loopback, link-local.
 _OURS = [
@@ -52,17 +54,29 @@ def source(message: Message, local: Collection[Address] = ()) -> Address | None:
     `local` are the addresses of mail servers of ours.
     """
     qmail = False
-    for value in message.values("Received"):
-        text = value.decode("ascii", "replace")
+    for value in message.values("Received")[:_HOPS]:
+        text = value[:_LONGEST].decode("ascii", "replace")
         if text.startswith(_QMAIL):
             qmail = True
             continue
         qmail = qmail and "[" not in text
-        found = _IN_PARENTHESES.findall(text)[-1:] if qmail else _IN_BRACKETS.findall(text)[:1]
-        named = address(found[0]) if found else None
+        named = address(_in_parentheses(text) if qmail else _in_brackets(text))
         if named is not None and named not in local and not any(named in network for network in _OURS):
             return named
     return None
+
+
+def _in_brackets(text: str) -> str:
+    """What stands in the first brackets behind the word "from"; empty if there are none."""
+    found = _FROM.search(text)
+    inside, closing, _ = text[found.end() :].partition("[")[2].partition("]") if found else ("", "", "")
+    return inside if closing else ""
+
+
+def _in_parentheses(text: str) -> str:
+    """What stands in the last parentheses; empty if there are none."""
+    found = _IN_PARENTHESES.findall(text)
+    return found[-1] if found else ""
 
 
 def address(text: str) -> Address | None:

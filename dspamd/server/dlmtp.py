@@ -27,7 +27,7 @@ from dspamd.server.command import Path, SyntaxFault, mail_path, rcpt_path
 
 CAPABILITY = b"DSPAMSTUFFED"
 
-_OPTIONS = re.compile(rb' *DSPAMPROCESSMODE="((?:[^"\\]|\\.)*)"', re.IGNORECASE)
+_OPTIONS = re.compile(rb'DSPAMPROCESSMODE="((?:[^"\\]|\\.)*)"', re.IGNORECASE)
 
 
 class Login(NamedTuple):
@@ -45,7 +45,7 @@ def login(argument: bytes) -> Login:
     options = b""
     if match:
         options = match[1].replace(b'\\"', b'"')
-        argument = argument[: match.start()] + argument[match.end() :]
+        argument = argument[: match.start()].rstrip(b" ") + argument[match.end() :]
     path = mail_path(argument)
     words = [parameter.upper() for parameter in path.parameters]
     if any(word.startswith(b"DSPAMPROCESSMODE") for word in words):

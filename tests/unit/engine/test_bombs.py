@@ -20,14 +20,20 @@ from pathlib import Path
 import pytest
 
 from dspamd.engine import Hits, Run, ScoreOptions, Snapshot, TokenOptions, Totals, tokenize
+from dspamd.history import Fields
 from dspamd.mail import classic, mime, signature
 from dspamd.mail.classic import SignaturePass
 from dspamd.mail.message import Message
 from dspamd.mail.rewrite import Rewrite, rewrite
+from dspamd.mail.transparency import END_OF_DATA, Collector, stuffed
+from dspamd.retrain_address import in_header
+from dspamd.scan.blocklist import sender_domain
+from dspamd.scan.source import source
 
 MILLION = 1_000_000
 HTML = b"Content-Type: text/html\n\n"
 TEXT = b"A: b\n\n"
+QUOTED = b"X-DSPAM-Signature:"
 FOLDED = b"Content-Type: multipart/mixed; "
 
 
@@ -77,6 +83,10 @@ BOMBS: dict[str, Callable[[int], bytes]] = {
     "links": lambda n: TEXT + b"http://a " * (n // 9),
     "exclamation marks": lambda n: TEXT + (b"!" * 49 + b" ") * (n // 50),
     "almost tags": lambda n: TEXT + b"!DSPAM" * (n // 6) + b"X-DSPAM-Signature:" * (n // 18),
+    "quoted headers": lambda n: TEXT + QUOTED + (b"<" + QUOTED + b">") * (n // 20),
+    "words of Received": lambda n: b"Received: " + b"from " * (n // 5),
+    "Received": lambda n: b"Received: from a [10.0.0.1]\n" * (n // 28),
+    "line ends": lambda n: TEXT + b"\r\n.\r\n\n." * (n // 7),
     "subjects": lambda n: b"Subject: a\n" * (n // 11),
     "signatures": lambda n: b"X-DSPAM-Signature: \n" * (n // 20) + b"\n!DSPAM: " * (n // 9),
     "lines of dashes": lambda n: nested(16) + b"--y\n" * (n // 4),
@@ -103,13 +113,24 @@ def structure(message: bytes) -> None:
     """The parts, a signature, a message with both changed."""
     assert len(mime.parts(message)) <= mime.MAX_PARTS
     signature.find(Message(message))
+    signature.every(Message(message))
     assert len(rewrite(Message(message), EVERYTHING)) > len(message) // 2
+
+
+def surroundings(message: bytes) -> None:
+    """The wire in and out, and what is read off the headers."""
+    Collector().feed(message + END_OF_DATA)
+    assert sum(map(len, stuffed(message))) >= len(message)
+    mail = Message(message)
+    for reader in (Fields.of, in_header, sender_domain, source):
+        reader(mail)
 
 
 WAYS: dict[str, Callable[[bytes], None]] = {
     "chain": lambda message: engine(message, "chain"),
     "osb": lambda message: engine(message, "osb"),
     "structure": structure,
+    "surroundings": surroundings,
 }
 
 

@@ -58,6 +58,8 @@ def test_anything_else_is_no_id(id_: str) -> None:
         b"A: b\n\n*X-DSPAM-Signature: * abc1\n",
         b"Content-Type: text/html\n\n<p>!DSPAM:abc1!</p>",
         b"Content-Type: text/html\n\n<tr><th>X-DSPAM-Signature: </th>\n<td>abc1</td></tr>",
+        b"A: b\n\nX-DSPAM-Signature:<X-DSPAM-Signature:>abc1\n",
+        b"A: b\n\nX-DSPAM-Signature: (none)\nX-DSPAM-Signature: abc1\n",
         b"Content-Type: text/html\n\n<b>X-DSPAM-Signature:</b>&nbsp;abc1<br>",
         b"Content-Transfer-Encoding: quoted-printable\n\nlong line !DSPAM:ab=\nc1!\n",
         b"Content-Transfer-Encoding: base64\n\n" + base64.encodebytes(b"text\n\n!DSPAM:abc1!\n\n"),
