@@ -56,6 +56,7 @@ from dspamd.storage.measured import Measured
 from dspamd.storage.sql import uid_in_signature
 from dspamd.surroundings import surroundings
 from dspamd.texts import Texts, lacking
+from dspamd.trouble import explained
 from dspamd.users import Users
 
 MEMORY_KEPT = 16 << 20
@@ -314,7 +315,7 @@ def start_log(config: Config) -> None:
         target.open()  # as root, if we are root yet
     except OSError as error:
         log.configure(level, form)  # which is stderr
-        log.get().error("log_out_of_reach", target=config.text("LogTarget"), reason=str(error))
+        log.get().error("log_out_of_reach", target=config.text("LogTarget"), reason=explained(error))
     log.configure(level, form, target)
     for warning in oddities(config):
         log.get().warning("configuration", file=warning.file, line=warning.line or None, text=warning.text)

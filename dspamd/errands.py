@@ -12,9 +12,14 @@ from collections import deque
 from collections.abc import Callable
 
 from dspamd import log
+from dspamd.recurring import Recurring
 
 WAITING_BYTES = 64 << 20
 _ERRAND_BYTES = 1024  # what an errand weighs by itself
+
+
+class _Late(Exception):
+    """There is more to do than can be kept."""
 
 
 class Errands:
@@ -24,13 +29,16 @@ class Errands:
         self._waiting: deque[tuple[Callable[[], None], int]] = deque()
         self._bytes = 0
         self._runner: asyncio.Task[None] | None = None
+        self._failed = Recurring("errand_failed", "errands_done_again")
+        self._left_out = Recurring("errand_left_out", "errands_taken_again")
 
     def add(self, work: Callable[[], None], size: int = 0) -> None:
         """Have `work` done soon, which keeps `size` bytes in memory; it may raise OSError."""
         size += _ERRAND_BYTES
         if self._bytes and self._bytes + size > WAITING_BYTES:
-            log.get().warning("errand_left_out", waiting=len(self._waiting), bytes=self._bytes)
+            self._left_out.tell(_Late(f"{len(self._waiting)} are not done yet, with {self._bytes} bytes"), "")
             return
+        self._left_out.well()
         self._bytes += size
         self._waiting.append((work, size))
         if self._runner is None or self._runner.done():
@@ -40,14 +48,17 @@ class Errands:
         """Wait until everything is done."""
         if self._runner is not None:
             await self._runner
+        self._failed.close()
+        self._left_out.close()
 
     async def _run(self) -> None:
         while self._waiting:
             work, size = self._waiting.popleft()
             try:
                 await asyncio.to_thread(work)
+                self._failed.well()
             except OSError as error:
-                log.get().warning("errand_failed", error=str(error))
+                self._failed.tell(error, str(error.filename or ""))
             except Exception:
                 log.get().exception("bug")
             finally:

@@ -21,6 +21,7 @@ from pathlib import Path
 from dspamd import log
 from dspamd.errors import TempFail
 from dspamd.groups import Groups
+from dspamd.trouble import explained
 
 INTERVAL_S = 1.0
 """As long a change may take to have effect."""
@@ -60,7 +61,7 @@ class GroupFile:
         try:
             version = await asyncio.to_thread(self._read)
         except OSError as error:
-            log.get().error("groups_unreadable", file=str(self._path), reason=str(error))
+            log.get().error("groups_unreadable", file=str(self._path), reason=explained(error, self._path))
         else:
             if version is not None:
                 self._take(*version)

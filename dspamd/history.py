@@ -20,11 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from dspamd import log
 from dspamd.engine.model import Label, Lesson, Source, Totals
 from dspamd.errors import Failure
 from dspamd.home import Home
 from dspamd.mail.message import Message
+from dspamd.recurring import Recurring
 
 _NONE = "<None Specified>"
 _FIELD_BYTES = 255
@@ -134,6 +134,7 @@ class History:
         self._waiting: list[tuple[int, Record]] = []
         self._writer: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
+        self._trouble = Recurring("history_not_written", "history_written_again")
 
     def add(self, record: Record) -> None:
         """Have a record written soon."""
@@ -148,6 +149,7 @@ class History:
         self._closing.set()
         if self._writer is not None:
             await self._writer
+        self._trouble.close()
 
     async def _drain(self) -> None:
         while self._waiting:
@@ -157,34 +159,33 @@ class History:
             await asyncio.to_thread(self._write, batch)
 
     def _write(self, batch: list[tuple[int, Record]]) -> None:
-        texts: dict[Path, str] = {}
+        texts: dict[Path, list[str]] = {}
         stats: dict[Path, str] = {}
         for when, record in batch:
             if self._system:
-                path = self._home.system_log
-                texts[path] = texts.get(path, "") + record.system_line(when)
-            with _told(record.user):
+                texts.setdefault(self._home.system_log, []).append(record.system_line(when))
+            with self._told(record.user):
                 if self._user:
                     path = self._home.file(record.file_user, "log")
-                    texts[path] = texts.get(path, "") + record.user_line(when)
+                    texts.setdefault(path, []).append(record.user_line(when))
                 if self._stats and record.totals is not None:
                     path = self._home.file(record.statistics, "stats")
                     stats[path] = record.statistics_lines(record.totals)
-        for path, text in texts.items():
-            with _told(path):
-                _append(self._home.prepare(path), text)
+        for path, lines in texts.items():
+            with self._told(path, len(lines)):
+                _append(self._home.prepare(path), "".join(lines))
         for path, text in stats.items():
-            with _told(path):
+            with self._told(path):
                 _replace(self._home.prepare(path), text)
+        self._trouble.well()
 
-
-@contextlib.contextmanager
-def _told(whose: Path | str) -> Iterator[None]:
-    """Tell of trouble with a file, or with a name that can have none, and go on."""
-    try:
-        yield
-    except (OSError, Failure) as error:
-        log.get().warning("history_not_written", file=str(whose), error=str(error))
+    @contextlib.contextmanager
+    def _told(self, whose: Path | str, lost: int = 1) -> Iterator[None]:
+        """Tell of trouble with a file, or with a name that can have none, and go on."""
+        try:
+            yield
+        except (OSError, Failure) as error:
+            self._trouble.tell(error, str(whose), lost)
 
 
 def _append(path: Path, text: str) -> None:

@@ -17,25 +17,29 @@ import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+_SQLITE_IO_ERROR = 10
 
-def explained(error: OSError, path: str | os.PathLike[str] | None = None) -> str:
+
+def explained(error: Exception, path: str | os.PathLike[str] | None = None) -> str:
     """An error in words.  `path` is the file that it is about, if the error does not say it."""
-    file = path if error.filename is None else error.filename
-    text = error.strerror or str(error)
-    if isinstance(file, (str, bytes, os.PathLike)):
-        text = f"{os.fsdecode(file)}: {text}"
-    if error.errno == errno.EFBIG:
-        return f"{text}: {_limit()}"
-    if error.errno in (errno.EACCES, errno.EPERM) and file is not None:
+    file = path if getattr(error, "filename", None) is None else getattr(error, "filename", None)
+    if not isinstance(file, (str, bytes, os.PathLike)):
+        return f"{error}{_limit(error)}"
+    text = f"{os.fsdecode(file)}: {getattr(error, 'strerror', None) or error}{_limit(error)}"
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM):
         return f"{text}: {_rights(Path(os.fsdecode(file)))}"
     return text
 
 
-def _limit() -> str:
+def _limit(error: Exception) -> str:
+    """How large a file this process may write, if that may be the reason of an error."""
     allowed, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
-    if allowed == resource.RLIM_INFINITY:
-        return "more than the file system allows"
-    return f"this process may write {allowed} bytes to a file (ulimit -f, LimitFSIZE)"
+    too_large = isinstance(error, OSError) and error.errno == errno.EFBIG
+    # SQLite keeps the reason of the system to itself.
+    unclear = getattr(error, "sqlite_errorcode", 0) & 0xFF == _SQLITE_IO_ERROR
+    if allowed == resource.RLIM_INFINITY or not (too_large or unclear):
+        return ""
+    return f" (this process may write {allowed} bytes to a file: ulimit -f, LimitFSIZE)"
 
 
 def _rights(path: Path) -> str:

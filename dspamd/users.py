@@ -39,6 +39,7 @@ from dspamd.recent import Recent
 from dspamd.request import Request
 from dspamd.storage.contract import Storage
 from dspamd.storage.sql import driver_name, uid_in_signature
+from dspamd.trouble import explained
 
 _CLASSIC_SUBJECT_BYTES = 15  # as much of spamSubject as DSPAM used
 _UID = re.compile("([0-9]{1,10}),")  # in front of a signature
@@ -352,7 +353,7 @@ class Users:
         try:
             files = await asyncio.to_thread(lambda: (opt_in.exists(), opt_out.exists()))
         except OSError as error:
-            raise TempFail("User unknown at present", detail=str(error)) from error
+            raise TempFail("User unknown at present", detail=explained(error)) from error
         opted_in = files[0] or user.preferences.get("optIn", "").lower() == "on"
         opted_out = files[1] or user.preferences.get("optOut", "").lower() == "on"
         return not opted_out and (opted_in or not self._opt_in)

@@ -326,7 +326,9 @@ def main(arguments: list[str] | None = None) -> int:
         try:
             settings = Settings(path)
         except OSError as error:
-            raise Trouble(f"{error.filename}: {error.strerror}") from None
+            from dspamd.trouble import explained  # which costs every start
+
+            raise Trouble(explained(error, path)) from None
         if words.values(items, "version"):
             show_version(settings)
             return 0

@@ -24,6 +24,7 @@ from dspamd.delivery.quarantine import Quarantine
 from dspamd.delivery.smtp import SmtpDelivery
 from dspamd.errors import ConfigError, Failure, PermFail, Reply, TempFail
 from dspamd.home import Home
+from dspamd.trouble import explained
 
 _REASONS = {
     "Unable to connect": "unreachable",
@@ -63,7 +64,7 @@ class Dispatch:
         try:
             await asyncio.to_thread(self._home.prepare, mailbox)
         except OSError as error:
-            raise TempFail("Unable to quarantine", detail=str(error)) from error
+            raise TempFail("Unable to quarantine", detail=explained(error, mailbox)) from error
         return await self._quarantine.keep(mailbox, handover.content)
 
     async def close(self) -> None:

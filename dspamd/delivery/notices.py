@@ -31,6 +31,7 @@ from dspamd.delivery.handover import Handover, Outlet
 from dspamd.errors import Failure
 from dspamd.home import Home
 from dspamd.mail.message import Message
+from dspamd.recurring import Recurring
 from dspamd.texts import Texts
 from dspamd.users import User
 
@@ -68,6 +69,7 @@ class Notices:
         self._home, self._outlet, self._texts = home, outlet, texts
         self._quarantine_limit, self._clock = quarantine_limit, clock
         self._busy: dict[str, asyncio.Task[None]] = {}
+        self._unsent = Recurring("notice_not_sent", "notices_sent_again")
 
     def note(self, processed: Processed) -> None:
         """Have the notices sent that a message gives rise to.
@@ -89,6 +91,7 @@ class Notices:
             _, late = await asyncio.wait(self._busy.values(), timeout=_PARTING_S)
             for task in late:
                 task.cancel()
+        self._unsent.close()
 
     async def _notify(self, processed: Processed) -> None:
         user = processed.user
@@ -97,8 +100,9 @@ class Notices:
             for notice in due:
                 await self._outlet.deliver(self._handover(notice, processed))
                 log.get().info("notice", user=user.name, text=notice.text)
+            self._unsent.well()
         except (Failure, OSError) as error:
-            log.get().warning("notice_not_sent", user=user.name, reason=str(error))
+            self._unsent.tell(error, str(getattr(error, "filename", None) or user.name))
         except Exception:
             log.get().exception("bug", user=user.name)
 

@@ -26,6 +26,7 @@ from threading import Lock
 from weakref import WeakValueDictionary
 
 from dspamd.errors import Reply, TempFail
+from dspamd.trouble import explained
 
 _THREADS = 4
 _POLL_S = 0.05  # how often a lock of another process is tried
@@ -58,7 +59,7 @@ class Quarantine:
         except TimeoutError as error:
             raise TempFail("Quarantine is busy", detail=str(mailbox)) from error
         except OSError as error:
-            raise TempFail("Unable to quarantine", detail=f"{mailbox}: {error}") from error
+            raise TempFail("Unable to quarantine", detail=explained(error, mailbox)) from error
         return Reply(250, "2.0.0", "Quarantined")
 
     async def close(self) -> None:

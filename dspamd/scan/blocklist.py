@@ -22,6 +22,7 @@ from dspamd import log
 from dspamd.home import Home
 from dspamd.mail.message import Message
 from dspamd.recent import Recent
+from dspamd.trouble import explained
 
 _DOMAIN_END = re.compile(rb"[\s>]")
 
@@ -58,5 +59,5 @@ def _read(file: Path) -> frozenset[bytes]:
     except FileNotFoundError:
         return frozenset()
     except OSError as error:
-        log.get().warning("blocklist_unreadable", file=str(file), error=str(error))
+        log.get().warning("blocklist_unreadable", file=str(file), error=explained(error, file))
         return frozenset()

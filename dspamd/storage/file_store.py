@@ -29,6 +29,7 @@ from dspamd.storage import preference_files
 from dspamd.storage.clock import utc_day
 from dspamd.storage.contract import Change, Stored, TokenRow, Uid
 from dspamd.storage.threads import Threads
+from dspamd.trouble import explained
 
 T = TypeVar("T")
 
@@ -191,7 +192,7 @@ class FileStore(ABC):
             try:
                 return work(lane)
             except OSError as error:
-                raise TempFail("Storage is not available", detail=str(error)) from error
+                raise TempFail("Storage is not available", detail=explained(error, path)) from error
 
         return await self._threads.run(lane, run)
 
@@ -214,7 +215,7 @@ class FileStore(ABC):
                 return absent if file is None else work(file)
             except self.errors as error:
                 self._forget(lane, path)
-                raise TempFail("Storage is not available", detail=f"{path}: {error}") from error
+                raise TempFail("Storage is not available", detail=explained(error, path)) from error
 
         return await self._threads.run(lane, run, deadline_s)
 

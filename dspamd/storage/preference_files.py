@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dspamd.errors import TempFail, UsageError
+from dspamd.trouble import explained
 
 _FILE_MODE = 0o660
 _LOCK_TIMEOUT = 10.0  # seconds; the lock is held for one short write
@@ -56,7 +57,7 @@ def write(path: Path, name: str, value: str | None) -> None:
                 lines.append(f"{name}={value}")
             _replace(path, lines)
     except OSError as error:
-        raise TempFail("Preferences unavailable", detail=str(error)) from error
+        raise TempFail("Preferences unavailable", detail=explained(error, path)) from error
 
 
 def _lines(path: Path) -> list[str]:
@@ -65,7 +66,7 @@ def _lines(path: Path) -> list[str]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise TempFail("Preferences unavailable", detail=str(error)) from error
+        raise TempFail("Preferences unavailable", detail=explained(error, path)) from error
     return [line.removesuffix("\r") for line in text.split("\n") if line.strip("\r")]
 
 

@@ -1,0 +1,123 @@
+"""What is said of files that cannot be read or written."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import re
+import sqlite3
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from dspamd.commands import dspamc
+from dspamd.config import Config
+from dspamd.delivery.quarantine import Quarantine
+from dspamd.errors import ConfigError, TempFail
+from dspamd.home import Home
+from dspamd.storage.contract import Storage
+from dspamd.storage.css import Shape
+from dspamd.storage.hash import HashFiles
+from dspamd.storage.sqlite import SQLite
+from dspamd.trouble import explained
+from tests.full import full_beyond
+from tests.unreadable import folder_of_stranger, give, stranger
+
+LIMIT = r"\(this process may write {} bytes to a file: ulimit -f, LimitFSIZE\)"
+
+
+async def learns(storage: Storage) -> None:
+    try:
+        await storage.open()
+        await storage.uid("bob", create=True)
+        await storage.set_preference("bob", "spamAction", "tag")
+    finally:
+        await storage.close()
+
+
+async def quarantines(folder: Path) -> None:
+    await Quarantine(timeout_s=5).keep(folder / "bob.mbox", b"x" * 100)
+
+
+@pytest.mark.parametrize(
+    ("work", "file"),
+    [
+        (lambda home: learns(SQLite(Home(home))), r"bob\.sdb: disk I/O error"),
+        (lambda home: learns(HashFiles(Home(home), Shape())), r"bob\.css\.new: File too large"),
+        (quarantines, r"bob\.mbox: File too large"),
+    ],
+)
+def test_a_file_that_is_too_large_is_named_with_the_limit(
+    work: Callable[[Path], Awaitable[None]], file: str, tmp_path: Path
+) -> None:
+    async def run() -> None:
+        await work(tmp_path)
+
+    with full_beyond(10), pytest.raises(TempFail) as caught:
+        asyncio.run(run())
+    assert re.search(f"{tmp_path}.*{file} {LIMIT.format(10)}", caught.value.detail)
+
+
+def test_a_limit_that_there_is_not_is_not_told() -> None:
+    assert explained(OSError(errno.EFBIG, "File too large"), "/x") == "/x: File too large"
+    assert explained(sqlite3.OperationalError("disk I/O error"), "/x") == "/x: disk I/O error"
+    assert explained(OSError("no number")) == "no number"
+
+
+def test_an_unreadable_configuration() -> None:
+    with folder_of_stranger() as folder:
+        file, part = folder / "dspam.conf", folder / "part.conf"
+        file.write_text("Home /x\nInclude part.conf\n")
+        part.write_text("Trust root\n")
+        give(file)
+        give(part)
+
+        def told() -> str:
+            with stranger(), pytest.raises(ConfigError) as caught:
+                Config.load(file)
+            return str(caught.value)
+
+        who = r"Permission denied: account \S+ with groups? .+"
+        part.chmod(0o200)
+        lacks = rf"{who} lacks a right on {part} \(of \S+:\S+, mode 0200\)"
+        assert re.fullmatch(rf"{file}:2: Include: {part} cannot be read: {lacks}", told())
+        file.chmod(0o200)
+        lacks = rf"{who} lacks a right on {file} \(of \S+:\S+, mode 0200\)"
+        assert re.fullmatch(rf"{file}: cannot be read: {lacks}", told())
+        folder.chmod(0o600)
+        shut = rf"{who} may not enter {folder} \(of \S+:\S+, mode 0600\)"
+        assert re.fullmatch(rf"{file}: cannot be read: {shut}", told())
+        folder.chmod(0o700)
+
+
+def test_a_folder_of_parts_that_nobody_may_look_into() -> None:
+    """Its files were left out in silence."""
+    with folder_of_stranger() as folder:
+        file, parts = folder / "dspam.conf", folder / "dspam.d"
+        parts.mkdir()
+        for path in file, parts:
+            path.touch()
+            give(path)
+        for mode in 0o300, 0o000:
+            parts.chmod(mode)
+            for line in "Include dspam.d", "Include dspam.d/*.conf":
+                file.write_text(f"Home /x\n{line}\n")
+                with stranger(), pytest.raises(ConfigError) as caught:
+                    Config.load(file)
+                assert f"{file}:2: Include: " in str(caught.value)
+                assert "Permission denied: account" in str(caught.value)
+        parts.chmod(0o700)
+
+
+def test_dspamc_says_so_too(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    with folder_of_stranger() as folder:
+        file = folder / "dspam.conf"
+        file.write_text("Home /x\n")
+        give(file)
+        file.chmod(0o200)
+        monkeypatch.setattr(dspamc, "config_path", lambda: str(file))  # borrowed rights void DSPAM_CONF
+        with stranger():
+            assert dspamc.main(["--user", "bob", "--deliver=stdout"]) != 0
+        error = capsys.readouterr().err
+    assert re.match(rf"dspamc: {file}: Permission denied: account .* lacks a right on {file}", error)
