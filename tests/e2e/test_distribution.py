@@ -1,0 +1,155 @@
+"""What is handed out: the source distribution, and the wheel.
+
+pip installs a source distribution by making a wheel of it, so one is made, as pip makes it, and
+what is installed came through both.  Nothing is loaded from a network: the new environment has
+libraries of ours, and no more of them than the package says that it requires.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import tomllib
+import zipfile
+from importlib.metadata import distribution
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+COMPILED = {".pyx", ".pxi"}
+NO_NETWORK = {**os.environ, "PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1"}
+
+pytestmark = pytest.mark.timeout(900)  # a compiler works
+BUILD = "import sys, setuptools.build_meta as build; build.build_sdist(sys.argv[1])"
+
+
+def tracked() -> list[Path]:
+    """The files of this tree, without what was made of them; new ones too."""
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    done = subprocess.run(listed, cwd=ROOT, capture_output=True, check=True, timeout=60)
+    names = map(Path, filter(None, done.stdout.decode().split("\0")))
+    return [name for name in names if (ROOT / name).is_file()]
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source distribution of a fresh tree."""
+    tree, folder = tmp_path_factory.mktemp("tree"), tmp_path_factory.mktemp("sdist")
+    for name in tracked():
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, tree / name)
+    subprocess.run([sys.executable, "-c", BUILD, folder], cwd=tree, check=True, timeout=300)
+    (made,) = folder.iterdir()
+    return made
+
+
+@pytest.fixture(scope="module")
+def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel that pip makes of it, with the compiler of this machine."""
+    folder = tmp_path_factory.mktemp("wheel")
+    pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, sdist)
+    (made,) = folder.iterdir()
+    return made
+
+
+@pytest.fixture(scope="module")
+def programs(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the programs in an environment with the wheel, what it requires, and nothing else."""
+    place = tmp_path_factory.mktemp("environment")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", place], check=True, timeout=120)
+    python = place / "bin/python"
+    pip("--python", python, "install", "--no-deps", wheel)
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    link(required(PROJECT["dependencies"]), place / "lib" / version / "site-packages")
+    pip("--python", python, "check")
+    return place / "bin"
+
+
+def pip(*words: str | Path) -> None:
+    """Have our pip work without a network."""
+    subprocess.run([sys.executable, "-m", "pip", "-q", *words], check=True, timeout=600, env=NO_NETWORK)
+
+
+def required(requirements: list[str]) -> set[str]:
+    """Names of the distributions that these requirements mean, and of those which those require."""
+    found: set[str] = set()
+    waiting = list(requirements)
+    while waiting:
+        requirement = Requirement(waiting.pop())
+        wanted = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        if wanted and requirement.name not in found:
+            found.add(requirement.name)
+            waiting += distribution(requirement.name).requires or []
+    return found
+
+
+def link(names: set[str], place: Path) -> None:
+    """Let an environment have distributions of ours."""
+    ours = Path(sysconfig.get_path("purelib"))
+    for name in names:
+        for top in {file.parts[0] for file in distribution(name).files or [] if file.parts[0] != ".."}:
+            if top != "__pycache__":
+                (place / top).symlink_to(ours / top)
+
+
+def test_the_source_distribution_has_what_is_compiled_and_what_operators_copy(sdist: Path) -> None:
+    with tarfile.open(sdist) as archive:
+        there = {Path(*Path(name).parts[1:]) for name in archive.getnames()}
+    wanted = {name for name in tracked() if name.parts[0] in ("dspamd", "docs", "etc", "systemd")}
+    assert wanted - there == set()
+    assert not [name for name in there if name.suffix in (".c", ".so")]
+
+
+def test_the_wheel_has_all_modules_and_nothing_of_how_they_were_made(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        there = {Path(name) for name in archive.namelist() if name.startswith("dspamd/")}
+    compiled = {name for name in there if name.suffix == ".so"}
+    assert {name.name.partition(".")[0] for name in compiled} == {"_kernel", "_files"}
+    assert there - compiled == {
+        name for name in tracked() if name.parts[0] == "dspamd" and name.suffix not in COMPILED
+    }
+
+
+@pytest.mark.parametrize("script", PROJECT["scripts"])
+def test_each_program_runs(script: str, programs: Path, tmp_path: Path) -> None:
+    done = run(programs / script, "--help", folder=tmp_path)
+    assert "Traceback" not in done.stderr
+    assert done.stdout + done.stderr
+
+
+def test_a_dictionary_is_made_with_what_was_installed(programs: Path, tmp_path: Path) -> None:
+    """The schema of SQLite and the kernel are there, and the commands find each other."""
+    (tmp_path / "mail").write_bytes(b"Subject: hello\n\nmany words\n")
+    with (tmp_path / "mail").open("rb") as mail:
+        words = ("--user", "alice", "--class=spam", "--source=corpus", "--mode=teft")
+        done = run(programs / "dspam", *words, folder=tmp_path, stdin=mail.fileno())
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search(r"SC:\s+1\b", run(programs / "dspam_stats", "alice", folder=tmp_path).stdout)
+
+
+@pytest.mark.parametrize("driver", ["sqlite3_drv", "hash_drv", "pgsql_drv", "mysql_drv"])
+def test_each_driver_is_there(driver: str, programs: Path, tmp_path: Path) -> None:
+    done = run(programs / "dspamd", "--check-config", folder=tmp_path, driver=driver)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def run(
+    *command: str | Path, folder: Path, driver: str = "sqlite3_drv", stdin: int = subprocess.DEVNULL
+) -> subprocess.CompletedProcess[str]:
+    """Run a program of the new environment, away from this tree."""
+    config = folder / "dspam.conf"
+    config.write_text(f"Home {folder}\nServerPID {folder}/pid\nStorageDriver {driver}\nServerMode auto\n"
+                      "DeliveryHost 127.0.0.1\nDeliveryPort 10034\nDeliveryProto SMTP\n"
+                      "ServerParameters --deliver=innocent\n")  # fmt: skip
+    environment = {"PATH": "/usr/bin:/bin", "DSPAM_CONF": str(config)}
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=60, cwd=folder, env=environment, stdin=stdin
+    )
