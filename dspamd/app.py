@@ -54,7 +54,7 @@ from dspamd.storage import family, open_storage, place
 from dspamd.storage.contract import Uid
 from dspamd.storage.measured import Measured
 from dspamd.storage.sql import uid_in_signature
-from dspamd.surroundings import surroundings
+from dspamd.surroundings import in_the_way, surroundings
 from dspamd.texts import Texts, lacking
 from dspamd.trouble import explained
 from dspamd.users import Users
@@ -240,7 +240,7 @@ def plan_of(config: Config) -> Plan:
     the workers, and what cannot be built is found before a worker tries.
     Raises `ConfigError`; `LookupError` if an account is unknown, which may be known later.
     """
-    errors = pitfalls(config).errors
+    errors = pitfalls(config).errors + in_the_way(config)
     try:
         _observed(config, Parts(config))
     except ConfigError as error:

@@ -104,11 +104,17 @@ class Config:
 
     def given(self, name: str) -> bool:
         """Whether an option is set in the file, with or without a suffix."""
-        return any(key.partition(".")[0] == name.lower() for key in self._places)
+        return self._place(name) is not None
 
     def problem(self, name: str, text: str) -> Problem:
         """Something wrong with an option, told with the place where it is set, if it is."""
-        return Problem(*self._places.get(name.lower(), (self.file, 0)), text)
+        return Problem(*(self._place(name) or (self.file, 0)), text)
+
+    def _place(self, name: str) -> tuple[str, int] | None:
+        """Where an option is set first; without a suffix if it stands so anywhere."""
+        name = name.lower()
+        keys = (key for key in self._places if key.partition(".")[0] == name)
+        return self._places.get(name) or self._places.get(next(keys, ""))
 
 
 def default_path() -> Path:

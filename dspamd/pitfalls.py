@@ -57,6 +57,8 @@ def _warnings(config: Config) -> Iterator[str]:
             yield f"ServerPass.{ident} is empty: whoever can connect may act for everybody"
     if not (_hosts(config) or config.text("TrustedDeliveryAgent")):
         yield "neither DeliveryHost nor TrustedDeliveryAgent: mail that is to be delivered waits for ever"
+    if not _hosts(config):
+        yield from _needless(config)
     if 0 < config.number("ServerMaxMemory") < config.number("ServerMaxMessageSize"):
         yield "ServerMaxMemory is less than ServerMaxMessageSize, which counts then"
     yield from _scanners(config)
@@ -67,6 +69,18 @@ def _warnings(config: Config) -> Iterator[str]:
         yield "ServerGroup without ServerUser has no effect"
     if any(map(_EXCLUSIVE.search, config.all("SQLitePragma"))):
         yield "SQLitePragma locking_mode = EXCLUSIVE lets one process in: for the others mail waits"
+
+
+def _needless(config: Config) -> Iterator[str]:
+    """Directives about a next hop where there is none."""
+    taker = (
+        "TrustedDeliveryAgent takes the mail"
+        if config.text("TrustedDeliveryAgent")
+        else "nobody takes the mail"
+    )
+    for name in ("DeliveryPort", "DeliveryIdent", "DeliveryProto", "DeliveryTLS", "DeliveryTLSCAFile"):
+        if config.given(name):
+            yield f"{name} has no effect without DeliveryHost: {taker}"
 
 
 def _scanners(config: Config) -> Iterator[str]:

@@ -2,7 +2,8 @@
 
 `pitfalls` looks at the configuration alone, and so is the same everywhere and at any
 time.  What is here may be mended, or mounted, or started, while the daemon runs: until
-then mail waits, so all of it is worth a warning, and none of it stops the start.
+then mail waits, so nearly all of it is worth a warning.  Only what stands where the
+daemon has to make its own files stops the start (`in_the_way`).
 
 Every look is one or two system calls.  Blocks.
 """
@@ -38,12 +39,25 @@ def surroundings(config: Config, workers: AbstractContextManager[object] | None 
     return [config.problem(key, f"{key} {text}") for key, text in found if text]
 
 
+def in_the_way(config: Config) -> list[Problem]:
+    """What stands where the daemon has to make a file: it cannot start."""
+    named = [("ServerPID", stat.S_ISREG, "a file"), ("ServerDomainSocketPath", stat.S_ISSOCK, "a socket")]
+    found = []
+    for key, is_right, what in named:
+        kind, wrong = _kind(Path(config.text(key))) if config.text(key) else (0, "absent")
+        if not wrong and not is_right(kind):
+            what_is = "a folder" if stat.S_ISDIR(kind) else "something else"
+            text = f"{key} {config.text(key)} is {what_is}, not {what}; the daemon cannot start"
+            found.append(config.problem(key, text))
+    return found
+
+
 def _missed_at_start(config: Config) -> Iterator[tuple[str, str]]:
     """Keys, and what is wrong with what they name; empty: nothing."""
     pid, path, target = (config.text(name) for name in ("ServerPID", "ServerDomainSocketPath", "LogTarget"))
-    yield "ServerPID", _place(Path(pid), "the daemon cannot start")
+    yield "ServerPID", _folder(Path(pid).parent, "the daemon cannot start")
     if path:
-        yield "ServerDomainSocketPath", _place(Path(path), "the daemon cannot start")
+        yield "ServerDomainSocketPath", _folder(Path(path).parent, "the daemon cannot start")
     if target not in ("stderr", "syslog"):
         key = "LogTarget" if Path(target).is_absolute() else "LogDirectory"
         yield key, _place(_ancestor(log.directory(config) / target), "the log goes to stderr")
@@ -56,7 +70,7 @@ def _missed_by_workers(config: Config) -> Iterator[tuple[str, str]]:
     if config.all("Debug"):
         yield "LogDirectory", _place(_ancestor(log.directory(config) / "dspam.debug"), "it will be missing")
     if texts := config.text("TxtDirectory"):
-        yield "TxtDirectory", _readable(Path(texts), "mail goes without its texts")
+        yield "TxtDirectory", _readable(Path(texts), "mail goes without its texts", folder=True)
     if groups := config.text("GroupConfig"):
         yield "GroupConfig", _readable(Path(groups), "nobody is in a group")
     if authorities := config.text("DeliveryTLSCAFile"):
@@ -104,8 +118,10 @@ def _ancestor(file: Path) -> Path:
     return file if folder == file.parent else folder / file.name
 
 
-def _readable(path: Path, loss: str) -> str:
-    _, wrong = _kind(path)
+def _readable(path: Path, loss: str, *, folder: bool = False) -> str:
+    kind, wrong = _kind(path)
+    if not wrong and stat.S_ISDIR(kind) != folder:
+        wrong = f"{path} is {'no' if folder else 'a'} folder"
     if not wrong and not _may(path, os.R_OK):
         wrong = f"{path} cannot be read by {_account()}"
     return wrong and f"{wrong}; {loss}"

@@ -78,6 +78,20 @@ def test_what_is_about_an_option_is_told_with_its_line() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "line", ["DeliveryPort 10034", "DeliveryPort.example.org 25", "DeliveryIdent mx", "DeliveryProto LMTP",
+             "DeliveryTLS may", "DeliveryTLSCAFile /etc/ssl/cert.pem"],
+)  # fmt: skip
+def test_a_next_hop_that_is_described_and_not_named(line: str) -> None:
+    text = f'Home /x\nServerMode auto\nTrustedDeliveryAgent "/usr/bin/procmail"\n{line}\n'
+    found = [each for each in pitfalls(Config.from_text(text)).warnings if "DeliveryHost" in each.text]
+    name = line.split()[0].partition(".")[0]
+    assert [each.text for each in found] == [
+        f"{name} has no effect without DeliveryHost: TrustedDeliveryAgent takes the mail"
+    ]
+    assert found[0].line == (4 if "." not in line.split()[0] else 0)
+
+
 def test_mail_that_nobody_can_hand_in_or_on() -> None:
     found = pitfalls(Config.from_text("Home /tmp\nServerMode dspam\n"))
     texts = [each.text for each in found.warnings]

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from dspamd.app import plan_of
 from dspamd.config import Config
+from dspamd.errors import ConfigError
 from dspamd.kinds import COMMAND, PATH
 from dspamd.options import OPTIONS
 from dspamd.server.account import Account
-from dspamd.surroundings import surroundings
+from dspamd.surroundings import in_the_way, surroundings
 
 
 def told(folder: Path, *lines: str) -> list[str]:
@@ -51,6 +53,9 @@ GONE = f"{MISSING}: No such file or directory"
     [
         (f"Home {MISSING}", f"Home {GONE}; mail waits until the daemon has its folder"),
         ("Home /dev/null", "Home /dev/null is no folder"),
+        ("TxtDirectory /etc/passwd", "TxtDirectory /etc/passwd is no folder; mail goes without its texts"),
+        ("GroupConfig /etc", "GroupConfig /etc is a folder; nobody is in a group"),
+        ("DeliveryTLSCAFile /etc", "DeliveryTLSCAFile /etc is a folder"),
         (f"TxtDirectory {MISSING}", f"TxtDirectory {GONE}; mail goes without its texts"),
         (f"GroupConfig {MISSING}", f"GroupConfig {GONE}; nobody is in a group"),
         (f'TrustedDeliveryAgent "{MISSING} -d %u"', f"TrustedDeliveryAgent {GONE}; mail waits"),
@@ -64,7 +69,6 @@ GONE = f"{MISSING}: No such file or directory"
             "ServerDomainSocketPath /nowhere/at: No such file or directory; the daemon cannot start",
         ),
         (f"ServerPID {MISSING}", "ServerPID /nowhere/at: No such file or directory; the daemon cannot start"),
-        ("ServerPID /etc", "ServerPID /etc is a folder, not a file; the daemon cannot start"),
         ("LogTarget /dev/null/log", "LogTarget /dev/null is no folder; the log goes to stderr"),
         ("LogTarget /etc", "LogTarget /etc is a folder, not a file; the log goes to stderr"),
         (f"ClamAVHost {MISSING}", f"ClamAVHost {GONE}"),
@@ -80,6 +84,23 @@ GONE = f"{MISSING}: No such file or directory"
 def test_what_is_missed_is_told_with_its_line(tmp_path: Path, line: str, complaint: str) -> None:
     (text,) = told(tmp_path, line)
     assert text.startswith(f"x.conf:{len(line.splitlines())}: {complaint}")
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("ServerPID /etc", "ServerPID /etc is a folder, not a file"),
+        ("ServerPID /dev/null", "ServerPID /dev/null is something else, not a file"),
+        ("ServerDomainSocketPath /etc", "ServerDomainSocketPath /etc is a folder, not a socket"),
+        ("ServerDomainSocketPath /etc/passwd", "ServerDomainSocketPath /etc/passwd is something else"),
+    ],
+)
+def test_what_is_in_the_way_stops_the_start_with_its_line(line: str, complaint: str, tmp_path: Path) -> None:
+    config = Config.from_text(f"Home {tmp_path}\n{line}\n", "x.conf")
+    (problem,) = in_the_way(config)
+    assert str(problem).startswith(f"x.conf:2: {complaint}")
+    with pytest.raises(ConfigError, match="the daemon cannot start"):
+        plan_of(config)
 
 
 def test_the_debug_log_and_the_log_are_both_about_log_directory(tmp_path: Path) -> None:
