@@ -174,11 +174,13 @@ def teach(port: int, mails: list[Mail]) -> None:
     print("\n")
 
 
-def ask(port: int, sink: Sink, content: bytes, user: str = "demo") -> Message:
+def ask(
+    port: int, sink: Sink, content: bytes, user: str = "demo", sender: str = "sender@example.net"
+) -> Message:
     """Send one message as a mail server does; the message as it was handed to the next hop."""
     with smtplib.LMTP("127.0.0.1", port, timeout=PATIENCE_S) as lmtp:
         lmtp.ehlo("demo-mail-server")
-        hand_over(lmtp, "MAIL FROM:<sender@example.net>", f"{user}@example.org", content)
+        hand_over(lmtp, f"MAIL FROM:<{sender}>", f"{user}@example.org", content)
     # Handed over before it was acknowledged: it is there.
     return message_from_bytes(sink.arrivals.get_nowait())
 
@@ -243,7 +245,7 @@ def correct(port: int, sink: Sink, mistake: tuple[Mail, Message]) -> None:
         b"Content-Type: message/rfc822\r\n\r\n"
         + answer.as_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
     )
-    confirmation = ask(port, sink, forwarded, "spam-demo")
+    confirmation = ask(port, sink, forwarded, "spam-demo", "demo@example.org")
     reclassified = confirmation["X-DSPAM-Reclassified"]
     print(f"dspamd confirms (X-DSPAM-Reclassified: {reclassified}), and we send it again:\n")
     again = ask(port, sink, mail.content)

@@ -21,6 +21,7 @@ from dspamd.history import Fields
 from dspamd.mail import signature
 from dspamd.mail.classic import SignaturePass, view
 from dspamd.mail.message import Message
+from dspamd.mail.signature import Reported, reported
 
 T = TypeVar("T")
 
@@ -59,6 +60,7 @@ class Incoming:
         self.parse_s = time.perf_counter() - started
         self._tokens: dict[tuple[TokenOptions, SignaturePass], _Shared[Tokens]] = {}
         self._signature: _Shared[str | None] | None = None
+        self._reported: _Shared[list[Reported]] | None = None
 
     async def tokens(self, options: TokenOptions, signature_pass: SignaturePass) -> Tokens:
         """The tokens of the message as these settings see them; read-only, shared."""
@@ -77,6 +79,12 @@ class Incoming:
         if self._signature is None:
             self._signature = _Shared(len(self.message), lambda: signature.find(self.message))
         return await self._signature.get()
+
+    async def reported(self) -> list[Reported]:
+        """The messages that it is about, if it is a report."""
+        if self._reported is None:
+            self._reported = _Shared(len(self.message), lambda: reported(self.message))
+        return await self._reported.get()
 
     @cached_property
     def fields(self) -> Fields:

@@ -23,7 +23,7 @@ from dspamd.engine.model import Label, Lesson, Source
 from dspamd.envelope import Recipient
 from dspamd.mail.message import Message
 from dspamd.request import Request, parse
-from dspamd.retrain_address import RetrainAddress, in_header, named, of_recipient
+from dspamd.retrain_address import RetrainAddress, in_header, of_recipient
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +149,16 @@ def _report(config: Config, job: Job, original: str) -> Job:
     found = of_recipient(job.recipient, original) if job.request.trusted else None
     if found is None:
         return job
-    # A user who is named by the recipient alone is named by what is behind the prefix.
-    own = named(job.user)
-    user = _user_on_parse(config, found) or (own.address if own else job.user)
-    return Job(_without_detail(config, user), job.recipient, _reporting(config, job.request, found))
+    user = without_detail(config, _user_on_parse(config, found)) or _behind_prefix(config, job, found)
+    return Job(user, job.recipient, _reporting(config, job.request, found))
+
+
+def _behind_prefix(config: Config, job: Job, found: RetrainAddress) -> str:
+    """The user of a report if nothing says which: whom the recipient names without its prefix."""
+    for name in (user_of, without_detail):
+        if job.user == name(config, job.recipient.text):
+            return name(config, found.address)
+    return job.user
 
 
 def addressed(config: Config, recipients: Sequence[Recipient]) -> list[Recipient]:
@@ -171,7 +177,7 @@ def user_of(config: Config, address: str) -> str:
     """The user that an address names (config.md 4.1 items 12 to 14 and 134)."""
     if config.matches("Broken", "case"):
         address = address.lower()
-    user = _without_detail(config, address)
+    user = without_detail(config, address)
     if config.flag("StripRcptDomain"):
         local, at, _ = user.rpartition("@")
         return local if at else user
@@ -180,10 +186,10 @@ def user_of(config: Config, address: str) -> str:
 
 def _named(config: Config, request: Request, name: str) -> str:
     """The user that `--user` names; who may name himself only has just the name that he has."""
-    return _without_detail(config, name) if request.trusted else name
+    return without_detail(config, name) if request.trusted else name
 
 
-def _without_detail(config: Config, address: str) -> str:
+def without_detail(config: Config, address: str) -> str:
     """The address without what follows PlusedCharacter in its local part."""
     if not config.flag("EnablePlusedDetail"):
         return address

@@ -201,7 +201,7 @@ TRAINING = Counter(
     **{
         "class": ("spam", "innocent"),
         "source": ("error", "corpus", "inoculation"),
-        "outcome": ("learned", "refused", "failed"),
+        "outcome": ("learned", "refused", "forbidden", "failed"),
     },
 )
 LAST_TRAINING = Latest("dspamd_last_training_timestamp_seconds", "When a lesson was learned last.")

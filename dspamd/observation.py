@@ -23,6 +23,7 @@ from dspamd.errors import PermFail
 from dspamd.incoming import Incoming
 from dspamd.jobs import Job
 from dspamd.log_target import File
+from dspamd.reporter import NotAllowed
 from dspamd.request import Request
 from dspamd.stopwatch import Stopwatch
 from dspamd.users import User
@@ -86,16 +87,25 @@ def passed(mail: Incoming, job: Job, outcome: Outcome, *, reason: str, detail: s
 @contextmanager
 def lesson(taught: Lesson) -> Iterator[None]:
     """Count a lesson, and what becomes of it in the block."""
-    outcome = "failed"
     try:
         yield
-        outcome = "learned"
-        metrics.LAST_TRAINING.set(time.time())
-    except PermFail:
-        outcome = "refused"
+    except PermFail as failure:
+        turned_down(taught, failure)
         raise
-    finally:
-        metrics.TRAINING.add(_class(taught.label), taught.source.value, outcome)
+    except BaseException:
+        _count(taught, "failed")
+        raise
+    _count(taught, "learned")
+    metrics.LAST_TRAINING.set(time.time())
+
+
+def turned_down(taught: Lesson, failure: PermFail) -> None:
+    """Count a lesson that was not taught, and will not be."""
+    _count(taught, "forbidden" if isinstance(failure, NotAllowed) else "refused")
+
+
+def _count(taught: Lesson, outcome: str) -> None:
+    metrics.TRAINING.add(_class(taught.label), taught.source.value, outcome)
 
 
 class Details:

@@ -36,6 +36,7 @@ from dspamd.history import History, Record, letter
 from dspamd.incoming import Incoming, aside
 from dspamd.jobs import Job
 from dspamd.mail.rewrite import Rewrite, rewrite
+from dspamd.reports import Reports
 from dspamd.request import Request
 from dspamd.scan.clamav import NotScanned
 from dspamd.scan.scanners import Finding, Scanners
@@ -85,6 +86,7 @@ class Pipeline:
     ) -> None:
         self._config, self._users, self._storage = config, users, storage
         self._way_out, self._history = WayOut(config, outlet, texts), history
+        self._reports = Reports(config, users, self._way_out)
         self._trainer, self._consultation = Trainer(storage), Consultation(storage)
         self._scanners, self._witnesses = scanners, witnesses
         self._details, self._new_signature, self._clock = details, new_signature, clock
@@ -97,6 +99,14 @@ class Pipeline:
         """
         if job.request.lesson is None:
             return await self._process(mail, job)
+        if await self._reports.brings(mail, job.request):
+            return await self._reports.carry_out(mail, job, self._teach_one)
+        return await self._teach_one(mail, job)
+
+    async def _teach_one(self, mail: Incoming, job: Job) -> Outcome:
+        """Process what brings one lesson."""
+        if job.request.lesson is None:
+            raise ValueError("no lesson is asked for")
         with observation.lesson(job.request.lesson):
             return await self._process(mail, job)
 
@@ -148,7 +158,9 @@ class Pipeline:
         """The signature that a message brings back as a lesson."""
         if request.lesson is None or request.lesson.source is Source.CORPUS:
             return None
-        return request.signature or (None if user.train_pristine else await mail.signature())
+        if request.signature or request.by_text or user.train_pristine:
+            return request.signature
+        return await mail.signature()
 
     # --- the verdict -----------------------------------------------------------------------
 
@@ -164,7 +176,7 @@ class Pipeline:
         lesson = request.lesson
         if lesson is not None and lesson.source is not Source.CORPUS:
             seen = await self._seen(mail, request, user)
-            if seen or (lesson.source is Source.ERROR and not user.train_pristine):
+            if seen or (lesson.source is Source.ERROR and not user.train_pristine and not request.by_text):
                 return await self._correct(seen or "", lesson, user, watch)
         return await self._classify(mail, request, user, watch)
 

@@ -63,6 +63,7 @@ class Outcome:
     summary   the summary line, if it was asked for
     printed   the message, if it was asked for (`--stdout`)
     status    the short text of the user log ("Delivered", "Quarantined", ...)
+    said      what is said in the reply, instead of that the message was accepted
     """
 
     recipient: Recipient
@@ -71,6 +72,7 @@ class Outcome:
     summary: bytes = b""
     printed: bytes = b""
     status: str = ""
+    said: str = ""
 
 
 def header_lines(verdict: Verdict) -> list[bytes]:

@@ -23,8 +23,10 @@ keys).
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from dspamd.mail import headers, mime
 from dspamd.mail.message import Message
@@ -77,6 +79,38 @@ def find(message: Message, headers_only: bool = False) -> str | None:
     return None if found is None else found.decode()
 
 
+class Reported(NamedTuple):
+    """A message that a report is about: its id, if it brought one, and all that is left of it."""
+
+    signature: str | None
+    content: bytes
+
+
+def reported(message: Message) -> list[Reported]:
+    """The messages that a report is about, in its order.
+
+    That is the message itself if it has an id, by the rules above, else each original attached
+    to it, by the same rules.  An original is passed over for those attached to it only if one of
+    these has an id and it has none.  At most 1,000.
+    """
+    found = list(itertools.islice(_reported(message.raw, MAX_DEPTH), mime.MAX_PARTS))
+    if not any(each.signature for each in found):
+        id_ = _in_text(message.raw[message.body_start :])
+        return [Reported(id_.decode(), message.raw)] if id_ else found
+    return found
+
+
+def _reported(data: bytes, depth: int) -> Iterator[Reported]:
+    leaves = mime.parts(data)
+    if id_ := _own(data, leaves):
+        yield Reported(id_.decode(), data)
+        return
+    for original in _originals(data, leaves) if depth else ():
+        inner = list(_reported(original, depth - 1))
+        signed = [each for each in inner if each.signature]
+        yield from signed or [Reported(None, original)]
+
+
 def every(message: Message, *, in_headers: bool = True, in_texts: bool = True) -> list[str]:
     """All ids that a message and the originals attached to it bring back, each once, as they stand.
 
@@ -109,18 +143,25 @@ def _every(data: bytes, depth: int, in_headers: bool, in_texts: bool) -> Iterato
 
 def _search(data: bytes, depth: int, headers_only: bool) -> bytes | None:
     """The id in a message: in its header block, its texts, the originals attached to it."""
-    if found := _in_header(data[: headers.block_end(data)]):
+    leaves = mime.parts(data)
+    if found := _own(data, leaves, headers_only):
         return found
-    leaves = mime.parts(data)[::-1]
-    if not headers_only and (found := _in_texts(data, leaves)):
-        return found
-    if depth:
-        for part in leaves:
-            if part.type == b"message" or part.filename.endswith(b".eml"):
-                original = mime.decoded(part.encoding, data[part.body : part.end])
-                if found := _search(original, depth - 1, headers_only):
-                    return found
+    for original in _originals(data, leaves[::-1]) if depth else ():
+        if found := _search(original, depth - 1, headers_only):
+            return found
     return None
+
+
+def _own(data: bytes, leaves: list[mime.Part], headers_only: bool = False) -> bytes | None:
+    """The id that a message itself has, whatever is attached to it."""
+    return _in_header(data[: headers.block_end(data)]) or (None if headers_only else _in_texts(data, leaves))
+
+
+def _originals(data: bytes, leaves: list[mime.Part]) -> Iterator[bytes]:
+    """The messages attached to a message."""
+    for part in leaves:
+        if part.type == b"message" or part.filename.endswith(b".eml"):
+            yield mime.decoded(part.encoding, data[part.body : part.end])
 
 
 def _in_header(block: bytes) -> bytes | None:
@@ -134,8 +175,8 @@ def _in_header(block: bytes) -> bytes | None:
 
 def _in_texts(data: bytes, leaves: list[mime.Part]) -> bytes | None:
     quoted = None
-    for part in leaves:
-        if part.type == b"text" or (part.top and not part.encodes):
+    for part in reversed(leaves):
+        if part.type == b"text" or (part.top and not part.encodes and part.type != b"message"):
             text = mime.decoded(part.encoding, data[part.body : part.end])
             if match := TAG.search(text):
                 return match[1]

@@ -108,7 +108,7 @@ class MailFilter:
             if self._config.flag("StrictCompatibility"):  # its codes, which say something else
                 code = 530 if code >= 500 else 421
             return dataclasses.replace(reply, code=code, text=f"<{name}> {reply.text}")
-        text = f"<{name}> Message accepted for delivery"
+        text = f"<{name}> {outcome.said or 'Message accepted for delivery'}"
         if told:
             text += ": SPAM" if outcome.verdict is not None and outcome.verdict.result.spam else ": INNOCENT"
         return Reply(250, "2.6.0", text)

@@ -226,13 +226,15 @@ class Postfix:
             smtp.ehlo("client.example.net")
             yield smtp
 
-    def send(self, content: bytes, *users: str, smtp: smtplib.SMTP | None = None) -> None:
+    def send(
+        self, content: bytes, *users: str, smtp: smtplib.SMTP | None = None, sender: str = SENDER
+    ) -> None:
         """Hand `content` (CR LF) to Postfix for `users`, all of which it must accept."""
         if smtp is None:
             with self.session() as smtp:
-                self.send(content, *users, smtp=smtp)
+                self.send(content, *users, smtp=smtp, sender=sender)
             return
-        commands = [f"MAIL FROM:<{SENDER}> BODY=8BITMIME", *(f"RCPT TO:<{user}@{DOMAIN}>" for user in users)]
+        commands = [f"MAIL FROM:<{sender}> BODY=8BITMIME", *(f"RCPT TO:<{user}@{DOMAIN}>" for user in users)]
         for command in commands:
             code, reply = smtp.docmd(command)
             assert code == 250, (command, code, reply)

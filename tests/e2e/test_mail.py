@@ -75,6 +75,7 @@ def _correct(site: Site, alias: str, message: bytes) -> None:
         + b"Subject: Fwd\r\nMIME-Version: 1.0\r\nContent-Type: message/rfc822\r\n\r\n"
         + message.replace(b"\n", b"\r\n"),
         alias,
+        sender="alice@example.org",
     )
 
 

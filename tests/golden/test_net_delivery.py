@@ -39,6 +39,7 @@ Preference "signatureLocation=headers"
 AllowOverride fallbackDomain
 WebStats on
 RetrainAddress header
+RetrainFrom any
 DeliveryHost 127.0.0.1
 DeliveryPort {port}
 """
@@ -68,6 +69,8 @@ SAVED = {"params-stdout", "params-none", "smtp-noproto"}
 
 # Corrections without a signature: the original dropped them and said that all was well.
 CORRECTION = r"^parseto(-full)?-.*(?<![a-z])(spam|notspam)-"
+
+NO_SIGNATURE = "Unable to find a valid signature: forward the message as an attachment"
 
 # Runs in which the next hop takes nothing: we learn nothing then, and log what the original logged
 # as delivered as the failure that it was.
@@ -199,7 +202,7 @@ async def _replay(session: dict[str, Any], sink: Sink, port: int) -> None:
         return
     if re.search(CORRECTION, id_):
         assert (recipients, answers[-1][:3]) == ([], "250")
-        answers[-1] = "550 5.6.0 <bob@example.net> Unable to find a valid signature\r\n"
+        answers[-1] = f"550 5.6.0 <bob@example.net> {NO_SIGNATURE}\r\n"
     assert heard == answers
     assert sorted(line for line in sink.lines if line.startswith(b"RCPT")) == recipients
     if id_ != "lmtp-dataend-550":  # where both were refused it

@@ -171,3 +171,56 @@ def test_every_id_of_a_forwarded_mail() -> None:
     broken = Message(b"Content-Type: multipart/mixed; boundary=lost\n\npreamble !DSPAM:abc1!\n")
     assert signature.every(broken) == ["abc1"]
     assert signature.every(broken, in_texts=False) == []
+
+
+def about(raw: bytes) -> list[str | None]:
+    """The ids of the messages that a report is about; None for one that has none."""
+    reported = signature.reported(Message(raw))
+    ids = [each.signature for each in reported]
+    assert (signature.find(Message(raw)) or None) == next(filter(None, reversed(ids)), None)
+    return ids
+
+
+def original(id_: bytes) -> bytes:
+    return part(ORIGINAL.replace(b"original1", id_).replace(b"!DSPAM:text1!", b"words"), MESSAGE)
+
+
+NO_ID = part(b"Subject: x\n\nwords", MESSAGE)
+DIGEST = b"Content-Type: multipart/digest; boundary=b\n\n"
+
+
+@pytest.mark.parametrize(
+    ("raw", "ids"),
+    [
+        (multipart(part(b"please learn"), original(b"a1"), original(b"b1")), ["a1", "b1"]),
+        (multipart(original(b"a1"), original(b"b1"), head=b"X-DSPAM-Signature: top1\n"), ["top1"]),
+        (multipart(part(b"!DSPAM:outer1!"), original(b"a1")), ["outer1"]),
+        (multipart(original(b"a1"), NO_ID, original(b"b1")), ["a1", None, "b1"]),
+        (multipart(NO_ID, NO_ID), [None, None]),
+        (
+            DIGEST + b"--b\n\nX-DSPAM-Signature: a1\n\nx\n--b\n\nX-DSPAM-Signature: b1\n\ny\n--b--\n",
+            ["a1", "b1"],
+        ),
+        (b"Content-Type: message/rfc822\n\n" + multipart(original(b"a1"), original(b"b1")), ["a1", "b1"]),
+        (b"Content-Type: message/rfc822\n\n" + multipart(NO_ID), [None]),
+        (b"Content-Type: multipart/mixed; boundary=lost\n\n!DSPAM:abc1!\n", ["abc1"]),
+        (b"Subject: Fwd\n\nno signature\n", []),
+    ],
+)
+def test_a_report_is_about_each_message_attached_to_it(raw: bytes, ids: list[str | None]) -> None:
+    assert about(raw) == ids
+
+
+def test_a_report_brings_the_originals_as_they_were() -> None:
+    raw = multipart(part(b"please learn"), original(b"a1"), NO_ID)
+    assert [each.content for each in signature.reported(Message(raw))] == [
+        b"From: a@example.org\nX-DSPAM-Signature: a1\n\ntext\nwords\n\n",
+        b"Subject: x\n\nwords\n",
+    ]
+
+
+def test_a_report_is_about_a_thousand_messages_at_most() -> None:
+    deep = multipart(*[original(b"a1")] * 900)
+    head = b"Content-Type: multipart/mixed; boundary=outer\n\n"
+    two = head + b"".join(b"--outer\nContent-Type: message/rfc822\n\n" + deep + b"\n" for _ in "ab")
+    assert len(signature.reported(Message(two + b"--outer--\n"))) == 1000

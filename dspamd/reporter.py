@@ -1,0 +1,59 @@
+"""Who may correct us by mail: what is known of whoever sent a message to a retraining address.
+
+The id of a signature is no secret: it goes with every message that a user forwards or answers.
+What a sender cannot write himself is how the message came to the mail server.  Postfix tells with
+XFORWARD: `SOURCE=LOCAL` is mail of its own machine and of the clients that
+`local_header_rewrite_clients` names, such as those that have logged in; all other is `REMOTE`
+(XFORWARD_README; a login itself is not forwarded).  A client that sends no XFORWARD tells nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from dspamd.config import Config
+from dspamd.envelope import Envelope
+from dspamd.errors import PermFail
+from dspamd.jobs import without_detail
+from dspamd.retrain_address import RetrainAddress
+
+
+class NotAllowed(PermFail):
+    """Whoever sent this may not correct us: nothing was changed."""
+
+    enhanced = "5.7.1"
+    exit_status = os.EX_NOPERM
+
+
+class Reporter(NamedTuple):
+    """Whoever sent a report, and is let in by RetrainFrom."""
+
+    known: bool
+    """It is a client of ours, or says to be the user: a text may be learned that we have not seen before."""
+    for_others: bool
+    """They may correct for whomever a signature names, not only for the user whom the address names."""
+
+
+def reporter(config: Config, envelope: Envelope, report: RetrainAddress) -> Reporter:
+    """Who sent a report.  Raises `NotAllowed` if RetrainFrom does not let them in."""
+    allowed = config.all("RetrainFrom")
+    local = envelope.xforward.get("SOURCE", "").upper() == "LOCAL"
+    user = _is_user(config, envelope, report)
+    for_others = "any" in allowed or (local and "local" in allowed)
+    if not for_others and not (user and "user" in allowed):
+        raise NotAllowed(
+            f"Not allowed: send the report as {report.address}, logged in to the mail server of that account",
+            detail=f"sender <{_sender(envelope)}>, source {envelope.xforward.get('SOURCE', 'unknown')}",
+        )
+    return Reporter(local or user, for_others)
+
+
+def _is_user(config: Config, envelope: Envelope, report: RetrainAddress) -> bool:
+    """Whether the sender is the user whom the address names, domain and all."""
+    sender, user = _sender(envelope).lower(), report.address.lower()
+    return bool(sender) and without_detail(config, sender) == without_detail(config, user)
+
+
+def _sender(envelope: Envelope) -> str:
+    return envelope.sender.decode("utf-8", "surrogateescape")

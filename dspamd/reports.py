@@ -1,0 +1,136 @@
+"""Reports: mail that users send to correct us, about one message or several.
+
+A report to a retraining address is carried out if `RetrainFrom` lets its sender in (`reporter`).
+Each message that it brings back is a lesson of its own, with its line in the log and its place in
+the history: by its signature, or, where there is none, by its text as far as that can be put
+together again (`mail.forward`).  A text is believed of somebody whom we know only, and what the
+user wrote around it is not learned.
+
+A command that names the class itself needs no leave; of several originals in one mail it
+corrects each as well, and texts without a signature are refused, as ever.
+
+What was carried out goes to the user as DSPAM did it, or nowhere (`RetrainedMail drop`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Awaitable, Callable
+
+from dspamd import log, observation
+from dspamd.config import Config
+from dspamd.engine.model import Source
+from dspamd.errors import PermFail
+from dspamd.incoming import Incoming, aside
+from dspamd.jobs import Job
+from dspamd.mail.forward import forwarded
+from dspamd.mail.signature import Reported
+from dspamd.reporter import Reporter, reporter
+from dspamd.request import Request
+from dspamd.training import UnknownSignature
+from dspamd.users import Users
+from dspamd.verdict import Outcome
+from dspamd.way_out import WayOut
+
+Teach = Callable[[Incoming, Job], Awaitable[Outcome]]
+
+
+class Reports:
+    """Takes reports apart and has each lesson in them taught."""
+
+    def __init__(self, config: Config, users: Users, way_out: WayOut) -> None:
+        self._config, self._users, self._way_out = config, users, way_out
+
+    async def brings(self, mail: Incoming, request: Request) -> bool:
+        """Whether a lesson is a report: it came to a retraining address, or is about several messages."""
+        if request.report is not None:
+            return True
+        if request.lesson is None or request.lesson.source is not Source.ERROR or request.signature:
+            return False
+        return sum(each.signature is not None for each in await mail.reported()) > 1
+
+    async def carry_out(self, mail: Incoming, job: Job, teach: Teach) -> Outcome:
+        """Have every lesson of a report taught by `teach`, which delivers nothing; then deliver the report.
+
+        Raises `NotAllowed`, `UnknownSignature` if there is nothing that could be learned, and what
+        `teach` raises: then the report has to come again, and what it has taught counts once.
+        """
+        lessons = await self._lessons(mail, job)
+        outcomes: list[Outcome] = []
+        for lesson in lessons:
+            try:
+                outcomes.append(await teach(*lesson))
+            except UnknownSignature:
+                if lesson is lessons[-1] and not outcomes:
+                    raise
+        log.get().info(
+            "report",
+            queue_id=mail.envelope.queue_id,
+            user=job.user,
+            rcpt=job.recipient.text,
+            messages=len(lessons),
+            corrected=len(outcomes),
+        )
+        return await self._answer(mail, job, outcomes, len(lessons))
+
+    async def _lessons(self, mail: Incoming, job: Job) -> list[tuple[Incoming, Job]]:
+        """A message and a job for each lesson.  Raises `NotAllowed`, `UnknownSignature`."""
+        request = job.request
+        try:
+            who = reporter(self._config, mail.envelope, request.report) if request.report else None
+            found = await self._found(mail, job, who)
+        except PermFail as failure:
+            if request.lesson is not None:
+                observation.turned_down(request.lesson, failure)
+            raise
+        for_others = request.trusted and (who is None or who.for_others)
+        return [_lesson(mail, job, each, trusted=for_others) for each in found]
+
+    async def _found(self, mail: Incoming, job: Job, who: Reporter | None) -> list[Reported]:
+        """The messages that can be learned from a report."""
+        message = mail.message
+        found = await mail.reported()
+        if who is not None and (await self._users.resolve(job.user)).train_pristine:
+            return [Reported(None, each.content) for each in found] or [Reported(None, message.raw)]
+        if not found and (text := await aside(len(message), lambda: forwarded(message))):
+            found = [Reported(None, text)]
+        if who is None or not who.known:
+            found = [each for each in found if each.signature]
+        if not found:
+            raise UnknownSignature(
+                "Unable to find a valid signature: forward the message as an attachment",
+                detail="neither a signature nor a forwarded text",
+            )
+        return found
+
+    async def _answer(self, mail: Incoming, job: Job, outcomes: list[Outcome], lessons: int) -> Outcome:
+        """Deliver the report, if it is wanted; and say how many messages were corrected."""
+        first, count = outcomes[0], str(len(outcomes))
+        said = f"{count if len(outcomes) == lessons else f'{count} of {lessons}'} messages corrected"
+        if lessons == 1:
+            said = "1 message corrected"
+        if job.request.report is None or self._config.text("RetrainedMail") == "deliver":
+            if first.verdict is None:
+                raise RuntimeError("a lesson without a verdict")
+            owner = await self._users.resolve(first.recipient.text)
+            sent = await self._way_out.send(mail, job, owner, first.verdict)
+            first = dataclasses.replace(sent, status=first.status)
+            said = f"Message accepted for delivery, {said}"
+        summary = b"".join(outcome.summary for outcome in outcomes)
+        return dataclasses.replace(first, summary=summary, said=said)
+
+
+def _lesson(mail: Incoming, job: Job, each: Reported, *, trusted: bool) -> tuple[Incoming, Job]:
+    """The lesson that one message of a report is; nothing is delivered of it."""
+    request = dataclasses.replace(
+        job.request,
+        report=None,
+        signature=each.signature,
+        by_text=each.signature is None,
+        deliver_innocent=False,
+        deliver_spam=False,
+        stdout=False,
+        trusted=trusted,
+    )
+    envelope = dataclasses.replace(mail.envelope, content=each.content)
+    return Incoming(envelope), dataclasses.replace(job, request=request)
