@@ -24,7 +24,7 @@ from dspamd.delivery import connection, digest, replies, smtp
 from dspamd.engine import _kernel
 from dspamd.errors import Reply, UsageError
 from dspamd.history import Fields
-from dspamd.mail import mime, signature
+from dspamd.mail import forward, mime, signature
 from dspamd.mail.message import Message
 from dspamd.mail.rewrite import Rewrite, rewrite
 from dspamd.mail.transparency import Collector, stuffed
@@ -81,6 +81,7 @@ class Worst(NamedTuple):
 
 
 BODY = b"A: b\n\n"
+FIELDS = b"From: x\nSubject: y\n\n"
 QUOTED = b"X-DSPAM-Signature:"
 HTML = b"Content-Type: text/html\n\n"
 TYPE = b"Content-Type: text/plain; "
@@ -114,6 +115,7 @@ def option_of(name: str) -> Use:
 def signatures(message: Message) -> None:
     signature.find(message)
     signature.every(message)
+    signature.reported(message)
 
 
 def edited(message: Message) -> None:
@@ -180,6 +182,22 @@ SEES_MAIL: dict[str, tuple[Use, list[Worst]]] = {
     "log._plain": (text_of(log._plain), [Worst(b"a", end=b" ")]),
     "lookup._CONTROL": (text_of(lookup._CONTROL.search), [Worst(b"a")]),
     "lookup._MARK": (text_of(lookup._MARK.findall), [Worst(b"%"), Worst(b"a")]),
+    "mail.forward._CHARSET": (
+        message_of(forward.forwarded),
+        [Worst(b"a", TYPE + b"charset=", b"\n\n" + FIELDS)],
+    ),
+    "mail.forward._FIELD": (
+        message_of(forward.forwarded),
+        [Worst(each, BODY) for each in (b"a:", b"From: ", b"From: x\n", b"*", b"a" * 31 + b":")],
+    ),
+    "mail.forward._GAP": (
+        message_of(forward.forwarded),
+        [Worst(each, BODY) for each in (b"\n", b">\n", b"> \n", b" ", b"\n ", b"Subject: x\n\n")],
+    ),
+    "mail.forward._UNQUOTED": (
+        message_of(forward.forwarded),
+        [Worst(b">", BODY + b"> " + FIELDS.replace(b"\n", b"\n> ")), Worst(b">\n", BODY + FIELDS)],
+    ),
     "mail.headers._END": (Message, HEADER_LINES),
     "mail.headers._FIELD_END": (message_of(Fields.of), HEADER_LINES),
     "mail.mime._BODY_EVENT": (
