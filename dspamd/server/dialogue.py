@@ -5,8 +5,8 @@ each command is answered follows reference/protocols.md 2; where that quotes
 DSPAM's words they are kept, since site scripts match on them.
 
 A dialogue promises exactly one reply for each accepted recipient after DATA,
-whatever became of the message (RFC 2033 4.2): only `answered` and `refused`
-write them, and both count the recipients.
+whatever became of the message (RFC 2033 4.2): only `answered` writes them, and
+an `Answer` has as many as it was made for.
 
 It reads no bytes itself: `receiving` says that a message follows, `delayed` that
 the client has failed to log in too often, `closed` that the client has left.
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
 from dspamd.envelope import Envelope, Recipient
@@ -122,19 +122,28 @@ class Dialogue:
             dict(self._attributes),
         )
 
-    def answered(self, answer: Answer) -> Iterator[bytes]:
-        """What the client gets for a message that was processed; ends the transaction."""
+    async def answered(self, answer: Answer) -> AsyncIterator[bytes]:
+        """What the client gets for a message, as soon as it is known; ends the transaction.
+
+        Raises `RuntimeError` if the answer is not for our recipients.
+        """
         transaction = self._open()
-        shown = bool(answer.output) and transaction.options is not None
-        if shown:
-            yield from dlmtp.output_phase(answer.output, transaction.stuffed)
-        if not shown or transaction.stuffed:
-            yield b"".join(map(written, answer.replies))
+        if len(answer) != len(transaction.recipients):
+            raise RuntimeError(f"{len(answer)} replies for {len(transaction.recipients)} recipients")
+        output = b"" if transaction.options is None else await answer.output()
+        if output:
+            for piece in dlmtp.output_phase(output, transaction.stuffed):
+                yield piece
+        if not output or transaction.stuffed:
+            async for replies in answer.replies():
+                yield b"".join(map(written, replies))
         self._reset()
 
-    def refused(self, reply: Reply) -> Iterator[bytes]:
+    def refused(self, reply: Reply) -> AsyncIterator[bytes]:
         """What the client gets for a message that was not processed; ends the transaction."""
-        return self.answered(Answer((reply,) * len(self._open().recipients)))
+        answer = Answer(len(self._open().recipients))
+        answer.finish(reply)
+        return self.answered(answer)
 
     def _carry_out(self, verb: bytes, argument: bytes) -> bytes:
         match verb:

@@ -7,7 +7,7 @@ with a permanent 500, reads DATA line by line, and refuses long lines.
 
 Promises:
 
-* Every accepted recipient gets one reply, whatever happens.
+* Every accepted recipient gets one reply, whatever happens, as soon as it and those before it are done with.
 * A message that was read completely is processed to its end, also when the
   client has left meanwhile: it will offer the message again, so nothing is lost.
 * Replies to pipelined commands leave together (RFC 2920).
@@ -79,7 +79,7 @@ class LmtpServer:
         self.held = 0  # bytes of messages in memory
         self.closing = False
         self._connection_limit, self._elsewhere = connection_limit, elsewhere
-        self._tasks: set[asyncio.Task[Answer]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def __call__(self) -> Session:
         return Session(self)
@@ -93,38 +93,38 @@ class LmtpServer:
         metrics.TURNED_AWAY.add(reason)
         log.get().warning("turned_away", reason=reason, queue_id=queue_id, sessions=len(self.sessions))
 
-    def process(
-        self, envelope: Envelope, options: str | None, caller: Caller | None, held: int
-    ) -> asyncio.Task[Answer]:
-        """Have the filter process a message, in a task that outlives the session.
+    def process(self, envelope: Envelope, options: str | None, caller: Caller | None, held: int) -> Answer:
+        """Have the filter process a message, in a task that outlives the session; what becomes of it.
 
         The task never fails; it gives back `held` bytes of memory at its end.
         """
-        task = asyncio.create_task(self._answer(envelope, options, caller))
+        answer = Answer(len(envelope.recipients))
+        task = asyncio.create_task(self._fill(answer, envelope, options, caller))
         self._tasks.add(task)
 
-        def done(task: asyncio.Task[Answer]) -> None:
+        def done(task: asyncio.Task[None]) -> None:
             self._tasks.discard(task)
             self.held -= held
 
         task.add_done_callback(done)
-        return task
+        return answer
 
-    async def _answer(self, envelope: Envelope, options: str | None, caller: Caller | None) -> Answer:
-        count = len(envelope.recipients)
+    async def _fill(
+        self, answer: Answer, envelope: Envelope, options: str | None, caller: Caller | None
+    ) -> None:
+        """Have the filter answer; whatever it does, each recipient has its reply in the end.
+
+        Only `close` cancels us; then nobody is answered, since the next hop may yet take the message.
+        """
         try:
-            answer = await self.filter.filter(envelope, options, caller)
+            await self.filter.filter(envelope, options, caller, answer)
+            if missing := answer.finish(INTERNAL):
+                log.get().error("replies_missing", queue_id=envelope.queue_id, missing=missing)
         except Failure as failure:
-            return Answer((failure.reply,) * count)
+            answer.finish(failure.reply)
         except Exception:
             log.get().exception("filter_failed", queue_id=envelope.queue_id)
-            return Answer((INTERNAL,) * count)
-        if len(answer.replies) != count:
-            log.get().error(
-                "reply_count", queue_id=envelope.queue_id, replies=len(answer.replies), recipients=count
-            )
-            return Answer((INTERNAL,) * count)
-        return answer
+            answer.finish(INTERNAL)
 
     async def close(self, grace_s: float) -> None:
         """Send the clients away; messages being processed get `grace_s` to finish."""
@@ -291,7 +291,7 @@ class Session(SMTP):
     async def _message(self) -> bool:
         """Read a message and answer it; False if the client left before its end."""
         collector = Collector(self._server.terms.size_limit)
-        processed: asyncio.Task[Answer] | None = None
+        answer: Answer | None = None
         try:
             async with asyncio.timeout(self._server.message_s):
                 if not await self._collect(collector):
@@ -301,18 +301,18 @@ class Session(SMTP):
                 envelope = self._dialogue.envelope(await aside(collector.size, collector.take))
                 transaction = self._dialogue.transaction
                 options = transaction.options if transaction else None
-                processed = self._server.process(envelope, options, self._dialogue.caller, collector.held)
+                answer = self._server.process(envelope, options, self._dialogue.caller, collector.held)
         finally:
-            if processed is None:
+            if answer is None:
                 self._server.held -= collector.held
-        if processed is None:
+        if answer is None:
             if refusal in _LIMITS:
                 self._server.turned_away(_LIMITS[refusal], self._dialogue.envelope(b"").queue_id)
             pieces = self._dialogue.refused(refusal or INTERNAL)
         else:
             # The session is cancelled when the client disappears; the processing is not.
-            pieces = self._dialogue.answered(await asyncio.shield(processed))
-        for piece in pieces:
+            pieces = self._dialogue.answered(answer)
+        async for piece in pieces:
             self._output.append(piece)
             await self._flush()
         return True

@@ -53,8 +53,10 @@ class MailFilter:
             return Reply(554, "5.1.0", f"Unable to initialize agent context ({error})")
         return None
 
-    async def filter(self, envelope: Envelope, options: str | None, caller: Caller | None) -> Answer:
-        """Process a message for all its recipients."""
+    async def filter(
+        self, envelope: Envelope, options: str | None, caller: Caller | None, answer: Answer
+    ) -> None:
+        """Process a message for all its recipients; each is answered when we are done with it."""
         request = self._request(envelope.recipients, options, caller)
         if options is not None:
             envelope = dataclasses.replace(envelope, sender=request.sender)
@@ -63,15 +65,19 @@ class MailFilter:
         lane = asyncio.Semaphore(SIDE_BY_SIDE)
         pipeline = await self._pipeline_of(request.profile)
         wanted = reports(self._config, mail.message, self._jobs(request, envelope, options))
-        work = [self._process(pipeline, mail, job, lane) for job in wanted]
-        # Most mail has one recipient, who needs no task of his own.
-        outcomes = [await work[0]] if len(work) == 1 else await asyncio.gather(*work)
-        for outcome in outcomes:
+        if not (request.stdout or request.summary or request.classify):
+            answer.show(b"")
+
+        async def work(number: int, job: Job) -> Outcome:
+            outcome = await self._process(pipeline, mail, job, lane)
             metrics.LMTP_REPLIES.add(f"{outcome.reply.code // 100}xx")
-        return Answer(
-            tuple(self._answered(outcome, told=options is not None) for outcome in outcomes),
-            b"".join(map(_shown, outcomes)),
-        )
+            answer.give(number, self._answered(outcome, told=options is not None))
+            return outcome
+
+        works = [work(number, job) for number, job in enumerate(wanted)]
+        # Most mail has one recipient, who needs no task of his own.
+        outcomes = [await works[0]] if len(works) == 1 else await asyncio.gather(*works)
+        answer.show(b"".join(map(_shown, outcomes)))
 
     def _jobs(self, request: Request, envelope: Envelope, options: str | None) -> list[Job]:
         recipients = addressed(self._config, envelope.recipients)

@@ -41,10 +41,13 @@ class HandingOver:
     ) -> Reply | None:
         return None
 
-    async def filter(self, envelope: Envelope, options: str | None, caller: Caller | None) -> Answer:
-        return Answer(
-            tuple(await asyncio.gather(*(self._hand_over(envelope, to) for to in envelope.recipients)))
-        )
+    async def filter(
+        self, envelope: Envelope, options: str | None, caller: Caller | None, answer: Answer
+    ) -> None:
+        async def answered(number: int, to: Recipient) -> None:
+            answer.give(number, await self._hand_over(envelope, to))
+
+        await asyncio.gather(*(answered(*each) for each in enumerate(envelope.recipients)))
 
     async def _hand_over(self, envelope: Envelope, to: Recipient) -> Reply:
         handover = Handover(

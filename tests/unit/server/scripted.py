@@ -45,7 +45,9 @@ class ScriptedFilter:
     ) -> Reply | None:
         return self.refusal
 
-    async def filter(self, envelope: Envelope, options: str | None, caller: Caller | None) -> Answer:
+    async def filter(
+        self, envelope: Envelope, options: str | None, caller: Caller | None, answer: Answer
+    ) -> None:
         self.envelopes.append(envelope)
         self.options.append(options)
         self.callers.append(caller)
@@ -56,7 +58,9 @@ class ScriptedFilter:
         if self.error is not None:
             raise self.error
         replies = tuple(map(self.reply, envelope.recipients)) if self.replies is None else self.replies
-        return Answer(replies, self.output)
+        answer.show(self.output)
+        for number, reply in enumerate(replies):
+            answer.give(number, reply)
 
 
 class Client:

@@ -13,8 +13,10 @@ from contextlib import contextmanager
 import pytest
 
 from dspamd import metrics
+from dspamd.envelope import Envelope
 from dspamd.errors import PermFail, Reply, TempFail
 from dspamd.mail.transparency import END_OF_DATA
+from dspamd.server.filter import Answer, Caller
 from dspamd.server.lmtp import LmtpServer
 from tests.logged import Logged
 from tests.reference.transparency import all_mixes, received
@@ -69,9 +71,104 @@ async def test_a_wrong_number_of_replies_never_reaches_the_client(count: int) ->
     async with running(LmtpServer(filter, TERMS)) as port, connected(port) as client:
         await client.open(*FIFTY[:3])
         client.send(MESSAGE + b".\r\nNOOP\r\n")
-        heard = [await client.hear() for _ in range(4)]
-        assert all(reply.startswith(b"451 4.3.0 ") for reply in heard[:3])
-        assert heard[3] == b"250 2.0.0 OK\r\n"
+        heard = [(await client.hear())[:10] for _ in range(4)]
+        assert heard == [b"250 2.6.0 "] * min(count, 3) + [b"451 4.3.0 "] * (3 - count) + [b"250 2.0.0 "]
+
+
+class Stepwise(ScriptedFilter):
+    """A filter that is done with each recipient when a test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self.end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def filter(
+        self, envelope: Envelope, options: str | None, caller: Caller | None, answer: Answer
+    ) -> None:
+        self.answer.set_result(answer)
+        await self.end
+
+
+TAKEN, LATER = Reply(250, "2.6.0", "taken"), Reply(450, "4.2.2", "later")
+SILENCE_S = 0.05
+
+
+async def test_a_reply_leaves_when_its_recipient_and_those_before_are_done_with() -> None:
+    filter = Stepwise()
+    async with running(LmtpServer(filter, TERMS)) as port, connected(port) as client:
+        await client.open(*FIFTY[:4])
+        client.send(MESSAGE + b".\r\nNOOP\r\n")
+        answer = await filter.answer
+        answer.give(0, TAKEN)
+        assert await client.hear() == b"250 2.6.0 taken\r\n"
+        answer.give(2, LATER)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(client.reader.readexactly(1), SILENCE_S)
+        answer.give(1, TAKEN)
+        assert [await client.hear(), await client.hear()] == [b"250 2.6.0 taken\r\n", b"450 4.2.2 later\r\n"]
+        answer.give(3, TAKEN)
+        assert [await client.hear(), await client.hear()] == [b"250 2.6.0 taken\r\n", b"250 2.0.0 OK\r\n"]
+        filter.end.set_result(None)
+
+
+@pytest.mark.parametrize(
+    ("error", "rest"),
+    [
+        (ValueError("secret detail"), b"451 4.3.0 Internal error, please try again later\r\n"),
+        (TempFail("Storage is down"), b"451 4.3.0 Storage is down\r\n"),
+        (PermFail("No such user"), b"550 5.3.0 No such user\r\n"),
+    ],
+)
+@pytest.mark.parametrize("done", [[0], [1], [0, 1, 3], [0, 1, 2, 3]])
+async def test_after_an_exception_who_has_his_reply_keeps_it(
+    error: Exception, rest: bytes, done: list[int]
+) -> None:
+    filter = Stepwise()
+    async with running(LmtpServer(filter, TERMS)) as port, connected(port) as client:
+        await client.open(*FIFTY[:4])
+        client.send(MESSAGE + b".\r\nNOOP\r\n")
+        answer = await filter.answer
+        for number in done:
+            answer.give(number, TAKEN)
+        if done[0] == 0:
+            assert await client.hear() == b"250 2.6.0 taken\r\n"
+        filter.end.set_exception(error)
+        heard = [await client.hear() for _ in range(5 - (done[0] == 0))]
+        wanted = [b"250 2.6.0 taken\r\n" if number in done else rest for number in range(4)]
+        assert heard == [*wanted[done[0] == 0 :], b"250 2.0.0 OK\r\n"]
+
+
+async def test_a_recipient_is_answered_once() -> None:
+    answer = Answer(2)
+    answer.give(1, TAKEN)
+    with pytest.raises(ValueError, match="has its reply"):
+        answer.give(1, LATER)
+    with pytest.raises(IndexError):
+        answer.give(2, LATER)
+    assert answer.finish(LATER) == 1
+    assert [list(batch) async for batch in answer.replies()] == [[LATER, TAKEN]]
+
+
+async def test_a_client_that_leaves_between_two_replies_does_not_stop_the_processing() -> None:
+    filter = Stepwise()
+    server = LmtpServer(filter, TERMS)
+    async with running(server) as port:
+        async with connected(port) as client:
+            await client.open(*FIFTY[:2])
+            client.send(MESSAGE + b".\r\n")
+            answer = await filter.answer
+            answer.give(0, TAKEN)
+            assert await client.hear() == b"250 2.6.0 taken\r\n"
+            (session,) = server.sessions
+            vanish(client)
+            await session.ended
+        assert server.held > 0
+        answer.give(1, TAKEN)
+        filter.end.set_result(None)
+        (work,) = server._tasks
+        await asyncio.wait([work])
+        assert server.held == 0
 
 
 async def test_a_reply_cannot_break_out_of_its_line() -> None:
@@ -207,6 +304,13 @@ async def test_a_client_that_closes_its_half_still_gets_its_reply() -> None:
         assert await client.hear() == b""
 
 
+def vanish(client: Client) -> None:
+    """Be gone without a word, which TCP tells by a reset."""
+    reset = struct.pack("ii", 1, 0)
+    client.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+    client.writer.transport.abort()
+
+
 async def test_a_client_that_vanishes_does_not_stop_the_processing() -> None:
     filter = ScriptedFilter(gate=asyncio.Event())
     server = LmtpServer(filter, TERMS)
@@ -216,9 +320,7 @@ async def test_a_client_that_vanishes_does_not_stop_the_processing() -> None:
             client.send(MESSAGE + b".\r\n")
             await filter.started.wait()
             (session,) = server.sessions
-            reset = struct.pack("ii", 1, 0)
-            client.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
-            client.writer.transport.abort()
+            vanish(client)
             await session.ended
         assert filter.gate is not None
         assert not filter.finished.is_set()

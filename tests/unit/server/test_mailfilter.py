@@ -12,6 +12,7 @@ from dspamd.errors import PermFail, TempFail
 from dspamd.incoming import Incoming
 from dspamd.jobs import Job
 from dspamd.pipeline import Pipeline
+from dspamd.server.filter import Answer
 from dspamd.server.mailfilter import MailFilter
 from dspamd.verdict import Outcome
 from dspamd.way_out import ACCEPTED
@@ -19,7 +20,7 @@ from dspamd.way_out import ACCEPTED
 FAILURES = {
     "later": TempFail("Unable to connect to server", code=450),
     "down": TempFail("Storage is down"),
-    "no": PermFail("Fatal: 550 5.1.1 unknown", enhanced="5.3.0"),
+    "no": PermFail("Fatal: 550 5.1.1 unknown", enhanced="5.1.1"),
     "bug": RuntimeError("a bug"),
 }
 
@@ -42,10 +43,12 @@ async def test_each_recipient_has_the_code_of_his_own_fate(compatibility: str, c
 
     config = Config.from_text(f"Home /x\nStripRcptDomain on\nStrictCompatibility {compatibility}\n")
     recipients = tuple(Recipient(b"%s@example.org" % name.encode()) for name in ("ann", *FAILURES))
-    answer = await MailFilter(config, pipeline_of).filter(
-        Envelope(b"x@example.net", recipients, b"Subject: x\r\n\r\nx\r\n"), None, None
+    answer = Answer(len(recipients))
+    await MailFilter(config, pipeline_of).filter(
+        Envelope(b"x@example.net", recipients, b"Subject: x\r\n\r\nx\r\n"), None, None, answer
     )
-    assert [reply.code for reply in answer.replies] == codes
-    assert str(answer.replies[0]) == "250 2.6.0 <ann@example.org> Message accepted for delivery"
-    assert str(answer.replies[1])[4:] == "4.3.0 <later@example.org> Unable to connect to server"
-    assert str(answer.replies[3])[4:] == "5.3.0 <no@example.org> Fatal: 550 5.1.1 unknown"
+    replies = [reply async for batch in answer.replies() for reply in batch]
+    assert [reply.code for reply in replies] == codes
+    assert str(replies[0]) == "250 2.6.0 <ann@example.org> Message accepted for delivery"
+    assert str(replies[1])[4:] == "4.3.0 <later@example.org> Unable to connect to server"
+    assert str(replies[3])[4:] == "5.1.1 <no@example.org> Fatal: 550 5.1.1 unknown"
