@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import cast
 
 import pytest
@@ -52,3 +53,42 @@ async def test_each_recipient_has_the_code_of_his_own_fate(compatibility: str, c
     assert str(replies[0]) == "250 2.6.0 <ann@example.org> Message accepted for delivery"
     assert str(replies[1])[4:] == "4.3.0 <later@example.org> Unable to connect to server"
     assert str(replies[3])[4:] == "5.1.1 <no@example.org> Fatal: 550 5.1.1 unknown"
+
+
+class Slow:
+    """A pipeline that does not get on with `slow` before it is told to."""
+
+    def __init__(self) -> None:
+        self.go = asyncio.Event()
+
+    async def process(self, mail: Incoming, job: Job) -> Outcome:
+        if job.user == "slow":
+            await self.go.wait()
+        summary = b"of " + job.user.encode() + b"\n" if job.request.summary else b""
+        return Outcome(job.recipient, ACCEPTED, None, summary)
+
+
+@pytest.mark.parametrize(
+    ("options", "shown"),
+    [(None, b""), ("--deliver=innocent", b""), ("--deliver=summary", b"of ann\nof slow\nof bob\n")],
+)
+async def test_nobody_waits_for_a_slow_recipient_behind_him(options: str | None, shown: bytes) -> None:
+    pipeline = Slow()
+
+    async def pipeline_of(profile: str | None) -> Pipeline:
+        return cast(Pipeline, pipeline)
+
+    recipients = tuple(Recipient(name) for name in (b"ann", b"slow", b"bob"))
+    envelope = Envelope(b"x@example.net", recipients, b"Subject: x\r\n\r\nx\r\n")
+    answer = Answer(len(recipients))
+    filter = MailFilter(Config.from_text("Home /x\n"), pipeline_of)
+    work = asyncio.create_task(filter.filter(envelope, options, None, answer))
+    replies = answer.replies()
+    assert [reply.code for reply in await anext(replies)] == [250]
+    output = asyncio.create_task(answer.output())
+    await asyncio.sleep(0)
+    assert output.done() == (not shown)  # what is shown comes before the replies, or in their place
+    pipeline.go.set()
+    assert await output == shown
+    assert [len(batch) async for batch in replies] == [2]
+    await work
