@@ -14,6 +14,7 @@ from dspamd.engine.tokenizer import crc64
 from dspamd.envelope import Envelope, Recipient
 from dspamd.pipeline import Pipeline
 from dspamd.request import Request
+from dspamd.server.filter import Answer
 from dspamd.server.mailfilter import MailFilter
 from tests.logged import Logged
 from tests.unit.test_observation import counted
@@ -52,8 +53,9 @@ class Desk:
     ) -> list[str]:
         recipients = tuple(Recipient(each.encode()) for each in to or (f"spam-{BOB}",))
         envelope = Envelope(sender.encode(), recipients, content, xforward=xforward or {})
-        answer = await self._filter.filter(envelope, None, None)
-        return [str(reply) for reply in answer.replies]
+        answer = Answer(len(recipients))
+        await self._filter.filter(envelope, None, None, answer)
+        return [str(reply) async for batch in answer.replies() for reply in batch]
 
     async def corrected(self, user: str = BOB) -> tuple[int, int]:
         totals = await self.bench.totals(user)
