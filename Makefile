@@ -64,11 +64,7 @@ clean: ## remove what was made, the environment too
 	rm -rf .venv build dist *.egg-info dspamd/engine/*.so .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # A virtual environment with everything in it. It is made anew when what it depends on changes.
-# Without build isolation the kernel is compiled once: `make build` finds it up to date.
-$(stamp): pyproject.toml setup.py etc/install-packages
+$(stamp): pyproject.toml setup.py etc/install-packages etc/install-libraries
 	etc/install-packages build
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
-	test -x $(bin)/python || $(PYTHON) -m venv .venv
-	$(bin)/pip install -q --disable-pip-version-check 'setuptools>=77' 'cython>=3.1'
-	$(bin)/pip install -q --disable-pip-version-check --no-build-isolation -e '.[dev]'
+	PYTHON=$(PYTHON) etc/install-libraries .venv
 	@touch $@

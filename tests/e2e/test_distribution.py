@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -22,7 +21,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-ROOT = Path(__file__).parents[2]
+from tests.e2e.tree import ROOT, copy_to, tracked
+
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 COMPILED = {".pyx", ".pxi"}
 NO_NETWORK = {**os.environ, "PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1"}
@@ -31,21 +31,11 @@ pytestmark = pytest.mark.timeout(900)  # a compiler works
 BUILD = "import sys, setuptools.build_meta as build; build.build_sdist(sys.argv[1])"
 
 
-def tracked() -> list[Path]:
-    """The files of this tree, without what was made of them; new ones too."""
-    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    done = subprocess.run(listed, cwd=ROOT, capture_output=True, check=True, timeout=60)
-    names = map(Path, filter(None, done.stdout.decode().split("\0")))
-    return [name for name in names if (ROOT / name).is_file()]
-
-
 @pytest.fixture(scope="module")
 def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The source distribution of a fresh tree."""
     tree, folder = tmp_path_factory.mktemp("tree"), tmp_path_factory.mktemp("sdist")
-    for name in tracked():
-        (tree / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, tree / name)
+    copy_to(tree)
     subprocess.run([sys.executable, "-c", BUILD, folder], cwd=tree, check=True, timeout=300)
     (made,) = folder.iterdir()
     return made
