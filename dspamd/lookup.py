@@ -95,15 +95,20 @@ class Program:
     """A program that prints the name of a user, as the first line of its output, or nothing.
 
     It is started without a shell and with an empty environment; `%u` in the words of
-    `command` is the user.  Its exit status means nothing, except that one which printed
-    nothing and died, or asks for a retry (75), has not said that there is no such user.
+    `command` is the user.  One that would be an option there is not asked for.  Its exit status
+    means nothing, except that one which printed nothing and died, or asks for a retry (75), has
+    not said that there is no such user.
     """
 
     def __init__(self, command: str) -> None:
+        self._command = [os.fsencode(word) for word in command.split()]
         self._words = [template(word) for word in command.split()]
 
     async def find(self, name: str) -> str | None:
         words = [os.fsencode(word(name)) for word in self._words]
+        if child.mistaken(self._command, words) is not None:
+            log.get().warning("not_looked_up", user=name, reason="no -- in front of %u in ExtLookupServer")
+            return None
         try:
             process = await asyncio.create_subprocess_exec(
                 *words,

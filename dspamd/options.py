@@ -152,7 +152,9 @@ SECTIONS: dict[str, tuple[Option, ...]] = {
     "Delivery": (
         Option("TrustedDeliveryAgent", COMMAND, "", '# "/usr/bin/procmail"',
                help="Delivers mail for trusted callers; arguments of the caller are appended. %u is the "
-                    "user, %r the recipient, %s the sender."),
+                    "user, %r the recipient, %s the sender. Where one of them begins with a hyphen, "
+                    "mail is refused unless the word -- stands in front of it: write it if the program "
+                    "knows it."),
         Option("UntrustedDeliveryAgent", COMMAND, "", '# "/usr/bin/procmail -d %u"',
                help="Delivers mail for all other callers."),
         Option("QuarantineAgent", COMMAND, "", '# "/usr/bin/procmail -d spam"',

@@ -8,6 +8,9 @@ Words of the command that are, as a whole, `%u`, `$u`, `%r` or `%s` stand for us
 recipient and sender; inside a longer word they stand for themselves
 (reference/cli.md 3.10).
 
+An address that begins with `-` would be an option there: it is refused, unless the
+command has the word `--` somewhere in front of it.
+
 A status other than 0 means later, or with LMTPLDAErrorsPermanent never.  A program
 that asks for a retry (75, EX_TEMPFAIL), died by a signal, could not be started or
 took too long never means never.
@@ -54,9 +57,10 @@ class Agent:
         """Run the command on a message.  Raises `TempFail`, `PermFail`."""
         if not self._words:
             raise TempFail("Unable to run delivery agent", detail="none is configured")
+        words = self._command_line(handover)
         try:
             process = await asyncio.create_subprocess_exec(
-                *self._command_line(handover),
+                *words,
                 stdin=asyncio.subprocess.PIPE,
                 start_new_session=True,  # so that its children can be killed with it
             )
@@ -75,11 +79,20 @@ class Agent:
         """Nothing is kept between messages."""
 
     def _command_line(self, handover: Handover) -> list[bytes]:
+        """The words with what they stand for.  Raises `PermFail` if one would become an option."""
         user = os.fsencode(self._user)
         stands_for = {"%u": user, "$u": user, "%r": handover.recipient or user, "%s": handover.sender}
         # The original's manual writes them with a backslash against the shell.
         stands_for |= {f"\\{word}": value for word, value in stands_for.items()}
-        return [stands_for.get(word, os.fsencode(word)) for word in self._words]
+        words = [stands_for.get(word, os.fsencode(word)) for word in self._words]
+        option = child.mistaken([os.fsencode(word) for word in self._words], words)
+        if option is not None:
+            raise PermFail(
+                f"The delivery agent would take {os.fsdecode(option)} for an option",
+                detail=f"no -- in front of it: {' '.join(self._words)}",
+                enhanced="5.1.7" if option == handover.sender else "5.1.3",
+            )
+        return words
 
     def _reply(self, status: int) -> Reply:
         if status == 0:

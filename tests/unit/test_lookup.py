@@ -181,7 +181,7 @@ def test_the_first_line_counts_and_the_status_does_not(tmp_path: Path, loops: An
 
 def test_users_are_no_shell_words(tmp_path: Path, loops: Any) -> None:
     source = shell(tmp_path, 'printf "%s" "$*"\n')
-    for user in ("a b;$(id)", "-x", "bob\udce4@example.org", "%u"):
+    for user in ("a b;$(id)", "bob\udce4@example.org", "%u"):
         assert asked(source, user, loops) == user
 
 
@@ -200,6 +200,12 @@ def test_a_program_that_died_has_said_nothing(ending: str, tmp_path: Path, loops
 def test_a_long_answer_is_none(tmp_path: Path, loops: Any) -> None:
     with pytest.raises(TempFail, match="too long"):
         asked(shell(tmp_path, "head -c 100000 /dev/zero | tr '\\0' a\n"), "bob", loops)
+
+
+@pytest.mark.parametrize(("front", "found"), [("", None), ("--", "-e")])
+def test_a_user_never_becomes_an_option(front: str, found: str | None, tmp_path: Path, loops: Any) -> None:
+    asked_for = program(tmp_path, '#!/bin/sh\necho "$2"\n')
+    assert asked(Program(f"{asked_for} {front} %u"), "-e", loops) == found
 
 
 @pytest.mark.parametrize("command", ["/no/such/program %u", "/etc/passwd %u"])

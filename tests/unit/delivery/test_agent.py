@@ -95,6 +95,32 @@ async def test_addresses_are_passed_as_they_came(lda: Recorder) -> None:
     assert lda.words == [handover.sender, handover.recipient]
 
 
+@pytest.mark.parametrize("word", ["%u", "$u", "\\%u", "\\$u", "%r", "\\%r", "%s", "\\%s"])
+@pytest.mark.parametrize("arguments", [True, False], ids=["passed-on", "configured"])
+@pytest.mark.parametrize("value", ["-oQ/tmp", "--help", "-", "--", "-x@example.net"])
+async def test_no_address_becomes_an_option(lda: Recorder, word: str, arguments: bool, value: str) -> None:
+    def agent(words: str) -> Agent:
+        command, passed = (lda.command, [words]) if arguments else (f"{lda.command} {words}", [])
+        return Agent(command, passed, user=value, timeout_s=20)
+
+    handover = Handover(sender=value.encode(), recipient=value.encode(), content=CONTENT)
+    for front in ("", "-d", "x--"):
+        with pytest.raises(PermFail) as caught:
+            await agent(f"{front} {word}").deliver(handover)
+        assert caught.value.text == f"The delivery agent would take {value} for an option"
+        assert caught.value.reply.enhanced == "5.1.7"
+    assert (await agent(f"-i -- x {word}").deliver(handover)).ok
+    assert lda.words == [b"-i", b"--", b"x", value.encode()]
+
+
+async def test_only_a_bad_recipient_is_told_to_be_one(lda: Recorder) -> None:
+    handover = Handover(sender=b"ann@example.org", recipient=b"-x@example.net", content=CONTENT)
+    with pytest.raises(PermFail) as caught:
+        await lda.agent("-f %s -d %r").deliver(handover)
+    assert (caught.value.reply.code, caught.value.reply.enhanced) == (550, "5.1.3")
+    assert (await lda.agent("-f %s -d %u").deliver(handover)).ok  # nobody asks for it
+
+
 @pytest.mark.parametrize("status", [1, 22, 67, 75, 255])
 async def test_failures_are_for_later(lda: Recorder, status: int) -> None:
     lda.ends(f"sys.exit({status})")
