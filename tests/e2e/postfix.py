@@ -4,8 +4,9 @@ It lives in a folder of its own below /tmp, listens on free loopback ports, and
 shares nothing with the Postfix of the machine, which need not run, nor with
 another copy of itself.  It is the set-up of the guide for administrators:
 
-    port `inbound`  smtpd with content_filter ──▶ dspamd (LMTP)
-    port `back`     smtpd without it  ──▶ virtual(8) ──▶ Maildir of each user
+    port `inbound`     smtpd with content_filter ──▶ dspamd (LMTP)
+    port `submission`  smtpd for our own users, whose reports alone go to dspamd (transport_maps)
+    port `back`        smtpd without a filter ──▶ virtual(8) ──▶ Maildir of each user
 
 `Postfix.send` speaks SMTP to the first one, byte by byte as told; `Postfix.mailbox`
 reads what arrived.  Recipients below `outcomes` are answered at the second one
@@ -57,6 +58,7 @@ virtual_mailbox_domains = {domain}
 virtual_mailbox_maps = texthash:{folder}/etc/mailboxes
 virtual_mailbox_base = {folder}/mail
 virtual_mailbox_limit = 0
+transport_maps = regexp:{{{{/^(spam|notspam)-/ {content_filter}}}}}
 virtual_uid_maps = static:{uid}
 virtual_gid_maps = static:{gid}
 message_size_limit = 52428800
@@ -74,6 +76,8 @@ MASTER_CF = """\
 127.0.0.1:{inbound} inet n - n - - smtpd
   -o content_filter={content_filter}
   -o receive_override_options=no_address_mappings
+127.0.0.1:{submission} inet n - n - - smtpd
+  -o local_header_rewrite_clients=permit_mynetworks
 127.0.0.1:{back} inet n - n - - smtpd
   -o content_filter=
   -o receive_override_options=no_unknown_recipient_checks,no_header_body_checks,no_milters
@@ -127,7 +131,8 @@ def greets(port: int) -> bool:
 class Postfix:
     """One private Postfix; a context manager that starts and stops it.
 
-    `content_filter` is Postfix's own notation, as in `dspam:[127.0.0.1]:10033`.
+    `content_filter` is Postfix's own notation, as in `dspam:[127.0.0.1]:10033`; `main` and `master` are
+    more lines for the files of that name.
     `outcomes` maps a user to the reply that the second listener gives for it.
     """
 
@@ -138,11 +143,14 @@ class Postfix:
         *,
         back: int | None = None,
         outcomes: Mapping[str, str] | None = None,
+        main: str = "",
+        master: str = "",
     ) -> None:
+        self._main, self._services = main, master
         self.content_filter = content_filter
         self.users = tuple(users)
         self.outcomes = outcomes or {}
-        self.inbound = free_port()
+        self.inbound, self.submission = free_port(), free_port()
         self.back = back or free_port()
 
     def __enter__(self) -> Postfix:
@@ -189,12 +197,13 @@ class Postfix:
             "uid": nobody.pw_uid,
             "gid": nobody.pw_gid,
             "inbound": self.inbound,
+            "submission": self.submission,
             "back": self.back,
             "content_filter": self.content_filter,
             "outcomes": etc / "outcomes",
         }
-        (etc / "main.cf").write_text(MAIN_CF.format(**values))
-        (etc / "master.cf").write_text(MASTER_CF.format(**values))
+        (etc / "main.cf").write_text(MAIN_CF.format(**values) + self._main)
+        (etc / "master.cf").write_text(MASTER_CF.format(**values) + self._services)
         (etc / "mailboxes").write_text("".join(f"{user}@{DOMAIN} {user}/\n" for user in self.users))
         (etc / "outcomes").write_text(
             "".join(f"{user}@{DOMAIN} {reply}\n" for user, reply in self.outcomes.items())
@@ -220,9 +229,9 @@ class Postfix:
         return [line for line in self.log.splitlines() if any(bug in line for bug in BUGS)]
 
     @contextlib.contextmanager
-    def session(self) -> Iterator[smtplib.SMTP]:
-        """An SMTP session with the first listener."""
-        with smtplib.SMTP("127.0.0.1", self.inbound, timeout=60) as smtp:
+    def session(self, port: int | None = None) -> Iterator[smtplib.SMTP]:
+        """An SMTP session with a listener, the first one if none is named."""
+        with smtplib.SMTP("127.0.0.1", port or self.inbound, timeout=60) as smtp:
             smtp.ehlo("client.example.net")
             yield smtp
 

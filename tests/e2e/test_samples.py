@@ -49,6 +49,7 @@ class SamplePostfix(Postfix):
         (etc / "mailboxes").write_text(f"{ALICE} alice/\n")
         ours = (etc / "main.cf").read_text()
         shipped = (POSTFIX / "main.cf").read_text().replace("/etc/postfix", str(etc))
+        shipped = shipped.replace("[127.0.0.1]:10033", f"[127.0.0.1]:{self._filter_port}")
         names = re.findall(r"^(\w+) *=", shipped, re.M)
         rest = re.sub(rf"^({'|'.join(names)}) =.*\n", "", ours, flags=re.M)
         (etc / "main.cf").write_text(f"{rest}default_database_type = hash\n{shipped}")
@@ -110,10 +111,13 @@ def test_mail_passes_unchanged_and_a_user_corrects_a_verdict(
         forward(postfix, message)
         learned = f"user={ALICE} rcpt=spam-{ALICE} result=Spam source=error"
         until(lambda: learned in daemon.output, lambda: "the correction to be learned; " + daemon.output)
+        forward(postfix, message, postfix.submission)
+        until(lambda: daemon.output.count(learned) == 2, lambda: "what was submitted; " + daemon.output)
         postfix.drained()
+        assert len(postfix.mailbox("alice")) == 1  # what was carried out does not come back
 
 
-def forward(postfix: Postfix, message: bytes) -> None:
+def forward(postfix: Postfix, message: bytes, port: int | None = None) -> None:
     """Have Alice send a message back as an attachment."""
     content = b"".join(
         (
@@ -124,7 +128,7 @@ def forward(postfix: Postfix, message: bytes) -> None:
             b"\r\n--b--\r\n",
         )
     )
-    with postfix.session() as smtp:
+    with postfix.session(port) as smtp:
         assert smtp.docmd(f"MAIL FROM:<{ALICE}>")[0] == 250
         assert smtp.docmd(f"RCPT TO:<spam-{ALICE}>") == (250, b"2.1.5 Ok")
         assert smtp.docmd("DATA")[0] == 354
