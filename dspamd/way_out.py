@@ -20,6 +20,7 @@ from dspamd.engine.model import Source
 from dspamd.errors import Reply
 from dspamd.incoming import Incoming, aside
 from dspamd.jobs import Job, recipient_of
+from dspamd.mail.kept import released
 from dspamd.mail.message import Message
 from dspamd.mail.rewrite import Rewrite, rewrite
 from dspamd.texts import Texts
@@ -38,7 +39,8 @@ class WayOut:
 
     async def send(self, mail: Incoming, job: Job, user: User, verdict: Verdict) -> Outcome:
         """Bring a message where its verdict sends it, with what is to be written into it."""
-        if verdict.source is Source.ERROR:  # it came to an alias, and goes on to the user himself
+        corrects = verdict.source is Source.ERROR
+        if corrects and not job.request.recipients:  # it came to an alias, and goes on to the user himself
             job = dataclasses.replace(job, recipient=recipient_of(user.name))
         action = choose(
             verdict,
@@ -51,7 +53,11 @@ class WayOut:
         content = b""
         if action not in (Action.NOTHING, Action.REFUSE):
             changes = self._changes(user, verdict)
-            content = await aside(len(mail.message), lambda: rewrite(mail.message, changes))
+            release = corrects and not verdict.result.spam
+            content = await aside(
+                len(mail.message),
+                lambda: rewrite(released(mail.message) if release else mail.message, changes),
+            )
         outcome = await self._send(mail, job, action, content, spam=verdict.result.spam, owner=user.file_name)
         return dataclasses.replace(outcome, verdict=verdict, status=status(action, verdict, user.spam_action))
 

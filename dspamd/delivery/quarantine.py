@@ -1,8 +1,4 @@
-"""The quarantine: spam that is kept back, in one mbox file per user.
-
-    From QUARANTINE Fri Nov 20 08:56:05 2026
-    <message, LF line ends, other lines that begin with "From " behind a ">">
-    <three empty lines>
+"""The quarantine: spam that is kept back, in one mbox file per user, as `mail.kept` writes it.
 
 The web pages read, release and delete in the same file; both sides hold an fcntl
 lock while they write (reference/protocols.md 5.1).
@@ -26,6 +22,7 @@ from threading import Lock
 from weakref import WeakValueDictionary
 
 from dspamd.errors import Reply, TempFail
+from dspamd.mail.kept import entry
 from dspamd.trouble import explained
 
 _THREADS = 4
@@ -54,7 +51,7 @@ class Quarantine:
         try:
             async with asyncio.timeout(self._timeout_s + _DISK_TIMEOUT_S):
                 await asyncio.get_running_loop().run_in_executor(
-                    self._threads, _append, mailbox, entry(content, self._clock()), lock, deadline
+                    self._threads, _append, mailbox, entry(content, time.ctime(self._clock())), lock, deadline
                 )
         except TimeoutError as error:
             raise TempFail("Quarantine is busy", detail=str(mailbox)) from error
@@ -64,13 +61,6 @@ class Quarantine:
 
     async def close(self) -> None:
         self._threads.shutdown(wait=False)
-
-
-def entry(content: bytes, when: float) -> bytes:
-    """A message as it stands in the mailbox."""
-    text = content.replace(b"\r\n", b"\n")
-    first = b"" if text.startswith(b"From ") else f"From QUARANTINE {time.ctime(when)}\n".encode()
-    return first + text.replace(b"\nFrom ", b"\n>From ") + b"\n\n\n"
 
 
 def _append(mailbox: Path, text: bytes, lock: Lock, deadline: float) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
 
@@ -84,6 +85,9 @@ class MailFilter:
         if options is None:
             return jobs(self._config, request, recipients)
         users = request.users or tuple(recipient.text for recipient in recipients)
+        # What dspamc says with RCPT are users; --rcpt-to says where the mail of each goes.
+        given = [Recipient(os.fsencode(address)) for address in request.recipients[: len(recipients)]]
+        recipients[: len(given)] = given
         return jobs(self._config, dataclasses.replace(request, users=users), recipients)
 
     async def _process(

@@ -24,7 +24,7 @@ from dspamd.delivery import connection, digest, replies, smtp
 from dspamd.engine import _kernel
 from dspamd.errors import Reply, UsageError
 from dspamd.history import Fields
-from dspamd.mail import forward, mime, signature
+from dspamd.mail import forward, kept, mime, signature
 from dspamd.mail.message import Message
 from dspamd.mail.rewrite import Rewrite, rewrite
 from dspamd.mail.transparency import Collector, stuffed
@@ -58,8 +58,10 @@ NEVER_MAIL = {
     "ldap_lookup": "settings, names of users",
     "manual": "our own texts",
     "pitfalls": "dspam.conf",
+    "preferences": "preferences",
     "scan.rbl": "dspam.conf",
     "settings": "dspam.conf",
+    "storage.sql.": "files that the administrator names",
     "storage.mysql_tables": "what the server says of its tables",
     "storage.sqlite_file": "numbers of ours",
     "users.User": "preferences",
@@ -85,6 +87,7 @@ FIELDS = b"From: x\nSubject: y\n\n"
 QUOTED = b"X-DSPAM-Signature:"
 HTML = b"Content-Type: text/html\n\n"
 TYPE = b"Content-Type: text/plain; "
+RELEASED = b"X-DSPAM-Quarantined: 1\n\n"
 MULTIPART = b"Content-Type: multipart/mixed; boundary=b\n"
 
 
@@ -134,6 +137,10 @@ def summarized(data: bytes) -> None:
         mbox.write(b"From QUARANTINE\nSubject: " + data)
         mbox.flush()
         digest.compose(b"$l", "bob", digest.read(Path(mbox.name)), url="http://x/")
+
+
+def quarantined(data: bytes) -> None:
+    kept.entry(data, "then")
 
 
 def on_the_wire(data: bytes) -> None:
@@ -200,6 +207,17 @@ SEES_MAIL: dict[str, tuple[Use, list[Worst]]] = {
     ),
     "mail.headers._END": (Message, HEADER_LINES),
     "mail.headers._FIELD_END": (message_of(Fields.of), HEADER_LINES),
+    "mail.kept._FROM_LINE": (quarantined, [Worst(b">"), Worst(b"\n>"), Worst(b"\nFrom "), Worst(b"\n\n")]),
+    "mail.kept._QUOTED_LINE": (
+        message_of(kept.released),
+        [
+            Worst(b">", RELEASED),
+            Worst(b"\n>", RELEASED),
+            Worst(b"\n>>From ", RELEASED),
+            Worst(b"\n", RELEASED),
+        ],
+    ),
+    "mail.kept._SIZE": (message_of(kept.released), [Worst(b"1", b"X-DSPAM-Quarantined: ")]),
     "mail.mime._BODY_EVENT": (
         mime.parts,
         [Worst(b"--a\n", MULTIPART + b"\n"), Worst(b"-", MULTIPART + b"\n"), Worst(b"\n", MULTIPART)],

@@ -23,6 +23,7 @@ from dspamd.envelope import Envelope, Recipient
 from dspamd.errors import Failure, InvalidName, PermFail, Reply, TempFail
 from dspamd.incoming import Incoming
 from dspamd.jobs import Job
+from dspamd.mail.kept import entry
 from dspamd.pipeline import Pipeline
 from dspamd.request import Request
 from dspamd.training import UnknownSignature
@@ -333,6 +334,28 @@ class TestCorrection:
             assert sent.recipient == b"bob"
             assert outcome.status == "Retrained"
             assert (await b.totals()).innocent_misclassified == 1
+
+    async def test_releases_a_message_as_it_was_before_its_quarantine(self, tmp_path: Path) -> None:
+        body = b"\r\n".join([b"", b"From here", b">From there", b">>From where", b"", b"", b""])
+        async with bench(tmp_path) as b:
+            await b.feed()
+            await b.process(SPAM + body, INNOCENT_ONLY)
+            (_, taken), *_ = b.outlet.quarantined
+            kept = entry(taken.content, "Fri Nov 20 09:16:09 2026")
+            await b.process(kept, dataclasses.replace(INNOCENT_ONLY, lesson=ERROR_INNOCENT))
+            (sent,) = b.outlet.delivered
+            assert sent.content.endswith(SPAM.partition(b"\r\n\r\n")[2] + body)
+            assert b"X-DSPAM-Quarantined" not in sent.content
+            assert sent.recipient == b"bob"
+
+    async def test_hands_on_to_the_recipient_that_is_named(self, tmp_path: Path) -> None:
+        release = dataclasses.replace(INNOCENT_ONLY, lesson=ERROR_INNOCENT, recipients=("bob@example.net",))
+        async with bench(tmp_path) as b:
+            await b.feed()
+            await b.process(SPAM, INNOCENT_ONLY)
+            (_, taken), *_ = b.outlet.quarantined
+            await b.process(entry(taken.content, "Fri Nov 20 09:16:09 2026"), release)
+            assert [sent.recipient for sent in b.outlet.delivered] == [b"bob@example.net"]
 
     async def test_without_any_signature_is_refused(self, tmp_path: Path) -> None:
         async with bench(tmp_path) as b:

@@ -15,8 +15,8 @@ from dspamd.app import home_of
 from dspamd.commands import dspam_notify
 from dspamd.config import Config
 from dspamd.delivery.digest import TEXT
-from dspamd.delivery.quarantine import entry
 from dspamd.engine.model import Totals
+from dspamd.mail.kept import entry
 from tests.unit.commands.site import Site
 
 Output = pytest.CaptureFixture[str]
@@ -48,7 +48,7 @@ class Quarantines:
 
     def keep(self, owner: str, *messages: bytes) -> None:
         home = home_of(Config.load(self.folder / "dspam.conf"))
-        text = b"".join(entry(message, time.time()) for message in messages)
+        text = b"".join(entry(message, time.ctime()) for message in messages)
         home.prepare(home.file(owner, "mbox")).write_bytes(text)
 
     @property

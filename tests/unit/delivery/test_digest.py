@@ -9,7 +9,7 @@ import pytest
 
 from dspamd.delivery import digest
 from dspamd.delivery.digest import Kept, compose, read
-from dspamd.delivery.quarantine import entry
+from dspamd.mail.kept import entry
 
 NOW = time.mktime((2026, 11, 6, 8, 56, 5, 0, 0, -1))
 TODAY, ID = "Fri Nov  6 2026", "6b000a80122151437417508"
@@ -24,7 +24,9 @@ def test_a_mailbox_is_read_as_it_was_written(tmp_path: Path) -> None:
     mailbox = tmp_path / "bob.mbox"
     first = spam("From: x@spam.example", "Subject: Cheap", " pills", f"X-DSPAM-Signature: {ID}")
     second = spam("From ann", "X-DSPAM-Signature: ../../etc")
-    mailbox.write_bytes(entry(first, NOW) + entry(second, NOW) + b"From QUARANTINE torn")
+    mailbox.write_bytes(
+        entry(first, time.ctime(NOW)) + entry(second, time.ctime(NOW)) + b"From QUARANTINE torn"
+    )
     assert read(mailbox) == [
         PILLS,
         Kept("", "", "<None Specified>", ""),
@@ -49,7 +51,9 @@ def test_no_mailbox_is_an_empty_one(tmp_path: Path) -> None:
 )
 def test_subjects_are_decoded_to_one_line_of_text(tmp_path: Path, subject: str, shown: str) -> None:
     mailbox = tmp_path / "bob.mbox"
-    mailbox.write_bytes(entry(b"Subject: " + subject.encode("utf-8", "surrogateescape") + b"\n\nx\n", NOW))
+    mailbox.write_bytes(
+        entry(b"Subject: " + subject.encode("utf-8", "surrogateescape") + b"\n\nx\n", time.ctime(NOW))
+    )
     assert [kept.subject for kept in read(mailbox)] == [shown]
 
 

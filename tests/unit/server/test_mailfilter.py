@@ -92,3 +92,23 @@ async def test_nobody_waits_for_a_slow_recipient_behind_him(options: str | None,
     assert await output == shown
     assert [len(batch) async for batch in replies] == [2]
     await work
+
+
+async def test_who_asks_for_users_may_say_where_their_mail_goes() -> None:
+    """RCPT names the users of dspamc; --rcpt-to of a release is the address that their mail goes to."""
+    seen: list[tuple[str, str]] = []
+
+    class Taken:
+        async def process(self, mail: Incoming, job: Job) -> Outcome:
+            seen.append((job.user, job.recipient.text))
+            return Outcome(job.recipient, ACCEPTED, None)
+
+    async def pipeline_of(profile: str | None) -> Pipeline:
+        return cast(Pipeline, Taken())
+
+    users = (Recipient(b"ann"), Recipient(b"bob"))
+    envelope = Envelope(b"x@example.net", users, b"Subject: x\r\n\r\nx\r\n")
+    mail_filter = MailFilter(Config.from_text("Home /x\n"), pipeline_of)
+    await mail_filter.filter(envelope, "--rcpt-to ann@example.org --deliver=innocent", None, Answer(2))
+    await mail_filter.filter(envelope, "--deliver=innocent", None, Answer(2))
+    assert seen == [("ann", "ann@example.org"), ("bob", "bob"), ("ann", "ann"), ("bob", "bob")]
