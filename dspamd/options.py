@@ -321,11 +321,11 @@ SECTIONS: dict[str, tuple[Option, ...]] = {
         Option("HashConnectionCache", number(1, 10000), "32", "32", suffix="profile",
                help="Files that a worker keeps open, each in some 2.4 MB of cache: opening one takes time."),
         Option("HashNoHoles", FLAG, "off", suffix="profile",
-               help="Do not make sparse files, which is never done."),
+               help="Do not make sparse files, which those of more than 16 MB are."),
         Option("HashPow2", FLAG, "off", suffix="profile",
                help="Make extents of a power of two, not of a prime number of records."),
         Option("HashFallocate", FLAG, "off", suffix="profile",
-               help="Reserve the blocks of an extent, which is always done."),
+               help="Reserve the blocks of an extent: the same as HashNoHoles."),
     ),
     "Storage profiles": (
         Option("Profile", TEXT, "", "# DECAlpha", many=True,

@@ -82,6 +82,7 @@ def css_store(
     spam: array[int],
     innocent: array[int],
     first: int,
+    holes: int = -1,
 ) -> int: ...
 def css_delete(file: bytearray | mmap, seek: int, tokens: array[int]) -> int: ...
 def css_joined(

@@ -6,6 +6,10 @@
 # is looked for in all extents before a free one is taken.  Where another program did not see that
 # record, the token has a second one in a later extent, whose hits count too (`css_joined`).
 
+from posix.types cimport off_t
+
+import os
+
 cdef extern from "<endian.h>" nogil:
     uint32_t le32toh(uint32_t)
 
@@ -14,6 +18,9 @@ cdef extern from "<sys/mman.h>" nogil:
 
 cdef extern from "<unistd.h>" nogil:
     int getpagesize()
+
+cdef extern from "<fcntl.h>" nogil:
+    int posix_fallocate(int file, off_t start, off_t length)
 
 cdef extern from *:
     void css_prefetch "__builtin_prefetch"(const void* address) noexcept nogil
@@ -257,9 +264,13 @@ def css_plan(
 
 def css_store(
     uint8_t[::1] file not None, uint64_t seek, array.array tokens not None,
-    array.array spam not None, array.array innocent not None, Py_ssize_t first,
+    array.array spam not None, array.array innocent not None, Py_ssize_t first, int holes=-1,
 ):
-    """Set counters, from token number `first` on; the number of the first that has no place, else of all."""
+    """Set counters, from token number `first` on; the number of the first that has no place, else of all.
+
+    `holes`: the descriptor of a mapped file with holes, which get blocks before they are written to.
+    Raises OSError where there are none left; writing to the map would end the process.
+    """
     cdef Table table = css_table(file, seek)
     cdef Py_ssize_t i = first, n = min(len(tokens), len(spam), len(innocent))
     cdef const uint64_t* asked = <uint64_t*>tokens.data.as_voidptr
@@ -271,6 +282,7 @@ def css_store(
     cdef Record* record
     cdef Record* vacant = NULL
     cdef Extent extent
+    cdef int failed = 0
     with nogil:
         while i < n:
             if (i - first) % CSS_BATCH == 0:
@@ -282,11 +294,25 @@ def css_store(
                 record = vacant
             if record == NULL:
                 break
+            if holes >= 0 and record.token == 0:
+                failed = css_solid(&table, record, holes)
+                if failed:
+                    break
             record.spam = htole64(new_spam[i])
             record.innocent = htole64(new_innocent[i])
             record.token = htole64(asked[i])
             i += 1
+    if failed:
+        raise OSError(failed, os.strerror(failed))
     return i
+
+
+cdef int css_solid(const Table* table, const Record* record, int file) noexcept nogil:
+    """Give the pages of a record blocks on the disk; 0 or the number of the error."""
+    cdef size_t page = getpagesize(), start = <size_t>(<uint8_t*>record - table.bytes)
+    cdef size_t end = min(table.length, (start + sizeof(Record) + page - 1) // page * page)
+    start -= start % page
+    return posix_fallocate(file, start, end - start)
 
 
 def css_delete(uint8_t[::1] file not None, uint64_t seek, array.array tokens not None):

@@ -10,12 +10,12 @@ Everything blocks, and raises OSError with the path.
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.errno cimport EACCES, EAGAIN, EINTR, ENOENT, errno
-from libc.string cimport memset
+from libc.string cimport memcmp, memset
 from posix.fcntl cimport F_RDLCK, F_SETLK, F_WRLCK, O_CREAT, O_RDWR, O_TRUNC, O_WRONLY, fcntl, flock, open
 from posix.stat cimport fchmod, fstat, futimens, stat, struct_stat
 from posix.time cimport timespec
 from posix.types cimport mode_t, off_t
-from posix.unistd cimport SEEK_SET, close, fsync, pread, pwrite
+from posix.unistd cimport SEEK_SET, close, fsync, ftruncate, pread, pwrite
 
 import os
 
@@ -23,6 +23,7 @@ cdef extern from "<fcntl.h>" nogil:
     int O_CLOEXEC
 
 cdef enum:
+    PIECE = 65536  # bytes
     HEAD = 64  # bytes that are looked at, at most
     DAY_S = 86400
     ANY_DAY = -1
@@ -120,7 +121,7 @@ def begin(int journal, bytes record not None, bytes path not None, content, mode
     with nogil:
         fresh = stat(name, &state) < 0
         if fresh:
-            failed = poured(journal, told, length)
+            failed = poured(journal, told, length, False)
         if fresh and not failed:
             failed = written(name, <const char*>view.buf, view.len, mode, False, day)
             if failed == ENOENT:
@@ -132,7 +133,9 @@ def begin(int journal, bytes record not None, bytes path not None, content, mode
 
 
 def write(bytes path not None, content, mode_t mode, bint durable, day):
-    """Give a file this content and this mode, whatever the umask is; `durable`: and force it to the disk.
+    """Give a file this content and this mode, whatever the umask is.
+
+    `durable`: and force it to the disk; many zeros in a row become a hole.
 
     `day`, counted from 1970-01-01, is when the file was changed, by our clock: that of the file system may
     be another machine's.  None: that is of no importance.
@@ -160,8 +163,10 @@ cdef int written(
         return errno
     if fstat(file, &state) < 0 or (state.st_mode & 0o777 != mode and fchmod(file, mode) < 0):
         failed = errno
+    elif durable and ftruncate(file, length) < 0:
+        failed = errno
     else:
-        failed = poured(file, content, length)
+        failed = poured(file, content, length, durable)
     if not failed and day != ANY_DAY:
         failed = dated(file, day)
     if not failed and durable and fsync(file) < 0:
@@ -185,12 +190,19 @@ cdef int dated(int file, long day) noexcept nogil:
     return errno if futimens(file, times) < 0 else 0
 
 
-cdef int poured(int file, const char* content, size_t length) noexcept nogil:
-    """Write everything from the start; where the disk fills up the kernel writes a part, then says so."""
-    cdef off_t at = 0
+cdef int poured(int file, const char* content, size_t length, bint holes) noexcept nogil:
+    """Write everything from the start; where the disk fills up the kernel writes a part, then says so.
+
+    `holes`: pieces of zeros are left out.
+    """
+    cdef size_t at = 0, piece = length
     cdef ssize_t count
-    while <size_t>at < length:
-        count = pwrite(file, content + at, length - at, at)
+    while at < length:
+        piece = min(length - at, <size_t>PIECE) if holes else length - at
+        if holes and content[at] == 0 and memcmp(content + at, content + at + 1, piece - 1) == 0:
+            at += piece
+            continue
+        count = pwrite(file, content + at, piece, at)
         if count < 0:
             if errno == EINTR:
                 continue

@@ -78,6 +78,7 @@ async def owners_are_made_on_demand(storage: Storage, owner: str) -> None:
     expect(owner in await storage.owners(), False, "unknown owner is listed")
     uids = await asyncio.gather(*(storage.uid(owner, create=True) for _ in range(8)))
     expect(len(set(uids)), 1, "number of uids when eight ask at once for a new owner")
+    await storage.apply(await new(storage, owner), Change(Learned.nothing()))
     expect(await storage.uid(owner, create=False), uids[0], "uid of a known owner")
     expect(owner in await storage.owners(), True, "new owner is listed")
     expect(await storage.owners(), sorted(await storage.owners()), "order of owners")
@@ -85,6 +86,7 @@ async def owners_are_made_on_demand(storage: Storage, owner: str) -> None:
 
 async def owners_are_found_by_their_uid(storage: Storage, owner: str) -> None:
     uid = await new(storage, owner)
+    await storage.apply(uid, Change(Learned.nothing()))
     expect(await storage.owner_of(uid), owner, "owner of a uid")
     unknown: Uid = 2**32 - 1 if isinstance(uid, int) else f"{owner}-unknown"
     expect(await storage.owner_of(unknown), None, "owner of an unknown uid")
@@ -196,6 +198,7 @@ async def owners_are_kept_apart(storage: Storage, owner: str) -> None:
     uid, other = await new(storage, owner), await new(storage, f"{owner}-2")
     signature = Signature("4c873d4a27473", b"mine")
     await storage.apply(uid, Change(learning([7], 1, 0, spam_learned=1), signature))
+    await storage.apply(other, Change(Learned.nothing()))
     expect(await storage.read(other, array("Q", [7])), (Totals(), Hits.none()), "counters of another owner")
     expect(await storage.signature(other, signature.id), None, "another owner's signature")
     expect(await storage.delete_signature(other, signature.id), False, "another owner's signature deleted")

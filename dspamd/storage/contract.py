@@ -106,6 +106,7 @@ class Storage(Protocol):
     async def uid(self, owner: str, *, create: bool) -> Uid | None:
         """The key of an owner; made, free of races, if `create`; else None if unknown.
 
+        A store of files may wait with making them until something is learned.
         Raises `InvalidName` for a name that this store can never keep.
         """
 

@@ -48,6 +48,7 @@ class Shape:
     percent: int = 0  # by which the next extent is larger
     seek: int = 100  # how many places behind its home a record may be
     folded: bool = False  # extents of a power of two
+    solid: bool = False  # no file has holes
     limited: bool = False  # no token has more hits than messages were learned, as in DSPAM
 
 

@@ -31,6 +31,7 @@ def shape(config: Config) -> Shape:
         percent=config.number("HashPctIncrease"),
         seek=config.number("HashMaxSeek"),
         folded=config.flag("HashPow2"),
+        solid=config.flag("HashNoHoles") or config.flag("HashFallocate"),
         limited=config.flag("StrictCompatibility"),
     )
 
@@ -53,6 +54,16 @@ class HashFiles(FileStore):
     ) -> None:
         super().__init__(home, today=today, open_files=open_files, deadline_s=deadline_s, busy_s=busy_s)
         self._shape = shape
+
+    async def uid(self, owner: str, *, create: bool) -> Uid | None:
+        """The owner's name itself; his directory is made, and the files when something is learned.
+
+        So mail that cannot be delivered leaves none behind: `HashRecMax` decides how large they are.
+        """
+        path = self._path(owner)
+        if create and path not in self._open[self._threads.lane(path)]:
+            await self._in_thread(owner, lambda _: self._home.prepare(path))
+        return owner if create else await super().uid(owner, create=False)
 
     async def read(self, uid: Uid, tokens: array[int]) -> Snapshot:
         """Looked up by the event loop itself if that neither blocks nor takes long: a thread costs more."""

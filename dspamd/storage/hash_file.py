@@ -10,8 +10,9 @@ DSPAM forgets when a token was hit last.  Its `cssclean` counts ages in bits abo
 hits; we count them ourselves, on the first change of each day, so that tokens have a
 day of last hit, up to 255 days back.
 
-A file must not have holes: where the disk is full, writing into one would end the
-process.  Its blocks are allocated before it is mapped.
+Where the disk is full, writing into a hole of a mapped file would end the process.  So
+a file of usual size gets all its blocks before it is mapped; a large one keeps its holes,
+and a hole gets blocks before a record is put there.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ _EPOCH = date(1970, 1, 1).toordinal()
 _OLDEST_COUNT = 366  # days; what is older was not written by us, but found in DSPAM's padding
 _DAY_S = 86_400
 _BLOCK_BYTES = 512  # of st_blocks, see stat(2)
+_SOLID_BYTES = 2**24  # what is larger may have holes
 # What is looked at in less than a millisecond.
 _GLANCED_TOKENS = 10_000
 _GLANCED_BYTES = 2**26
@@ -76,6 +78,7 @@ class HashFile:
         self._shape = shape
         self._busy_s = busy_s
         self._map: mmap | None = None
+        self._holes = -1  # the descriptor of a file that has some
         self._resident_until = 0.0  # by the monotonic clock
         self._ahead = array("Q")  # tokens that will be asked for next by who walks through all
         self._signatures = path.with_suffix(".sig")
@@ -93,6 +96,9 @@ class HashFile:
             self._map.close()
             self._map = None
             self._resident_until = 0.0
+        if self._holes >= 0:
+            os.close(self._holes)
+            self._holes = -1
 
     @contextmanager
     def _locked(self, *, write: bool) -> Iterator[mmap]:
@@ -162,12 +168,18 @@ class HashFile:
             if state.st_size < css.HEADER.size:
                 raise TempFail("Storage is not available", detail=f"{self._path} is too short")
             if state.st_blocks * _BLOCK_BYTES < state.st_size:  # it has holes, or is compressed
-                os.posix_fallocate(file, 0, state.st_size)
+                if self._may_have_holes(state.st_size):
+                    self._holes = os.dup(file)
+                else:
+                    os.posix_fallocate(file, 0, state.st_size)
             self._map = mmap(file, state.st_size)
             self.inode = state.st_ino
         finally:
             os.close(file)
         return self._map
+
+    def _may_have_holes(self, length: int) -> bool:
+        return length > _SOLID_BYTES and not self._shape.solid
 
     def glance(self, tokens: array[int]) -> Snapshot | None:
         """`read` where that neither blocks nor takes long: nobody writes, all lies in memory; else None."""
@@ -257,7 +269,9 @@ class HashFile:
     def _store(self, file: mmap, tokens: array[int], spam: array[int], innocent: array[int]) -> None:
         """Set counters; the file grows as far as it may, and tokens without a place are lost."""
         at = lost = 0
-        while (at := css_store(file, self._shape.seek, tokens, spam, innocent, at)) < len(tokens):
+        while (at := css_store(file, self._shape.seek, tokens, spam, innocent, at, self._holes)) < len(
+            tokens
+        ):
             if self._extend(file):
                 file = self._mapping()
             else:
@@ -279,7 +293,11 @@ class HashFile:
         records, length = css.extents(head)[0], len(file)
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
         try:
-            os.posix_fallocate(descriptor, length, css.HEADER.size + records * css.RECORD_BYTES)
+            size = css.HEADER.size + records * css.RECORD_BYTES
+            if self._may_have_holes(length + size):
+                os.ftruncate(descriptor, length + size)
+            else:
+                os.posix_fallocate(descriptor, length, size)
             os.pwrite(descriptor, head, length)
         except OSError:
             os.ftruncate(descriptor, length)
@@ -299,7 +317,7 @@ class HashFile:
             css_delete(file, self._shape.seek, array("Q", compress(before.tokens, new)))
             known = [not is_new for is_new in new]
             tokens, spam, innocent = (array("Q", compress(column, known)) for column in before[1:4])
-            css_store(file, self._shape.seek, tokens, spam, innocent, 0)
+            css_store(file, self._shape.seek, tokens, spam, innocent, 0, self._holes)
             css.set_totals(file, before.totals)
             self._restore(before.files)
         self._journal.clear()

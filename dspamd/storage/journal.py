@@ -136,7 +136,7 @@ def write_file(
 ) -> None:
     """Write a file that the owner's group may read and write, whatever the umask is.
 
-    `durable`: it is on the disk afterwards, so that it may take the place of another.
+    `durable`: it is on the disk afterwards, so that it may take the place of another; zeros are holes in it.
     `day`, counted from 1970-01-01: the file is of this day, whatever the clock of the file system says.
     """
     _files.write(os.fsencode(path), content, _FILE_MODE, durable, day)

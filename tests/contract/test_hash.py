@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import errno
 import fcntl
 import os
@@ -14,7 +15,7 @@ import sys
 import time
 from array import array
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dspamd.config import Config
-from dspamd.engine.model import Label, Learned, TokenChange, TokenOptions, Totals
+from dspamd.engine.model import Hits, Label, Learned, Snapshot, TokenChange, TokenOptions, Totals
 from dspamd.engine.tokenizer import tokenize
 from dspamd.errors import ConfigError, TempFail
 from dspamd.home import Home
@@ -247,6 +248,78 @@ async def test_a_full_file_grows_or_loses_tokens(tmp_path: Path, logged: Logged)
     async with hashes(tmp_path, Shape(records=13, seek=3, extend=False)) as storage:
         await learn(storage, "full", tokens, 1)
         assert len(await counts(storage, "full", tokens)) == 13
+
+
+LARGE = Shape(records=6_291_469, seek=100)
+
+
+def on_disk(file: Path) -> int:
+    """Bytes that a file takes there."""
+    return file.stat().st_blocks * 512
+
+
+async def test_a_file_is_made_when_something_is_learned(tmp_path: Path) -> None:
+    file = css_file(tmp_path)
+    async with hashes(tmp_path, LARGE) as storage:
+        assert await storage.uid("bob", create=True) == "bob"
+        assert await totals(storage, "bob") == Totals()
+        assert await storage.signature("bob", "s") is None
+        assert await all_tokens(storage, "bob") == []
+        assert await storage.uid("bob", create=False) is None
+        assert await storage.owners() == []
+        assert list(file.parent.iterdir()) == []
+        await learn(storage, "bob", [1], 1)
+        assert await storage.uid("bob", create=False) == "bob"
+        assert file.stat().st_size > 144 * 2**20
+
+
+async def test_a_large_file_is_sparse(tmp_path: Path) -> None:
+    """Also one that has grown, or was written anew; and it never gets a hole where a record is."""
+    tokens = [n * 0x9E3779B97F4A7C15 % 2**64 for n in range(1, 1_001)]
+    file = css_file(tmp_path)
+    async with hashes(tmp_path, LARGE) as storage:
+        await learn(storage, "bob", tokens, 1, 0, spam_learned=1)
+        assert on_disk(file) < 8 * 2**20 < file.stat().st_size
+        await storage.delete_tokens("bob", array("Q", tokens[500:]))
+        assert await counts(storage, "bob", tokens) == dict.fromkeys(tokens[:500], (1, 0))
+    with closing(HashFile(file, LARGE, 3.0, time.monotonic() + 60)) as opened:
+        opened.rewrite(least=LARGE.records)
+    assert on_disk(file) < 40 * 2**20 < file.stat().st_size
+    crowded = dataclasses.replace(LARGE, seek=1, percent=0)
+    async with hashes(tmp_path, crowded) as storage:
+        twins = [1 + LARGE.records * n for n in range(3)]  # with the same home
+        await learn(storage, "bob", twins, 1, 0, spam_learned=1)
+        assert len(css.extents(content(tmp_path))) == 3
+        assert on_disk(file) < 40 * 2**20
+        assert await counts(storage, "bob", [*tokens, *twins]) == dict.fromkeys(
+            [*tokens[:500], *twins], (1, 0)
+        )
+
+
+@pytest.mark.parametrize("option", ["HashNoHoles", "HashFallocate"])
+async def test_a_site_may_want_files_without_holes(tmp_path: Path, option: str) -> None:
+    form = dataclasses.replace(configured({"config": {}}, f"{option} on"), records=800_000)
+    async with hashes(tmp_path, form) as storage:
+        await learn(storage, "bob", [1], 1, 0, spam_learned=1)
+    file = css_file(tmp_path)
+    assert on_disk(file) >= file.stat().st_size > 2**24
+
+
+async def test_a_disk_without_room_for_a_hole_undoes_the_change(tmp_path: Path) -> None:
+    """Blocks are asked for before the page is written to: the kernel would end the process for that."""
+    file = css_file(tmp_path)
+    async with hashes(tmp_path, LARGE) as storage:
+        await learn(storage, "bob", [1], 1, 0, spam_learned=1)
+    with closing(HashFile(file, LARGE, 3.0, time.monotonic() + 60)) as opened:
+        reading, writing = os.pipe()  # which has no blocks to give
+        os.dup2(writing, opened._holes)
+        with pytest.raises(OSError, match="seek"):
+            opened.apply(Change(learning([1, 2**40], 1, 0, spam_learned=1)), TODAY)
+        assert opened.read(array("Q", [1, 2**40])) == Snapshot(
+            Totals(spam_learned=1), Hits(array("Q", [1]), array("Q", [1]), array("Q", [0]))
+        )
+        os.close(reading)
+        os.close(writing)
 
 
 async def test_a_large_file_has_few_extents(tmp_path: Path) -> None:

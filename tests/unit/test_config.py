@@ -496,7 +496,7 @@ def test_used_marks_what_the_program_asks_for() -> None:
     }
     assert not asked - used
     # Include is carried out while reading; the others ask for what happens anyway.
-    always = {"MySQLReconnect", "MySQLWriteReconnect", "HashNoHoles", "HashFallocate"}
+    always = {"MySQLReconnect", "MySQLWriteReconnect"}
     assert used - asked == {"Include", "OnFail", "TestConditionalTraining"} | always
 
 

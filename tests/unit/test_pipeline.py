@@ -117,8 +117,8 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(home: Path, *lines: str) -> AsyncIterator[Bench]:
-    config = Config.from_text("\n".join([f"Home {home}", BASE, *lines]))
+async def bench(home: Path, *lines: str, base: str = BASE) -> AsyncIterator[Bench]:
+    config = Config.from_text("\n".join([f"Home {home}", base, *lines]))
     (home / "txt").mkdir(exist_ok=True)
     (home / "txt/msgtag.spam").write_text("-- spam --\n")
     async with Parts(config) as parts:
@@ -181,6 +181,25 @@ async def test_a_lesson_that_could_not_be_delivered_is_learned_when_it_is_repeat
         assert len(b.outlet.delivered) == 1
         assert counted == ((1, 0, 1) if source is Source.ERROR else (0, 1, 1))
         assert sum(spam for spam, _ in dump.values()) > sum(spam for spam, _ in before[1].values())
+
+
+def files(home: Path, pattern: str) -> list[Path]:
+    return list(home.rglob(pattern))
+
+
+async def test_mail_that_could_not_be_delivered_leaves_no_dictionary(tmp_path: Path) -> None:
+    """A hash file is as large as HashRecMax says, however little is in it."""
+    config = BASE.replace("sqlite3_drv", "hash_drv\nHashRecMax 6291469")
+    async with bench(tmp_path, base=config) as b:
+        for b.outlet.failure in (TempFail("Unable to connect to server"), PermFail("Fatal: 550 no")):
+            with pytest.raises(Failure):
+                await b.process(HAM)
+        assert files(tmp_path, "*.css") == []
+        b.outlet.failure = None
+        await b.process(HAM)
+        (file,) = files(tmp_path, "*.css")
+        assert file.stat().st_blocks * 512 < file.stat().st_size // 10
+        assert (await b.totals()).innocent_learned == 1
 
 
 async def test_a_delivery_that_failed_is_on_record(tmp_path: Path) -> None:
