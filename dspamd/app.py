@@ -50,7 +50,7 @@ from dspamd.server.mailfilter import MailFilter
 from dspamd.server.pid_file import pid_file
 from dspamd.server.supervisor import Supervisor
 from dspamd.server.worker import Post
-from dspamd.storage import family, open_storage, place
+from dspamd.storage import advice, family, open_storage, stores
 from dspamd.storage.contract import Uid
 from dspamd.storage.measured import Measured
 from dspamd.storage.sql import uid_in_signature
@@ -146,15 +146,8 @@ class Profiles:
         return self._usual.pipeline if profile is None else (await self._parts(profile)).pipeline
 
     def stores(self) -> list[str]:
-        """Profiles that together name each store once, the usual one first.
-
-        Raises `ConfigError` if a file that says where a store is cannot be read.
-        """
-        config = self._usual.config
-        names: dict[object, str] = {place(config, self._usual.home): config.profile}
-        for name in config.all("Profile"):
-            names.setdefault(place(config.with_profile(name), self._usual.home), name)
-        return list(names.values())
+        """Profiles that together name each store once, the usual one first.  Raises `ConfigError`."""
+        return stores(self._usual.config, self._usual.home)
 
     async def maintenance(self, profile: str) -> Maintenance:
         """What purges the store of a profile.  Raises `TempFail` if it cannot be used."""
@@ -306,6 +299,11 @@ def oddities(config: Config) -> list[Problem]:
         account = _account(config)
         found += surroundings(config, account.borrowed() if account else contextlib.nullcontext())
     return found
+
+
+def store_oddities(config: Config) -> list[Problem]:
+    """What is odd about the databases.  Asks them; raises `ConfigError`."""
+    return asyncio.run(advice(config, home_of(config)))
 
 
 def start_log(config: Config) -> None:

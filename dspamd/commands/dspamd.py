@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def check(config: Config) -> int:
     """Say what is odd about a configuration.  Raises `ConfigError` if the daemon would not start with it."""
-    from dspamd.app import oddities, plan_of
+    from dspamd.app import oddities, plan_of, store_oddities
 
     warnings = oddities(config)
     for warning in warnings:
@@ -45,6 +45,9 @@ def check(config: Config) -> int:
     except LookupError as error:
         print(error, file=sys.stderr)
         return os.EX_CONFIG
+    for warning in (told := store_oddities(config)):
+        print(f"warning: {warning}")
+    warnings += told
     print(f"{config.file}: usable, {len(warnings)} warning{'s' * (len(warnings) != 1)}")
     return os.EX_OK
 

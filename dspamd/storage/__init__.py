@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dspamd.errors import ConfigError, UsageError
+from dspamd.errors import ConfigError, Failure, Problem, UsageError
 from dspamd.kinds import DRIVERS
 from dspamd.libraries import needed_by
 from dspamd.storage.sql import Server, UserTable, driver_name, server_prefix
@@ -46,7 +46,43 @@ def family(config: Config) -> str:
     return {"MySQL": "mysql", "PgSQL": "postgresql"}.get(server_prefix(config), files)
 
 
-def place(config: Config, home: Home) -> tuple[object, ...]:
+def stores(config: Config, home: Home) -> list[str]:
+    """Profiles that together name each store once, the one in use first.
+
+    Raises `ConfigError` if a file that says where a store is cannot be read.
+    """
+    names: dict[object, str] = {_place(config, home): config.profile}
+    for name in config.all("Profile"):
+        names.setdefault(_place(config.with_profile(name), home), name)
+    return list(names.values())
+
+
+async def advice(config: Config, home: Home) -> list[Problem]:
+    """What an administrator should know of the SQL servers, which are asked and not changed.
+
+    A server that does not answer is told as well: it may do so when the daemon starts.
+    Raises `ConfigError` as `stores` does.
+    """
+    prefix = server_prefix(config)
+    if prefix == "MySQL":
+        from dspamd.storage.mysql import advice as ask
+    elif prefix == "PgSQL":
+        from dspamd.storage.postgres import advice as ask
+    else:
+        return []
+    found = []
+    for name in stores(config, home):
+        under = config.with_profile(name) if name else config
+        option = f"{prefix}Server.{name}" if config.given(f"{prefix}Server.{name}") else f"{prefix}Server"
+        try:
+            texts = await ask(under, home)
+        except Failure as failure:
+            texts = [str(failure)]
+        found += [config.problem(option, text) for text in texts]
+    return found
+
+
+def _place(config: Config, home: Home) -> tuple[object, ...]:
     """What tells the stores of two profiles apart: server, database and table of users.
 
     Files lie in `home` whatever the profile says of them.  Raises `ConfigError`.

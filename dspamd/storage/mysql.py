@@ -315,6 +315,18 @@ class MySQL:
         return await mysql_tables.inspect(connection), ""
 
 
+async def advice(config: Config, home: Home) -> list[str]:
+    """What could be better about the tables; nothing is changed.  Raises `TempFail`, `ConfigError`."""
+    changes = "MySQLWrite" if config.text("MySQLWriteServer") else "MySQL"
+    server = Server.from_config(config, changes, home.path / "mysql.data")
+    connections = Connections(server, 1, config.number("StorageTimeout"))
+    try:
+        tables = await connections.run(mysql_tables.inspect)
+    finally:
+        await connections.close()
+    return [table.advice for table in tables.without_transactions]
+
+
 class Unfit(Exception):
     """A text that a column cannot hold: too long, or in characters that it does not have."""
 
@@ -378,5 +390,10 @@ def _report(tables: Tables, missing: str) -> None:
     """What the administrator should know of his tables; once."""
     if not tables.corrections:
         log.get().warning("corrections_not_kept", table="dspamd_correction", error=missing)
-    if tables.without_transactions:
-        log.get().warning("tables_without_transactions", tables=",".join(tables.without_transactions))
+    if unsafe := tables.without_transactions:
+        log.get().warning(
+            "tables_without_transactions",
+            tables=",".join(table.name for table in unsafe),
+            advice=" ".join(table.cure for table in unsafe),
+            locked_s=sum(table.locked_s for table in unsafe),
+        )

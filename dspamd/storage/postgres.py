@@ -33,7 +33,7 @@ from dspamd.storage import schema
 from dspamd.storage.clock import utc_day
 from dspamd.storage.contract import Change, Correct, Correction, Stale, Stored, TokenRow, Uid
 from dspamd.storage.correction import in_effect, pack, unpack
-from dspamd.storage.postgres_connections import Connections, transaction
+from dspamd.storage.postgres_connections import POOLER, Connections, nothing, transaction
 from dspamd.storage.postgres_statements import BIGINT, DECIMAL, Statements
 from dspamd.storage.sql import (
     EVERYBODY,
@@ -326,6 +326,21 @@ class Postgres:
             return [tuple(row) for row in await connection.fetch(statement, *values)]
 
         return await self._run(fetch)
+
+
+async def advice(config: Config, home: Home) -> list[str]:
+    """What could be better about the settings; nothing is changed.  Raises `TempFail`, `ConfigError`."""
+    server = Server.from_config(config, "PgSQL", home.path / "pgsql.data")
+    deadline_s = config.number("StorageTimeout")
+    connections = Connections(server, nothing, count=2, deadline_s=deadline_s, prepared=False)
+    await connections.open()
+    try:
+        mixed_up = await connections.pooled()
+    finally:
+        await connections.close()
+    if mixed_up and config.flag("PgSQLPreparedStatements"):
+        return [f"{POOLER}; it may be on if the pooler keeps statements, as pgbouncer can from 1.21"]
+    return []
 
 
 def _invalid_preference(detail: str) -> PermFail:

@@ -35,12 +35,20 @@ _PARTING_S = 1.0  # for the request to cancel a statement, and the goodbye
 _BROKEN = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 # The last one: nothing was sent, because the server had hung up while the connection was idle.
 _GIVEN_UP = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.InternalClientError)
+# What was prepared is gone, or there already: each transaction has another connection of a pooler.
+_MIXED_UP = (asyncpg.DuplicatePreparedStatementError, asyncpg.InvalidSQLStatementNameError)
 # The server goes down, is a copy now, or its tables are no longer those we knew.
 _MOVED = (
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.UndefinedTableError,
+)
+
+
+POOLER = (
+    "PgSQLPreparedStatements has to be off, since a pooler (such as pgbouncer with pool_mode=transaction) "
+    "gives each transaction another connection"
 )
 
 
@@ -93,7 +101,7 @@ class Connections:
             statement_cache_size=100 if self._prepared else 0,
             init=self._new,
             connection_class=_Pooled,
-            reset=_nothing,  # we leave no session state behind; the library's reset is a round trip
+            reset=nothing,  # we leave no session state behind; the library's reset is a round trip
         )
 
     async def close(self) -> None:
@@ -116,8 +124,22 @@ class Connections:
             raise TempFail("Storage is busy", detail=f"no answer within {self._deadline_s} s") from error
         except asyncpg.ReadOnlySQLTransactionError as error:
             raise _unavailable(Unreachable, error) from error
+        except _MIXED_UP as error:
+            raise TempFail("Storage is not available", detail=f"{POOLER}: {error.args[0]}") from error
         except (*_BROKEN, asyncpg.PostgresError) as error:
             raise _unavailable(TempFail, error) from error
+
+    async def pooled(self) -> bool:
+        """Whether each transaction has another connection of a pooler.  Raises `TempFail`.
+
+        Without one, two connections of ours that are both open are two processes of the server.
+        """
+        try:
+            async with self._pool.acquire() as one, self._pool.acquire() as other:
+                numbers = [await transaction(each, _server_process) for each in (one, other)]
+        except (*_BROKEN, asyncpg.PostgresError, TimeoutError) as error:
+            raise _unavailable(TempFail, error) from error
+        return numbers[0] == numbers[1]
 
     async def _anew(self, work: Work[T], within: bool) -> T:
         """Do the work; if the server has become a copy, once more: a new connection may find the primary."""
@@ -177,13 +199,18 @@ async def transaction(connection: Connection, work: Work[T]) -> T:
     return result
 
 
+async def _server_process(connection: Connection) -> int:
+    number: int = await connection.fetchval("SELECT pg_backend_pid()")
+    return number
+
+
 async def _close(connection: Connection) -> None:
     with contextlib.suppress(asyncpg.InterfaceError):  # the pool has it back already
         await connection.close()
 
 
-async def _nothing(connection: Connection) -> None:
-    """Reset a connection that needs no reset."""
+async def nothing(connection: Connection) -> None:
+    """Greet or reset a connection that needs nothing of the kind."""
 
 
 def _gave_up(error: Exception) -> bool:
