@@ -205,7 +205,7 @@ def endpoints(config: Config) -> list[Endpoint]:
     backlog = config.number("ServerQueueSize")
     found = []
     if path := config.text("ServerDomainSocketPath"):
-        owner, _, group = config.text("SocketOwner").partition(":")
+        owner, group = _socket_owner(config)
         mode = config.number("SocketMode")
         found.append(Endpoint(path=path, mode=mode, owner=owner, group=group, backlog=backlog))
     if not path or config.text("ServerHost"):
@@ -213,6 +213,15 @@ def endpoints(config: Config) -> list[Endpoint]:
             Endpoint(host=config.text("ServerHost"), port=config.number("ServerPort"), backlog=backlog)
         )
     return found
+
+
+def _socket_owner(config: Config) -> tuple[str, str]:
+    """Whose the unix socket is: root's own group, if root started us, would keep everybody out."""
+    if given := config.text("SocketOwner"):
+        owner, _, group = given.partition(":")
+        return owner, group
+    account = _account(config)
+    return (str(account.uid), str(account.gid)) if account else ("", "")
 
 
 def terms(config: Config) -> Terms:

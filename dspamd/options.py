@@ -444,7 +444,9 @@ SECTIONS: dict[str, tuple[Option, ...]] = {
         Option("ServerParameters", TEXT, "", '"--deliver=innocent,spam -d %u"',
                help="Options of dspam for mail that comes by LMTP."),
         Option("ServerPass", TEXT, "", "# secret", suffix="client", bare=False,
-               help="Password of the client whose name follows the dot."),
+               help="Password of the client whose name follows the dot, for dspamc over the network. Whoever "
+                    "knows it may act for every user, so the file must not be readable for everybody. On "
+                    "ServerDomainSocketPath none is needed: there the kernel says which account is calling."),
     ),
     "Client (dspamc, dspam --client)": (
         Option("ClientHost", HOST_OR_SOCKET, "", "# /run/dspam/dspam.sock",
@@ -452,7 +454,8 @@ SECTIONS: dict[str, tuple[Option, ...]] = {
         Option("ClientPort", PORT, "24",
                help="Port of the daemon."),
         Option("ClientIdent", IDENTITY, "", "# secret@Relay1",
-               help="password@name, as in ServerPass.name of the daemon."),
+               help="password@name, as in ServerPass.name of the daemon; not needed if ClientHost is a "
+                    "socket."),
     ),
     "Limits and sockets": (
         Option("ServerWorkers", number(0, 256), "0",
@@ -481,10 +484,16 @@ SECTIONS: dict[str, tuple[Option, ...]] = {
                     "limit)."),
         Option("StorageTimeout", SECONDS, "30",
                help="Seconds to wait for the storage."),
-        Option("SocketMode", MODE, "0666",
-               help="Who may connect to ServerDomainSocketPath."),
+        Option("SocketMode", MODE, "0660",
+               help="Who may connect to ServerDomainSocketPath. Mail servers, and users who call dspamc, are "
+                    "to be members of its group; 0666 lets everybody call dspamc, each for their own "
+                    "account."),
         Option("SocketOwner", TEXT, "", "# dspam:mail",
-               help="Its owner, as user or user:group."),
+               help="Its owner, as user or user:group; those of ServerUser and ServerGroup if absent."),
+        Option("SocketLMTP", TEXT, "postfix Debian-exim exim", many=True,
+               help="Mail servers: accounts that may speak LMTP on ServerDomainSocketPath, which is to "
+                    "deliver mail to anybody; so may root, the daemon's own account and those of Trust. *: "
+                    "everybody. Who may not is told to come later. dspamc needs no such right."),
     ),
     "Behaviour": (
         Option("OnStorageFailure", choice("defer", "deliver"), "defer",

@@ -50,7 +50,8 @@ def _errors(config: Config) -> Iterator[str]:
 def _warnings(config: Config) -> Iterator[str]:
     if config.text("ServerMode") != "dspam":
         yield from _parameters(config)
-    if config.text("ServerMode") == "dspam" and not config.suffixes("ServerPass"):
+    local = config.text("ServerDomainSocketPath")
+    if config.text("ServerMode") == "dspam" and not config.suffixes("ServerPass") and not local:
         yield "ServerMode dspam without ServerPass: no client can log in; mail servers need standard or auto"
     for ident, password in config.suffixes("ServerPass").items():
         if not password:

@@ -33,7 +33,9 @@ _DIRECTIVES = (
 class Settings:
     """What a configuration file says to a client, by name in any case.
 
-    Raises OSError if the file, or one that it includes, cannot be read.
+    A file that it includes, and that is not for us to read, is passed over: it has the
+    passwords of the daemon, which keeps them from its clients.  Raises OSError if anything else
+    cannot be read.
     """
 
     def __init__(self, path: str) -> None:
@@ -76,17 +78,26 @@ class Settings:
         self._open.pop()
 
     def _include(self, target: str, *, strict: bool) -> None:
+        try:
+            paths = self._included(target)
+        except PermissionError:
+            return
+        for path in paths:
+            try:
+                self._read(path, strict=strict)
+            except PermissionError:
+                continue
+
+    def _included(self, target: str) -> list[str]:
+        """The files that an Include names: a file, those of a directory, those of a pattern."""
         if os.path.isdir(target):
             names = sorted(name for name in os.listdir(target) if name.endswith(".conf") and name[0] != ".")
-            found = [os.path.join(target, name) for name in names]
-        elif os.path.exists(target):
-            found = [target]
-        else:
-            from glob import glob
+            return [os.path.join(target, name) for name in names]
+        if os.path.exists(target):
+            return [target]
+        from glob import glob
 
-            found = sorted(glob(target))
-        for path in found:
-            self._read(path, strict=strict)
+        return sorted(glob(target))
 
 
 def split_line(line: str, *, strict: bool) -> list[str]:

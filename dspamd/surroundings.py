@@ -25,6 +25,14 @@ from dspamd.errors import Problem
 from dspamd.storage.sql import server_prefix
 from dspamd.words import split
 
+PASSWORDS = {
+    "ServerPass": "may act for every user",
+    "ClientIdent": "may act for every user",
+    "MySQLPass": "may change the database",
+    "MySQLWritePass": "may change the database",
+    "PgSQLPass": "may change the database",
+    "ExtLookupPassword": "may ask the directory",
+}
 AGENTS = ("TrustedDeliveryAgent", "UntrustedDeliveryAgent", "QuarantineAgent")
 
 
@@ -33,7 +41,7 @@ def surroundings(config: Config, workers: AbstractContextManager[object] | None 
 
     In `workers` we have the account of the workers, if they change theirs.
     """
-    found = list(_missed_at_start(config))
+    found = [*_missed_at_start(config), *_open_to_all(config)]
     with workers or contextlib.nullcontext():
         found += _missed_by_workers(config)
     return [config.problem(key, f"{key} {text}") for key, text in found if text]
@@ -61,6 +69,20 @@ def _missed_at_start(config: Config) -> Iterator[tuple[str, str]]:
     if target not in ("stderr", "syslog"):
         key = "LogTarget" if Path(target).is_absolute() else "LogDirectory"
         yield key, _place(_ancestor(log.directory(config) / target), "the log goes to stderr")
+
+
+def _open_to_all(config: Config) -> Iterator[tuple[str, str]]:
+    """Passwords in files that everybody on this machine may read."""
+    for name, power in PASSWORDS.items():
+        plain = [name] if config.text(name) else []
+        for key in [*plain, *(f"{name}.{suffix}" for suffix in config.suffixes(name))]:
+            file = config.problem(key, "").file
+            mode, wrong = _kind(Path(file))
+            if not wrong and mode & stat.S_IROTH:
+                yield (
+                    key,
+                    f"is in {file}, which everybody may read, and who knows it {power}: chmod o-r {file}",
+                )
 
 
 def _missed_by_workers(config: Config) -> Iterator[tuple[str, str]]:

@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return os.EX_OK
         if "daemon" in options and may_all:
             return dspamd.start(config) if "nofork" in options else background(config)
-        if "client" in options and config.text("ClientHost") and config.text("ClientIdent"):
+        if "client" in options and _is_client(config):
             return dspamc.main(given)
         share_files(config)
         request = requested(config, given, trusted=may_all, login=login_name(uid), uid=uid)
@@ -72,6 +72,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UsageError as error:
         complain(str(error))
         return error.exit_status
+
+
+def _is_client(config: Config) -> bool:
+    """Whether a daemon is configured that would have us: by a password, or by our account."""
+    host, ident = config.text("ClientHost"), config.text("ClientIdent")
+    return bool(host and (ident or (host.startswith("/") and not config.flag("StrictCompatibility"))))
 
 
 def share_files(config: Config) -> None:

@@ -2,9 +2,10 @@
 
 Takes the options of `dspam`, reads the message from standard input and talks to
 the daemon at ClientHost (a socket path, or a host with ClientPort) in its own
-dialect of LMTP (reference/protocols.md 3).  The daemon checks the options and does
-all the work; its refusal is our usage error.  Nothing is printed that was not
-asked for; trouble is one line on standard error.
+dialect of LMTP (reference/protocols.md 3).  Over the network ClientIdent is our
+password; a socket needs none, for there the daemon asks the kernel which account is
+calling.  The daemon checks the options and does all the work; its refusal is our usage
+error.  Nothing is printed that was not asked for; trouble is one line on standard error.
 
 Exit status: 0 done; 1 wrong usage or empty message; 69 refused for good; 75 try
 again, which includes a daemon that is down and a configuration that is wrong,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 COMMAND_TIMEOUT_S = 300.0
 RESULT_TIMEOUT_S = 1200.0  # the daemon waits for the next hop before it answers
 CHUNK = 65536
+BY_ACCOUNT = "dspamc"  # how we greet a daemon that is to ask the kernel who we are
 
 
 class Trouble(Exception):
@@ -63,7 +65,10 @@ class Daemon:
             self._socket = _connect(host, port)
         except OSError as error:
             where = host if host.startswith("/") else f"{host}:{port}"
-            raise Trouble(f"cannot connect to {where}: {error.strerror or error}") from None
+            text = f"cannot connect to {where}: {error.strerror or error}"
+            if isinstance(error, PermissionError):
+                text += " (its group, or SocketMode of the daemon, says who may)"
+            raise Trouble(text) from None
 
     def send(self, data: bytes) -> None:
         try:
@@ -139,16 +144,20 @@ def _text(line: bytes) -> str:
 
 
 def open_message(daemon: Daemon, ident: str, options: str, users: list[str]) -> bool:
-    """The dialogue up to 354.  Returns whether output will come dot-stuffed, with CR LF."""
+    """The dialogue up to 354.  Returns whether output will come dot-stuffed, with CR LF.
+
+    Without an ident the daemon is to know us by our account.
+    """
+    name = ident.partition("@")[2] or BY_ACCOUNT
     while not daemon.reply()[-1].startswith("220"):
         continue
-    features = daemon.ask(f"LHLO {ident.partition('@')[2]}")
+    features = daemon.ask(f"LHLO {name}")
     if not features[-1].startswith("250"):
         raise Trouble(features[-1])
     offers = [line[4:] for line in features]
     if "DSPAMPROCESSMODE" not in offers:
         # Without it the daemon would take a correction for new mail and deliver it.
-        raise Trouble(f"Authentication rejected: the daemon knows no client {ident.partition('@')[2]}")
+        raise Trouble(f"Authentication rejected: the daemon knows no client {name}")
     stuffed = "DSPAMSTUFFED" in offers
     asked = " DSPAMSTUFFED" if stuffed else ""
     answer = daemon.ask(f'MAIL FROM: <{ident}> DSPAMPROCESSMODE="{options}"{asked}')[-1]
@@ -272,7 +281,8 @@ def run(items: list[Item], settings: Settings) -> int:
     """One message; returns the exit status of success.  Raises Trouble."""
     items = check_caller(items, settings)
     host, ident = settings.text("ClientHost"), settings.text("ClientIdent")
-    if not host or "@" not in ident:
+    by_account = host.startswith("/") and not ident and not settings.flag("StrictCompatibility")
+    if not host or not (by_account or "@" in ident):
         raise Trouble("Invalid client configuration: ClientHost and ClientIdent are needed", classic=22)
     users = words.values(items, "user")
     if not users and not settings.flag("ParseToHeaders"):

@@ -183,7 +183,7 @@ class Dialogue:
             return self._misplaced()
         self._greeted = True
         if self._terms.mode is ServerMode.AUTO:
-            self._dlmtp = dlmtp.is_known(argument.strip(), self._terms.passwords)
+            self._dlmtp = dlmtp.is_known(argument.strip(), self._terms.passwords, local=self._local)
         limit = self._terms.size_limit
         keywords = [
             self._terms.ident,
@@ -217,7 +217,7 @@ class Dialogue:
         if not self._greeted or self.transaction is not None:
             return self._misplaced()
         login = dlmtp.login(argument)
-        if not dlmtp.is_admitted(login, self._terms.passwords):
+        if not dlmtp.is_admitted(login, self._terms.passwords, local=self._local):
             self._failures += 1
             self.delayed = self._failures >= LOGIN_ATTEMPTS
             return b"503 5.1.0 Authentication Required\r\n"
@@ -254,6 +254,11 @@ class Dialogue:
         if not self.transaction.recipients:
             return b"503 5.0.0 Need RCPT TO here.\r\n"
         return b"503 5.0.0 Need DATA here.\r\n"
+
+    @property
+    def _local(self) -> bool:
+        """Whether the kernel knows the client, for it came through a unix socket."""
+        return self.caller is not None
 
     def _open(self) -> Transaction:
         if self.transaction is None:

@@ -1,7 +1,9 @@
 """DLMTP: what dspamc's protocol adds to LMTP.
 
 dspamc logs in with every message: the address of MAIL is `password@ident`, and
-`DSPAMPROCESSMODE="..."` behind it carries the words of its command line.  What
+`DSPAMPROCESSMODE="..."` behind it carries the words of its command line.  Through a unix
+socket it needs no password: it greets as `BY_ACCOUNT`, its address is empty, and
+the account that the kernel names says for whom it may act.  What
 the command line asks to be shown comes back on the connection, in place of the
 replies, and ends at a line that holds a lone dot (reference/protocols.md 3).
 
@@ -26,6 +28,7 @@ from dspamd.mail.transparency import PIECE, stuffed
 from dspamd.server.command import Path, SyntaxFault, mail_path, rcpt_path
 
 CAPABILITY = b"DSPAMSTUFFED"
+BY_ACCOUNT = b"dspamc"
 
 _OPTIONS = re.compile(rb'DSPAMPROCESSMODE="((?:[^"\\]|\\.)*)"', re.IGNORECASE)
 
@@ -55,13 +58,15 @@ def login(argument: bytes) -> Login:
     return Login(password, ident, options.decode("utf-8", "surrogateescape"), CAPABILITY in words)
 
 
-def is_known(ident: bytes, passwords: Mapping[str, str]) -> bool:
-    """Whether `ident` is a client of ours: a key of `passwords`, in any case."""
-    return ident.decode("utf-8", "surrogateescape").lower() in passwords
+def is_known(ident: bytes, passwords: Mapping[str, str], *, local: bool = False) -> bool:
+    """Whether `ident` is a client of ours: a key of `passwords`, in any case, or an account (`local`)."""
+    return (local and ident == BY_ACCOUNT) or ident.decode("utf-8", "surrogateescape").lower() in passwords
 
 
-def is_admitted(login: Login, passwords: Mapping[str, str]) -> bool:
-    """Whether the password is that of the ident (`ServerPass.<ident>`)."""
+def is_admitted(login: Login, passwords: Mapping[str, str], *, local: bool = False) -> bool:
+    """Whether the password is that of the ident (`ServerPass.<ident>`); `local` clients need none."""
+    if local and not login.password and not login.ident:
+        return True
     expected = passwords.get(login.ident.decode("utf-8", "surrogateescape").lower())
     return expected is not None and hmac.compare_digest(
         login.password, expected.encode("utf-8", "surrogateescape")

@@ -45,6 +45,11 @@ class MailFilter:
         self, recipients: Sequence[Recipient], options: str | None, caller: Caller | None
     ) -> Reply | None:
         """Whether these options make sense (protocols.md 2.2, DATA), and are for `caller` to ask for."""
+        if options is None and caller is not None and not self._is_mail_server(caller):
+            log.get().warning("not_a_mail_server", account=caller.name, uid=caller.uid, option="SocketLMTP")
+            return Reply(
+                450, "4.7.1", f"Account {caller.name or caller.uid} may not speak LMTP on this socket"
+            )
         try:
             self._request(recipients, options, caller)
         except UsageError as error:
@@ -122,6 +127,15 @@ class MailFilter:
         if told:
             text += ": SPAM" if outcome.verdict is not None and outcome.verdict.result.spam else ": INNOCENT"
         return Reply(250, "2.6.0", text)
+
+    def _is_mail_server(self, caller: Caller) -> bool:
+        """Whether an account may deliver mail to anybody, as whoever speaks LMTP can."""
+        return (
+            caller.uid == os.geteuid()
+            or trusted(self._config, caller.uid, caller.name)
+            or self._config.matches("SocketLMTP", "*")
+            or self._config.matches("SocketLMTP", caller.name)
+        )
 
     def _request(
         self, recipients: Sequence[Recipient], options: str | None, caller: Caller | None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.account import TRUST
 from tests.e2e.daemon import Daemon
 from tests.e2e.postfix import free_port
 from tests.reference.transparency import all_mixes, mended
@@ -21,8 +23,8 @@ MESSAGE = b"From: ann@example.org\nSubject: hi\n\nbody words here\n.\n.dot line\
 class Client:
     """dspamc with a daemon of its own."""
 
-    def __init__(self, folder: Path, daemon: Daemon) -> None:
-        self._config = folder / "dspam.conf"
+    def __init__(self, folder: Path, daemon: Daemon, config: str = "dspam.conf") -> None:
+        self._config = folder / config
         self.daemon = daemon
 
     def __call__(self, *words: str, stdin: bytes = MESSAGE) -> subprocess.CompletedProcess[bytes]:
@@ -46,6 +48,19 @@ def dspamc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     )
     with Daemon(folder, free_port(), settings=settings) as daemon:
         yield Client(folder, daemon)
+
+
+def test_on_a_socket_the_account_is_enough(dspamc: Client, tmp_path: Path) -> None:
+    """There is no password in this file, so it may be for everybody."""
+    conf = tmp_path / "client.conf"
+    conf.write_text(f"ClientHost {dspamc.daemon.folder}/s\n{TRUST}\n")
+    done = Client(tmp_path, dspamc.daemon, "client.conf")("--user", "bob", "--deliver=summary")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.startswith(b"X-DSPAM-Result: bob; ")
+
+
+def test_the_socket_is_for_its_owner_and_group(dspamc: Client) -> None:
+    assert stat.filemode((dspamc.daemon.folder / "s").stat().st_mode) == "srw-rw----"
 
 
 def test_the_message_comes_back_whole(dspamc: Client) -> None:

@@ -72,7 +72,8 @@ def local(settings: str = "", driver: str = "libsqlite3_drv.so") -> Iterator[Loc
     """In a folder that other accounts may enter, with a path that a socket can have."""
     folder = Path(tempfile.mkdtemp(prefix="dspamd-"))
     folder.chmod(0o755)
-    common = f"ServerMode auto\nServerDomainSocketPath {folder}/socket\nServerPass.Relay1 secret\n"
+    common = f"ServerMode auto\nServerDomainSocketPath {folder}/socket\nSocketMode 0666\n"
+    common += "ServerPass.Relay1 secret\n"
     with Daemon(folder, free_port(), driver=driver, settings=common + HEADERS + settings) as daemon:
         yield Local(daemon)
         assert "Traceback" not in daemon.output

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dspamd import settings
 from dspamd.directives import classic_words, words
 from dspamd.settings import Settings, split_line
 
@@ -64,3 +66,20 @@ def test_include(conf: Path) -> None:
 def test_a_file_that_cannot_be_read(conf: Path) -> None:
     with pytest.raises(FileNotFoundError):
         Settings(str(conf))
+
+
+def test_what_is_included_for_others_to_read_is_passed_over(
+    conf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (conf.parent / "secret.conf").write_text("ClientIdent secret@relay\n")
+    conf.write_text("Include secret.conf\nClientHost /s\n")
+    open_file = open
+
+    def guarded(path: str, **options: Any) -> Any:
+        if path.endswith("secret.conf"):
+            raise PermissionError(13, "Permission denied", path)
+        return open_file(path, **options)
+
+    monkeypatch.setattr(settings, "open", guarded, raising=False)
+    assert Settings(str(conf)).text("ClientHost") == "/s"
+    assert Settings(str(conf)).text("ClientIdent") == ""

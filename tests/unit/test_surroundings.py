@@ -134,3 +134,38 @@ def test_each_option_that_names_a_file_or_a_program_is_looked_at(tmp_path: Path)
     # LogDirectory is looked at for whatever is to be made there.
     found = told(tmp_path, *lines, "LogDirectory /dev/null", "Debug *")
     assert {text.split()[1] for text in found} == named - {"Include"}
+
+
+@pytest.mark.parametrize(
+    ("line", "power"),
+    [
+        ("ServerPass.Relay1 secret", "ServerPass.relay1"),
+        ("ClientIdent secret@Relay1", "ClientIdent"),
+        ("MySQLPass secret", "MySQLPass"),
+        ("MySQLPass.big secret", "MySQLPass.big"),
+        ("MySQLWritePass secret", "MySQLWritePass"),
+        ("PgSQLPass secret", "PgSQLPass"),
+        ("ExtLookupPassword secret", "ExtLookupPassword"),
+    ],
+)
+@pytest.mark.parametrize("included", [False, True])
+def test_a_password_that_everybody_may_read_is_told(
+    tmp_path: Path, line: str, power: str, included: bool
+) -> None:
+    file = tmp_path / ("secret.conf" if included else "dspam.conf")
+    common = f"Home {tmp_path}\nServerPID {tmp_path}/pid\n"
+    (tmp_path / "dspam.conf").write_text(common + (f"Include {file}\n" if included else f"{line}\n"))
+    if included:
+        file.write_text(line + "\n")
+    for mode, warned in (0o644, True), (0o604, True), (0o640, False), (0o600, False):
+        file.chmod(mode)
+        found = list(map(str, surroundings(Config.load(tmp_path / "dspam.conf"))))
+        assert [text.startswith(f"{file}:") and f" {power} is in {file}," in text for text in found] == [
+            True
+        ] * warned
+
+
+def test_without_passwords_everybody_may_read_it(tmp_path: Path) -> None:
+    (tmp_path / "dspam.conf").write_text(f"Home {tmp_path}\nServerPID {tmp_path}/pid\nServerMode auto\n")
+    (tmp_path / "dspam.conf").chmod(0o644)
+    assert surroundings(Config.load(tmp_path / "dspam.conf")) == []

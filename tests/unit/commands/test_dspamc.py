@@ -204,7 +204,12 @@ async def test_wrong_usage(client: Client, words: str, stdin: bytes, status: int
     ("change", "classic"),
     [
         (lambda text: text, 251),  # nobody listens
-        (lambda text: text.replace("ClientIdent", "#"), 22),
+        (lambda text: text.replace("ClientIdent secret", "#"), 22),
+        (lambda text: text.replace("ClientIdent secret@", "ClientIdent "), 22),
+        (
+            lambda text: text.replace("ClientIdent", "#").replace("ClientHost /", "ClientHost localhost #/"),
+            22,
+        ),
         (lambda text: text.replace("ClientHost /", "ClientHost no.such.host.invalid #/"), 251),
     ],
 )
@@ -214,6 +219,13 @@ async def test_trouble_of_ours_keeps_the_mail(
     client.config.write_text(change(client.config.read_text()) + strict)
     ended = await run("dspamc", ["--user", "bob"], MESSAGE, client.config)
     assert (ended.status, ended.stderr.count(b"\n")) == (classic if strict else 75, 1)
+
+
+async def test_a_socket_needs_no_password(client: Client) -> None:
+    client.config.write_text(client.config.read_text().replace("ClientIdent", "#"))
+    ended = await client("--user bob", result(b"250 2.6.0 <bob> accepted: INNOCENT\r\n"))
+    assert ended == Ended(0, b"", b"")
+    assert client.said[:2] == [b"LHLO dspamc\r\n", b'MAIL FROM: <> DSPAMPROCESSMODE="" DSPAMSTUFFED\r\n']
 
 
 async def test_a_bug_of_ours_keeps_the_mail(client: Client) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import pwd
 import socket
@@ -15,6 +16,7 @@ from dspamd.envelope import Recipient
 from dspamd.errors import Reply
 from dspamd.pipeline import Pipeline
 from dspamd.server import peer
+from dspamd.server.dialogue import ServerMode
 from dspamd.server.filter import Caller
 from dspamd.server.lmtp import LmtpServer
 from dspamd.server.mailfilter import MailFilter
@@ -83,7 +85,63 @@ def test_the_trusted_may_act_for_anybody(caller: Caller | None, lines: str) -> N
 
 def test_others_may_act_for_themselves() -> None:
     assert checked("--deliver=innocent -x", ANN, b"ann") is None
-    assert checked(None, ANN, b"bob") is None  # mail by LMTP asks for nothing
+
+
+@pytest.mark.parametrize(
+    ("caller", "lines"),
+    [
+        (None, "Trust mail"),
+        (Caller(0, "root"), "Trust mail"),
+        (Caller(os.geteuid(), "own"), "Trust mail"),
+        (Caller(7, "postfix"), "Trust mail"),
+        (ANN, "Trust Ann"),
+        (ANN, "SocketLMTP postfix ann"),
+        (ANN, "SocketLMTP *"),
+        (NOBODY_KNOWN, "SocketLMTP *"),
+        (ANN, "TrustedUserSecurity off"),
+    ],
+)
+def test_lmtp_on_a_socket_is_for_mail_servers(caller: Caller | None, lines: str) -> None:
+    assert checked(None, caller, b"bob", lines=lines) is None
+
+
+@pytest.mark.parametrize(
+    ("caller", "name", "lines"),
+    [
+        (ANN, "ann", "Trust mail"),
+        (NOBODY_KNOWN, "7", "Trust mail"),
+        (Caller(7, "postfix"), "postfix", "SocketLMTP exim"),
+    ],
+)
+def test_lmtp_on_a_socket_is_for_nobody_else(caller: Caller, name: str, lines: str) -> None:
+    # For later, not for good: the mail of a server that was forgotten must not bounce.
+    refused = Reply(450, "4.7.1", f"Account {name} may not speak LMTP on this socket")
+    assert checked(None, caller, name.encode(), lines=lines) == refused
+
+
+@pytest.mark.parametrize("mode", [ServerMode.AUTO, ServerMode.DSPAM])
+async def test_an_account_logs_in_without_a_password(mode: ServerMode, tmp_path: Path) -> None:
+    filter = ScriptedFilter()
+    said = b'LHLO dspamc\r\nMAIL FROM:<> DSPAMPROCESSMODE="--classify"\r\nRCPT TO:<bob>\r\nDATA\r\n'
+    terms = dataclasses.replace(TERMS, mode=mode)
+    server = await asyncio.get_running_loop().create_unix_server(LmtpServer(filter, terms), tmp_path / "s")
+    async with server:
+        client = Client(*await asyncio.open_unix_connection(tmp_path / "s"))
+        client.send(said + MESSAGE + b".\r\nQUIT\r\n")
+        assert (await client.reader.read()).endswith(b"221 2.0.0 OK\r\n")
+        client.writer.close()
+    assert filter.options == ["--classify"]
+    assert filter.callers == [Caller(os.getuid(), pwd.getpwuid(os.getuid()).pw_name)]
+
+
+@pytest.mark.parametrize("address", [b"", b"@dspamc", b"@relay1", b"secret@", b"wrong@relay1"])
+async def test_over_the_network_nobody_does(address: bytes) -> None:
+    terms = dataclasses.replace(TERMS, mode=ServerMode.DSPAM)
+    async with running(LmtpServer(ScriptedFilter(), terms)) as port, connected(port) as client:
+        await client.hear()
+        await client.say(b"LHLO dspamc")
+        answer = await client.say(b"MAIL FROM:<" + address + b'> DSPAMPROCESSMODE="--classify"')
+        assert answer == b"503 5.1.0 Authentication Required\r\n"
 
 
 @pytest.mark.parametrize("users", [(b"bob",), (b"ann", b"bob"), (b"ann@example.org",)])
