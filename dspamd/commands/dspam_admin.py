@@ -3,7 +3,8 @@
 The preference functions are those of DSPAM 3.10.2 (reference/cli.md 6): set, delete,
 list what is stored, list what is in effect.  The user `default`, or an empty one, is
 everybody; unlike the original's, no beginning of that word is, so that a user may
-be called `d`.
+be called `d`.  A preference that will not do what its writer wants is stored all the
+same, with a warning on standard error.
 
 `storage-check` runs the contract of all stores against the one configured, with owners
 of its own that it removes; `explain` shows what a user's dictionary says of some tokens,
@@ -19,7 +20,7 @@ from array import array
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from dspamd import log
+from dspamd import log, preferences
 from dspamd.commands import migration, tool
 from dspamd.dictionary import Dictionary
 from dspamd.engine.model import Explained, ScoreOptions, Snapshot
@@ -123,13 +124,31 @@ async def set_preference(parts: Parts, owner: str, name: str, value: str | None)
     if value is None and name not in await parts.storage.preferences(owner):
         sys.stdout.write(f"operation failed with error {NOT_THERE}.\n")
         return NOT_THERE & 255
+    found = [] if value is None else await doubts(parts, owner, name, value)
     try:
         await parts.storage.set_preference(owner, name, value)
     except Failure as failure:
         sys.stdout.write(f"operation failed with error {failure.exit_status}.\n")
         raise
+    for doubt in found:
+        sys.stderr.write(f"warning: {doubt}\n")
     sys.stdout.write("operation successful.\n")
     return os.EX_OK
+
+
+async def doubts(parts: Parts, owner: str, name: str, value: str) -> list[str]:
+    """Why a preference that is about to be stored will not do what was probably meant."""
+    config = parts.config
+    found = [f"{name}={value}: {doubt}"] if (doubt := preferences.doubt(name, value)) else []
+    if not found and owner and not config.matches("AllowOverride", name):
+        found.append(f"{name} of a user does not count: AllowOverride does not name it")
+    if not owner and config.given("Preference") and not await parts.storage.preferences(owner):
+        lines = len(config.all("Preference"))
+        found.append(
+            f"what is stored for everybody replaces all {lines} preferences that {config.file} has: "
+            "store those, too, that are to count"
+        )
+    return found
 
 
 async def show_effective(parts: Parts, owner: str) -> int:
@@ -140,8 +159,8 @@ async def show_effective(parts: Parts, owner: str) -> int:
     return os.EX_OK
 
 
-def show(preferences: Mapping[str, str]) -> None:
-    for name, value in preferences.items():
+def show(found: Mapping[str, str]) -> None:
+    for name, value in found.items():
         sys.stdout.write(f"{name}={value}\n")
 
 

@@ -46,6 +46,54 @@ def test_preferences_that_cannot_be_kept(site: Site, capsys: Output) -> None:
     assert err.startswith("Invalid user name")
 
 
+STORED = "operation successful.\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "warning"),
+    [
+        ("spamActoin", "tag", "spamActoin=tag: there is no such preference, did you mean spamAction?"),
+        ("spamAction", "drop", "spamAction=drop: one of quarantine, tag, deliver is expected"),
+        ("enableBNR", "yes", "enableBNR=yes: one of on, off is expected; it is read as if it were not there"),
+        ("whitelistThreshold", "ten", "whitelistThreshold=ten: a number from 1"),
+        ("showFactors", "on", "showFactors of a user does not count: AllowOverride does not name it"),
+    ],
+)
+def test_a_preference_that_will_not_count_is_stored_with_a_warning(
+    site: Site, capsys: Output, name: str, value: str, warning: str
+) -> None:
+    site.configure("AllowOverride spamAction spamActoin enableBNR whitelistThreshold")
+    for function in ("add", "change"):
+        assert dspam_admin.main([function, "preference", "bob", name, value]) == 0
+        out, err = capsys.readouterr()
+        assert out == STORED
+        assert err.startswith(f"warning: {warning}")
+        assert err.count("\n") == 1
+    assert dspam_admin.main(["list", "preference", "bob"]) == 0
+    assert capsys.readouterr().out == f"{name}={value}\n"
+
+
+def test_a_preference_that_counts_is_stored_without_a_word(site: Site, capsys: Output) -> None:
+    site.configure("AllowOverride SPAMACTION localStore")
+    for name, value in ("spamAction", "TAG"), ("spamaction", "quarantine"), ("localStore", ""):
+        assert dspam_admin.main(["add", "preference", "bob", name, value]) == 0
+        assert capsys.readouterr() == (STORED, "")
+    assert dspam_admin.main(["delete", "preference", "bob", "spamaction", ""]) == 0
+    assert capsys.readouterr() == (STORED, "")
+
+
+def test_the_first_preference_of_everybody_replaces_those_of_the_file(site: Site, capsys: Output) -> None:
+    site.configure('Preference "spamAction=tag"', 'Preference "showFactors=on"')
+    assert dspam_admin.main(["add", "preference", "default", "optOut", "off"]) == 0
+    out, err = capsys.readouterr()
+    assert out == STORED
+    assert err.startswith("warning: what is stored for everybody replaces all 2 preferences that ")
+    assert dspam_admin.main(["add", "preference", "default", "optIn", "off"]) == 0
+    assert capsys.readouterr() == (STORED, "")  # said already
+    assert dspam_admin.main(["aggregate", "preference", "default"]) == 0
+    assert set(capsys.readouterr().out.split()) == {"optOut=off", "optIn=off"}
+
+
 def test_is_for_the_trusted(site: Site, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
     for function in ("getuid", "geteuid"):
         monkeypatch.setattr(os, function, lambda: 65534)
