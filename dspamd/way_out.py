@@ -52,7 +52,7 @@ class WayOut:
         )
         content = b""
         if action not in (Action.NOTHING, Action.REFUSE):
-            changes = self._changes(user, verdict)
+            changes = self._changes(mail, user, verdict)
             release = corrects and not verdict.result.spam
             content = await aside(
                 len(mail.message),
@@ -65,7 +65,7 @@ class WayOut:
         """Deliver a message that was not judged, with this content."""
         return await self._send(mail, job, untouched(job.request), content)
 
-    def _changes(self, user: User, verdict: Verdict) -> Rewrite:
+    def _changes(self, mail: Incoming, user: User, verdict: Verdict) -> Rewrite:
         """What we write into the message: our headers, and what the user's options ask for."""
         spam = verdict.result.spam
         inbound = verdict.source is None
@@ -73,6 +73,7 @@ class WayOut:
         tagged = user.tag_spam if spam else user.tag_nonspam
         return Rewrite(
             lines=tuple(header_lines(verdict)),
+            utf8=b"SMTPUTF8" in map(bytes.upper, mail.envelope.parameters),
             subject_tag=user.spam_subject if spam and user.spam_action == "tag" else b"",
             text_tag=self._texts.text("msgtag.spam" if spam else "msgtag.nonspam") if tagged else b"",
             signature=verdict.signature if embed else None,

@@ -15,11 +15,16 @@ a few microseconds for the headers of a common message, and linear time for all.
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterable, Iterator
 
 _END = re.compile(rb"\n\r?\n")
 _FIELD_END = re.compile(rb"\n(?![ \t])")
+_WORD_CHARACTERS = 11  # of at most four bytes each: encoded words have 75 bytes at most
+
+# A line that neither is a field, nor continues one, nor comes from an mbox.
+_STRAY = re.compile(rb"^(?![!-9;-~]++[ \t]*+:|[ \t]|>?From |\r?$)", re.MULTILINE)
 
 
 def block_end(data: bytes) -> int:
@@ -35,6 +40,14 @@ def after_empty_line(data: bytes, offset: int) -> int:
     if data.startswith(b"\n", offset):
         return offset + 1
     return offset + 2 if data.startswith(b"\r\n", offset) else offset
+
+
+def sound(block: bytes) -> bool:
+    """Whether a block has nothing but fields in it (RFC 5322 2.2).
+
+    If not, it may reach into what was meant to be the body: the empty line between them got lost.
+    """
+    return _STRAY.search(block) is None
 
 
 def _field_end(block: bytes, start: int) -> int:
@@ -90,21 +103,38 @@ def append(block: bytes, lines: Iterable[bytes], newline: bytes) -> bytes:
     return block + added
 
 
-def prefix_subject(block: bytes, tag: bytes, newline: bytes) -> bytes:
+def encoded_word(text: bytes) -> bytes:
+    """A text that is not ASCII as encoded words (RFC 2047 2), one behind the other; UTF-8, else Latin-1."""
+    try:
+        charset, characters = b"utf-8", text.decode()
+    except UnicodeDecodeError:
+        charset, characters = b"iso-8859-1", text.decode("latin-1")
+    pieces = [characters[at : at + _WORD_CHARACTERS] for at in range(0, len(characters), _WORD_CHARACTERS)]
+    codes = [base64.b64encode(piece.encode(charset.decode())) for piece in pieces]
+    return b" ".join([b"=?%s?b?%s?=" % (charset, code) for code in codes])
+
+
+def prefix_subject(block: bytes, tag: bytes, newline: bytes, *, utf8: bool = False) -> bytes:
     """The block with `tag` and a blank in front of every Subject (protocols.md 9.2).
 
     A subject that starts with the tag already stays as it is; a message without a
-    subject gets one.
+    subject gets one.  A tag that is not ASCII becomes an encoded word unless the block may
+    have UTF-8 in it (`utf8`, RFC 6532).
     """
+    plain = utf8 or tag.isascii()
+    tag, before_word = (tag, tag) if plain else (encoded_word(tag), encoded_word(tag + b" "))
     pieces: list[bytes] = []
     at, seen = 0, False
     for start, end in _fields(block, b"subject:"):
         seen = True
         colon = start + len(b"subject:")
-        if block[colon:end].lstrip().startswith(tag):
+        text = block[colon:end].lstrip()
+        if text.startswith((tag, before_word)):
             continue
         value = end - len(block[colon:end].lstrip(b" \t"))
-        pieces += block[at:value], (b"" if value > colon else b" "), tag, b" "
+        # Readers leave out what is between two encoded words, so the blank goes into the first one.
+        shown = before_word if text.startswith(b"=?") else tag
+        pieces += block[at:value], (b"" if value > colon else b" "), shown, b" "
         at = value
     if not seen:
         return append(block, [b"Subject: " + tag], newline)

@@ -30,11 +30,14 @@ MAX_DEPTH = 16
 MAX_PARTS = 1000
 """Parts of one message, multiparts among them; the rest is not looked at."""
 
+_SEALED = (b"signed", b"encrypted")  # RFC 1847
 _MAX_VALUE = 4096
 """Bytes of a Content-Type or Content-Disposition that are looked at."""
 
 _BODY_EVENT = re.compile(rb"^--([^\n]{1,200})", re.MULTILINE)
 _HEAD_EVENT = re.compile(rb"^(?:--([^\n]{1,200})|\r?\n)", re.MULTILINE)
+
+_FIRST_WORD = re.compile(rb"""[\s"']*+([^\s"';,()]++)""")
 
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _NOT_BASE64 = bytes(set(range(256)) - set(_BASE64))
@@ -47,7 +50,7 @@ class Part:
 
     Its headers are `data[start:body]`, with the empty line; its body is
     `data[body:end]`.  `top`: it is the message itself.  `sealed`: it lies inside
-    a multipart/signed, where every changed byte breaks the signature.
+    a multipart/signed or multipart/encrypted, where every changed byte breaks something.
     """
 
     start: int
@@ -89,8 +92,9 @@ def _parameter(value: bytes, name: bytes) -> bytes:
 
 
 def _word(value: bytes) -> bytes:
-    """The value before its parameters, in lower case."""
-    return value.partition(b";")[0].strip().lower()
+    """The first word of a value, in lower case, without quotes, and parameters or comments behind it."""
+    match = _FIRST_WORD.match(value)
+    return match[1].lower() if match else b""
 
 
 def _last(block: bytes, name: bytes) -> bytes:
@@ -101,8 +105,8 @@ def _last(block: bytes, name: bytes) -> bytes:
 
 def media_type(block: bytes, default: tuple[bytes, bytes] = (b"text", b"plain")) -> tuple[bytes, bytes]:
     """Type and subtype that a header block gives, in lower case."""
-    type_, slash, subtype = _word(_last(block, b"content-type")).partition(b"/")
-    return (type_.strip(), subtype.strip()) if slash else default
+    type_, slash, subtype = _last(block, b"content-type").partition(b";")[0].lower().partition(b"/")
+    return (type_.strip(), _word(subtype)) if slash else default
 
 
 def _part(data: bytes, start: int, body: int, default: tuple[bytes, bytes], top: bool, sealed: bool) -> Part:
@@ -171,7 +175,7 @@ class _Walk:
         part = _part(self.data, start, body, default, top, sealed)
         if not part.boundary or len(self.open) >= MAX_DEPTH:
             return part
-        self.open.append(_Open(part.boundary.rstrip(), part.subtype, sealed or part.subtype == b"signed"))
+        self.open.append(_Open(part.boundary.rstrip(), part.subtype, sealed or part.subtype in _SEALED))
         self.note_delimiters()
         return None
 

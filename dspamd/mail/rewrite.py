@@ -11,10 +11,14 @@ differences:
 
 * base64 and quoted-printable parts are encoded again, as their header says; the
   original sent them as bare 8-bit text.
+* Only texts for people take one: text/plain and text/html.  What programs read
+  (text/calendar, text/vcard, text/rfc822-headers, ...) stays as it came.
 * Parts that cannot take ASCII text unharmed are left alone: UTF-16 and UTF-32,
-  base64 with something behind its padding, encoded data that is no text.
-* A multipart/signed that is not the outermost part, and attached messages, are
-  left alone: changes would break what somebody signed.
+  base64 with something behind its padding, encodings that we do not know.
+* A multipart/signed that is not the outermost part, what is encrypted, and attached
+  messages are left alone: changes would break what somebody signed.
+* A message or part whose header block is damaged is left alone if the block speaks of types or
+  encodings: it may reach into the body, and the encoding be that of another part.
 * What is around the parts (preamble, epilogue) stays as it came.
 """
 
@@ -27,6 +31,9 @@ from dspamd.mail import headers, mime, signature
 from dspamd.mail.message import Message
 
 _HTML_END = (re.compile(rb"(?i)</body"), re.compile(rb"(?i)</html"))
+_FOR_PEOPLE = (b"plain", b"html")
+_ENCODINGS = (b"", b"7bit", b"8bit", b"binary", b"base64", b"quoted-printable")
+_ARMOR = b"-----BEGIN PGP "
 _NO_ASCII = (b"utf-16", b"utf-32", b"utf16", b"utf32", b"ucs-2", b"ucs-4")
 
 
@@ -36,7 +43,8 @@ class Rewrite:
 
     lines         header lines without line ends, appended to the top header block;
                   a folded header is several lines
-    subject_tag   put in front of every Subject (`spamAction=tag`)
+    subject_tag   put in front of every Subject (`spamAction=tag`), UTF-8
+    utf8          the header block may have UTF-8 in it (SMTPUTF8, RFC 6531)
     text_tag      appended to every text part (`tagSpam`, `tagNonspam`)
     signature     id to embed into every text part (`signatureLocation=message`);
                   ids that are in the text already are removed, a corrected message
@@ -47,6 +55,7 @@ class Rewrite:
 
     lines: tuple[bytes, ...] = ()
     subject_tag: bytes = b""
+    utf8: bool = False
     text_tag: bytes = b""
     signature: str | None = None
     drop_foreign: bool = True
@@ -59,37 +68,44 @@ def rewrite(message: Message, changes: Rewrite) -> bytes:
         head, _ = headers.drop(head, b"x-dspam-")
     head = headers.append(head, changes.lines, message.newline)
     if changes.subject_tag:
-        head = headers.prefix_subject(head, changes.subject_tag, message.newline)
+        head = headers.prefix_subject(head, changes.subject_tag, message.newline, utf8=changes.utf8)
     if not changes.text_tag and changes.signature is None:
         return head + message.raw[message.head_end :]
     if mime.media_type(message.head) == (b"multipart", b"signed"):
         return _wrapped(message, head, changes.signature)
-    if message.head_end == len(message.raw):  # a text needs the empty line before it
+    leaves = mime.parts(message.raw) if _clear(message.head) else []
+    texts = [part for part in leaves if _takes_text(part, message.raw)]
+    if texts and message.head_end == len(message.raw):  # a text needs the empty line before it
         head = headers.append(head, [b""], message.newline)
-    return b"".join([head, *_annotated(message, changes)])
+    return b"".join([head, *_annotated(message, texts, changes)])
 
 
-def _annotated(message: Message, changes: Rewrite) -> list[bytes]:
-    """All behind the header block, in pieces, with the text parts changed."""
+def _annotated(message: Message, texts: list[mime.Part], changes: Rewrite) -> list[bytes]:
+    """All behind the header block, in pieces, with these parts changed."""
     raw, at = message.raw, message.head_end
     pieces: list[bytes] = []
-    for part in mime.parts(raw):
-        if _takes_text(part, raw):
-            pieces += raw[at : part.body], _annotated_body(part, raw[part.body : part.end], message, changes)
-            at = part.end
+    for part in texts:
+        pieces += raw[at : part.body], _annotated_body(part, raw[part.body : part.end], message, changes)
+        at = part.end
     pieces.append(raw[at:])
     return pieces
 
 
 def _takes_text(part: mime.Part, raw: bytes) -> bool:
     """Whether text may be put into this part (engine.md 8.4)."""
+    if part.type != b"text" or part.subtype not in _FOR_PEOPLE or part.encoding not in _ENCODINGS:
+        return False
     if part.attachment or part.sealed or part.charset.startswith(_NO_ASCII):
         return False
     if not part.top and part.body == part.end:
         return False
-    if part.type == b"text":
-        return mime.reversible(part.encoding, raw[part.body : part.end])
-    return part.top and part.type != b"multipart" and not part.encodes
+    return _clear(raw[part.start : part.body]) and mime.reversible(part.encoding, raw[part.body : part.end])
+
+
+def _clear(block: bytes) -> bool:
+    """Whether it is certain what a body is: its header block is sound, or says nothing of it."""
+    said = b"\n" + block.lower()
+    return headers.sound(block) or not (b"\ncontent-type:" in said or b"\ncontent-transfer-encoding:" in said)
 
 
 def _annotated_body(part: mime.Part, body: bytes, message: Message, changes: Rewrite) -> bytes:
@@ -97,7 +113,8 @@ def _annotated_body(part: mime.Part, body: bytes, message: Message, changes: Rew
     added = b"\n" + changes.text_tag if changes.text_tag else b""
     closing = b""
     if changes.signature is not None:
-        text = signature.TAG.sub(b"", text)
+        if _ARMOR not in text:  # what OpenPGP signed or encrypted in a text ends before ours
+            text = signature.TAG.sub(b"", text)
         added += b"\n" + signature.tag(changes.signature) + b"\n\n"
         closing = b"\n\n"
     newline = message.newline
@@ -124,7 +141,7 @@ def _wrapped(message: Message, head: bytes, id_: str | None) -> bytes:
 
     The signed entity stays bit-identical, so its signature still verifies.
     """
-    if id_ is None:
+    if id_ is None or not headers.sound(message.head):
         return head + message.raw[message.head_end :]
     boundary = b"DSPAM_MULTIPART_EX-" + id_.rpartition(",")[2][-40:].encode()
     while boundary in message.raw:

@@ -121,12 +121,20 @@ def untouched_subject(raw: bytes, recorded: bytes) -> bytes:
     return recorded.replace(b"\nSubject: \n", b"\nSubject:\n") if b"\nSubject:\n" in raw else recorded
 
 
+def texts_for_people_only(raw: bytes, recorded: bytes) -> bytes:
+    """The original puts text into whatever a message consists of, programs and attached messages too."""
+    if mime.media_type(Message(raw).head)[0] not in (b"application", b"message"):
+        return recorded
+    return recorded[: headers.block_end(recorded)] + raw[headers.block_end(raw) :]
+
+
 BETTER = (
     one_style_of_line_ends,
     epilogue_as_it_came,
     signed_stays_closed,
     foreign_headers_dropped,
     untouched_subject,
+    texts_for_people_only,
 )
 
 

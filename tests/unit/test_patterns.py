@@ -24,7 +24,7 @@ from dspamd.delivery import connection, digest, replies, smtp
 from dspamd.engine import _kernel
 from dspamd.errors import Reply, UsageError
 from dspamd.history import Fields
-from dspamd.mail import forward, kept, mime, signature
+from dspamd.mail import forward, headers, kept, mime, signature
 from dspamd.mail.message import Message
 from dspamd.mail.rewrite import Rewrite, rewrite
 from dspamd.mail.transparency import Collector, stuffed
@@ -207,6 +207,19 @@ SEES_MAIL: dict[str, tuple[Use, list[Worst]]] = {
     ),
     "mail.headers._END": (Message, HEADER_LINES),
     "mail.headers._FIELD_END": (message_of(Fields.of), HEADER_LINES),
+    "mail.headers._STRAY": (
+        headers.sound,
+        [
+            Worst(b"a"),
+            Worst(b"a "),
+            Worst(b" ", b"a"),
+            Worst(b"a:\n"),
+            Worst(b"\n"),
+            Worst(b"\r"),
+            Worst(b">"),
+        ],
+    ),
+    "mail.headers: base64": (headers.encoded_word, [Worst(b"\xc3\xa4")]),
     "mail.kept._FROM_LINE": (quarantined, [Worst(b">"), Worst(b"\n>"), Worst(b"\nFrom "), Worst(b"\n\n")]),
     "mail.kept._QUOTED_LINE": (
         message_of(kept.released),
@@ -222,6 +235,7 @@ SEES_MAIL: dict[str, tuple[Use, list[Worst]]] = {
         mime.parts,
         [Worst(b"--a\n", MULTIPART + b"\n"), Worst(b"-", MULTIPART + b"\n"), Worst(b"\n", MULTIPART)],
     ),
+    "mail.mime._FIRST_WORD": (mime.parts, [Worst(b" ", b"Content-Type:"), Worst(b'"', b"Content-Type:")]),
     "mail.mime._HEAD_EVENT": (
         mime.parts,
         [Worst(b"--a\n", MULTIPART), Worst(b"--b\n", MULTIPART), Worst(b"a\n"), Worst(b"\r")],

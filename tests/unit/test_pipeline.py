@@ -290,6 +290,21 @@ async def test_classifying_answers_for_unknown_users_and_makes_none(tmp_path: Pa
         assert await b.parts.storage.uid("nobody", create=False) is None
 
 
+@pytest.mark.parametrize(
+    ("parameters", "tag"), [((), b"=?utf-8?b?W1NQw4RNXQ==?="), ((b"smtputf8",), "[SPÄM]".encode())]
+)
+async def test_a_subject_tag_that_is_not_ascii(
+    tmp_path: Path, parameters: tuple[bytes, ...], tag: bytes
+) -> None:
+    lines = ('Preference "spamAction=tag"', 'Preference "spamSubject=[SPÄM]"')
+    async with bench(tmp_path, *lines) as b:
+        await b.feed()
+        recipient = Recipient(b"bob")
+        mail = Incoming(Envelope(b"x@example.org", (recipient,), SPAM, parameters))
+        await b.pipeline.process(mail, Job("bob", recipient, BOTH))
+        assert b"Subject: " + tag + b" pills\r\n" in b.outlet.delivered[0].content
+
+
 class TestCorrection:
     """By signature: exact, once, and back again."""
 

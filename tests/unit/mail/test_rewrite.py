@@ -1,19 +1,21 @@
 from __future__ import annotations
 
 import base64
+from email.header import decode_header, make_header
 
 import dkim
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dspamd.mail import mime, signature
+from dspamd.mail import headers, mime, signature
 from dspamd.mail.message import Message
 from dspamd.mail.rewrite import Rewrite, rewrite
 
 LINES = (b"X-DSPAM-Result: Spam", b"X-DSPAM-Factors: 1,", b"\tx, 0.99000")
 STAMP = Rewrite(LINES)
 MIXED = b"Content-Type: multipart/mixed; boundary=b\n\n"
+DAMAGED = b"Content-Type: multipart/mixed; boundary=b\nThis is a message with many parts.\n"
 EMBED = Rewrite(LINES, signature="abc1")
 
 # A key made for this test; it opens nothing.
@@ -194,12 +196,86 @@ def test_base64_texts_keep_every_byte(text: bytes) -> None:
         b"Content-Disposition: attachment; filename=a.txt\n\nx\n",
         b"Content-Type: multipart/mixed\n\nno boundary\n",
         MIXED + b"--b\nContent-Type: image/gif\n\nGIF\n--b--\n!DSPAM:x1!\n",
+        MIXED + b"--b\nContent-Type: text/calendar; method=REQUEST\n\nBEGIN:VCALENDAR\n--b--\n",
+        MIXED + b"--b\nContent-Type: text/rfc822-headers\n\nSubject: x\n--b--\n",
+        MIXED + b"--b\nContent-Type: Text/VCard (a card)\n\nBEGIN:VCARD\n--b--\n",
+        MIXED + b"--b\nContent-Type: text/x-amp-html\n\n<html></html>\n--b--\n",
+        b"Content-Type: text/csv\n\n1,2\n",
+        b"Content-Type: application/json\n\n{}\n",
+        b"Content-Type: message/rfc822\n\nA: b\n\nx\n",
+        b"Content-Type: application/pkcs7-mime; name=smime.p7m\n\nMIIB\n",
+        b"Content-Type: multipart/encrypted; boundary=s\n\n--s\n\ntext\n--s--\n",
+        b"Content-Type: text/plain\nContent-Transfer-Encoding: x-uuencode\n\nbegin 644 x\n",
+        # A preamble without an empty line before it: these are the headers of parts, not of the message.
+        DAMAGED + b"--b\nContent-Transfer-Encoding: quoted-printable\n\na =3D b=20\n\n--b\n\nx\n--b--\n",
+        DAMAGED + b"--b\nContent-Transfer-Encoding: base64\n\nQUJD\n--b--\n",
+        DAMAGED + b"--b\nContent-Type: text/html\n\n<body>x</body>\n--b--\n",
+        DAMAGED.replace(b"mixed", b"signed") + b"--b\n\nx\n--b--\n",
+        DAMAGED.replace(b"\n", b"\r\n") + b"--b\r\nContent-Type: text/plain\r\n\r\nx\r\n--b--\r\n",
+        DAMAGED,
         MIXED + b"--b\nContent-Type: message/rfc822\n\nA: b\n\nx\n--b--\n",
         MIXED + b"--b\nContent-Type: multipart/signed; boundary=s\n\n--s\n\nsigned\n--s--\n--b--\n",
     ],
 )
 def test_parts_that_cannot_take_text_stay_as_they_came(raw: bytes) -> None:
     assert stamped(raw, Rewrite(text_tag=b"t", signature="id")) == raw
+
+
+@pytest.mark.parametrize(
+    "encoding",
+    [b"quoted-printable;", b"Quoted-Printable ; x=y", b'"quoted-printable"', b"quoted-printable (z)"],
+)
+def test_an_encoding_is_known_by_its_first_word(encoding: bytes) -> None:
+    raw = b"Content-Transfer-Encoding: " + encoding + b"\n\nGr=C3=B6=C3=9Fe =3D 12\n"
+    changed = stamped(raw, Rewrite(text_tag="ü".encode()))
+    assert changed == raw + b"\n=C3=BC"
+
+
+def test_a_damaged_header_block_that_says_nothing_of_the_body_is_no_reason() -> None:
+    raw = b"From: a\nlost line\n\nx\n"
+    assert stamped(raw, Rewrite(signature="id")) == raw + b"\n!DSPAM:id!\n\n"
+
+
+def test_what_is_signed_within_a_text_stays_as_it_is() -> None:
+    raw = b"A: b\n\n-----BEGIN PGP SIGNED MESSAGE-----\n\n!DSPAM:old1!\n-----END PGP SIGNATURE-----\n"
+    assert stamped(raw, Rewrite(signature="id")) == raw + b"\n!DSPAM:id!\n\n"
+
+
+@pytest.mark.parametrize(
+    ("subject", "tagged"),
+    [
+        (b"Subject: hello", b"Subject: =?utf-8?b?W1NQw4RNXQ==?= hello"),
+        (b"Subject: =?utf-8?q?=C3=A4?=", b"Subject: =?utf-8?b?W1NQw4RNXSA=?= =?utf-8?q?=C3=A4?="),
+        (b"Subject: =?utf-8?b?W1NQw4RNXQ==?= hello", b"Subject: =?utf-8?b?W1NQw4RNXQ==?= hello"),
+        (b"X: y", b"X: y\nSubject: =?utf-8?b?W1NQw4RNXQ==?="),
+    ],
+)
+def test_a_subject_tag_that_is_not_ascii_is_an_encoded_word(subject: bytes, tagged: bytes) -> None:
+    tag = "[SPÄM]".encode()
+    changed = stamped(subject + b"\n\nx\n", Rewrite(subject_tag=tag))
+    assert changed == tagged + b"\n\nx\n"
+    assert changed.isascii()
+    shown = str(make_header(decode_header(Message(changed).values("Subject")[0].decode())))
+    assert shown.rstrip() in ("[SPÄM] hello", "[SPÄM] ä", "[SPÄM]")
+
+
+def test_a_subject_tag_in_internationalized_mail_stays_utf_8() -> None:
+    tag = "[SPÄM]".encode()
+    changed = stamped(b"Subject: hello\n\nx\n", Rewrite(subject_tag=tag, utf8=True))
+    assert changed == b"Subject: " + tag + b" hello\n\nx\n"
+
+
+@given(
+    st.text(st.characters(codec="utf-8", categories=["L", "N", "So"]), min_size=1) | st.just("[SPÄM]" * 20)
+)
+def test_long_tags_become_several_encoded_words(text: str) -> None:
+    words = headers.encoded_word(text.encode())
+    assert max(map(len, words.split())) <= 75
+    assert str(make_header(decode_header(words.decode()))) == text
+
+
+def test_a_tag_in_latin_1_says_so() -> None:
+    assert headers.encoded_word(b"[SP\xc4M]") == b"=?iso-8859-1?b?W1NQxE1d?="
 
 
 def test_only_the_parts_that_take_text_change() -> None:
