@@ -86,7 +86,7 @@ class Pipeline:
     ) -> None:
         self._config, self._users, self._storage = config, users, storage
         self._way_out, self._history = WayOut(config, outlet, texts), history
-        self._reports = Reports(config, users, self._way_out)
+        self._reports = Reports(config, users, storage, self._way_out)
         self._trainer, self._consultation = Trainer(storage), Consultation(storage)
         self._scanners, self._witnesses = scanners, witnesses
         self._details, self._new_signature, self._clock = details, new_signature, clock
@@ -158,9 +158,7 @@ class Pipeline:
         """The signature that a message brings back as a lesson."""
         if request.lesson is None or request.lesson.source is Source.CORPUS:
             return None
-        if request.signature or request.by_text or user.train_pristine:
-            return request.signature
-        return await mail.signature()
+        return request.signature or (None if user.train_pristine else await mail.signature())
 
     # --- the verdict -----------------------------------------------------------------------
 
@@ -176,7 +174,7 @@ class Pipeline:
         lesson = request.lesson
         if lesson is not None and lesson.source is not Source.CORPUS:
             seen = await self._seen(mail, request, user)
-            if seen or (lesson.source is Source.ERROR and not user.train_pristine and not request.by_text):
+            if seen or (lesson.source is Source.ERROR and not user.train_pristine):
                 return await self._correct(seen or "", lesson, user, watch)
         return await self._classify(mail, request, user, watch)
 

@@ -4,7 +4,8 @@ A report to a retraining address is carried out if `RetrainFrom` lets its sender
 Each message that it brings back is a lesson of its own, with its line in the log and its place in
 the history: by its signature, or, where there is none, by its text as far as that can be put
 together again (`mail.forward`).  A text is believed of somebody whom we know only, and what the
-user wrote around it is not learned.
+user wrote around it is not learned.  It gets a signature first, the same for the same text: so it
+counts once, and the opposite takes it back.
 
 A command that names the class itself needs no leave; of several originals in one mail it
 corrects each as well, and texts without a signature are refused, as ever.
@@ -19,16 +20,19 @@ from collections.abc import Awaitable, Callable
 
 from dspamd import log, observation
 from dspamd.config import Config
-from dspamd.engine.model import Source
+from dspamd.dictionary import Dictionary
+from dspamd.engine.model import Learned, Source
+from dspamd.envelope import Envelope
 from dspamd.errors import PermFail
 from dspamd.incoming import Incoming, aside
 from dspamd.jobs import Job
 from dspamd.mail.forward import forwarded
-from dspamd.mail.signature import Reported
+from dspamd.mail.signature import Reported, id_of_text
 from dspamd.reporter import Reporter, reporter
 from dspamd.request import Request
+from dspamd.storage.contract import Change, Signature, Storage
 from dspamd.training import UnknownSignature
-from dspamd.users import Users
+from dspamd.users import User, Users
 from dspamd.verdict import Outcome
 from dspamd.way_out import WayOut
 
@@ -38,8 +42,8 @@ Teach = Callable[[Incoming, Job], Awaitable[Outcome]]
 class Reports:
     """Takes reports apart and has each lesson in them taught."""
 
-    def __init__(self, config: Config, users: Users, way_out: WayOut) -> None:
-        self._config, self._users, self._way_out = config, users, way_out
+    def __init__(self, config: Config, users: Users, storage: Storage, way_out: WayOut) -> None:
+        self._config, self._users, self._storage, self._way_out = config, users, storage, way_out
 
     async def brings(self, mail: Incoming, request: Request) -> bool:
         """Whether a lesson is a report: it came to a retraining address, or is about several messages."""
@@ -78,7 +82,11 @@ class Reports:
         request = job.request
         try:
             who = reporter(self._config, mail.envelope, request.report) if request.report else None
-            found = await self._found(mail, job, who)
+            user = await self._users.resolve(await self._users.verified(job.user))
+            if who is not None and user.train_pristine:
+                found = await _pristine(mail)
+            else:
+                found = [await self._signed(each, request, user) for each in await _found(mail, who)]
         except PermFail as failure:
             if request.lesson is not None:
                 observation.turned_down(request.lesson, failure)
@@ -86,22 +94,21 @@ class Reports:
         for_others = request.trusted and (who is None or who.for_others)
         return [_lesson(mail, job, each, trusted=for_others) for each in found]
 
-    async def _found(self, mail: Incoming, job: Job, who: Reporter | None) -> list[Reported]:
-        """The messages that can be learned from a report."""
-        message = mail.message
-        found = await mail.reported()
-        if who is not None and (await self._users.resolve(job.user)).train_pristine:
-            return [Reported(None, each.content) for each in found] or [Reported(None, message.raw)]
-        if not found and (text := await aside(len(message), lambda: forwarded(message))):
-            found = [Reported(None, text)]
-        if who is None or not who.known:
-            found = [each for each in found if each.signature]
-        if not found:
-            raise UnknownSignature(
-                "Unable to find a valid signature: forward the message as an attachment",
-                detail="neither a signature nor a forwarded text",
-            )
-        return found
+    async def _signed(self, each: Reported, request: Request, user: User) -> Reported:
+        """A message with its signature, which is made of its text if it has none."""
+        if each.signature is not None:
+            return each
+        dictionary = await Dictionary.of(self._storage, user, create=False)
+        if dictionary.uid is None:
+            raise UnknownSignature("Nothing to correct", detail=f"{user.owner} has no dictionary")
+        id_ = id_of_text(each.content)
+        if await self._storage.signature(dictionary.uid, id_) is None:
+            text = Incoming(Envelope(b"", (), each.content))
+            tokens = await text.tokens(user.token_options(request), user.signature_pass(None))
+            run = (await dictionary.judge(tokens, user.score_options(request))).run
+            stored = Signature(id_, await aside(8 * len(run), lambda: run.signature))
+            await self._storage.apply(dictionary.uid, Change(Learned.nothing(), stored))
+        return Reported(id_, each.content)
 
     async def _answer(self, mail: Incoming, job: Job, outcomes: list[Outcome], lessons: int) -> Outcome:
         """Deliver the report, if it is wanted; and say how many messages were corrected."""
@@ -120,13 +127,33 @@ class Reports:
         return dataclasses.replace(first, summary=summary, said=said)
 
 
+async def _found(mail: Incoming, who: Reporter | None) -> list[Reported]:
+    """The messages that can be learned from a report.  Raises `UnknownSignature` if there are none."""
+    found = await mail.reported()
+    if who is None or not who.known:
+        found = [each for each in found if each.signature]
+    elif not found and (text := await aside(len(mail.message), lambda: forwarded(mail.message))):
+        found = [Reported(None, text)]
+    if not found:
+        raise UnknownSignature(
+            "Unable to find a valid signature: forward the message as an attachment",
+            detail="neither a signature nor a forwarded text",
+        )
+    return found
+
+
+async def _pristine(mail: Incoming) -> list[Reported]:
+    """The messages as they were: for who has no signatures (`TrainPristine`)."""
+    found = await mail.reported() or [Reported(None, mail.message.raw)]
+    return [Reported(None, each.content) for each in found]
+
+
 def _lesson(mail: Incoming, job: Job, each: Reported, *, trusted: bool) -> tuple[Incoming, Job]:
     """The lesson that one message of a report is; nothing is delivered of it."""
     request = dataclasses.replace(
         job.request,
         report=None,
         signature=each.signature,
-        by_text=each.signature is None,
         deliver_innocent=False,
         deliver_spam=False,
         stdout=False,

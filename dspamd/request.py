@@ -55,7 +55,6 @@ class Request:
     profile: str | None = None
     agent_arguments: tuple[str, ...] = ()
     report: RetrainAddress | None = None  # where the lesson came from, if the address of a mail asks for it
-    by_text: bool = False  # the lesson is the message itself, whatever signature it has
     trusted: bool = True  # the caller may act for others than himself
     warnings: tuple[str, ...] = ()  # what the administrator should look at; for the log
 

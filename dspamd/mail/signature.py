@@ -23,6 +23,7 @@ keys).
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import re
 from collections.abc import Iterator
@@ -55,6 +56,11 @@ def new_id(time: int, pid: int, first: int, second: int, uid: int | None = None)
     """
     owner = "" if uid is None else f"{uid},"
     return f"{owner}{time:08x}{pid}{str(first)[:5]}{str(second)[:5]}"
+
+
+def id_of_text(content: bytes) -> str:
+    """The id of a text that has none: 31 characters, the same for the same bytes."""
+    return "t" + hashlib.blake2b(content, digest_size=15).hexdigest()
 
 
 def valid(id_: str) -> bool:

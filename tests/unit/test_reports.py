@@ -229,17 +229,29 @@ async def test_a_text_forwarded_inline_is_learned_without_what_is_around_it(tmp_
     async with desk(tmp_path, "Tokenizer word") as d:
         await d.inbound(SPAM)
         assert await learned(d, "casino", "Subject*pills", "quagga") == [(0, 1), (0, 1), (0, 0)]
-        assert await d.send(inline(SPAM)) == [f"250 2.6.0 <{BOB}> 1 message corrected"]
         words = ("casino", "Subject*pills", "quagga", "zebra", "Forwarded", "Subject*Fwd")
-        assert await learned(d, *words) == [(1, 0), (1, 0), *[(0, 0)] * 4]
-        assert await d.corrected() == (1, 0)
+        for to, hits, corrected in (
+            ("spam-", (1, 0), (1, 0)),
+            ("spam-", (1, 0), (1, 0)),  # what comes twice counts once
+            ("notspam-", (0, 1), (0, 0)),
+        ):
+            assert await d.send(inline(SPAM), to + BOB) == [f"250 2.6.0 <{BOB}> 1 message corrected"]
+            assert await learned(d, *words) == [hits, hits, *[(0, 0)] * 4]
+            assert await d.corrected() == corrected
+
+
+async def test_a_text_for_who_has_no_dictionary_makes_none(tmp_path: Path) -> None:
+    async with desk(tmp_path) as d:
+        (reply,) = await d.send(inline(SPAM))
+        assert reply.startswith("550 5.6.0 ")
+        assert await d.bench.parts.storage.uid(BOB, create=False) is None
 
 
 async def test_an_attached_original_without_signature_is_learned(tmp_path: Path) -> None:
     async with desk(tmp_path) as d:
         await d.inbound(HAM)
         assert await d.send(attached(SPAM, SPAM)) == [f"250 2.6.0 <{BOB}> 2 messages corrected"]
-        assert await d.corrected() == (2, 0)
+        assert await d.corrected() == (1, 0)  # they are the same
 
 
 async def test_a_stranger_teaches_no_text(tmp_path: Path) -> None:
