@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import socketserver
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +13,7 @@ import pytest
 
 from tests.e2e.daemon import Daemon
 from tests.e2e.message import compose, ours
-from tests.e2e.postfix import DOMAIN, Postfix
+from tests.e2e.postfix import DOMAIN, Postfix, free_port
 from tests.e2e.site import Site, mail_site
 from tests.e2e.wait import until
 
@@ -148,6 +151,59 @@ def test_an_alias_may_bring_all_reports_to_one_mailbox(tmp_path: Path) -> None:
         content = b"X-Original-To: spam-alice@example.org\r\n" + report("someone@x", mail)
         with front.session(front.submission) as smtp:
             front.send(content, "spam-bob", smtp=smtp, sender=BOB)
+        front.drained()
+        assert corrections(site, "bob") == [ours(mail)["X-DSPAM-Signature"]]
+        assert not front.complaints
+
+
+LOGIN = """\
+127.0.0.1:{port} inet n - n - - smtpd
+  -o smtpd_sasl_auth_enable=yes -o smtpd_sasl_type=dovecot -o smtpd_sasl_path=login
+  -o smtpd_recipient_restrictions=permit_sasl_authenticated,reject
+  -o local_header_rewrite_clients=permit_sasl_authenticated
+"""
+
+
+@contextlib.contextmanager
+def logins(path: Path) -> Iterator[None]:
+    """What Postfix asks at a socket whether a password is right, as it asks Dovecot: any is."""
+
+    class Session(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            self.wfile.write(b"VERSION\t1\t1\nMECH\tPLAIN\tplaintext\nSPID\t1\nCUID\t1\nCOOKIE\t0\nDONE\n")
+            for line in self.rfile:
+                if line.startswith(b"AUTH\t"):
+                    self.wfile.write(b"OK\t%b\tuser=bob\n" % line.split(b"\t")[1])
+
+    with socketserver.ThreadingUnixStreamServer(str(path), Session) as server:
+        server.daemon_threads = True
+        path.chmod(0o666)
+        threading.Thread(target=server.serve_forever).start()
+        try:
+            yield
+        finally:
+            server.shutdown()
+
+
+def test_who_has_logged_in_is_a_client_of_ours(tmp_path: Path) -> None:
+    port = free_port()
+    settings = "RetrainFrom local\nRetrainedMail drop\n"
+    with (
+        Postfix("smtp:[127.0.0.1]:1", ["bob"]) as mailboxes,
+        Daemon(tmp_path, mailboxes.back, settings=settings) as daemon,
+        Postfix(
+            f"dspam:[127.0.0.1]:{daemon.port}", ["bob", "spam-bob"], master=LOGIN.format(port=port)
+        ) as front,
+        logins(front.folder / "spool/login"),
+    ):
+        site = Site(front, daemon, mailboxes)
+        (mail,) = received(site, "bob", "Pills")
+        front.send(report(f"spam-{BOB}", mail), "spam-bob", sender=BOB)  # anybody can say so
+        assert b"5.7.1 <spam-bob@example.org> Not allowed" in b" ".join(front.arrived("bob")[0].split())
+        assert corrections(site, "bob") == []
+        with front.session(port) as smtp:
+            smtp.login("bob", "secret")
+            front.send(report(f"spam-{BOB}", mail), "spam-bob", smtp=smtp, sender=BOB)
         front.drained()
         assert corrections(site, "bob") == [ours(mail)["X-DSPAM-Signature"]]
         assert not front.complaints
