@@ -50,7 +50,7 @@ fuzz: build ## run golden and fuzz tests on a kernel with sanitizers, then libFu
 	$(sanitized) -m pytest -o pythonpath="build/sanitized ." -o timeout=600 \
 	    tests/fuzz tests/golden/test_tokens.py tests/golden/test_classify.py
 	$(sanitized) -m tests.fuzz $(SECONDS) message stored hash_file
-	PYTHONPATH=. $(bin)/python -P -m tests.fuzz $(SECONDS) parts headers identifier edited
+	PYTHONPATH=. $(bin)/python -P -m tests.fuzz $(SECONDS) parts headers identifier forward edited
 
 chaos: build ## break everything around a daemon under load, and check the mail (as root; SEED=random, MAILS=2000 or more for each store)
 	etc/install-packages test

@@ -85,10 +85,11 @@ def unnamed(config: Config, message: Message) -> tuple[str, ...]:
 
 
 def _reporting(config: Config, request: Request, found: RetrainAddress) -> Request:
-    """The request of mail that came to a retraining address."""
+    """The request of mail that came to a retraining address; a caller without trust needs no other leave."""
     if not config.flag("ChangeModeOnParse"):
         return request
-    return dataclasses.replace(request, lesson=Lesson(found.label, Source.ERROR), report=found)
+    report = found if request.trusted else None
+    return dataclasses.replace(request, lesson=Lesson(found.label, Source.ERROR), report=report)
 
 
 def _user_on_parse(config: Config, found: RetrainAddress) -> str:

@@ -23,6 +23,10 @@ ROOT = Path(__file__).parents[2]
 POSTFIX = ROOT / "etc/postfix"
 ALICE = f"alice@{DOMAIN}"
 MAIL = b"From: x@example.net\r\nSubject: hello\r\n\r\n.A text\r\nwith two lines\r\n"
+INLINE = (
+    b"From: alice@example.org\r\nSubject: Fwd: hello\r\n\r\n-------- Forwarded Message --------\r\n"
+    b"Subject: hello\r\nFrom: x@example.net\r\n\r\n" + MAIL.partition(b"\r\n\r\n")[2]
+)
 
 
 def lines_of_readme() -> str:
@@ -113,6 +117,8 @@ def test_mail_passes_unchanged_and_a_user_corrects_a_verdict(
         until(lambda: learned in daemon.output, lambda: "the correction to be learned; " + daemon.output)
         forward(postfix, message, postfix.submission)
         until(lambda: daemon.output.count(learned) == 2, lambda: "what was submitted; " + daemon.output)
+        postfix.send(INLINE, f"spam-{ALICE.partition('@')[0]}", sender=ALICE)
+        until(lambda: daemon.output.count(learned) == 3, lambda: "what was inline; " + daemon.output)
         postfix.drained()
         assert len(postfix.mailbox("alice")) == 1  # what was carried out does not come back
 

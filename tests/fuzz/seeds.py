@@ -13,6 +13,12 @@ FOLDER = Path(__file__).parent / "seeds"
 
 DICTIONARY = sorted({piece for piece in MIME_PIECES + HTML_PIECES + WORD_PIECES if 1 < len(piece) < 60})
 
+FORWARDS = [
+    b"Subject: Fwd\n\nlook\n\n-- Forwarded --\nSubject: \ta: b\nFrom: \tx@y\n\ntext\n",
+    b"Subject: Fwd\r\n\r\n> *Von:* x@y\r\n> *Betreff:* a\r\n> \r\n> text\r\n",
+    b"Content-Type: text/plain\nContent-Transfer-Encoding: base64\n\nRnJvbTogYQpTdWJqZWN0OiBiCgpj\n",
+]
+
 
 def seeds(target: str) -> list[bytes]:
     """The seeds of a target: those of its kind, and `seeds/TARGET-*`."""
@@ -23,6 +29,8 @@ def seeds(target: str) -> list[bytes]:
         return [*found, bytes(range(64)), b"Subject: a\n\x01one two\0"]
     if target == "hash_file":
         return [*found, hash_file(7, 0), hash_file(8, 1), hash_file(3, 0) + hash_file(4, 1)]
+    if target == "forward":
+        return found + FORWARDS
     return found + mail()
 
 

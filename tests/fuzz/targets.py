@@ -25,6 +25,7 @@ from dspamd.engine import (
 from dspamd.engine import _kernel as kernel
 from dspamd.mail import classic, headers, mime, signature
 from dspamd.mail.classic import SignaturePass
+from dspamd.mail.forward import forwarded
 from dspamd.mail.message import Message
 from dspamd.mail.rewrite import Rewrite, rewrite
 from dspamd.storage import css
@@ -128,6 +129,18 @@ def identifier(data: bytes) -> None:
     for headers_only in (False, True):
         found = signature.find(Message(data), headers_only)
         assert found is None or signature.valid(found)
+    ids = [each.signature for each in signature.reported(Message(data)) if each.signature]
+    assert all(map(signature.valid, ids))
+    assert ids[-1:] == list(filter(None, [signature.find(Message(data))]))
+
+
+def forward(data: bytes) -> None:
+    """A forwarded message: what is put together has the headers that it is given."""
+    if found := forwarded(Message(data)):
+        head = headers.block_end(found)
+        for name in (b"from", b"subject", b"content-type"):
+            assert len(headers.values(found[:head], name)) == 1
+        assert found[head:].strip()
 
 
 def edited(data: bytes) -> None:
@@ -160,6 +173,7 @@ TARGETS: dict[str, Target] = {
     "parts": parts,
     "headers": header_block,
     "identifier": identifier,
+    "forward": forward,
     "edited": edited,
     "hash_file": hash_file,
 }

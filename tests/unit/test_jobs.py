@@ -240,6 +240,7 @@ def test_a_message_does_not_make_a_stranger_somebody_else() -> None:
     report = Message(b"To: spam-bob@example.net\n\nbody\n")
     corrected = readdress(config(*lines), report, stranger)
     assert (corrected.users, corrected.lesson) == (("eve",), Lesson(Label.SPAM, Source.ERROR))
+    assert corrected.report is None
     released = Message(b"X-DSPAM-User: bob\n\nbody\n")
     lesson = Lesson(Label.INNOCENT, Source.ERROR)
     for trusted, user in ((True, "bob"), (False, "eve")):

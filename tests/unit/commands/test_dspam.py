@@ -191,6 +191,23 @@ def test_the_user_in_a_retraining_address(program: Program) -> None:
     assert nobody == Ended(1, b"", "dspam: Unable to determine the destination user\n")
 
 
+@pytest.mark.parametrize("named", ["", "--user spam-ann@example.org"])
+def test_a_report_that_an_alias_pipes_in(program: Program, named: str) -> None:
+    """Without a user it is for whom To names; who sent it must be told, or nobody is asked."""
+    program.configure("ParseToHeaders on", "ChangeUserOnParse full", "ChangeModeOnParse on")
+    delivered = program("--user ann@example.org --deliver=innocent --stdout").stdout
+    report = b"To: <spam-ann@example.org>\nContent-Type: message/rfc822\n\n" + delivered
+    for sender, status, said in (
+        ("", 77, "Not allowed: send the report as ann@example.org"),
+        ("--mail-from=eve@elsewhere.example", 77, "sender <eve@elsewhere.example>, source unknown"),
+        ("--mail-from=ann@example.org", 0, ""),
+    ):
+        ended = program(f"{named} {sender} --deliver=innocent", report)
+        assert (ended.status, ended.stdout) == (status, b"")
+        assert said in ended.stderr
+    assert program("--user ann@example.org --deliver=innocent --stdout", report).stdout.startswith(b"To: ")
+
+
 @pytest.mark.parametrize(("words", "status"), [("--user bob --stdout", 75), ("--daemon --nofork", 78)])
 def test_a_bad_configuration(program: Program, words: str, status: int) -> None:
     program.configure("ServerPort many")
