@@ -29,8 +29,9 @@ from dspamd.engine import keep_memory
 from dspamd.errands import Errands
 from dspamd.errors import ConfigError, Failure, Problem, TempFail
 from dspamd.history import History
-from dspamd.home import Home, Layout
+from dspamd.home import Home
 from dspamd.keepsakes import Keepsakes
+from dspamd.layout import layout, mixture
 from dspamd.mail import signature
 from dspamd.maintenance import Maintenance, ages, purging
 from dspamd.observation import Details
@@ -195,9 +196,14 @@ class SignatureIds:
 
 
 def home_of(config: Config) -> Home:
-    """The tree of files that a configuration names."""
+    """The tree of files that a configuration names.  Raises `ConfigError` if it lies in another layout."""
+    return Home(Path(config.text("Home")), layout(config), texts_of(config))
+
+
+def texts_of(config: Config) -> Path | None:
+    """`TxtDirectory`, if it is set."""
     txt = config.text("TxtDirectory")
-    return Home(Path(config.text("Home")), Layout(config.text("DirectoryLayout")), Path(txt) if txt else None)
+    return Path(txt) if txt else None
 
 
 def endpoints(config: Config) -> list[Endpoint]:
@@ -303,7 +309,8 @@ def run(config: Config, ready: Callable[[], None] = lambda: None) -> int:
 
 def oddities(config: Config) -> list[Problem]:
     """What is odd about a configuration that can be used, and about what it names."""
-    found = [*config.warnings, *pitfalls(config).warnings, *lacking(config, home_of(config).texts)]
+    texts = Home(Path(config.text("Home")), txt=texts_of(config)).texts
+    found = [*config.warnings, *pitfalls(config).warnings, *lacking(config, texts), *mixture(config)]
     with contextlib.suppress(LookupError):  # an account that nobody knows is told by `plan_of`
         account = _account(config)
         found += surroundings(config, account.borrowed() if account else contextlib.nullcontext())

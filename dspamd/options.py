@@ -505,7 +505,9 @@ SECTIONS: dict[str, tuple[Option, ...]] = {
         Option("TrustedUserSecurity", FLAG, "on",
                help="Off: every account is trusted."),
         Option("DirectoryLayout", choice("normal", "large", "domain"), "normal",
-               help="How directories of users are spread: not, by their first letters, by domain."),
+               help="How directories of users are spread: not (data/bob), by their first letters "
+                    "(data/b/o/bob), by domain (data/example.org/bob). Unset, the files that are there tell; "
+                    "set otherwise than these lie, it stops the start."),
         Option("HomeDirectories", FLAG, "off", used=False,
                instead="files stay below Home, where users cannot lead us elsewhere",
                help="Keep files of users in their home directories."),
