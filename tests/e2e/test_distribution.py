@@ -26,6 +26,18 @@ from tests.e2e.tree import ROOT, copy_to, tracked
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 COMPILED = {".pyx", ".pxi"}
 NO_NETWORK = {**os.environ, "PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1"}
+CONFIGURATION = """\
+Home {folder}
+ServerPID {folder}/pid
+StorageDriver {driver}
+PgSQLDb dspam
+MySQLDb dspam
+ServerMode auto
+ServerParameters --deliver=innocent
+DeliveryHost 127.0.0.1
+DeliveryPort 10034
+DeliveryProto SMTP
+"""
 
 pytestmark = pytest.mark.timeout(900)  # a compiler works
 BUILD = "import sys, setuptools.build_meta as build; build.build_sdist(sys.argv[1])"
@@ -131,14 +143,40 @@ def test_each_driver_is_there(driver: str, programs: Path, tmp_path: Path) -> No
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_the_lines_of_readme_install_it(programs: Path, tmp_path: Path) -> None:
+    """Below a folder, with the environment that is there, and without the manager of this machine."""
+    text = (ROOT / "README.md").read_text().partition("## Install it\n")[2]
+    (lines, *_) = re.findall(r"(?:^ {4}.*\n)+", text, re.M)
+    assert "python3 -m venv /opt/dspamd\n" in lines
+    for folder in ("usr/bin", "etc/sysusers.d", "etc/tmpfiles.d", "etc/systemd/system"):
+        (tmp_path / folder).mkdir(parents=True)
+    for name, line in (("passwd", "root:x:0:0::/:/bin/sh"), ("group", "root:x:0:")):
+        (tmp_path / "etc" / name).write_text(line + "\n")
+    lines = re.sub(r"^ +(python3 -m venv|/opt/dspamd/bin/pip|systemctl) .*\n", "", lines, flags=re.M)
+    lines = lines.replace("&& systemctl daemon-reload", "").replace("/opt/dspamd", str(programs.parent))
+    lines = re.sub(r" (/(etc|usr)/)", rf" {tmp_path}\1", lines)
+    lines = re.sub(r"(systemd-sysusers|systemd-tmpfiles)", rf"\1 --root={tmp_path}", lines)
+    subprocess.run(["sh", "-eux"], input=lines, text=True, cwd=ROOT, check=True, timeout=60)
+    assert {path.name for path in (tmp_path / "usr/bin").iterdir()} == set(PROJECT["scripts"])
+    assert (tmp_path / "run/dspam").is_dir()
+    done = subprocess.run(
+        [tmp_path / "usr/bin/dspamd", "--config", tmp_path / "etc/dspam/dspam.conf", "--check-config"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    units = {path.name for path in (tmp_path / "etc/systemd/system").iterdir()}
+    enabled = re.findall(r"systemctl enable --now (.*)", text)[0].split()
+    assert {name if "." in name else f"{name}.service" for name in enabled} <= units
+
+
 def run(
     *command: str | Path, folder: Path, driver: str = "sqlite3_drv", stdin: int = subprocess.DEVNULL
 ) -> subprocess.CompletedProcess[str]:
     """Run a program of the new environment, away from this tree."""
     config = folder / "dspam.conf"
-    config.write_text(f"Home {folder}\nServerPID {folder}/pid\nStorageDriver {driver}\nServerMode auto\n"
-                      "DeliveryHost 127.0.0.1\nDeliveryPort 10034\nDeliveryProto SMTP\n"
-                      "ServerParameters --deliver=innocent\n")  # fmt: skip
+    config.write_text(CONFIGURATION.format(folder=folder, driver=driver))
     environment = {"PATH": "/usr/bin:/bin", "DSPAM_CONF": str(config)}
     return subprocess.run(
         command, capture_output=True, text=True, timeout=60, cwd=folder, env=environment, stdin=stdin

@@ -15,8 +15,13 @@ from dspamd.libraries import needed_by
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = Path(sys.executable).parent
-LDAP = "ExtLookup on\nExtLookupDriver ldap\nExtLookupServer 127.0.0.1\nExtLookupDB x\nExtLookupQuery (uid=%u)"
-
+LDAP = """\
+StorageDriver hash_drv
+ExtLookup on
+ExtLookupDriver ldap
+ExtLookupServer 127.0.0.1
+ExtLookupDB x
+ExtLookupQuery (uid=%u)"""
 SOUND = """\
 DeliveryHost 127.0.0.1
 DeliveryPort 10034
@@ -33,7 +38,7 @@ ServerParameters --deliver=innocent
         ("StorageDriver libpgsql_drv.so", "StorageDriver libpgsql_drv.so", "asyncpg", "asyncpg"),
         ("StorageDriver libmysql_drv.so", "StorageDriver libmysql_drv.so", "aiomysql", "aiomysql"),
         ("StorageDriver libmysql_drv.so", "StorageDriver libmysql_drv.so", "pymysql", "aiomysql"),
-        ("Lookup zone.example.org", "Lookup zone.example.org", "dns", "dnspython"),
+        ("StorageDriver hash_drv\nLookup zone.example.org", "Lookup zone.example.org", "dns", "dnspython"),
         (LDAP, "ExtLookupDriver ldap", "ldap3", "ldap3"),
     ],
 )
