@@ -245,10 +245,11 @@ SECTIONS: dict[str, tuple[Option, ...]] = {
                     "the mail server must write itself (Postfix: flags=O). header: DSPAM's rule, any To, "
                     "which the sender writes: mail for others is taken for a correction then."),
         Option("RetrainFrom", choice("local", "user", "any"), "local user", "# local", many=True,
-               help="Who may correct by such an address. local: clients of the mail server, as Postfix tells "
-                    "by XFORWARD SOURCE=LOCAL (local_header_rewrite_clients names them), for any user. user: "
-                    "whose address is the sender of the envelope, for themselves; it is as good as the mail "
-                    "server's refusal of forged senders. any: everybody who knows a signature, as in DSPAM."),
+               help="Who may correct by such an address. local: clients that the mail server vouches for, "
+                    "as Postfix does by XFORWARD SOURCE=LOCAL (local_header_rewrite_clients names them): for "
+                    "any user, and by a text without signature. user: whose address is the sender of the "
+                    "envelope, for themselves; it keeps out whoever does not forge senders, or whom the mail "
+                    "server refuses for it. any: everybody who knows a signature, as in DSPAM."),
         Option("RetrainedMail", choice("deliver", "drop"), "deliver", "drop",
                help="What becomes of mail to such an address that was carried out: the user gets it back, or "
                     "nobody."),

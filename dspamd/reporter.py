@@ -20,17 +20,25 @@ from dspamd.retrain_address import RetrainAddress
 
 
 class NotAllowed(PermFail):
-    """Whoever sent this may not correct us: nothing was changed."""
+    """Whoever sent this may not correct us, or not by it: nothing was changed."""
 
     enhanced = "5.7.1"
     exit_status = os.EX_NOPERM
+
+    def __init__(self, envelope: Envelope, report: RetrainAddress) -> None:
+        super().__init__(
+            f"Not allowed: send the report as {report.address}, logged in to the mail server of that account",
+            detail=f"sender <{_sender(envelope)}>, source {envelope.xforward.get('SOURCE', 'unknown')}",
+        )
 
 
 class Reporter(NamedTuple):
     """Whoever sent a report, and is let in by RetrainFrom."""
 
-    known: bool
-    """It is a client of ours, or says to be the user: a text may be learned that we have not seen before."""
+    vouched: bool
+    """The mail server vouches for the client: a text may be learned that we have not seen before.
+
+    A sender can be forged, and whoever forges it needs no signature to teach a text."""
     for_others: bool
     """They may correct for whomever a signature names, not only for the user whom the address names."""
 
@@ -38,15 +46,11 @@ class Reporter(NamedTuple):
 def reporter(config: Config, envelope: Envelope, report: RetrainAddress) -> Reporter:
     """Who sent a report.  Raises `NotAllowed` if RetrainFrom does not let them in."""
     allowed = config.all("RetrainFrom")
-    local = envelope.xforward.get("SOURCE", "").upper() == "LOCAL"
-    user = _is_user(config, envelope, report)
-    for_others = "any" in allowed or (local and "local" in allowed)
-    if not for_others and not (user and "user" in allowed):
-        raise NotAllowed(
-            f"Not allowed: send the report as {report.address}, logged in to the mail server of that account",
-            detail=f"sender <{_sender(envelope)}>, source {envelope.xforward.get('SOURCE', 'unknown')}",
-        )
-    return Reporter(local or user, for_others)
+    vouched = envelope.xforward.get("SOURCE", "").upper() == "LOCAL"
+    for_others = "any" in allowed or (vouched and "local" in allowed)
+    if not for_others and not ("user" in allowed and _is_user(config, envelope, report)):
+        raise NotAllowed(envelope, report)
+    return Reporter(vouched, for_others)
 
 
 def _is_user(config: Config, envelope: Envelope, report: RetrainAddress) -> bool:

@@ -3,9 +3,9 @@
 A report to a retraining address is carried out if `RetrainFrom` lets its sender in (`reporter`).
 Each message that it brings back is a lesson of its own, with its line in the log and its place in
 the history: by its signature, or, where there is none, by its text as far as that can be put
-together again (`mail.forward`).  A text is believed of somebody whom we know only, and what the
-user wrote around it is not learned.  It gets a signature first, the same for the same text: so it
-counts once, and the opposite takes it back.
+together again (`mail.forward`), without what the user wrote around it.  A text is learned only if
+the mail server vouches for the client.  It gets a signature first, the same for the same text: so
+it counts once, and the opposite takes it back.
 
 A command that names the class itself needs no leave; of several originals in one mail it
 corrects each as well, and texts without a signature are refused, as ever.
@@ -28,7 +28,7 @@ from dspamd.incoming import Incoming, aside
 from dspamd.jobs import Job
 from dspamd.mail.forward import forwarded
 from dspamd.mail.signature import Reported, id_of_text
-from dspamd.reporter import Reporter, reporter
+from dspamd.reporter import NotAllowed, Reporter, reporter
 from dspamd.request import Request
 from dspamd.storage.contract import Change, Signature, Storage
 from dspamd.training import UnknownSignature
@@ -83,7 +83,9 @@ class Reports:
         try:
             who = reporter(self._config, mail.envelope, request.report) if request.report else None
             user = await self._users.resolve(await self._users.verified(job.user))
-            if who is not None and user.train_pristine:
+            if who is not None and request.report and user.train_pristine:
+                if not who.for_others:
+                    raise NotAllowed(mail.envelope, request.report)
                 found = await _pristine(mail)
             else:
                 found = [await self._signed(each, request, user) for each in await _found(mail, who)]
@@ -130,7 +132,7 @@ class Reports:
 async def _found(mail: Incoming, who: Reporter | None) -> list[Reported]:
     """The messages that can be learned from a report.  Raises `UnknownSignature` if there are none."""
     found = await mail.reported()
-    if who is None or not who.known:
+    if who is None or not who.vouched:
         found = [each for each in found if each.signature]
     elif not found and (text := await aside(len(mail.message), lambda: forwarded(mail.message))):
         found = [Reported(None, text)]

@@ -123,7 +123,8 @@ def test_a_message_forwarded_inline_is_learned_by_its_text(site: Site) -> None:
     before = set(corrections(site, "frank"))
     site.front.send(compose("Hello", "The first mail."), "frank")
     content = INLINE.replace("\n", "\r\n").encode()
-    site.front.send(content, "spam-frank", sender=f"frank@{DOMAIN}")
+    with site.front.session(site.front.submission) as smtp:
+        site.front.send(content, "spam-frank", smtp=smtp, sender=f"frank@{DOMAIN}")
     site.front.drained()
     until(lambda: "1 message corrected" in site.front.log.rpartition("spam-frank")[2], "the answer")
     (known,) = set(corrections(site, "frank")) - before

@@ -117,7 +117,8 @@ def test_mail_passes_unchanged_and_a_user_corrects_a_verdict(
         until(lambda: learned in daemon.output, lambda: "the correction to be learned; " + daemon.output)
         forward(postfix, message, postfix.submission)
         until(lambda: daemon.output.count(learned) == 2, lambda: "what was submitted; " + daemon.output)
-        postfix.send(INLINE, f"spam-{ALICE.partition('@')[0]}", sender=ALICE)
+        with postfix.session(postfix.submission) as smtp:
+            postfix.send(INLINE, "spam-alice", smtp=smtp, sender=ALICE)
         until(lambda: daemon.output.count(learned) == 3, lambda: "what was inline; " + daemon.output)
         postfix.drained()
         assert len(postfix.mailbox("alice")) == 1  # what was carried out does not come back

@@ -235,14 +235,16 @@ async def test_a_text_forwarded_inline_is_learned_without_what_is_around_it(tmp_
             ("spam-", (1, 0), (1, 0)),  # what comes twice counts once
             ("notspam-", (0, 1), (0, 0)),
         ):
-            assert await d.send(inline(SPAM), to + BOB) == [f"250 2.6.0 <{BOB}> 1 message corrected"]
+            assert await d.send(inline(SPAM), to + BOB, xforward=LOCAL) == [
+                f"250 2.6.0 <{BOB}> 1 message corrected"
+            ]
             assert await learned(d, *words) == [hits, hits, *[(0, 0)] * 4]
             assert await d.corrected() == corrected
 
 
 async def test_a_text_for_who_has_no_dictionary_makes_none(tmp_path: Path) -> None:
     async with desk(tmp_path) as d:
-        (reply,) = await d.send(inline(SPAM))
+        (reply,) = await d.send(inline(SPAM), xforward=LOCAL)
         assert reply.startswith("550 5.6.0 ")
         assert await d.bench.parts.storage.uid(BOB, create=False) is None
 
@@ -250,30 +252,46 @@ async def test_a_text_for_who_has_no_dictionary_makes_none(tmp_path: Path) -> No
 async def test_an_attached_original_without_signature_is_learned(tmp_path: Path) -> None:
     async with desk(tmp_path) as d:
         await d.inbound(HAM)
-        assert await d.send(attached(SPAM, SPAM)) == [f"250 2.6.0 <{BOB}> 2 messages corrected"]
+        assert await d.send(attached(SPAM, SPAM), xforward=LOCAL) == [
+            f"250 2.6.0 <{BOB}> 2 messages corrected"
+        ]
         assert await d.corrected() == (1, 0)  # they are the same
 
 
-async def test_a_stranger_teaches_no_text(tmp_path: Path) -> None:
-    async with desk(tmp_path, "RetrainFrom any") as d:
+@pytest.mark.parametrize(
+    ("allowed", "sender"), [("any", "eve@elsewhere.example"), ("local user", BOB), ("user", BOB)]
+)
+async def test_who_may_be_a_stranger_teaches_no_text(tmp_path: Path, allowed: str, sender: str) -> None:
+    """The sender may be forged, and no signature is needed for a text."""
+    async with desk(tmp_path, f"RetrainFrom {allowed}") as d:
         await d.inbound(HAM)
         for report in (inline(SPAM), attached(SPAM)):
-            assert await d.send(report, sender="eve@elsewhere.example") == [NO_SIGNATURE]
+            assert await d.send(report, sender=sender, xforward=REMOTE) == [NO_SIGNATURE]
         assert await d.corrected() == (0, 0)
 
 
 async def test_a_report_of_nothing_is_answered_with_what_to_do(tmp_path: Path) -> None:
     async with desk(tmp_path) as d:
         await d.inbound(HAM)
-        assert await d.send(b"Subject: Fwd\r\n\r\nlook at this\r\n") == [NO_SIGNATURE]
+        assert await d.send(b"Subject: Fwd\r\n\r\nlook at this\r\n", xforward=LOCAL) == [NO_SIGNATURE]
         assert await d.corrected() == (0, 0)
 
 
-async def test_pristine_mail_is_learned_as_it_was(tmp_path: Path) -> None:
-    async with desk(tmp_path, "TrainPristine on") as d:
+@pytest.mark.parametrize(
+    ("allowed", "xforward", "answer"),
+    [
+        ("local user", REMOTE, NOT_ALLOWED),
+        ("local user", LOCAL, f"250 2.6.0 <{BOB}> 1 message corrected"),
+        ("any", REMOTE, f"250 2.6.0 <{BOB}> 1 message corrected"),
+    ],
+)
+async def test_pristine_mail_is_learned_as_it_was(
+    tmp_path: Path, allowed: str, xforward: dict[str, str], answer: str
+) -> None:
+    async with desk(tmp_path, "TrainPristine on", f"RetrainFrom {allowed}") as d:
         await d.inbound(SPAM)
-        assert await d.send(attached(SPAM)) == [f"250 2.6.0 <{BOB}> 1 message corrected"]
-        assert await d.corrected() == (1, 0)
+        assert await d.send(attached(SPAM), xforward=xforward) == [answer]
+        assert await d.corrected() == (int(answer.startswith("250")), 0)
 
 
 # --- what is delivered ---------------------------------------------------------------------
