@@ -237,8 +237,12 @@ class Pipeline:
         keep = lesson is None and mode is not Mode.NOTRAIN and not request.classify
         signature = self._new_signature(uid) if keep else None
         stored = None
-        if signature and not user.train_pristine:
+        if signature and uid is not None and not user.train_pristine:
             stored = Signature(signature, await aside(8 * len(run), lambda: run.signature))
+            if not await self._storage.has_room(uid, stored):
+                # A header that names it would promise what nobody can keep.
+                log.get().warning("signature_not_kept", user=user.name, uid=uid, bytes=len(stored.data))
+                signature = stored = None
         verdict = self._verdict(opinion.result, lesson, signature, user)
         if user.show_factors:
             verdict = dataclasses.replace(verdict, factors=tuple(run.factors))

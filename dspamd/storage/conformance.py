@@ -230,6 +230,7 @@ async def signatures_come_back_as_stored(storage: Storage, owner: str) -> None:
     large = bytes(range(256)) * (16 * 2**20 // 256)
     stored = {"6b001007286951114515361": large, "12,4c873d4a27473": b"", "4c873d4a" * 4: b"\0'\"\xff"}
     for id, data in stored.items():
+        expect(await storage.has_room(uid, Signature(id, data)), True, f"{id} has room")
         await storage.apply(uid, Change(Learned.nothing(), Signature(id, data)))
     for id, data in stored.items():
         expect(await _stored(storage, uid, id) == data, True, f"content of {id} is what was stored")

@@ -119,6 +119,12 @@ class Storage(Protocol):
     async def apply(self, uid: Uid, change: Change) -> None:
         """Do all of `change` or nothing.  Raises `Stale` if its guard does not hold."""
 
+    async def has_room(self, uid: Uid, signature: Signature) -> bool:
+        """Whether a signature of that size can be kept: asked before mail that promises it is handed over.
+
+        What is known of the store tells; it is not asked for each message.
+        """
+
     async def signature(self, uid: Uid, signature: str) -> Stored | None:
         """The signature of that id which belongs to `uid`."""
 

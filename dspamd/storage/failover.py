@@ -21,7 +21,7 @@ from typing import TypeVar
 
 from dspamd import log
 from dspamd.engine.model import Snapshot
-from dspamd.storage.contract import Change, Storage, Stored, TokenRow, Uid
+from dspamd.storage.contract import Change, Signature, Storage, Stored, TokenRow, Uid
 from dspamd.storage.sql import Unreachable
 
 T = TypeVar("T")
@@ -129,6 +129,10 @@ class Failover:
         except Unreachable:
             self._turn_from(next(profile for profile, known in self._stores.items() if known is store))
             raise
+
+    async def has_room(self, uid: Uid, signature: Signature) -> bool:
+        store, uid = _giver(uid)
+        return await store.has_room(uid, signature)
 
     async def signature(self, uid: Uid, signature: str) -> Stored | None:
         store, uid = _giver(uid)

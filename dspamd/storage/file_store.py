@@ -12,6 +12,7 @@ have files.  A file that was deleted or replaced behind our back is noticed.
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from array import array
 from collections import OrderedDict
@@ -27,7 +28,7 @@ from dspamd.errors import TempFail
 from dspamd.home import Home
 from dspamd.storage import preference_files
 from dspamd.storage.clock import utc_day
-from dspamd.storage.contract import Change, Stored, TokenRow, Uid
+from dspamd.storage.contract import Change, Signature, Stored, TokenRow, Uid
 from dspamd.storage.threads import Threads
 from dspamd.trouble import explained
 
@@ -79,6 +80,7 @@ class FileStore(ABC):
 
     errors: ClassVar[tuple[type[Exception], ...]] = (OSError,)  # of the library; become TempFail
     endings: ClassVar[tuple[str, ...]]  # of the owner's files, in the order of their removal
+    longest_signature: ClassVar[int] = sys.maxsize  # bytes of its data
     ending: ClassVar[str]  # of the one that is there if the owner is known
 
     def __init__(
@@ -126,6 +128,9 @@ class FileStore(ABC):
     async def apply(self, uid: Uid, change: Change) -> None:
         today = self._today()
         await self._on(uid, lambda file: file.apply(change, today), None, create=True)
+
+    async def has_room(self, uid: Uid, signature: Signature) -> bool:
+        return len(signature.data) <= self.longest_signature
 
     async def signature(self, uid: Uid, signature: str) -> Stored | None:
         return await self._on(uid, lambda file: file.signature(signature), None)

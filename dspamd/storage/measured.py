@@ -10,7 +10,7 @@ from typing import TypeVar
 from dspamd import metrics
 from dspamd.engine.model import Snapshot
 from dspamd.errors import Failure, PermFail
-from dspamd.storage.contract import Change, Storage, Stored, TokenRow, Uid
+from dspamd.storage.contract import Change, Signature, Storage, Stored, TokenRow, Uid
 from dspamd.storage.sql import Unreachable
 
 T = TypeVar("T")
@@ -39,6 +39,9 @@ class Measured:
 
     async def apply(self, uid: Uid, change: Change) -> None:
         await self._timed("apply", self._storage.apply(uid, change))
+
+    async def has_room(self, uid: Uid, signature: Signature) -> bool:
+        return await self._storage.has_room(uid, signature)
 
     async def signature(self, uid: Uid, signature: str) -> Stored | None:
         return await self._timed("signature", self._storage.signature(uid, signature))

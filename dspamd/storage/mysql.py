@@ -158,8 +158,9 @@ class MySQL:
         owner, day = int(uid), change.day or self._today()
         statements = list(sql.learn(owner, change.learned, day, tables.statement_bytes))
         if change.signature is not None:
+            if lack := _lack(change.signature, tables):
+                raise TempFail("Storage is not available", detail=lack)
             statements.append(sql.store(owner, change.signature, day))
-            _check_room(change.signature, statements[-1], tables)
 
         async def apply(connection: Connection) -> None:
             async with connection.transaction():
@@ -178,6 +179,9 @@ class MySQL:
         alone = change.correct is not None and tables.without_transactions
         async with self._turns.of(owner):
             await self._writes.run(apply_alone if alone else apply)
+
+    async def has_room(self, uid: Uid, signature: Signature) -> bool:
+        return not _lack(signature, await self._known())
 
     async def signature(self, uid: Uid, signature: str) -> Stored | None:
         if not valid(signature):
@@ -375,15 +379,17 @@ def _columns(count: int, lists: Sequence[str | None]) -> list[array[int]]:
     return columns
 
 
-def _check_room(signature: Signature, statement: str, tables: Tables) -> None:
-    """Signatures are never cut off: they could not be found again."""
-    longest = tables.signature_length
-    if len(signature.id) > longest:
-        detail = f"signature {signature.id} needs dspam_signature_data.signature longer than {longest}"
-        raise TempFail("Storage is not available", detail=detail)
-    if len(statement) >= tables.statement_bytes:
-        detail = f"signature {signature.id} needs max_allowed_packet of {len(statement) + 1} bytes"
-        raise TempFail("Storage is not available", detail=detail)
+def _lack(signature: Signature, tables: Tables) -> str:
+    """What has no room for a signature; empty if there is room.  Cut off, it could not be found again."""
+    id_, size, column = signature.id, len(signature.data), "dspam_signature_data"
+    if len(id_) > tables.signature_length:
+        return f"signature {id_} needs {column}.signature longer than {tables.signature_length}"
+    if size > tables.signature_bytes:
+        return f"signature {id_} needs {column}.data larger than {tables.signature_bytes} bytes"
+    needed = sql.store_bytes(signature)
+    if needed > tables.statement_bytes:
+        return f"signature {id_} needs max_allowed_packet of {needed} bytes"
+    return ""
 
 
 def _report(tables: Tables, missing: str) -> None:

@@ -32,6 +32,7 @@ from dspamd.storage.mysql_tables import Names
 
 _BYTES_PER_TOKEN = 64  # in a statement that writes it
 _MOST_TOKENS = 5_000  # in one statement
+_STORE_BYTES = 512  # of the statement that stores a signature, besides its data
 
 _TOTALS = f"SELECT {', '.join(Totals._fields)} FROM dspam_stats WHERE uid = {{uid}}"
 _LISTED = "COUNT(*), GROUP_CONCAT(token), GROUP_CONCAT(spam_hits), GROUP_CONCAT(innocent_hits)"
@@ -159,6 +160,11 @@ def store(uid: int, signature: Signature, day: date) -> str:
         "REPLACE INTO dspam_signature_data (uid, signature, data, length, created_on)"
         f" VALUES ({uid}, {quoted(signature.id)}, X'{signature.data.hex()}', {len(signature.data)}, '{day}')"
     )
+
+
+def store_bytes(signature: Signature) -> int:
+    """How long the statement that stores a signature is at most, with what surrounds it."""
+    return 2 * len(signature.data) + _STORE_BYTES
 
 
 def stored(uid: int, signature: str, *, corrections: bool) -> str:

@@ -35,6 +35,11 @@ WHERE c.table_schema = DATABASE() AND (
     OR c.table_name = 'dspamd_correction' AND c.column_name = 'uid')"""
 
 
+_BOUNDS = """
+SELECT @@max_allowed_packet, (SELECT character_octet_length FROM information_schema.columns
+    WHERE table_schema = DATABASE() AND table_name = 'dspam_signature_data' AND column_name = 'data')"""
+
+
 class Names(NamedTuple):
     """The user table and its columns, quoted."""
 
@@ -81,6 +86,7 @@ class Tables:
     there: bool
     tokens_are_text: bool  # as before MySQL 4.1
     signature_length: int  # characters that a signature id may have
+    signature_bytes: int  # that its data may have
     step: int  # of the schema; from the second on there is a table for corrections
     without_transactions: tuple[Unsafe, ...]  # MyISAM and the like
     statement_bytes: int  # of the longest statement that the server takes
@@ -97,7 +103,7 @@ class Tables:
 async def inspect(connection: Connection) -> Tables:
     """The tables of the database as they are."""
     columns = {table: column for table, _, *column in await connection.rows(_COLUMNS)}
-    ((packet,),) = await connection.rows("SELECT @@max_allowed_packet")
+    ((packet, data),) = await connection.rows(_BOUNDS)
     tokens, signatures, corrections = (
         columns.get(table, ("", 0, "", 0, ""))
         for table in ("dspam_token_data", "dspam_signature_data", "dspamd_correction")
@@ -107,6 +113,7 @@ async def inspect(connection: Connection) -> Tables:
         there="dspam_token_data" in columns,
         tokens_are_text="char" in tokens[0],
         signature_length=signatures[1],
+        signature_bytes=data or 0,
         step=int(taken[1]) if taken else 0,
         without_transactions=_without_transactions(columns),
         statement_bytes=packet,

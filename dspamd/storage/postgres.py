@@ -31,7 +31,7 @@ from dspamd.home import Home
 from dspamd.storage import postgres_statements as sql
 from dspamd.storage import schema
 from dspamd.storage.clock import utc_day
-from dspamd.storage.contract import Change, Correct, Correction, Stale, Stored, TokenRow, Uid
+from dspamd.storage.contract import Change, Correct, Correction, Signature, Stale, Stored, TokenRow, Uid
 from dspamd.storage.correction import in_effect, pack, unpack
 from dspamd.storage.postgres_connections import POOLER, Connections, nothing, transaction
 from dspamd.storage.postgres_statements import BIGINT, DECIMAL, Statements
@@ -50,6 +50,7 @@ T = TypeVar("T")
 Work = Callable[[Connection, Statements], Awaitable[T]]
 
 _BATCH = 5_000  # tokens
+_LONGEST_SIGNATURE = 2**30 - 2**16  # bytes: a value, and what is said to the server, may have a gigabyte
 # Where the signed numbers of tokens are in the order of the tokens: two halves.
 _HALVES = ((0, 2**63 - 1), (2**63, 2**64 - 1))
 
@@ -215,6 +216,9 @@ class Postgres:
                 await self._run(add)
             else:
                 await self._run(change_known, whole=True)
+
+    async def has_room(self, uid: Uid, signature: Signature) -> bool:
+        return len(signature.data) <= _LONGEST_SIGNATURE
 
     async def signature(self, uid: Uid, signature: str) -> Stored | None:
         async def fetch(connection: Connection, statements: Statements) -> Stored | None:

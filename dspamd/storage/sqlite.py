@@ -31,6 +31,7 @@ class SQLite(FileStore):
     """
 
     errors = (sqlite3.Error, OSError)
+    longest_signature = 10**9 - 1000  # a row of SQLite has 10^9 bytes at most
     ending = "sdb"
     endings = ("sdb-wal", "sdb-shm", "sdb-journal", "sdb")  # a log left behind would spoil the next database
 

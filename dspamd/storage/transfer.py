@@ -156,12 +156,12 @@ async def _signatures(source: Storage, uid: Uid, target: Storage, there: Uid) ->
     for id_, day in wanted:
         if id_ in known or (stored := await source.signature(uid, id_)) is None:
             continue
-        try:
-            await target.apply(there, Change(Learned.nothing(), Signature(id_, stored.data), day=_date(day)))
-        except PermFail as failure:  # it has no room for it; the others are not to suffer
-            log.get().warning("signature_not_copied", signature=id_, reason=str(failure))
-        else:
+        signature = Signature(id_, stored.data)
+        if await target.has_room(there, signature):
+            await target.apply(there, Change(Learned.nothing(), signature, day=_date(day)))
             changed += 1
+        else:  # the others are not to suffer
+            log.get().warning("signature_not_copied", signature=id_, bytes=len(stored.data))
     return len(wanted), changed
 
 

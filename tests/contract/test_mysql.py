@@ -375,9 +375,36 @@ async def test_statements_fit_into_the_packets_of_the_server(mariadb_server: Mar
             await learn(storage, uid, SPREAD[:3_000], 1, 0)
             assert await counts(storage, uid, SPREAD[:3_000]) == dict.fromkeys(SPREAD[:3_000], (1, 0))
             assert await storage.delete_tokens(uid, array("Q", SPREAD[:3_000])) == 3_000
+            assert not await storage.has_room(uid, Signature("s", bytes(10_000)))
             with pytest.raises(TempFail, match="max_allowed_packet"):
                 await storage.apply(uid, Change(learning([1], 1), Signature("s", bytes(10_000))))
             assert await all_tokens(storage, uid) == []
+    finally:
+        mariadb_server.query(f"SET GLOBAL max_allowed_packet = {64 * 2**20}")
+
+
+@pytest.mark.parametrize(("packet", "column"), [(16384, "longblob"), (2**20, "blob"), (2**20, "longblob")])
+async def test_a_signature_that_has_room_is_kept_and_any_other_is_not(
+    mariadb_server: MariaDB, packet: int, column: str
+) -> None:
+    site = mariadb_server.new_database()
+    async with mysql(site) as storage:
+        await new(storage, "bob")  # which makes the tables
+    mariadb_server.query(f"ALTER TABLE dspam_signature_data MODIFY data {column} NOT NULL", site)
+    mariadb_server.query(f"SET GLOBAL max_allowed_packet = {packet}")
+    try:
+        async with mysql(site) as storage:
+            uid = await new(storage, "bob")
+            most = min(packet // 2 - 256, 65_535 if column == "blob" else 2**32)
+            longest = Signature("4c873d4a" * 4, b"\xff'" * (most // 2) + b"x" * (most % 2))
+            assert await storage.has_room(uid, longest)
+            await storage.apply(uid, Change(learning([1], 1), longest))
+            assert (stored := await storage.signature(uid, longest.id)) is not None
+            assert stored.data == longest.data
+            longer = Signature("longer", longest.data + b"x")
+            assert not await storage.has_room(uid, longer)
+            with pytest.raises(TempFail, match="Storage is not available"):
+                await storage.apply(uid, Change(learning([1], 1), longer))
     finally:
         mariadb_server.query(f"SET GLOBAL max_allowed_packet = {64 * 2**20}")
 

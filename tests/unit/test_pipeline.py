@@ -26,6 +26,7 @@ from dspamd.jobs import Job
 from dspamd.mail.kept import entry
 from dspamd.pipeline import Pipeline
 from dspamd.request import Request
+from dspamd.storage.contract import Signature, Uid
 from dspamd.training import UnknownSignature
 from dspamd.verdict import Outcome
 from tests.logged import Logged
@@ -303,6 +304,25 @@ async def test_a_subject_tag_that_is_not_ascii(
         mail = Incoming(Envelope(b"x@example.org", (recipient,), SPAM, parameters))
         await b.pipeline.process(mail, Job("bob", recipient, BOTH))
         assert b"Subject: " + tag + b" pills\r\n" in b.outlet.delivered[0].content
+
+
+async def test_a_signature_without_room_is_not_promised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logged: Logged
+) -> None:
+    async def has_room(uid: Uid, signature: Signature) -> bool:
+        return len(signature.data) <= 100
+
+    async with bench(tmp_path, 'Preference "signatureLocation=message"') as b:
+        monkeypatch.setattr(b.parts.storage, "has_room", has_room)
+        outcome = await b.process(HAM)
+        (sent,) = b.outlet.delivered
+        assert outcome.verdict is not None
+        assert outcome.verdict.signature is None
+        assert header(sent.content, "X-DSPAM-Result") == "Innocent"
+        assert b"X-DSPAM-Signature" not in sent.content
+        assert b"!DSPAM" not in sent.content
+        assert await b.totals() == Totals(innocent_learned=1)
+        assert "signature_not_kept" in logged.take()
 
 
 class TestCorrection:
