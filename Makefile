@@ -6,6 +6,7 @@ ONLY ?=
 SECONDS ?= 60
 SEED ?=
 MAILS ?= 2000
+KILLS ?= 300
 
 bin := .venv/bin
 stamp := .venv/.complete
@@ -52,8 +53,9 @@ fuzz: build ## run golden and fuzz tests on a kernel with sanitizers, then libFu
 	$(sanitized) -m tests.fuzz $(SECONDS) message stored hash_file
 	PYTHONPATH=. $(bin)/python -P -m tests.fuzz $(SECONDS) parts headers identifier forward edited
 
-chaos: build ## break everything around a daemon under load, and check the mail (as root; SEED=random, MAILS=2000 or more for each store)
+chaos: build ## kill who learns (KILLS=300), then break everything around a daemon, and check the mail (as root; SEED=random, MAILS=2000 or more); each store
 	etc/install-packages test
+	$(bin)/python -m tests.chaos.kills $(KILLS) $(SEED)
 	$(bin)/python -m tests.chaos $(MAILS) $(SEED)
 
 bench: build ## measure against the budgets (ONLY=engine|path|storage|purge|daemon|commands), table and build/bench.json

@@ -1,0 +1,277 @@
+"""Hundreds of kills, on each kind of store: what is in it is whole messages.
+
+    python -m tests.chaos.kills KILLS [SEED [DRIVER [FOLDER]]]
+
+on a store of each kind, or of this one, or on the one whose address is in a folder.
+
+A process learns messages and corrects every other one, as fast as it can, and is killed at a
+moment that chance names; sometimes while it opens the store.  Each message adds one to the
+totals and to each of its tokens, and leaves a signature; each correction moves one from
+spam to innocent.  After every kill the counters must be those of the messages whose
+signatures are there, to the last token: no more than one of them may be unconfirmed, and
+none that was confirmed may be missing.
+
+At the end all corrections are made again: those that were made change nothing, the others
+are.  Then all are taken back, and the counters must be as if nobody had ever been corrected.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import secrets
+import signal
+import struct
+import sys
+import tempfile
+import time
+import traceback
+from array import array
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dspamd.dictionary import Dictionary
+from dspamd.engine.model import Label, Lesson, ScoreOptions, Source, TokenOptions, Totals
+from dspamd.storage.conformance import all_tokens, learning
+from dspamd.storage.contract import Change, Signature, Storage
+from dspamd.training import Trainer
+from tests.contract.drivers import DRIVERS, address, driver
+from tests.contract.mariadb_server import mariadb
+from tests.contract.postgres_server import postgresql
+
+OWNER = "bob"
+COMMON = range(1, 201)  # tokens of every message
+OWN = 10  # further ones of each
+_BEYOND = 10**6  # the first of those
+_PER_KILL = 10**5  # messages that a process never reaches
+_LIFE_S = 0.04  # at most, after the first message
+_OPENING_S = 0.2
+_SETTLED_S = 20.0  # within which a server is through with what a killed client began
+_PAUSE_S = 0.01
+LEARNED, CORRECTED = b"l", b"c"
+
+INNOCENT, SPAM = (Lesson(label, Source.ERROR) for label in (Label.INNOCENT, Label.SPAM))
+Hits = dict[int, tuple[int, int]]
+
+
+class Broken(Exception):
+    """What is in the store is not whole messages."""
+
+
+def tokens_of(message: int) -> list[int]:
+    first = _BEYOND + OWN * message
+    return [*COMMON, *range(first, first + OWN)]
+
+
+def id_of(message: int) -> str:
+    return f"4c873d4a{message}"
+
+
+def message_of(signature: str) -> int:
+    return int(signature.removeprefix("4c873d4a"))
+
+
+@asynccontextmanager
+async def opened(name: str, folder: Path) -> AsyncIterator[tuple[Storage, Dictionary]]:
+    storage = driver(name, folder)
+    await storage.open()
+    try:
+        yield storage, Dictionary(storage, await storage.uid(OWNER, create=True))
+    finally:
+        await storage.close()
+
+
+async def learn(storage: Storage, dictionary: Dictionary, message: int) -> None:
+    assert dictionary.uid is not None
+    tokens = tokens_of(message)
+    data = b"".join(struct.pack("<QB7x", token, 1) for token in tokens)
+    change = Change(learning(tokens, 1, 0, spam_learned=1), Signature(id_of(message), data))
+    await storage.apply(dictionary.uid, change)
+
+
+async def correct(storage: Storage, dictionary: Dictionary, message: int, lesson: Lesson = INNOCENT) -> bool:
+    """Whether that changed anything."""
+    taught = await Trainer(storage).teach(
+        dictionary, id_of(message), lesson, TokenOptions("word"), ScoreOptions()
+    )
+    return taught is not None
+
+
+# --- the one that is killed ----------------------------------------------------------------------
+
+
+async def _learn_for_ever(name: str, folder: Path, first: int, say: int) -> None:
+    async with opened(name, folder) as (storage, dictionary):
+        for message in range(first, first + _PER_KILL):
+            await learn(storage, dictionary, message)
+            os.write(say, LEARNED)
+            if message % 2:
+                await correct(storage, dictionary, message)
+                os.write(say, CORRECTED)
+
+
+def _killed(name: str, folder: Path, first: int, chance: random.Random) -> bytes:
+    """Have a process learn, and kill it; what it confirmed."""
+    done, say = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            os.close(done)
+            asyncio.run(_learn_for_ever(name, folder, first, say))
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(1)
+    os.close(say)
+    with os.fdopen(done, "rb", buffering=0) as news:
+        opening = chance.random() < 0.1
+        heard = b"" if opening else news.read(1)
+        time.sleep(chance.random() * (_OPENING_S if opening else _LIFE_S))  # the moment is the fault
+        os.kill(child, signal.SIGKILL)
+        status = os.waitpid(child, 0)[1]
+        if not os.WIFSIGNALED(status):
+            raise Broken(f"the process that learned ended by itself: {status}")
+        return heard + news.read()
+
+
+# --- what is left ---------------------------------------------------------------------------------
+
+
+@dataclass
+class Books:
+    """What is known of the messages after some kills."""
+
+    kills: int = 0
+    confirmed: int = 0
+    corrections_confirmed: int = 0
+    corrected: dict[int, bool] = field(default_factory=dict)  # by message, those in the store
+
+    def __str__(self) -> str:
+        corrected = sum(self.corrected.values())
+        return (
+            f"{self.kills} kills, {len(self.corrected)} messages learned "
+            f"({len(self.corrected) - self.confirmed} of them unconfirmed), {corrected} corrected "
+            f"({corrected - self.corrections_confirmed} unconfirmed)"
+        )
+
+    def expected(self) -> tuple[Totals, Hits]:
+        """The counters that these messages make."""
+        corrected = sum(self.corrected.values())
+        spam = len(self.corrected) - corrected
+        hits = dict.fromkeys(COMMON, (spam, corrected)) if self.corrected else {}
+        for message, innocent in self.corrected.items():
+            for token in tokens_of(message)[len(COMMON) :]:
+                hits[token] = (0, 1) if innocent else (1, 0)
+        return Totals(spam, corrected, innocent_misclassified=corrected), hits
+
+    def problems(self) -> Iterator[str]:
+        corrected = sum(self.corrected.values())
+        if not 0 <= len(self.corrected) - self.confirmed <= self.kills:
+            yield f"{len(self.corrected)} messages learned, {self.confirmed} confirmed"
+        if not 0 <= corrected - self.corrections_confirmed <= self.kills:
+            yield f"{corrected} messages corrected, {self.corrections_confirmed} confirmed"
+
+
+async def _wrong(storage: Storage, dictionary: Dictionary, books: Books) -> list[str]:
+    """Where the counters in the store are not those of the messages in the books."""
+    assert dictionary.uid is not None
+    totals, hits = books.expected()
+    problems = []
+    if (counted := (await dictionary.read(array("Q"))).totals) != totals:
+        problems.append(f"totals {counted}, not {totals}")
+    found = {row.token: row[1:3] for row in await all_tokens(storage, dictionary.uid) if any(row[1:3])}
+    if found != hits:
+        wrong = sorted(token for token in found.keys() | hits if found.get(token) != hits.get(token))
+        some = ", ".join(f"{token}: {found.get(token)}, not {hits.get(token)}" for token in wrong[:5])
+        problems.append(f"{len(wrong)} tokens wrong: {some}")
+    return problems
+
+
+async def _enter(storage: Storage, dictionary: Dictionary, books: Books, since: int) -> None:
+    """Enter the messages in the store, since one, into the books."""
+    assert dictionary.uid is not None
+    for id, _ in await storage.signatures(dictionary.uid):
+        message = message_of(id)
+        if message >= since:
+            stored = await storage.signature(dictionary.uid, id)
+            books.corrected[message] = stored is not None and stored.correction is not None
+
+
+async def settle(name: str, folder: Path, books: Books, since: int) -> None:
+    """Wait until a server is through with what was begun.  Raises `Broken` if something stays wrong."""
+    until = time.monotonic() + _SETTLED_S
+    async with opened(name, folder) as (storage, dictionary):
+        while True:
+            await _enter(storage, dictionary, books, since)
+            problems = [*books.problems(), *await _wrong(storage, dictionary, books)]
+            if not problems:
+                return
+            if time.monotonic() > until:
+                raise Broken("; ".join(problems))
+            await asyncio.sleep(_PAUSE_S)
+
+
+async def replay(name: str, folder: Path, books: Books) -> None:
+    """Make all corrections again, then take all of them back.  Raises `Broken`."""
+    async with opened(name, folder) as (storage, dictionary):
+        for lesson, corrected in ((INNOCENT, True), (SPAM, False)):
+            for message, before in books.corrected.items():
+                if await correct(storage, dictionary, message, lesson) is not (before is not corrected):
+                    raise Broken(f"message {message} was corrected {'twice' if before else 'in vain'}")
+                books.corrected[message] = corrected
+            if problems := await _wrong(storage, dictionary, books):
+                raise Broken(f"after {lesson.label.value} for all: {'; '.join(problems)}")
+
+
+# --- all of it ------------------------------------------------------------------------------------
+
+
+def kills(name: str, folder: Path, count: int, seed: int) -> str:
+    """Kill so often; an account of it.  Raises `Broken`."""
+    chance, books = random.Random(seed), Books()
+    for kill in range(count):
+        first = kill * _PER_KILL
+        heard = _killed(name, folder, first, chance)
+        books.kills += 1
+        books.confirmed += heard.count(LEARNED)
+        books.corrections_confirmed += heard.count(CORRECTED)
+        asyncio.run(settle(name, folder, books, first - _PER_KILL))
+    account = str(books)
+    asyncio.run(replay(name, folder, books))
+    return f"{name}: {account}; all corrected again and taken back, exactly"
+
+
+@contextmanager
+def furnished(name: str) -> Iterator[Path]:
+    """A folder for a store of this kind, with a server if it needs one."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kills")))
+        if name == "postgres":
+            database = stack.enter_context(postgresql()).new_database()
+            (folder / "pgsql.data").write_text(address(database))
+        if name == "mysql":
+            database = stack.enter_context(mariadb()).new_database()
+            (folder / "mysql.data").write_text(address(database))
+        yield folder
+
+
+def main() -> int:
+    count, *words = sys.argv[1:]
+    seed = int(words[0]) if words else secrets.randbelow(1_000_000)
+    print(f"seed {seed}", flush=True)
+    status = 0
+    for name in words[1:2] or DRIVERS:
+        with furnished(name) if not words[2:] else nullcontext(Path(words[2])) as folder:
+            try:
+                print(kills(name, folder, int(count), seed), flush=True)
+            except Broken as broken:
+                print(f"{name}: BROKEN: {broken}", flush=True)
+                status = 1
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
