@@ -270,7 +270,11 @@ def _account(config: Config) -> Account | None:
     if not (user := config.text("ServerUser")):
         return None
     with _known(config, "ServerUser"):
-        return Account.of(user, config.text("ServerGroup"))
+        account = Account.of(user)
+    if group := config.text("ServerGroup"):
+        with _known(config, "ServerGroup"):
+            account = Account.of(user, group)
+    return account
 
 
 @contextlib.contextmanager

@@ -16,8 +16,8 @@ from dspamd.errors import ConfigError
 
 
 @contextlib.contextmanager
-def needed_by(config: Config, directive: str, package: str) -> Iterator[None]:
-    """Import in the body what a directive needs, which is in a package of PyPI.
+def needed_by(config: Config, directive: str, package: str, remedy: str = "") -> Iterator[None]:
+    """Import in the body what a directive needs, which is in a package of PyPI, or comes by another `remedy`.
 
     Raises `ConfigError` that names the package and what installs it.
     """
@@ -26,12 +26,6 @@ def needed_by(config: Config, directive: str, package: str) -> Iterator[None]:
     except ImportError as error:
         if (error.name or "").partition(".")[0] == "dspamd":
             raise  # a bug of ours, which no package mends
-        raise ConfigError(
-            [
-                config.problem(
-                    directive,
-                    f"{directive} {config.text(directive)} needs the Python package {package} ({error}); "
-                    f"to install it: {sys.executable or 'python3'} -m pip install {package}",
-                )
-            ]
-        ) from error
+        remedy = remedy or f"to install it: {sys.executable or 'python3'} -m pip install {package}"
+        text = f"{directive} {config.text(directive)} needs the Python package {package} ({error}); {remedy}"
+        raise ConfigError([config.problem(directive, text)]) from error

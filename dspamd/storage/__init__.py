@@ -102,7 +102,8 @@ def _store(config: Config, home: Home) -> Storage:
         raise ConfigError([config.problem("StorageDriver", f"StorageDriver is required: one of {DRIVERS}")])
     deadline_s = config.number("StorageTimeout")
     if "sqlite" in driver:
-        from dspamd.storage.sqlite import SQLite
+        with needed_by(config, "StorageDriver", "sqlite3", "Python was built without it"):
+            from dspamd.storage.sqlite import SQLite
 
         return SQLite(home, config.all("SQLitePragma") or None, deadline_s=deadline_s)
     if "hash" in driver:

@@ -275,12 +275,18 @@ class TestRefused:
             assert complaint in done.stderr
 
     @pytest.mark.parametrize(
-        "line",
-        ["ServerUser no-such-user", "ServerDomainSocketPath {folder}/socket\nSocketOwner no-such-user"],
+        ("line", "kind"),
+        [
+            ("ServerUser no-such-user", "user"),
+            ("ServerUser root\nServerGroup no-such-user", "group"),
+            ("ServerDomainSocketPath {folder}/socket\nSocketOwner no-such-user", "user"),
+        ],
     )
-    def test_an_account_that_is_not_known(self, tmp_path: Path, line: str) -> None:
+    def test_an_account_that_is_not_known(self, tmp_path: Path, line: str, kind: str) -> None:
         daemon = Daemon(tmp_path, free_port(), settings=f"\n{line.format(folder=tmp_path)}\n")
-        place = f"dspam.conf:{1 + len(line.splitlines())}: {line.split()[-2]}: there is no user no-such-user"
+        place = (
+            f"dspam.conf:{1 + len(line.splitlines())}: {line.split()[-2]}: there is no {kind} no-such-user"
+        )
         for option, status in ([], 1), (["--check-config"], os.EX_CONFIG):
             done = self.run("--config", daemon.config, *option)
             assert (done.returncode, place in done.stderr) == (status, True), done.stderr

@@ -45,23 +45,53 @@ ServerParameters --deliver=innocent
 def test_it_is_named_with_what_installs_it(
     lines: str, directive: str, module: str, package: str, option: list[str], tmp_path: Path
 ) -> None:
-    (tmp_path / f"{module}.py").write_text(
-        f"raise ModuleNotFoundError(\"No module named '{module}'\", name='{module}')"
-    )
-    config = tmp_path / "dspam.conf"
-    config.write_text(f"{lines}\n{SOUND}Home {tmp_path}\nServerPID {tmp_path}/pid\n")
-    done = subprocess.run(
-        [PROGRAMS / "dspamd", "--config", config, *option],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
-    )
+    done = run(tmp_path, lines, module, "dspamd", *option)
     line = lines.splitlines().index(directive) + 1
     assert done.returncode == os.EX_CONFIG, done.stderr
     assert done.stderr == (
-        f"{config}:{line}: {directive} needs the Python package {package} (No module named '{module}'); "
-        f"to install it: {sys.executable} -m pip install {package}\n"
+        f"{tmp_path}/dspam.conf:{line}: {directive} needs the Python package {package} "
+        f"(No module named '{module}'); to install it: {sys.executable} -m pip install {package}\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("driver", "module", "remedy"),
+    [
+        ("pgsql_drv", "asyncpg", f"to install it: {sys.executable} -m pip install asyncpg"),
+        ("sqlite3_drv", "sqlite3", "Python was built without it"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("command", "status"), [("dspam_stats alice", os.EX_CONFIG), ("dspam --user alice", os.EX_TEMPFAIL)]
+)
+def test_commands_tell_it_too(
+    command: str, status: int, driver: str, module: str, remedy: str, tmp_path: Path
+) -> None:
+    """A message that is piped into one of them waits."""
+    done = run(tmp_path, f"StorageDriver {driver}\nPgSQLDb dspam", module, *command.split())
+    assert done.returncode == status, done.stderr
+    assert done.stderr.removeprefix("dspam: ") == (
+        f"{tmp_path}/dspam.conf:1: StorageDriver {driver} needs the Python package {module} "
+        f"(No module named '{module}'); {remedy}\n"
+    )
+
+
+def run(
+    folder: Path, lines: str, missing: str, command: str, *words: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a program where a module is missing."""
+    (folder / f"{missing}.py").write_text(
+        f"raise ModuleNotFoundError(\"No module named '{missing}'\", name='{missing}')"
+    )
+    config = folder / "dspam.conf"
+    config.write_text(f"{lines}\n{SOUND}Home {folder}\nServerPID {folder}/pid\n")
+    return subprocess.run(
+        [PROGRAMS / command, *words],
+        input="Subject: hello\n\ntext\n",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": str(folder), "DSPAM_CONF": str(config)},
     )
 
 
@@ -78,4 +108,8 @@ def test_what_is_imported_outside_the_standard_library_comes_with_the_package_or
     assert {"asyncpg", "aiomysql"} <= set(re.findall(r'^ +"(\w+)', normal, re.M))
     wanted = set(re.findall(r'"(\w+)>=', extras))
     source = "".join(path.read_text() for path in (ROOT / "dspamd").rglob("*.py"))
-    assert wanted == set(re.findall(r'needed_by\([^)]*"(\w+)"\)', source)) - {"asyncpg", "aiomysql"}
+    assert wanted == set(re.findall(r'needed_by\(config, "\w+", "(\w+)"', source)) - {
+        "asyncpg",
+        "aiomysql",
+        "sqlite3",
+    }
