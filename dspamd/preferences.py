@@ -14,6 +14,8 @@ import re
 from dspamd.kinds import TEXT, Kind, Tolerated, choice, number
 
 _SWITCH = choice("on", "off")  # here 1, yes and true are off
+_BEHIND_WORD = re.compile(r"[ \t]#")
+_BEHIND_TEXT = re.compile(r"[ \t]#(?:[ \t]|$)")
 
 
 def _directory(text: str) -> str:
@@ -59,6 +61,17 @@ _SPELLING = {name.lower(): name for name in PREFERENCES}
 def spelt(name: str) -> str:
     """A preference as the documentation spells it; names of others stay."""
     return _SPELLING.get(name.lower(), name)
+
+
+def meant(name: str, value: str) -> str:
+    """The value that a line of a file means: without the comment behind it.
+
+    DSPAM took comments for parts of values, and yet had such lines in the `default.prefs` of its web pages.
+    In a text a comment has blanks on both sides of its sign: a subject may be "[SPAM #1]".
+    """
+    kind = KINDS.get(spelt(name))
+    comment = kind and (_BEHIND_TEXT if kind is TEXT else _BEHIND_WORD).search(value)
+    return value[: comment.start()].rstrip(" \t") if comment else value
 
 
 def doubt(name: str, value: str) -> str:

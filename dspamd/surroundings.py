@@ -21,7 +21,9 @@ from pathlib import Path
 
 from dspamd import log
 from dspamd.config import Config
-from dspamd.errors import Problem
+from dspamd.errors import Problem, TempFail
+from dspamd.home import Home
+from dspamd.storage import preference_files
 from dspamd.storage.sql import server_prefix
 from dspamd.words import split
 
@@ -44,7 +46,8 @@ def surroundings(config: Config, workers: AbstractContextManager[object] | None 
     found = [*_missed_at_start(config), *_open_to_all(config)]
     with workers or contextlib.nullcontext():
         found += _missed_by_workers(config)
-    return [config.problem(key, f"{key} {text}") for key, text in found if text]
+        odd = _default_preferences(config)
+    return [config.problem(key, f"{key} {text}") for key, text in found if text] + odd
 
 
 def in_the_way(config: Config) -> list[Problem]:
@@ -58,6 +61,18 @@ def in_the_way(config: Config) -> list[Problem]:
             text = f"{key} {config.text(key)} is {what_is}, not {what}; the daemon cannot start"
             found.append(config.problem(key, text))
     return found
+
+
+def _default_preferences(config: Config) -> list[Problem]:
+    """What `default.prefs` says that may be meant otherwise; servers have a table instead."""
+    home = Path(config.text("Home"))
+    if server_prefix(config) or _folder(home, ""):
+        return []
+    file = Home(home).default_preferences
+    try:
+        return preference_files.doubts(file)
+    except TempFail as failure:
+        return [Problem(str(file), 0, f"{failure.text}: {failure.detail}")]
 
 
 def _missed_at_start(config: Config) -> Iterator[tuple[str, str]]:

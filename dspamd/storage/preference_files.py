@@ -1,8 +1,9 @@
 """Preferences in flat files: `USER.prefs` and `default.prefs`.
 
 One `name=value` on a line, LF or CR LF; a line that starts with `#` is a comment;
-the value is everything after the first `=` (reference/config.md 5.3).  The web
-pages of DSPAM read and write the same files.
+the value is everything after the first `=` (reference/config.md 5.3), but for a
+comment behind it (`preferences.meant`).  The web pages of DSPAM read and write the
+same files.
 
 A file is replaced as a whole, under a lock, so a reader finds the old preferences
 or the new ones.  The last preference takes the file with it.  There is no limit
@@ -20,7 +21,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dspamd.errors import TempFail, UsageError
+from dspamd.errors import Problem, TempFail, UsageError
+from dspamd.preferences import doubt, meant
 from dspamd.trouble import explained
 
 _FILE_MODE = 0o660
@@ -37,8 +39,25 @@ def read(path: Path) -> dict[str, str]:
     for line in _lines(path):
         name, equals, value = line.partition("=")
         if equals and not line.startswith("#"):
-            preferences.setdefault(name, value)
+            preferences.setdefault(name, meant(name, value))
     return preferences
+
+
+def doubts(path: Path) -> list[Problem]:
+    """What in a file reads otherwise than DSPAM read it, or has no effect.  Raises `TempFail`."""
+    found = []
+    for number, line in enumerate(_text(path).split("\n"), 1):
+        name, equals, written = line.removesuffix("\r").partition("=")
+        if not equals or line.startswith("#"):
+            continue
+        value = meant(name, written)
+        if value != written:
+            comment = written[len(value) :].strip()
+            text = f'{name} is "{value}"; "{comment}" is a comment, for DSPAM it was part of the value'
+            found.append(Problem(str(path), number, text))
+        if trouble := doubt(name, value):
+            found.append(Problem(str(path), number, f"{name}: {trouble}"))
+    return found
 
 
 def write(path: Path, name: str, value: str | None) -> None:
@@ -49,6 +68,8 @@ def write(path: Path, name: str, value: str | None) -> None:
     """
     if not name or name.startswith("#") or any(c in name + (value or "") for c in "\r\n\0"):
         raise UsageError(f"A preference cannot be called or hold that: {name!r}")
+    if value is not None and meant(name, value) != value:
+        raise UsageError(f"{name}={value} would be read as {name}={meant(name, value)} and a comment")
     try:
         with _locked(path):
             start = f"{name}=".lower()  # names are compared in any case, so one line may hold a name
@@ -61,13 +82,17 @@ def write(path: Path, name: str, value: str | None) -> None:
 
 
 def _lines(path: Path) -> list[str]:
+    return [line.removesuffix("\r") for line in _text(path).split("\n") if line.strip("\r")]
+
+
+def _text(path: Path) -> str:
+    """What a file says; nothing if it is not there.  Raises `TempFail` if it cannot be read."""
     try:
-        text = path.read_bytes().decode("utf-8", "surrogateescape")
+        return path.read_bytes().decode("utf-8", "surrogateescape")
     except FileNotFoundError:
-        return []
+        return ""
     except OSError as error:
         raise TempFail("Preferences unavailable", detail=explained(error, path)) from error
-    return [line.removesuffix("\r") for line in text.split("\n") if line.strip("\r")]
 
 
 def _replace(path: Path, lines: list[str]) -> None:

@@ -44,6 +44,18 @@ def test_nothing_is_missed_where_everything_is(tmp_path: Path) -> None:
         assert told(tmp_path, *lines) == []
 
 
+@pytest.mark.parametrize(("driver", "looked_at"), [("libhash_drv", True), ("libmysql_drv", False)])
+def test_a_comment_behind_a_default_preference_is_told_with_its_line(
+    tmp_path: Path, driver: str, looked_at: bool
+) -> None:
+    file = tmp_path / "default.prefs"
+    file.write_text("# ours\nspamAction=tag  # not quarantine\n")
+    complaint = (
+        f'{file}:2: spamAction is "tag"; "# not quarantine" is a comment, for DSPAM it was part of the value'
+    )
+    assert (complaint in told(tmp_path, f"StorageDriver {driver}.so")) == looked_at
+
+
 MISSING = "/nowhere/at/all"
 GONE = f"{MISSING}: No such file or directory"
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dspamd.errors import TempFail, UsageError
-from dspamd.storage.preference_files import read, write
+from dspamd.storage.preference_files import doubts, read, write
 
 LINE = st.text(st.characters(blacklist_characters="\r\n\0", blacklist_categories=["Cs"]), max_size=300)
 
@@ -56,7 +56,52 @@ def test_more_than_31_preferences(file: Path) -> None:
     assert len(read(file)) == 40
 
 
-@given(value=LINE)
+DSPAM_S_OWN = b"""\
+# Default preferences
+trainingMode=TEFT\t\t# { TOE | TUM | TEFT | NOTRAIN } -> default:teft
+spamAction=tag #and not deliver\r
+spamSubject=[SPAM #1]\t# { string } -> default:[SPAM]
+localStore=\t\t#
+statisticalSedation=11 # too much
+note=a # b
+"""
+
+
+def test_a_comment_behind_a_value_is_none_of_it(file: Path) -> None:
+    file.write_bytes(DSPAM_S_OWN)
+    assert read(file) == {
+        "trainingMode": "TEFT",
+        "spamAction": "tag",
+        "spamSubject": "[SPAM #1]",
+        "localStore": "",
+        "statisticalSedation": "11",
+        "note": "a # b",
+    }
+    told = [str(problem).removeprefix(f"{file}:") for problem in doubts(file)]
+    assert told[:4] == [
+        '2: trainingMode is "TEFT"; "# { TOE | TUM | TEFT | NOTRAIN } -> default:teft" is a comment, '
+        "for DSPAM it was part of the value",
+        '3: spamAction is "tag"; "#and not deliver" is a comment, for DSPAM it was part of the value',
+        '4: spamSubject is "[SPAM #1]"; "# { string } -> default:[SPAM]" is a comment, '
+        "for DSPAM it was part of the value",
+        '5: localStore is ""; "#" is a comment, for DSPAM it was part of the value',
+    ]
+    assert [line.partition(" ")[0] for line in told[4:]] == ["6:", "6:", "7:"]
+
+
+def test_a_comment_stays_when_another_preference_is_set(file: Path) -> None:
+    file.write_bytes(b"tagSpam=on # always\n")
+    write(file, "spamAction", "tag")
+    assert file.read_bytes() == b"tagSpam=on # always\nspamAction=tag\n"
+
+
+def test_what_would_be_read_as_a_comment_is_refused(file: Path) -> None:
+    with pytest.raises(UsageError, match="would be read as spamSubject=a and a comment"):
+        write(file, "spamSubject", "a # b")
+    assert not file.exists()
+
+
+@given(value=LINE.filter(lambda value: " #" not in value and "\t#" not in value))
 def test_any_line_comes_back(value: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     file = tmp_path_factory.mktemp("prefs") / "bob.prefs"
     write(file, "spamSubject", value)
