@@ -23,6 +23,9 @@ from dspamd.preferences import PREFERENCES
 
 _IGNORE_HEADERS = Path("etc/ignore-headers.txt")
 
+_SUFFIXES = {"client": "Relay1", "profile": "DECAlpha"}
+"""What stands after the dot in examples."""
+
 _SAMPLE_HEAD = """\
 # dspam.conf - configuration of dspamd and its commands, see dspam.conf(5).
 #
@@ -131,7 +134,7 @@ def _sample_option(option: Option) -> Iterator[str]:
         yield f"# {line}\n"
     if option.kind.words and option.kind is not FLAG:
         yield f"# {option.kind.text}\n"
-    name = option.name if option.bare else f"{option.name}.Relay1"
+    name = option.name if option.bare else f"{option.name}.{_SUFFIXES[option.suffix]}"
     for value in (option.sample or f"# {option.default}").split("\n"):
         active = option.used and not value.startswith("# ")
         yield f"{'' if active else '#'}{name} {value.removeprefix('# ')}\n"

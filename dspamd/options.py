@@ -329,7 +329,7 @@ SECTIONS: dict[str, tuple[Option, ...]] = {
                help="Reserve the blocks of an extent: the same as HashNoHoles."),
     ),
     "Storage profiles": (
-        Option("Profile", TEXT, "", "# DECAlpha", many=True,
+        Option("Profile", TEXT, "", "# DECAlpha\n# Sun420R", many=True,
                help="Declares a profile: NAME in options such as HashRecMax.NAME."),
         Option("DefaultProfile", TEXT, "", "# DECAlpha",
                help="Profile in use."),

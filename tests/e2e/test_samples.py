@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.daemon import PROGRAM, Daemon
-from tests.e2e.postfix import DOMAIN, Postfix, free_port, stuffed
+from tests.e2e.postfix import DOMAIN, SENDER, Postfix, free_port, stuffed
 from tests.e2e.wait import until
 
 ROOT = Path(__file__).parents[2]
@@ -43,9 +43,10 @@ CONFIGURATIONS = ("dspam.conf", "run.conf")
 class SamplePostfix(Postfix):
     """Postfix with the shipped lines in place of those of the tests."""
 
-    def __init__(self, master: str, filter_port: int, back: int) -> None:
+    def __init__(self, master: str, filter_port: int, back: int, *, advice: bool = False) -> None:
+        """`advice`: with the lines that are commented out, and clients of this machine are strangers."""
         super().__init__(f"dspam:[127.0.0.1]:{filter_port}", ["alice"], back=back)
-        self._sample, self._filter_port = master, filter_port
+        self._sample, self._filter_port, self._advice = master, filter_port, advice
 
     def _lay_out(self) -> None:
         super()._lay_out()
@@ -54,6 +55,8 @@ class SamplePostfix(Postfix):
         ours = (etc / "main.cf").read_text()
         shipped = (POSTFIX / "main.cf").read_text().replace("/etc/postfix", str(etc))
         shipped = shipped.replace("[127.0.0.1]:10033", f"[127.0.0.1]:{self._filter_port}")
+        if self._advice:
+            shipped = re.sub(r"^#   (?! *-o)", "", shipped, flags=re.M) + "mynetworks = 192.0.2.0/24\n"
         names = re.findall(r"^(\w+) *=", shipped, re.M)
         rest = re.sub(rf"^({'|'.join(names)}) =.*\n", "", ours, flags=re.M)
         (etc / "main.cf").write_text(f"{rest}default_database_type = hash\n{shipped}")
@@ -122,6 +125,20 @@ def test_mail_passes_unchanged_and_a_user_corrects_a_verdict(
         until(lambda: daemon.output.count(learned) == 3, lambda: "what was inline; " + daemon.output)
         postfix.drained()
         assert len(postfix.mailbox("alice")) == 1  # what was carried out does not come back
+
+
+def test_the_advice_in_comments_refuses_reports_of_strangers_at_once(tmp_path: Path) -> None:
+    with SamplePostfix(MASTERS["etc"], free_port(), free_port(), advice=True) as postfix:
+        text = (postfix.folder / "etc/main.cf").read_text()
+        assert {"smtpd_sender_restrictions", "smtpd_recipient_restrictions"} <= set(
+            re.findall(r"^\w+", text, re.M)
+        )
+        with postfix.session() as smtp:
+            assert smtp.docmd(f"MAIL FROM:<{SENDER}>")[0] == 250
+            assert smtp.docmd(f"RCPT TO:<{ALICE}>")[0] == 250
+            code, reply = smtp.docmd(f"RCPT TO:<spam-{ALICE}>")
+            assert (code, reply[:5]) == (554, b"5.7.1"), reply
+        assert not postfix.complaints
 
 
 def forward(postfix: Postfix, message: bytes, port: int | None = None) -> None:

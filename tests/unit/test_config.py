@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -513,6 +514,15 @@ def test_the_sample_file_is_up_to_date_and_has_nothing_to_complain_of() -> None:
     assert pitfalls(loaded) == ([], [])
     assert loaded.all("IgnoreHeader") == tuple(headers)
     assert loaded.all("AllowOverride") == PREFERENCES
+
+
+def test_what_the_sample_file_has_commented_out_can_be_used() -> None:
+    """All of it together, but for a file to include."""
+    text = re.sub(
+        r"^#(?!Include)([A-Z]\w+(\.\w+)? .*)", r"\1", (ROOT / "etc/dspam.conf").read_text(), flags=re.M
+    )
+    warnings = [problem.text for problem in Config.from_text(text).warnings]
+    assert [text for text in warnings if not re.match("HashConcurrentUser has no effect", text)] == []
 
 
 def test_the_manual_page_is_up_to_date_and_names_every_option() -> None:
