@@ -160,7 +160,8 @@ def _glued(directive: Directive, option: Option) -> str:
             return value
         if value.endswith(_LONG_NAMES):
             name = next(name for name in _LONG_NAMES if value.endswith(name))
-            if value[: -len(name)][-1:].isalnum():
+            before = value[: -len(name)][-1:]
+            if before and before not in "/._-@":  # else it is the name of a file, or part of a word
                 return name
     return ""
 

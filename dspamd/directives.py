@@ -79,6 +79,7 @@ class Reader:
         self._strict = strict
         self._open: list[Path] = []  # the files being read, outermost first
         self._files = 0
+        self._enough = False
 
     def read(self, path: Path, included: Directive | None = None) -> None:
         """Read a file, which a directive may have `included`; one that cannot be read is among the errors."""
@@ -144,7 +145,10 @@ class Reader:
             if not found and not target.is_dir():
                 self.errors.append(directive.problem(f"Include: there is no {target}"))
             for path in found:
+                if self._enough:
+                    return
                 if len(self._open) >= _DEPTH or self._files >= _FILES:
+                    self._enough = True
                     self.errors.append(directive.problem(f"Include: {path} is one file too many"))
                     return
                 self.read(path, directive)

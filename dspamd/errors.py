@@ -85,13 +85,21 @@ class InvalidName(PermFail):
 INTERNAL = Reply(451, "4.3.0", "Internal error, please try again later")
 
 
+_SHOWN = 600  # characters of a problem
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))} | {ord("\n"): " "}
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong in a configuration file."""
+    """One thing wrong in a configuration file, of which anything may be a part."""
 
     file: str
     line: int
     text: str
+
+    def __post_init__(self) -> None:
+        text = self.text if len(self.text) <= _SHOWN else f"{self.text[:_SHOWN]}..."
+        object.__setattr__(self, "text", text.translate(_CONTROLS))
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}: {self.text}" if self.line else f"{self.file}: {self.text}"

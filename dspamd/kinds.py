@@ -13,6 +13,7 @@ and what is neither is refused: nobody can tell what was meant (reference/config
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -46,7 +47,9 @@ _FALSE = ("off", "no", "false", "0")
 _DIGITS = re.compile("-?(0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20})")
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _ENDLESS = 1 << 63  # more bytes than any system counts
-_HOST_NAME = re.compile(r"\w[\w.-]{0,252}")
+_ZONE_LENGTH = 253 - len("f." * 32)  # an IPv6 address stands before it
+_PATH_BYTES, _NAME_BYTES, _SOCKET_BYTES = 4096, 255, 107  # Linux
+_LABEL = re.compile(r"[\w-]{1,63}")
 _DRIVER_NAME = re.compile(
     r"(lib)?(hash|mysql|mariadb|pgsql|postgres(ql)?|sqlite3?)(_drv)?(\.(so|la|a)[.0-9]*)?", re.IGNORECASE
 )
@@ -133,9 +136,22 @@ def _feature(text: str) -> str:
 
 
 def _path(text: str) -> str:
+    path = os.fsencode(text)
     if not text:
         raise ValueError("a path is expected")
+    if len(path) >= _PATH_BYTES or any(len(name) > _NAME_BYTES for name in path.split(b"/")):
+        raise ValueError("the path is too long")
     return text
+
+
+def _socket(text: str) -> str:
+    if len(os.fsencode(text)) > _SOCKET_BYTES:
+        raise ValueError(f"the path of a socket has {_SOCKET_BYTES} bytes at most")
+    return _path(text)
+
+
+def _log_target(text: str) -> str:
+    return text.lower() if text.lower() in ("stderr", "syslog") else _path(text)
 
 
 def _driver(text: str) -> str:
@@ -143,6 +159,16 @@ def _driver(text: str) -> str:
     if not _DRIVER_NAME.fullmatch(text.rpartition("/")[2]):
         raise ValueError(f"there is no such driver; there are {DRIVERS}")
     return text
+
+
+def _is_name(text: str) -> bool:
+    """Whether a text may be a name in the DNS."""
+    if len(text) > 253 or not all(map(_LABEL.fullmatch, text.removesuffix(".").split("."))):
+        return False
+    try:
+        return text.isascii() or bool(text.encode("idna"))
+    except UnicodeError:
+        return False
 
 
 def _is_ip(text: str) -> bool:
@@ -154,20 +180,21 @@ def _is_ip(text: str) -> bool:
 
 
 def _host(text: str) -> str:
-    if not _is_ip(text) and not _HOST_NAME.fullmatch(text):
+    if not _is_ip(text) and not _is_name(text):
         raise ValueError("a host name or an IP address, without a port, is expected")
     return text
 
 
 def _host_or_socket(text: str) -> str:
-    if not text.startswith("/") and not _is_ip(text) and not _HOST_NAME.fullmatch(text):
+    if text.startswith("/"):
+        return _socket(text)
+    if not _is_ip(text) and not _is_name(text):
         raise ValueError("a host name or an IP address, without a port, or the path of a socket is expected")
     return text
 
 
 def _zone(text: str) -> str:
-    labels = text.strip(".").split(".")
-    if len(text) > 200 or not all(re.fullmatch(r"[\w-]{1,63}", label) for label in labels):
+    if len(text) > _ZONE_LENGTH or not _is_name(text.strip(".")):
         raise ValueError("the name of a DNS zone is expected")
     return text
 
@@ -180,7 +207,7 @@ def parted(text: str) -> tuple[str, str]:
 
 def _address(text: str) -> str:
     host, port = parted(text)
-    if not (_is_ip(host) or _HOST_NAME.fullmatch(host)) or not port or not 0 < int(port) < 65536:
+    if not (_is_ip(host) or _is_name(host)) or not port or not 0 < int(port) < 65536:
         raise ValueError("host:port is expected, for example 127.0.0.1:9424 or [::]:9424")
     return text
 
@@ -220,6 +247,8 @@ DRIVERS = "hash_drv, mysql_drv, pgsql_drv, sqlite3_drv"
 
 TEXT = Kind("text", str)
 PATH = Kind("path", _path)
+SOCKET = Kind("path", _socket)
+LOG_TARGET = Kind("stderr | syslog | path", _log_target)
 COMMAND = Kind("command line", str)
 DRIVER = Kind("name or path of a driver", _driver)
 FLAG = Kind("on | off", _flag, ("on", "off"), ranked=True)

@@ -98,7 +98,7 @@ class Directory:
     async def find(self, name: str) -> str | None:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, self._find, name)
-        except (LDAPException, OSError) as error:
+        except (LDAPException, OSError, UnicodeError) as error:  # the last: no name for the DNS
             detail = f"{self._search.host}: {type(error).__name__} {error}"
             raise TempFail("Unable to look up user", detail=detail) from error
 

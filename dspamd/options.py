@@ -30,6 +30,7 @@ from dspamd.kinds import (
     HOST,
     HOST_OR_SOCKET,
     IDENTITY,
+    LOG_TARGET,
     MODE,
     NAME_SERVER,
     OWN_ADDRESS,
@@ -37,6 +38,7 @@ from dspamd.kinds import (
     PORT,
     SECONDS,
     SIZE,
+    SOCKET,
     TEXT,
     ZONE,
     Kind,
@@ -104,7 +106,7 @@ def _database(server: str, title: str, port: str) -> tuple[Option, ...]:
     """The options that reach an SQL server; `server` is the prefix of their names."""
     file = f"{server.removesuffix('Write').lower()}.data"
     kinds = (
-        ("Server", TEXT, "", f"Host name of the {title} server, or the path of its socket.", "# localhost"),
+        ("Server", HOST_OR_SOCKET, "", f"Host of the {title} server, or path of its socket.", "# localhost"),
         ("Port", number(0, 65535), port, "Its TCP port; 0 is the client's own default.", ""),
         ("User", TEXT, "", "Account to log in with.", "# dspam"),
         ("Pass", TEXT, "", f"Password; one with quotes and blanks goes into {file}.", "# changeme"),
@@ -434,7 +436,7 @@ SECTIONS: dict[str, tuple[Option, ...]] = {
                help="Address to listen on; all if absent."),
         Option("ServerPort", PORT, "24", "10033",
                help="Port to listen on."),
-        Option("ServerDomainSocketPath", PATH, "", "# /run/dspam/dspam.sock",
+        Option("ServerDomainSocketPath", SOCKET, "", "# /run/dspam/dspam.sock",
                help="Listen on this socket; on TCP then only if ServerHost is given."),
         Option("ServerQueueSize", number(1, 65535), "128",
                help="Connections that may wait to be accepted."),
@@ -526,7 +528,7 @@ SECTIONS: dict[str, tuple[Option, ...]] = {
                help="What is worth a line."),
         Option("LogFormat", choice("logfmt", "json"), "logfmt",
                help="What a line looks like."),
-        Option("LogTarget", TEXT, "stderr",
+        Option("LogTarget", LOG_TARGET, "stderr",
                help="stderr, syslog, or the path of a file."),
         Option("LogDirectory", PATH, "", "# /var/log/dspam",
                help="Where dspam.debug is, and LogTarget unless its path is absolute; log below Home if "

@@ -144,14 +144,15 @@ def _folder(path: Path, purpose: str) -> str:
 
 def _place(file: Path, loss: str) -> str:
     """What is wrong with where a file is to be made, in a folder that must be there."""
-    if file.is_dir():
+    kind, _ = _kind(file)
+    if stat.S_ISDIR(kind):
         return f"{file} is a folder, not a file; {loss}"
     return _folder(file.parent, loss)
 
 
 def _ancestor(file: Path) -> Path:
     """The same file in the nearest folder above that is there, since missing ones will be made."""
-    folder = next((parent for parent in file.parents if parent.exists()), Path("/"))
+    folder = next((parent for parent in file.parents if not _kind(parent)[1]), Path("/"))
     return file if folder == file.parent else folder / file.name
 
 

@@ -11,6 +11,7 @@ on its port; 78 bad configuration, which no restart mends.
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -37,6 +38,8 @@ def check(config: Config) -> int:
     """Say what is odd about a configuration.  Raises `ConfigError` if the daemon would not start with it."""
     from dspamd.app import oddities, plan_of, store_oddities
 
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # the file may be in any character set
     warnings = oddities(config)
     for warning in warnings:
         print(f"warning: {warning}")

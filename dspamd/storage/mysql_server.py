@@ -253,7 +253,8 @@ class Connections:
             raise Unreachable("Storage is not available", detail=f"{self._place}: does not answer") from error
         except BaseException as error:
             session.close()
-            if isinstance(error, (Error, OSError, RuntimeError)):
+            # UnicodeError: a host name that no DNS query can be made of.
+            if isinstance(error, (Error, OSError, RuntimeError, UnicodeError)):
                 raise Unreachable("Storage is not available", detail=f"{self._place}: {error}") from error
             raise
         return Connection(session)

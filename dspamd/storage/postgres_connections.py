@@ -32,7 +32,8 @@ Work = Callable[[Connection], Awaitable[T]]
 
 _IDLE_S = 60.0
 _PARTING_S = 1.0  # for the request to cancel a statement, and the goodbye
-_BROKEN = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+# UnicodeError: a host name that no DNS query can be made of.
+_BROKEN = (OSError, UnicodeError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 # The last one: nothing was sent, because the server had hung up while the connection was idle.
 _GIVEN_UP = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.InternalClientError)
 # What was prepared is gone, or there already: each transaction has another connection of a pooler.

@@ -14,7 +14,7 @@ from dspamd import manual
 from dspamd.config import Config, default_path
 from dspamd.directives import classic_words, words
 from dspamd.errors import ConfigError, UsageError
-from dspamd.kinds import COMMAND, PATH, TEXT, Kind, Tolerated
+from dspamd.kinds import COMMAND, PATH, SOCKET, TEXT, Kind, Tolerated
 from dspamd.options import OPTIONS, SECTIONS
 from dspamd.pitfalls import pitfalls
 from dspamd.preferences import PREFERENCES
@@ -173,6 +173,10 @@ JUNK = [
     ("SocketMode 0999", "an octal file mode is expected"),
     ("ServerHost 127.0.0.1:10033", "a host name or an IP address, without a port, is expected"),
     ('ServerHost ""', "a host name or an IP address"),
+    ("ServerHost mx..example.org", "a host name or an IP address"),
+    ("ServerHost " + "x" * 64, "a host name or an IP address"),
+    ("ServerHost " + "\u00fc" * 63, "a host name or an IP address"),
+    ("PgSQLServer mx..example.org", "or the path of a socket is expected"),
     ("ClientHost ./socket", "or the path of a socket is expected"),
     ("DeliveryHost [127.0.0.1]", "or the path of a socket is expected"),
     ("DNSServer nowhere", "an IP address is expected, with or without a port"),
@@ -182,6 +186,9 @@ JUNK = [
     ("MetricsListen 127.0.0.1:70000", "host:port is expected"),
     ("ClientIdent secret", "password@name is expected"),
     ('TxtDirectory ""', "a path is expected"),
+    ("Home /" + "x" * 256, "the path is too long"),
+    ("ServerDomainSocketPath /" + "x" * 107, "the path of a socket has 107 bytes at most"),
+    ("ClientHost /" + "x" * 107, "the path of a socket has 107 bytes at most"),
     ("StorageDriver dragon_drv", "there are hash_drv, mysql_drv, pgsql_drv, sqlite3_drv"),
     ("StorageDriver /usr/lib/dspam/libhash_drv.soTrust", "there is no such driver"),
     ('StorageDriver ""', "there is no such driver"),
@@ -200,9 +207,9 @@ def test_a_value_that_is_none_stops_the_start(line: str, expected: str) -> None:
 def test_every_kind_of_value_refuses_some_junk() -> None:
     """A kind that takes everything has nothing to fall back from: its values are texts."""
     free = {option.name for option in OPTIONS.values() if _takes(option.kind, "\x7f junk=;:/?")}
-    texts = {option.name for option in OPTIONS.values() if option.kind in (TEXT, PATH, COMMAND)}
+    texts = {option.name for option in OPTIONS.values() if option.kind in (TEXT, PATH, SOCKET, COMMAND)}
     told = {"AllowOverride", "IgnoreHeader", "LocalMX", "Preference"}  # with a warning
-    assert free - texts - told == {"PlusedCharacter"}
+    assert free - texts - told == {"PlusedCharacter", "LogTarget"}
 
 
 def _takes(kind: Kind, value: str) -> bool:

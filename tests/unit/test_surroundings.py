@@ -12,7 +12,7 @@ import pytest
 from dspamd.app import plan_of
 from dspamd.config import Config
 from dspamd.errors import ConfigError
-from dspamd.kinds import COMMAND, PATH
+from dspamd.kinds import COMMAND, PATH, SOCKET
 from dspamd.options import OPTIONS
 from dspamd.server.account import Account
 from dspamd.surroundings import in_the_way, surroundings
@@ -138,7 +138,7 @@ def test_folders_are_looked_at_with_the_account_of_the_workers(tmp_path: Path) -
 
 
 def test_each_option_that_names_a_file_or_a_program_is_looked_at(tmp_path: Path) -> None:
-    named = {option.name for option in OPTIONS.values() if option.kind in (PATH, COMMAND)}
+    named = {option.name for option in OPTIONS.values() if option.kind in (PATH, SOCKET, COMMAND)}
     lines = [
         f"{name} /dev/null/there"
         for name in sorted(named - {"Include", "LogDirectory"})  # the reader sees to Include

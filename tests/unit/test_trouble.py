@@ -14,9 +14,10 @@ import pytest
 from dspamd.commands import dspamc
 from dspamd.config import Config
 from dspamd.delivery.quarantine import Quarantine
+from dspamd.engine.model import Learned, TokenChange, Totals
 from dspamd.errors import ConfigError, TempFail
 from dspamd.home import Home
-from dspamd.storage.contract import Storage
+from dspamd.storage.contract import Change, Storage
 from dspamd.storage.css import Shape
 from dspamd.storage.hash import HashFiles
 from dspamd.storage.sqlite import SQLite
@@ -30,8 +31,9 @@ LIMIT = r"\(this process may write {} bytes to a file: ulimit -f, LimitFSIZE\)"
 async def learns(storage: Storage) -> None:
     try:
         await storage.open()
-        await storage.uid("bob", create=True)
-        await storage.set_preference("bob", "spamAction", "tag")
+        uid = await storage.uid("bob", create=True)
+        assert uid is not None
+        await storage.apply(uid, Change(Learned(Totals(1), TokenChange.none())))
     finally:
         await storage.close()
 
