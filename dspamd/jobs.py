@@ -65,7 +65,7 @@ def readdress(config: Config, message: Message, request: Request) -> Request:
     request = _released(message, request)
     if not config.flag("ParseToHeaders") or config.text("RetrainAddress") != "header":
         return request
-    found = in_header(message)
+    found = _ours(config, in_header(message))
     if found is None:
         return request
     request = _reporting(config, request, found)
@@ -80,8 +80,15 @@ def unnamed(config: Config, message: Message) -> tuple[str, ...]:
     """
     if not config.flag("ParseToHeaders") or config.text("ChangeUserOnParse") == "off":
         return ()
-    found = in_header(message)
+    found = _ours(config, in_header(message))
     return (found.whole,) if found else ()
+
+
+def _ours(config: Config, found: RetrainAddress | None) -> RetrainAddress | None:
+    """A retraining address, unless it belongs to a domain that is none of ours (RetrainDomain)."""
+    domains = [domain.lower() for domain in config.all("RetrainDomain")]
+    domain = found.address.rpartition("@")[2].lower() if found else ""
+    return None if domains and found and found.user and domain not in domains else found
 
 
 def _reporting(config: Config, request: Request, found: RetrainAddress) -> Request:
@@ -147,7 +154,7 @@ def _original(config: Config, message: Message) -> str:
 
 
 def _report(config: Config, job: Job, original: str) -> Job:
-    found = of_recipient(job.recipient, original) if job.request.trusted else None
+    found = _ours(config, of_recipient(job.recipient, original)) if job.request.trusted else None
     if found is None:
         return job
     user = without_detail(config, _user_on_parse(config, found)) or _behind_prefix(config, job, found)

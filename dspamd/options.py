@@ -246,6 +246,9 @@ SECTIONS: dict[str, tuple[Option, ...]] = {
                     "recipient USER of it and ORCPT tells. original: besides, the first X-Original-To, which "
                     "the mail server must write itself (Postfix: flags=O). header: DSPAM's rule, any To, "
                     "which the sender writes: mail for others is taken for a correction then."),
+        Option("RetrainDomain", TEXT, "", "# example.org", many=True,
+               help="Domains of such addresses; all if absent. Name yours where outgoing mail passes here: "
+                    "spam-fighters at another domain is no address of ours."),
         Option("RetrainFrom", choice("local", "user", "any"), "local user", "# local", many=True,
                help="Who may correct by such an address. local: clients that the mail server vouches for, "
                     "as Postfix does by XFORWARD SOURCE=LOCAL (local_header_rewrite_clients names them): for "

@@ -4,7 +4,8 @@ The id of a signature is no secret: it goes with every message that a user forwa
 What a sender cannot write himself is how the message came to the mail server.  Postfix tells with
 XFORWARD: `SOURCE=LOCAL` is mail of its own machine and of the clients that
 `local_header_rewrite_clients` names, such as those that have logged in; all other is `REMOTE`
-(XFORWARD_README; a login itself is not forwarded).  A client that sends no XFORWARD tells nothing.
+(XFORWARD_README; a login itself is not forwarded).  A client that sends no XFORWARD tells nothing,
+and is not vouched for.  Who may speak LMTP to us is believed: that is the mail server.
 """
 
 from __future__ import annotations

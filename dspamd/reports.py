@@ -61,12 +61,14 @@ class Reports:
         """
         lessons = await self._lessons(mail, job)
         outcomes: list[Outcome] = []
+        unknown: UnknownSignature | None = None
         for lesson in lessons:
             try:
                 outcomes.append(await teach(*lesson))
-            except UnknownSignature:
-                if lesson is lessons[-1] and not outcomes:
-                    raise
+            except UnknownSignature as failure:
+                unknown = failure
+        if unknown is not None and not outcomes:
+            raise UnknownSignature(f"{unknown.text}{_why(job)}", detail=unknown.detail)
         log.get().info(
             "report",
             queue_id=mail.envelope.queue_id,
@@ -127,6 +129,12 @@ class Reports:
             said = f"Message accepted for delivery, {said}"
         summary = b"".join(outcome.summary for outcome in outcomes)
         return dataclasses.replace(first, summary=summary, said=said)
+
+
+def _why(job: Job) -> str:
+    """What whoever reports can make of it that a signature is unknown; commands have its words alone."""
+    report = job.request.report
+    return f": the message is too old, or did not come to {report.address}" if report else ""
 
 
 async def _found(mail: Incoming, who: Reporter | None) -> list[Reported]:

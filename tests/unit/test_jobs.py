@@ -134,6 +134,22 @@ def test_whose_correction_it_is(lines: tuple[str, ...], user: str) -> None:
     assert (found, label) == (user, Label.SPAM)
 
 
+def test_an_address_of_another_domain_is_none_of_ours() -> None:
+    lines = (*PARSE, "ChangeUserOnParse full", "RetrainDomain X.org y.org")
+    for recipient, label in (
+        (b"spam-bob@x.ORG", Label.SPAM),
+        (b"notspam-ann@y.org", Label.INNOCENT),
+        (b"spam-busters@z.example", None),
+        (b"spam-bob", Label.SPAM),
+    ):
+        ((_, delivered, found),) = told(*lines, recipients=(recipient,))
+        assert (delivered, found) == (recipient.decode(), label)
+    message = Message(b"To: spam-busters@z.example\n\nfwd\n")
+    header = config(*lines, "RetrainAddress header")
+    assert readdress(header, message, Request()) == Request()
+    assert unnamed(header, message) == ()
+
+
 def test_a_user_named_by_the_configuration_stays_unless_the_address_is_asked() -> None:
     fixed = Request(users=("filter",))
     assert told(*PARSE, recipients=(b"spam-bob@x.org",), request=fixed)[0][0] == "filter"
