@@ -87,6 +87,24 @@ def test_spam_that_is_kept_back(spammy: Program) -> None:
     assert b"\nX-DSPAM-Result: Spam\n" in kept
 
 
+@pytest.mark.parametrize("mbox_line", [True, False])
+@pytest.mark.parametrize(
+    ("named", "recipient"), [("--rcpt-to bob@example.org", "bob@example.org"), ("", "bob")]
+)
+def test_a_release_from_quarantine(spammy: Program, mbox_line: bool, named: str, recipient: str) -> None:
+    mail = MESSAGE + b"From here\n>From there\n\n"
+    spammy("--user bob --deliver=innocent", mail)
+    kept = (spammy.folder / "data/bob/bob.mbox").read_bytes()
+    assert b"\n>From here\n>>From there\n" in kept
+    agent(spammy, f'echo "$1" > {spammy.folder}/to; cat > {spammy.folder}/mail')
+    spammy.configure(f'TrustedDeliveryAgent "{spammy.folder}/lda %r"')
+    release = f"--user bob {named} --class=innocent --source=error --deliver=innocent"
+    assert spammy(release, kept if mbox_line else kept.partition(b"\n")[2]).status == 0
+    assert (spammy.folder / "to").read_text() == f"{recipient}\n"
+    lines = (spammy.folder / "mail").read_bytes().splitlines(keepends=True)
+    assert b"".join(line for line in lines if not line.startswith(b"X-DSPAM-")) == mail
+
+
 def agent(program: Program, code: str) -> str:
     """A delivery agent for the configuration."""
     path = program.folder / "lda"
