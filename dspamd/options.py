@@ -504,6 +504,9 @@ SECTIONS: dict[str, tuple[Option, ...]] = {
     "Behaviour": (
         Option("OnStorageFailure", choice("defer", "deliver"), "defer",
                help="While the storage is down, mail is kept back, or delivered unfiltered."),
+        Option("OnFilterFailure", choice("pass", "tempfail"), "pass",
+               help="What dspam and dspamc print where mail is asked for (--stdout) and cannot be filtered: "
+                    "the mail as it came, with status 0; or nothing, with status 75 (see --fail)."),
         Option("StrictCompatibility", FLAG, "off",
                help="Do what DSPAM 3.10.2 did even where it was wrong."),
         Option("CorrectionFailureExit", number(0, 255), "1",

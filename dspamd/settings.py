@@ -22,6 +22,7 @@ _DIRECTIVES = (
     "directorylayout",
     "home",
     "include",
+    "onfilterfailure",
     "parsetoheaders",
     "storagedriver",
     "strictcompatibility",

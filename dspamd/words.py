@@ -17,8 +17,9 @@ from dspamd import __version__
 Item = tuple[str, str]  # option name without dashes and its value; ("", word) for any other word
 
 _LISTS = ("user", "rcpt-to")
+_OURS = (*_LISTS, "fail")  # not for the daemon
 _PLAIN = ("classify", "process", "stdout", "client", "daemon", "nofork", "debug", "help", "version")
-_VALUED = ("mail-from", "class", "source", "mode", "feature", "deliver", "signature", "profile")
+_VALUED = ("mail-from", "class", "source", "mode", "feature", "deliver", "signature", "profile", "fail")
 OPTIONS = _LISTS + _PLAIN + _VALUED
 
 # Words of releases before 3.4.  3.10.2 takes them for arguments of the delivery
@@ -84,13 +85,78 @@ def untrusted(items: list[Item], login: str, uid: int) -> str:
     return ""
 
 
+def refusal(option: str, value: str) -> str:
+    """Why this option cannot be carried out, whatever the message is; empty if it can."""
+    if option == "user" and ("../" in value or "..\\" in value):
+        return "Illegal username ('../' or '..\\' not allowed in username)"
+    if option == "rcpt-to" and not is_address(value):
+        return f"Invalid email address: {value}"
+    if option == "fail" and value not in ("pass", "tempfail"):
+        return f"No such failure mode '{value}': --fail=pass or --fail=tempfail"
+    return ""
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is an address: dot-joined words, `@`, and a domain with a dot (RFC 5321 4.1.2)."""
+    local, _, domain = text.rpartition("@")
+    labels = domain.split(".")
+    if len(labels) < 2 or not all(label and _atom_end(label, 0) == len(label) for label in labels):
+        return False
+    at = -1
+    while True:  # a word, and a dot behind it unless it is the last one
+        at = _word_end(local, at + 1)
+        if at == len(local):
+            return True
+        if at < 0 or local[at] != ".":
+            return False
+
+
+def _word_end(text: str, start: int) -> int:
+    """The end of the atom or quoted string that begins there; -1 if there is none."""
+    if text[start : start + 1] != '"':
+        end = _atom_end(text, start)
+        return end if end > start else -1
+    at = start + 1
+    while at < len(text) and text[at] not in '"\r\n':
+        at += 1
+        if text[at - 1] == "\\":
+            if text[at : at + 1] in ("", "\r", "\n"):
+                return -1
+            at += 1
+    return at + 1 if text[at : at + 1] == '"' else -1
+
+
+def _atom_end(text: str, start: int) -> int:
+    while start < len(text) and text[start] > " " and text[start] not in '\x7f()<>@,;:\\".[]':
+        start += 1
+    return start
+
+
+def asks_for_mail(items: list[Item]) -> bool:
+    """Whether mail is to be printed, and nothing but mail.
+
+    Whoever reads a verdict, or teaches, does not take what is printed for the mail.
+    """
+    delivered = [name for value in values(items, "deliver") for name in value.split(",")]
+    if "summary" in delivered or any(name in ("classify", "class", "signature") for name, _ in items):
+        return False
+    if "stdout" in delivered:
+        return True
+    return bool(values(items, "stdout")) and ("innocent" in delivered or "nonspam" in delivered)
+
+
+def passes(items: list[Item], otherwise: str) -> bool:
+    """Whether mail that cannot be filtered is printed as it came: `--fail`, or what is configured."""
+    return asks_for_mail(items) and [otherwise, *values(items, "fail")][-1].lower() != "tempfail"
+
+
 def join(items: list[Item]) -> str:
-    """The text of DSPAMPROCESSMODE: all items except the lists, which travel as RCPT commands.
+    """The text of DSPAMPROCESSMODE: all items except the lists, which travel as RCPT commands, and `--fail`.
 
     Words with blanks come apart on the other side; the protocol has no quoting for them.
     Raises ValueError for a word with a line end, which would end the command.
     """
-    text = "".join(f"{_spell(name, value)} " for name, value in items if name not in _LISTS)
+    text = "".join(f"{_spell(name, value)} " for name, value in items if name not in _OURS)
     if "\n" in text or "\r" in text:
         raise ValueError("An option may not contain a line end")
     return text.replace('"', '\\"')

@@ -5,7 +5,9 @@ The options are those of DSPAM 3.10.2 (reference/cli.md 3, dspam(1)).  With
 same parts as the daemon.  What was asked for is printed to standard output;
 nothing else, unless something failed: then one line per failure on standard
 error, because callers like dovecot-antispam take any output for a failure.  The
-log goes to syslog, as ever.
+log goes to syslog, as ever.  It is printed at the end: all, or nothing but the mail
+as it came, with status 0, if mail was asked for and cannot be filtered (see
+`dspamc`, and `--fail`).
 
 Exit status: 0 done; 1 wrong usage or empty message; `CorrectionFailureExit` for a
 correction without a valid signature; 75 try again, which includes a bad
@@ -23,10 +25,12 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from dspamd import log, words
 from dspamd.commands import dspamc, dspamd
+from dspamd.commands.complaint import Trouble, WrongUsage, hold_standard_streams, tell, unprintable
+from dspamd.commands.spool import write_all
 from dspamd.config import Config
 from dspamd.envelope import Envelope, Recipient
 from dspamd.errors import INTERNAL, ConfigError, Failure, PermFail, TempFail, UsageError
@@ -34,6 +38,7 @@ from dspamd.incoming import Incoming
 from dspamd.jobs import Job, jobs, readdress, reports, requested, unnamed
 from dspamd.log_target import Syslog
 from dspamd.request import Request
+from dspamd.settings import Settings, config_path
 from dspamd.training import UnknownSignature
 from dspamd.users import login_name, trusted
 
@@ -51,7 +56,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if "help" in options:
         sys.stderr.write(words.SYNTAX)
         return os.EX_OK
+    if "daemon" not in options:
+        hold_standard_streams()
     uid = os.getuid()
+    mail = Mail(items)
     try:
         config = Config.load()
         may_all = trusted(config, uid)
@@ -64,14 +72,66 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return dspamc.main(given)
         share_files(config)
         request = requested(config, given, trusted=may_all, login=login_name(uid), uid=uid)
-        return Run(config, request).main(sys.stdin.buffer, sys.stdout.buffer)
+        return Run(config, request, mail).main()
     except ConfigError as error:
-        complain(str(error))
-        # The daemon has nothing to lose; a message waits until the file is mended.
-        return error.exit_status if "daemon" in options else os.EX_TEMPFAIL
+        if "daemon" in options:  # it has nothing to lose; a message waits until the file is mended
+            complain(str(error))
+            return error.exit_status
+        return mail.fail(Trouble(str(error)))
     except UsageError as error:
-        complain(str(error))
-        return error.exit_status
+        return mail.fail(WrongUsage(str(error)))
+
+
+class Mail:
+    """The message on standard input, and what is printed in its place."""
+
+    def __init__(self, items: list[words.Item]) -> None:
+        self._items = items
+        self._content: bytes | None = None
+
+    @property
+    def content(self) -> bytes:
+        """The message as it came; empty if there is none."""
+        if self._content is None:
+            if words.values(self._items, "signature"):
+                self._content = b"\n\n"  # the signature stands for it; nobody may be writing one
+            else:
+                self._content = sys.stdin.buffer.read() if sys.stdin else b""
+        return self._content
+
+    @property
+    def wanted(self) -> bool:
+        """Whether mail is to be printed."""
+        return words.asks_for_mail(self._items)
+
+    @property
+    def passes(self) -> bool:
+        """Whether it is printed as it came if it cannot be filtered."""
+        try:
+            # The configuration may be what is wrong.
+            directive = Settings(config_path()).text("OnFilterFailure")
+        except OSError:
+            directive = ""
+        return words.passes(self._items, directive)
+
+    def fail(self, trouble: Trouble) -> int:
+        """End without a verdict: tell why, and let the mail go on if it may; the exit status."""
+        if trouble.final or not self.passes or not self.content:
+            tell("dspam", str(trouble))
+            return trouble.status
+        try:
+            self.show(self.content)
+        except Trouble as unprinted:
+            trouble = unprinted
+        tell("dspam", f"the mail goes on unfiltered: {trouble}")
+        return trouble.status if trouble.final or isinstance(trouble, WrongUsage) else os.EX_OK
+
+    def show(self, output: bytes) -> None:
+        """Print, in place of the message.  Raises Trouble."""
+        try:
+            write_all(sys.stdout.fileno() if sys.stdout else 1, output)
+        except OSError as error:
+            raise unprintable(error) from None
 
 
 def _is_client(config: Config) -> bool:
@@ -131,37 +191,56 @@ def background(config: Config) -> int:
 class Run:
     """One message for all the users that a request names."""
 
-    def __init__(self, config: Config, request: Request) -> None:
+    def __init__(self, config: Config, request: Request, mail: Mail) -> None:
         self._config = config.with_profile(request.profile) if request.profile else config
-        self._request = request
+        self._request, self._mail = request, mail
+        self._output: list[bytes] = []
         self._failures: list[Failure] = []
+        self._complaints: list[str] = []
         self._spam = False
 
-    def main(self, stdin: BinaryIO, stdout: BinaryIO) -> int:
+    def main(self) -> int:
         """Read the message, process it, print what was asked for; returns the exit status."""
         log.configure(self._config.text("LogLevel"), self._config.text("LogFormat"), Syslog("dspam"))
         for warning in self._request.warnings:
             log.get().warning("options", text=warning)
         if not self._request.users and not self._config.flag("ParseToHeaders"):
             raise UsageError("Unable to determine the destination user")
-        content = self._message(stdin)
+        content = self._message()
         try:
-            asyncio.run(self._process(content, stdout))
+            asyncio.run(self._process(content))
         except (UsageError, ConfigError):
             raise
         except Exception as error:
             self._bug(error, "dspam")
-        return self._status()
+        return self._finish()
 
-    def _message(self, stdin: BinaryIO) -> bytes:
-        if self._request.signature:
-            return b"\n\n"  # the signature stands for the message; nobody may be writing one
-        content = stdin.read()
+    def _message(self) -> bytes:
+        content = self._mail.content
         if not content:
             raise UsageError("empty message (no data received)")
         return content.replace(b"\r\n", b"\n") if self._config.matches("Broken", "lineStripping") else content
 
-    async def _process(self, content: bytes, stdout: BinaryIO) -> None:
+    def _finish(self) -> int:
+        """Print what was asked for, once all is known; returns the exit status."""
+        if self._deferred and self._mail.passes:
+            return self._mail.fail(Trouble("; ".join(self._complaints)))
+        for complaint in self._complaints:
+            complain(complaint)
+        if self._deferred and self._mail.wanted:
+            return self._status()  # what is printed now would come again
+        try:
+            self._mail.show(b"".join(self._output))
+        except Trouble as trouble:
+            return self._mail.fail(trouble)
+        return self._status()
+
+    @property
+    def _deferred(self) -> list[Failure]:
+        """Those that another try may mend."""
+        return [failure for failure in self._failures if not isinstance(failure, PermFail)]
+
+    async def _process(self, content: bytes) -> None:
         from dspamd.app import Parts
 
         mail = Incoming(Envelope(self._request.sender, (), content))
@@ -173,22 +252,19 @@ class Run:
         try:
             async with Parts(self._config) as parts:
                 for job in reports(self._config, mail.message, jobs(self._config, request, recipients)):
-                    await self._one(parts, mail, job, stdout)
+                    await self._one(parts, mail, job)
         except Failure as failure:  # the store could not be opened
             self._failed(failure, "storage")
 
-    async def _one(self, parts: Parts, mail: Incoming, job: Job, stdout: BinaryIO) -> None:
-        """Process for one user, and print; what fails for him fails for nobody else."""
+    async def _one(self, parts: Parts, mail: Incoming, job: Job) -> None:
+        """Process for one user; what fails for him fails for nobody else."""
         try:
             outcome = await parts.pipeline.process(mail, job)
-            stdout.write(outcome.summary + outcome.printed)
-            stdout.flush()
+            self._output += (outcome.summary, outcome.printed)
             if not outcome.reply.ok:  # there is a virus in it
                 raise PermFail(outcome.reply.text)
         except Failure as failure:
             self._failed(failure, job.user)
-        except OSError as error:
-            self._failed(TempFail("Unable to print", detail=str(error)), job.user)
         except Exception as error:
             self._bug(error, job.user)
         else:
@@ -205,7 +281,7 @@ class Run:
             if self._strict or not failure.exit_status:
                 return
         self._failures.append(failure)
-        complain(f"{whose}: {failure}".replace("\n", " "))
+        self._complaints.append(f"{whose}: {failure}".replace("\n", " "))
 
     @property
     def _strict(self) -> bool:
@@ -216,8 +292,7 @@ class Run:
         if self._failures:
             if self._strict:
                 return 256 - len(self._failures)
-            temporary = any(isinstance(failure, TempFail) for failure in self._failures)
-            return os.EX_TEMPFAIL if temporary else self._failures[0].exit_status
+            return os.EX_TEMPFAIL if self._deferred else self._failures[0].exit_status
         return 99 if self._spam and self._config.matches("Broken", "returnCodes") else os.EX_OK
 
 

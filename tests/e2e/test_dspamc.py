@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import resource
+import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from email import message_from_bytes
 from pathlib import Path
 
@@ -126,6 +129,63 @@ def test_output_for_one_user_does_not_hide_that_another_failed(dspamc: Client) -
     done = dspamc("--user", "bob", "no/body", "--classify")
     assert done.stdout.startswith(b"X-DSPAM-Result: bob; ")
     assert (done.returncode, done.stderr.count(b"\n")) == (69, 1)
+
+
+IMPATIENT = (
+    "from dspamd.commands import client, dspamc; client.COMMAND_TIMEOUT_S = client.RESULT_TIMEOUT_S = 0.5; "
+    "raise SystemExit(dspamc.main())"
+)
+
+
+@contextmanager
+def killed(daemon: Daemon) -> Iterator[None]:
+    workers = daemon.workers
+    daemon.kill()
+    for pid in workers:
+        os.kill(pid, signal.SIGKILL)
+    yield
+    daemon.start()
+
+
+@contextmanager
+def frozen(daemon: Daemon) -> Iterator[None]:
+    workers = daemon.workers
+    for pid in workers:
+        os.kill(pid, signal.SIGSTOP)
+    yield
+    for pid in workers:
+        os.kill(pid, signal.SIGCONT)
+
+
+@contextmanager
+def full(daemon: Daemon) -> Iterator[None]:
+    """Its disk takes no byte more."""
+    for pid in daemon.workers:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, 0))
+    yield
+
+
+@pytest.mark.parametrize("trouble", [killed, frozen, full])
+def test_a_pipe_gets_the_mail_whatever_happens_to_the_daemon(
+    trouble: Callable[[Daemon], AbstractContextManager[None]], tmp_path: Path
+) -> None:
+    socket = tmp_path / "s"
+    settings = (
+        f"ServerMode auto\nServerDomainSocketPath {socket}\nServerPass.Relay1 secret\n"
+        f"ClientHost {socket}\nClientIdent secret@Relay1\n"
+    )
+    line = f"{sys.executable} -c '{IMPATIENT}' --user eve --deliver=stdout | cat"
+    with Daemon(tmp_path, free_port(), settings=settings) as daemon, trouble(daemon):
+        done = subprocess.run(
+            ["sh", "-c", line],
+            input=MESSAGE,
+            capture_output=True,
+            timeout=60,
+            check=False,
+            env={**os.environ, "DSPAM_CONF": str(daemon.config)},
+        )
+    assert (done.returncode, done.stdout) == (0, MESSAGE)
+    assert done.stderr.startswith(b"dspamc: the mail goes on unfiltered: ")
 
 
 def test_afterwards_the_daemon_is_well(dspamc: Client) -> None:

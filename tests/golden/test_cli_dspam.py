@@ -133,17 +133,16 @@ class Site:
         exits = re.fullmatch(r"delivery agent exits (\d+)", row.get("note", ""))
         (self._folder / "exit").write_text(exits[1] if exits else "0")
         (self._folder / "agent").write_bytes(b"")
-        stdin, stdout, stderr = io.BytesIO(stdin_of(row)), io.BytesIO(), io.StringIO()
-        with pytest.MonkeyPatch.context() as patch:
+        stdin, stdout, stderr = io.BytesIO(stdin_of(row)), self._folder / "stdout", io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, stdout.open("w") as output:
             patch.setattr(sys, "stdin", io.TextIOWrapper(stdin))
-            patch.setattr(sys, "stdout", io.TextIOWrapper(stdout, write_through=True))
+            patch.setattr(sys, "stdout", output)
             patch.setattr(sys, "stderr", stderr)
             if "as_user" in row:
                 for function in ("getuid", "geteuid"):
                     patch.setattr(os, function, lambda: int(row["as_user"]))
             status = dspam.main(row["argv"][1:])
-            printed = stdout.getvalue()
-        return Ended(status, printed, stderr.getvalue(), (self._folder / "agent").read_bytes())
+        return Ended(status, stdout.read_bytes(), stderr.getvalue(), (self._folder / "agent").read_bytes())
 
     def totals(self, user: str) -> Totals:
         async def read() -> Totals:

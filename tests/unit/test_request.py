@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from dspamd.engine.model import Label, Lesson, Mode, Source
 from dspamd.errors import UsageError
 from dspamd.request import Misconfigured, Request, parse
-from dspamd.words import SYNTAX, divide, join, parameters, split, version
+from dspamd.words import SYNTAX, divide, is_address, join, parameters, split, version
 
 
 def test_nothing_asked() -> None:
@@ -157,6 +159,17 @@ def test_options_that_do_not_go_together(words: str, text: str) -> None:
 @pytest.mark.parametrize("address", ["b@x.org", '"a b"@x.org', "a.b+c@x-y.org", "ü@x.org", '"a>b".c@x.org'])
 def test_recipients(address: str) -> None:
     assert parse(["--rcpt-to", address]).recipients == (address,)
+
+
+ATOM = r"[^\x00-\x20\x7f()<>@,;:\\\".\[\]]+"
+WORD = rf'(?:{ATOM}|"(?:[^"\\\r\n]|\\[^\r\n])*")'
+ADDRESS = re.compile(rf"{WORD}(?:\.{WORD})*@{ATOM}(?:\.{ATOM})+")
+
+
+@given(st.text('a.@"\\ \n<', max_size=9))
+def test_addresses(text: str) -> None:
+    assert is_address(text) is bool(ADDRESS.fullmatch(text))
+    assert is_address(f"{text}@x.org") is bool(ADDRESS.fullmatch(f"{text}@x.org"))
 
 
 @pytest.mark.parametrize(

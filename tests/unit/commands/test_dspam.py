@@ -45,17 +45,16 @@ class Program:
             'Preference "signatureLocation=headers"\n' + "\n".join(lines)
         )
 
-    def __call__(self, words: str, stdin: bytes = MESSAGE, stdout: io.BytesIO | None = None) -> Ended:
-        stdout = stdout or io.BytesIO()
+    def __call__(self, words: str, stdin: bytes = MESSAGE, stdout: str = "stdout") -> Ended:
+        path = self.folder / stdout
         stderr = io.StringIO()
-        with pytest.MonkeyPatch.context() as patch:
+        with pytest.MonkeyPatch.context() as patch, path.open("w") as output:
             patch.setenv("DSPAM_CONF", str(self.config))
             patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-            patch.setattr(sys, "stdout", io.TextIOWrapper(stdout, write_through=True))
+            patch.setattr(sys, "stdout", output)
             patch.setattr(sys, "stderr", stderr)
             status = dspam.main(words.split())
-            printed = stdout.getvalue()
-        return Ended(status, printed, stderr.getvalue())
+        return Ended(status, path.read_bytes() if path.is_file() else b"", stderr.getvalue())
 
 
 @pytest.fixture
@@ -165,36 +164,109 @@ def test_a_correction_without_signature(program: Program, directive: str, status
     assert (ended.status, ended.stdout, ended.stderr.count("\n")) == (status, b"", told)
 
 
-def test_storage_trouble_keeps_the_mail(program: Program) -> None:
+def no_store(program: Program, patch: pytest.MonkeyPatch) -> None:
     (program.folder / "data").write_text("not a folder")
-    ended = program("--user bob --deliver=innocent --stdout")
-    assert (ended.status, ended.stdout, ended.stderr.count("\n")) == (75, b"", 1)
 
 
-@pytest.mark.parametrize("where", ["dspamd.pipeline.Pipeline.process", "dspamd.app.Parts.__init__"])
-def test_a_bug_of_ours_keeps_the_mail(program: Program, where: str) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(where, lambda *_, **__: 1 / 0)
-        ended = program("--user bob --deliver=innocent --stdout")
-    assert (ended.status, ended.stdout, ended.stderr.count("\n")) == (75, b"", 1)
-
-
-class Full(io.BytesIO):
-    """Standard output on a full disk."""
-
-    def write(self, data: object) -> int:
+def full_disk(program: Program, patch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
+
+    patch.setattr("dspamd.pipeline.Pipeline.process", full)
+
+
+def bug_of_one_message(program: Program, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("dspamd.pipeline.Pipeline.process", lambda *_, **__: 1 / 0)
+
+
+def bug_at_the_start(program: Program, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("dspamd.app.Parts.__init__", lambda *_, **__: 1 / 0)
+
+
+def bad_configuration(program: Program, patch: pytest.MonkeyPatch) -> None:
+    program.config.write_text(program.config.read_text() + "\nServerPort many")
+
+
+def no_configuration(program: Program, patch: pytest.MonkeyPatch) -> None:
+    program.config.unlink()
+
+
+Break = Callable[[Program, pytest.MonkeyPatch], None]
+TROUBLES = [no_store, full_disk, bug_of_one_message, bug_at_the_start, bad_configuration, no_configuration]
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+@pytest.mark.parametrize("mail", [MESSAGE, b"no line end, \r\nand \xff \0", b"x\n" * 500_000])
+def test_in_a_pipe_the_mail_goes_on_as_it_came(
+    program: Program, trouble: Break, mail: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program.configure("Broken lineStripping")
+    trouble(program, monkeypatch)
+    ended = program("--user bob --deliver=innocent,spam --stdout", mail)
+    assert (ended.status, ended.stdout) == (0, mail)
+    assert ended.stderr.startswith("dspam: the mail goes on unfiltered: ")
+    assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--deliver=stdout --fail=tempfail",
+        "--deliver=innocent",
+        "--deliver=summary --stdout",
+        "--classify",
+        "--class=spam --source=error --deliver=stdout",
+    ],
+)
+def test_who_looks_at_the_status_is_told_by_it(
+    program: Program, trouble: Break, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trouble(program, monkeypatch)
+    ended = program(f"--user bob {words}")
+    assert (ended.status, ended.stdout) == (75, b"")
+
+
+@pytest.mark.parametrize("trouble", TROUBLES[:-1])
+@pytest.mark.parametrize(("words", "status"), [("", 75), ("--fail=pass", 0)])
+def test_the_directive_for_all_pipes(
+    program: Program, trouble: Break, words: str, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program.configure("OnFilterFailure tempfail")
+    trouble(program, monkeypatch)
+    ended = program(f"--user bob --deliver=stdout {words}")
+    assert (ended.status, ended.stdout) == (status, b"" if status else MESSAGE)
+
+
+@pytest.mark.parametrize(
+    "words", ["--user ../etc", "--user bob --rcpt-to nodomain", "--user bob --fail=x", ""]
+)
+def test_wrong_usage_empties_no_pipe(program: Program, words: str) -> None:
+    ended = program(f"--deliver=stdout {words}")
+    assert (ended.status, ended.stdout, ended.stderr.count("\n")) == (1, MESSAGE, 1)
+    ended = program(f"--deliver=stdout --fail=tempfail {words}")
+    assert (ended.status, ended.stdout, ended.stderr.count("\n")) == (1, MESSAGE * ("=x" in words), 1)
 
 
 def test_output_that_cannot_be_written(program: Program) -> None:
-    ended = program("--user bob --deliver=innocent --stdout", stdout=Full())
-    assert (ended.status, ended.stderr.count("\n")) == (75, 1)
+    ended = program("--user bob --deliver=innocent --stdout", stdout="/dev/full")
+    assert ended == Ended(75, b"", "dspam: standard output: No space left on device\n")
 
 
 def test_line_stripping(program: Program) -> None:
     program.configure("Broken lineStripping")
     ended = program("--user bob --deliver=innocent --stdout", MESSAGE.replace(b"\n", b"\r\n"))
     assert b"\r" not in ended.stdout
+
+
+def test_line_ends_make_no_other_sender(program: Program) -> None:
+    """DSPAM kept the CR in the token by which the whitelist knows a sender."""
+    program.configure('Preference "enableWhitelist=on"', "Feature whitelist")
+    for number in range(12):
+        ended = program("--user bob --deliver=summary", MESSAGE + b"%d\n" % number)
+    assert b'class="Whitelisted"' in ended.stdout
+    ended = program("--user bob --deliver=summary", MESSAGE.replace(b"\n", b"\r\n"))
+    assert b'class="Whitelisted"' in ended.stdout
 
 
 def test_misspelt_options_are_no_output(program: Program) -> None:
@@ -226,7 +298,9 @@ def test_a_report_that_an_alias_pipes_in(program: Program, named: str) -> None:
     assert program("--user ann@example.org --deliver=innocent --stdout", report).stdout.startswith(b"To: ")
 
 
-@pytest.mark.parametrize(("words", "status"), [("--user bob --stdout", 75), ("--daemon --nofork", 78)])
+@pytest.mark.parametrize(
+    ("words", "status"), [("--user bob --deliver=innocent", 75), ("--daemon --nofork", 78)]
+)
 def test_a_bad_configuration(program: Program, words: str, status: int) -> None:
     program.configure("ServerPort many")
     ended = program(words)

@@ -26,21 +26,21 @@ SPAM = ["--source=error", "--class=spam"]
 class Mailbox:
     """Bob's: what he gets, and what he says of it."""
 
-    def __init__(self, site: Site, capsys: Output, patch: pytest.MonkeyPatch) -> None:
-        self.site, self._capsys, self._patch = site, capsys, patch
+    def __init__(self, site: Site, capfd: Output, patch: pytest.MonkeyPatch) -> None:
+        self.site, self._capfd, self._patch = site, capfd, patch
 
     def get(self, number: int) -> str:
         """A new message; its signature."""
         self._feed(MAIL % number)
         assert dspam.main(["--user", "bob", "--deliver=summary"]) == 0
-        (id_,) = re.findall(r"signature=(\w+)", self._capsys.readouterr().out)
+        (id_,) = re.findall(r"signature=(\w+)", self._capfd.readouterr().out)
         return str(id_)
 
     def forward(self, mail: bytes, *words: str) -> tuple[int, str]:
         """Exit status and standard error of the command; there is never any output."""
         self._feed(mail)
         status = dspam_retrain_forward.main(words)
-        out, err = self._capsys.readouterr()
+        out, err = self._capfd.readouterr()
         assert out == ""
         return status, err
 
@@ -49,8 +49,8 @@ class Mailbox:
 
 
 @pytest.fixture
-def mailbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> Mailbox:
-    return Mailbox(Site(tmp_path, monkeypatch), capsys, monkeypatch)
+def mailbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Output) -> Mailbox:
+    return Mailbox(Site(tmp_path, monkeypatch), capfd, monkeypatch)
 
 
 def forwarded(*ids: str) -> bytes:
@@ -147,21 +147,21 @@ def test_which_signatures_count(words: str, found: list[str]) -> None:
         ["--source=corpus", "--class=maybe"], ["--source=none", "--class=spam"],
     ],
 )  # fmt: skip
-def test_usage(words: list[str], capsys: Output) -> None:
+def test_usage(words: list[str], capfd: Output) -> None:
     with pytest.raises(UsageError):
         parse(words)
     assert dspam_retrain_forward.main(words) == os.EX_USAGE
-    out, err = capsys.readouterr()
+    out, err = capfd.readouterr()
     assert out == ""
     assert err.endswith(USAGE)
 
 
-def test_help(capsys: Output) -> None:
+def test_help(capfd: Output) -> None:
     assert dspam_retrain_forward.main(["--help"]) == 0
-    assert capsys.readouterr() == (USAGE, "")
+    assert capfd.readouterr() == (USAGE, "")
 
 
-def test_who_calls_may_have_no_name(monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
+def test_who_calls_may_have_no_name(monkeypatch: pytest.MonkeyPatch, capfd: Output) -> None:
     monkeypatch.setattr(os, "getuid", lambda: 54_321)
     assert dspam_retrain_forward.main(SPAM) == os.EX_TEMPFAIL
-    assert "Unable to determine" in capsys.readouterr().err
+    assert "Unable to determine" in capfd.readouterr().err

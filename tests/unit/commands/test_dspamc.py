@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dspamd.commands.dspamc import send_message
+from dspamd.commands import client as client_side
+from dspamd.commands.client import send_message
+from dspamd.commands.spool import LIMIT
 from tests.account import TRUST
 from tests.scripted_daemon import Ended, Turn, daemon, run
 
@@ -71,7 +77,6 @@ LINES = st.lists(st.sampled_from([b".", b"a", b"\n", b"\r", b"\r\n", b"..", b"\x
 
 @given(st.lists(LINES, max_size=5))
 def test_the_message_arrives_whole(pieces: list[bytes]) -> None:
-    pieces = [piece for piece in pieces if piece and not piece.endswith(b"\r")]  # as message_pieces cuts them
     wire = Wire()
     send_message(wire, iter(pieces))  # type: ignore[arg-type]  # a socket is what it sends with
     message = b"".join(pieces).replace(b"\r\n", b"\n")
@@ -80,6 +85,34 @@ def test_the_message_arrives_whole(pieces: list[bytes]) -> None:
     assert all(not line.startswith(b".") or line.startswith(b"..") for line in lines)
     arrived = b"\n".join(line[1:] if line.startswith(b".") else line for line in lines)
     assert arrived == message + (b"" if message.endswith(b"\n") or not message else b"\n")
+
+
+@given(LINES.filter(lambda text: b"\r" not in text), st.lists(st.integers(0, 40)), st.booleans())
+def test_output_arrives_whole(text: bytes, cuts: list[int], stuffed: bool) -> None:
+    """However the network cuts it, and however long its lines are."""
+    text = text if text.endswith(b"\n") or not text else text + b"\n"
+    wire = text.replace(b"\n", b"\r\n") if stuffed else text
+    if stuffed:
+        wire = (b"\n" + wire).replace(b"\n.", b"\n..")[1:]
+    wire += b".\r\n250 OK\r\n"
+    received = [wire[a:b] for a, b in pairwise(sorted({0, *cuts, len(wire)}))]
+    with patch.multiple(client_side, LONGEST_LINE=5, _connect=lambda *_: Replies(received)):
+        daemon = client_side.Daemon("/", "")
+        assert b"".join(daemon.output(b"", stuffed=stuffed)) == text
+    assert daemon.line() == b"250 OK\r\n"
+
+
+class Replies:
+    """The daemon's end of a connection, for one that says it all at once."""
+
+    def __init__(self, pieces: list[bytes]) -> None:
+        self._pieces = iter(pieces)
+
+    def settimeout(self, seconds: float) -> None:
+        assert seconds > 0
+
+    def recv(self, size: int) -> bytes:
+        return next(piece for piece in self._pieces if piece)
 
 
 async def test_a_large_message(client: Client) -> None:
@@ -192,6 +225,14 @@ async def test_spam_as_exit_status(client: Client, wire: bytes, directive: str, 
         ("", MESSAGE, 1, b"Unable to determine the destination user"),
         ("--user bob", b"", 1, b"empty message (no data received)"),
         ("--user <bob>", MESSAGE, 1, b"Illegal username"),
+        (
+            "--user ../etc",
+            MESSAGE,
+            1,
+            b"Illegal username ('../' or '..\\' not allowed in username)",
+        ),
+        ("--user bob --rcpt-to nodomain", MESSAGE, 1, b"Invalid email address: nodomain"),
+        ("--user bob --fail=so", MESSAGE, 1, b"No such failure mode 'so': --fail=pass or --fail=tempfail"),
     ],
 )
 async def test_wrong_usage(client: Client, words: str, stdin: bytes, status: int, stderr: bytes) -> None:
@@ -232,6 +273,95 @@ async def test_a_bug_of_ours_keeps_the_mail(client: Client) -> None:
     client.configure("CorrectionFailureExit many")
     ended = await run("dspamc", ["--user", "bob", "--class=spam", "--source=error"], MESSAGE, client.config)
     assert (ended.status, ended.stderr.count(b"\n")) == (75, 1)
+
+
+REFUSED = b"550 5.3.0 <bob> A virus was detected in the message contents\r\n"
+MAIL_PASSES = [
+    [("S", b"421 4.3.2 busy\r\n")],
+    [*GREETING, ("S", b"503 5.1.0 Authentication Required\r\n"), *LEAVE],
+    [*ACCEPTED[:-2], ("S", b"550 5.1.1 no such user\r\n"), *LEAVE],
+    [*ACCEPTED, ("S", b"451 4.3.0 not now\r\n"), *LEAVE],
+    result(b"451 4.3.0 <bob> Storage is down\r\n"),
+    result(b"552 5.3.4 Message size exceeds fixed limit\r\n"),
+    result(b"X-Daemon-Classification: SPAM\r\nSubject: x\r\n.\r\n451 4.3.0 <bob> later\r\n"),
+]
+
+
+@pytest.mark.parametrize("script", MAIL_PASSES)
+@pytest.mark.parametrize("strict", ["", "StrictCompatibility on"])
+async def test_in_a_pipe_the_mail_goes_on_as_it_came(client: Client, script: list[Turn], strict: str) -> None:
+    client.configure(strict)
+    mail = MESSAGE + b"\r\r\n\0\xff no line end"
+    ended = await client("--user bob --deliver=innocent --stdout", script, mail)
+    assert (ended.status, ended.stdout) == (0, mail)
+    assert ended.stderr.startswith(b"dspamc: the mail goes on unfiltered: ")
+    for directive, words in (("", "--fail=tempfail"), ("OnFilterFailure tempfail", "")):
+        client.configure(directive)
+        ended = await client(f"--user bob --deliver=stdout {words}", script, mail)
+        assert (ended.status in (69, 75), ended.stdout, ended.stderr.count(b"\n")) == (True, b"", 1)
+        assert b"--fail" not in b"".join(client.said), "an old daemon would hand it to an agent"
+
+
+async def test_what_the_filter_refuses_does_not_go_on(client: Client) -> None:
+    ended = await client("--user bob --deliver=stdout", result(REFUSED))
+    assert (ended.status, ended.stdout) == (69, b"")
+
+
+async def test_a_script_that_needs_no_message_on_standard_output_hears_of_failures(client: Client) -> None:
+    for words in ("--deliver=innocent", "--deliver=summary --stdout", "--classify --stdout", "--stdout"):
+        ended = await client(f"--user bob {words} --fail=pass", result(b"451 4.3.0 <bob> not now\r\n"))
+        assert (ended.status, ended.stdout) == (75, b"")
+
+
+LARGE = MESSAGE + b"word\n" * 100_000
+"""More than a pipe holds that nobody reads."""
+
+SHOWN = b"X-Daemon-Classification: INNOCENT\r\n" + LARGE + b".\r\n250 2.6.0 <bob> accepted: INNOCENT\r\n"
+
+
+async def shell(line: str, script: list[Turn], client: Client, mail: bytes = MESSAGE) -> Ended:
+    """Run a line of the shell, in which $dspamc is the program."""
+    program = f"{sys.executable} -m dspamd.commands.dspamc --user bob --deliver=stdout"
+    async with daemon(script, client.socket):
+        process = await asyncio.create_subprocess_exec(
+            "sh", "-c", line,
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            env={**os.environ, "DSPAM_CONF": str(client.config), "dspamc": program},
+        )  # fmt: skip
+        stdout, stderr = await process.communicate(mail)
+    return Ended(process.returncode or 0, stdout, stderr)
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("$dspamc >/dev/full", b"No space left on device"),
+        ("$dspamc >&-", b"Bad file descriptor"),
+        ("{ $dspamc; echo $? >status; } | true; exit $(cat status)", b"Broken pipe"),
+    ],
+)
+@pytest.mark.parametrize("script", [result(SHOWN), MAIL_PASSES[0]])
+async def test_output_that_nobody_takes(client: Client, line: str, told: bytes, script: list[Turn]) -> None:
+    line = f"cd {client.socket.parent}; {line}"
+    ended = await shell(line, script, client, LARGE)
+    assert (ended.status, ended.stdout) == (75, b"")
+    assert ended.stderr == b"dspamc: standard output: " + told + b"\n"
+
+
+async def test_no_room_for_a_large_mail(client: Client) -> None:
+    """Its temporary file fits into no folder: nothing is sent, nothing printed, and the mail waits."""
+    mail = MESSAGE + b"word\n" * (LIMIT // 2)
+    ended = await shell("ulimit -f 1000; $dspamc", result(SHOWN), client, mail)
+    assert (ended.status, ended.stdout) == (75, b"")
+    assert ended.stderr == b"dspamc: no room for the message: File too large\n"
+
+
+async def test_no_room_for_a_large_answer(client: Client) -> None:
+    body = b"word\r\n" * (LIMIT // 2)
+    answer = b"X-Daemon-Classification: INNOCENT\r\n" + body + b".\r\n250 2.6.0 <bob> accepted: INNOCENT\r\n"
+    ended = await shell("ulimit -f 1000; $dspamc", result(answer), client)
+    assert (ended.status, ended.stdout) == (0, MESSAGE)
+    assert ended.stderr == b"dspamc: the mail goes on unfiltered: no room for the answer: File too large\n"
 
 
 async def test_no_configuration(tmp_path: Path) -> None:

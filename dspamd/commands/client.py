@@ -1,0 +1,258 @@
+"""The client's side of DLMTP, the daemon's own dialect of LMTP (reference/protocols.md 3).
+
+`dspamc` starts once per message, and start-up is its cost: this uses `_socket` (`socket` alone
+doubles the start).
+"""
+
+from __future__ import annotations
+
+import _socket
+import os
+import time
+
+from dspamd.commands.complaint import Trouble, WrongUsage
+from dspamd.commands.spool import CHUNK, Spool
+
+TYPE_CHECKING = False  # typing takes too long to load
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+COMMAND_TIMEOUT_S = 300.0
+RESULT_TIMEOUT_S = 1200.0  # the daemon waits for the next hop before it answers
+BY_ACCOUNT = "dspamc"  # how we greet a daemon that is to ask the kernel who we are
+LONGEST_LINE = 1 << 16  # bytes of a reply
+
+END = b"\n.\r\n"
+"""The end of the output, as it stands behind a line."""
+
+
+class Daemon:
+    """A connection to the daemon: lines in, bytes out, each under a deadline."""
+
+    def __init__(self, host: str, port: str) -> None:
+        self._pending = b""
+        self._lost = False
+        try:
+            self._socket = _connect(host, port)
+        except OSError as error:
+            where = host if host.startswith("/") else f"{host}:{port}"
+            text = f"cannot connect to {where}: {error.strerror or error}"
+            if isinstance(error, PermissionError):
+                text += " (its group, or SocketMode of the daemon, says who may)"
+            raise Trouble(text) from None
+
+    def send(self, data: bytes) -> None:
+        try:
+            self._socket.settimeout(COMMAND_TIMEOUT_S)
+            self._socket.sendall(data)
+        except OSError as error:
+            self._lost = True
+            raise Trouble(f"connection to the daemon lost: {error.strerror or error}") from None
+
+    def line(self, timeout_s: float = 0) -> bytes:
+        """The next line with its end; raises Trouble if there is none."""
+        deadline = time.monotonic() + (timeout_s or COMMAND_TIMEOUT_S)
+        while not (end := self._pending.find(b"\n") + 1):
+            if len(self._pending) > LONGEST_LINE:
+                raise Trouble("the daemon sent a line without end")
+            self._pending += self._receive(deadline)
+        line, self._pending = self._pending[:end], self._pending[end:]
+        return line
+
+    def output(self, first: bytes, *, stuffed: bool) -> Iterator[bytes]:
+        """The output that begins with the line `first`, with LF, piece by piece to its end.
+
+        A daemon without DSPAMSTUFFED sends a line with a lone dot as it is, but with LF
+        alone; only the end of the output has CR LF.
+        """
+        data = b"\n" + first + self._pending  # its first byte is what stands before the next piece
+        while (end := data.find(END)) < 0:
+            # Lines are complete up to here; of an endless one the last byte may be half a line end.
+            cut = data.rfind(b"\n") + 1 or 1
+            if cut == 1 and len(data) > LONGEST_LINE:
+                cut = len(data) - 1
+            yield _plain(data[:cut], stuffed=stuffed)
+            data = data[cut - 1 :] + self._receive(time.monotonic() + COMMAND_TIMEOUT_S)
+        yield _plain(data[: end + 1], stuffed=stuffed)
+        self._pending = data[end + len(END) :]
+
+    def _receive(self, deadline: float) -> bytes:
+        try:
+            self._socket.settimeout(max(0.001, deadline - time.monotonic()))
+            data = self._socket.recv(CHUNK)
+        except OSError as error:
+            self._lost = True
+            raise Trouble(f"no answer from the daemon: {error.strerror or error}") from None
+        if not data:
+            self._lost = True
+            raise Trouble("the daemon closed the connection")
+        return data
+
+    def reply(self, first: bytes = b"", timeout_s: float = 0) -> list[str]:
+        """The lines of one reply, `first` read already, without their ends."""
+        lines = [_text(first or self.line(timeout_s))]
+        while lines[-1][3:4] == "-":
+            lines.append(_text(self.line(timeout_s)))
+        return lines
+
+    def ask(self, command: str) -> list[str]:
+        self.send(os.fsencode(command) + b"\r\n")
+        return self.reply()
+
+    def quit(self) -> None:
+        """Take leave; what happens to it does not matter any more."""
+        try:
+            if not self._lost:
+                self.send(b"QUIT\r\n")
+                self.line(5.0)
+        except Trouble:
+            pass
+        self._socket.close()
+
+
+def _connect(host: str, port: str) -> _socket.socket:
+    if host.startswith("/"):
+        connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+        connection.settimeout(COMMAND_TIMEOUT_S)
+        connection.connect(host)
+        return connection
+    trouble: OSError = OSError("no address")
+    for family, kind, protocol, _, address in _socket.getaddrinfo(host, port, 0, _socket.SOCK_STREAM):
+        connection = _socket.socket(family, kind, protocol)
+        connection.settimeout(COMMAND_TIMEOUT_S)
+        try:
+            connection.connect(address)
+            connection.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
+            return connection
+        except OSError as error:
+            connection.close()
+            trouble = error
+    raise trouble
+
+
+def _text(line: bytes) -> str:
+    return os.fsdecode(line).rstrip("\r\n")
+
+
+def _plain(text: bytes, *, stuffed: bool) -> bytes:
+    """Output behind its first byte, with LF and without the dots of the transport."""
+    text = text.replace(b"\r\n", b"\n")
+    return (text.replace(b"\n.", b"\n") if stuffed else text)[1:]
+
+
+# -- the dialogue
+
+
+def open_message(daemon: Daemon, ident: str, options: str, users: list[str]) -> bool:
+    """The dialogue up to 354.  Returns whether output will come dot-stuffed, with CR LF.
+
+    Without an ident the daemon is to know us by our account.
+    """
+    name = ident.partition("@")[2] or BY_ACCOUNT
+    while not daemon.reply()[-1].startswith("220"):
+        continue
+    features = daemon.ask(f"LHLO {name}")
+    if not features[-1].startswith("250"):
+        raise Trouble(features[-1])
+    offers = [line[4:] for line in features]
+    if "DSPAMPROCESSMODE" not in offers:
+        # Without it the daemon would take a correction for new mail and deliver it.
+        raise Trouble(f"Authentication rejected: the daemon knows no client {name}")
+    stuffed = "DSPAMSTUFFED" in offers
+    asked = " DSPAMSTUFFED" if stuffed else ""
+    answer = daemon.ask(f'MAIL FROM: <{ident}> DSPAMPROCESSMODE="{options}"{asked}')[-1]
+    if not answer.startswith("250"):
+        raise Trouble(f"Authentication rejected: {answer}")
+    for user in users:
+        answer = daemon.ask(f"RCPT TO: <{user}>")[-1]
+        if not answer.startswith("250"):
+            raise Trouble(answer, os.EX_UNAVAILABLE if answer.startswith("5") else os.EX_TEMPFAIL)
+    answer = daemon.ask("DATA")[-1]
+    if not answer.startswith("354"):
+        raise WrongUsage(answer) if answer.startswith("5") else Trouble(answer)
+    return stuffed
+
+
+def send_message(daemon: Daemon, pieces: Iterable[bytes]) -> None:
+    """Send the message with CR LF, dot-stuffed, piece by piece."""
+    start = True  # the next byte begins a line
+    half = b""  # a CR whose LF may follow
+    for piece in pieces:
+        lines = half + piece
+        half = b"\r" if lines.endswith(b"\r") else b""
+        lines = lines.removesuffix(half)
+        if not lines:
+            continue
+        if start and lines.startswith(b"."):
+            daemon.send(b".")
+        start = lines.endswith(b"\n")
+        lines = lines.replace(b"\r\n", b"\n").replace(b"\n.", b"\n..")
+        daemon.send(lines.replace(b"\n", b"\r\n"))
+    daemon.send(half + (b".\r\n" if start and not half else b"\r\n.\r\n"))
+
+
+# -- the answer
+
+
+class Answer:
+    """All that the daemon says of a message: what it prints, and whether it is spam."""
+
+    def __init__(self) -> None:
+        self.output = Spool()
+        self.spam = False
+        self.failed: list[str] = []  # replies
+        self.refused = os.EX_UNAVAILABLE  # the exit status if all of these are for good
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """What the users' replies come to, if some failed: another try may help, or not."""
+        if not self.failed:
+            return None
+        lasting = all(reply.startswith("5") for reply in self.failed)
+        return Trouble(
+            "; ".join(self.failed),
+            self.refused if lasting else os.EX_TEMPFAIL,
+            classic=256 - len(self.failed),
+            # That a mail is too large for the daemon is no word about the mail.
+            final=lasting and not any(reply.startswith("552") for reply in self.failed),
+        )
+
+
+def read_answer(daemon: Daemon, users: int, *, stuffed: bool) -> Answer:
+    """What became of the message: output, replies, or both.  Raises Trouble without its end."""
+    answer = Answer()
+    first = daemon.line(RESULT_TIMEOUT_S)
+    # Output begins with a header line, a reply with its code.
+    if first[:3].isdigit() and first[3:4] in (b" ", b"-"):
+        _read_replies(daemon, first, users, answer)
+        return answer
+    _read_output(daemon, first, answer, stuffed=stuffed)
+    if stuffed:
+        # An old daemon does not tell of users that failed if others have output.
+        _read_replies(daemon, daemon.line(), users, answer)
+    return answer
+
+
+def _read_output(daemon: Daemon, first: bytes, answer: Answer, *, stuffed: bool) -> None:
+    answer.spam = first.startswith(b"X-Daemon-Classification: SPAM")
+    if first.startswith(b"X-Daemon-Classification: "):
+        first = b""
+    for piece in daemon.output(first, stuffed=stuffed):
+        answer.spam = answer.spam or (b'; result="Spam"; ' in piece and _says_spam(piece))
+        try:
+            answer.output.write(piece)
+        except OSError as error:
+            raise Trouble(f"no room for the answer: {error.strerror or error}") from None
+
+
+def _says_spam(text: bytes) -> bool:
+    summaries = [line for line in text.split(b"\n") if line.startswith(b"X-DSPAM-Result: ")]
+    return any(b'; result="Spam"; ' in summary for summary in summaries)
+
+
+def _read_replies(daemon: Daemon, first: bytes, users: int, answer: Answer) -> None:
+    """One reply per user."""
+    replies = [daemon.reply(first)[-1]]
+    replies += [daemon.reply(timeout_s=RESULT_TIMEOUT_S)[-1] for _ in range(users - 1)]
+    answer.failed = [reply for reply in replies if not reply.startswith("250")]
+    answer.spam = answer.spam or any(reply.endswith(": SPAM") for reply in replies)

@@ -1,0 +1,60 @@
+"""Trouble of dspam and dspamc: why a message was not filtered, and who is told.
+
+Imported by `dspamc`, whose start-up is its cost: nothing is loaded before there is trouble.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+class Trouble(Exception):
+    """Why it did not work, with our exit status and that of 3.10.2.
+
+    `final`: whoever waits for the mail on standard output must not get it as it came, since the
+    filter refused it, or since we do not have all of it.
+    """
+
+    def __init__(
+        self, text: str, status: int = os.EX_TEMPFAIL, classic: int = 251, *, final: bool = False
+    ) -> None:
+        super().__init__(text)
+        self.status = status
+        self.classic = classic
+        self.final = final
+
+
+class WrongUsage(Trouble):
+    """Words that cannot be carried out (exit 1)."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text, 1, 1)
+
+
+def unprintable(error: OSError) -> Trouble:
+    """Standard output takes nothing: it is full, or closed."""
+    return Trouble(f"standard output: {error.strerror or error}", final=True)
+
+
+def tell(program: str, text: str) -> None:
+    """One line on standard error, and one in syslog, which is what a pipe leaves.  Never raises."""
+    from contextlib import suppress
+
+    from dspamd.log_target import Syslog
+
+    line = "".join(character if character.isprintable() else " " for character in text)
+    if sys.stderr is not None:
+        with suppress(OSError):
+            sys.stderr.write(f"{program}: {line}\n")
+    Syslog(program).write("warning", line)
+
+
+def hold_standard_streams() -> None:
+    """Open those that we were started without, or other files get their place.
+
+    They are opened for reading: what is written to a stream that was closed must fail.
+    """
+    while (opened := os.open(os.devnull, os.O_RDONLY)) <= 2:
+        os.set_inheritable(opened, True)  # for delivery agents
+    os.close(opened)

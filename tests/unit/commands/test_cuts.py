@@ -1,0 +1,47 @@
+"""In a pipe no mail is emptied or cut short, wherever the dialogue with the daemon ends."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.unit.commands.cuts import borders, dialogue
+
+ROOT = Path(__file__).parents[3]
+
+
+def mail_of(size: int) -> bytes:
+    head = b"From: ann@example.org\nSubject: hi\n\n.\n..dots\n"
+    line = b".a line of some sixty bytes, which begins with a dot, as it may\n"
+    return head + line * ((size - len(head)) // len(line))
+
+
+def ends(how: str, mail: bytes, folder: Path, points: list[int]) -> list[list[str]]:
+    """Point, exit status, what was printed, and whether syslog was told, of each run."""
+    path = folder / "mail"
+    path.write_bytes(mail)
+    words = [sys.executable, "-m", "tests.unit.commands.cuts", how, str(path), str(folder), *map(str, points)]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+    return [line.split() for line in done.stdout.splitlines()]
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("how", ["killed", "frozen"])
+@pytest.mark.parametrize("size", [1_000, 1_000_000, 20_000_000])
+def test_the_mail_goes_on_as_it_came(how: str, size: int, tmp_path: Path) -> None:
+    mail = mail_of(size)
+    total = sum(len(text) for _, text in dialogue(mail))
+    points = list(range(total)) if size == 1_000 else borders(mail)
+    ended = ends(how, mail, tmp_path, points)
+    assert [point for point, *_ in ended] == list(map(str, points))
+    assert {tuple(rest) for _, *rest in ended} == {("0", "original", "told")}
+
+
+@pytest.mark.parametrize("size", [1_000, 1_000_000, 20_000_000])
+def test_the_whole_answer_is_printed(size: int, tmp_path: Path) -> None:
+    mail = mail_of(size)
+    total = sum(len(text) for _, text in dialogue(mail))
+    assert ends("killed", mail, tmp_path, [total]) == [[str(total), "0", "filtered", "silent"]]
