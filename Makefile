@@ -5,6 +5,7 @@ PYTHON ?= python3
 ONLY ?=
 SECONDS ?= 60
 SEED ?=
+SESSIONS ?= 5000
 MAILS ?= 2000
 KILLS ?= 300
 
@@ -19,7 +20,7 @@ sanitized = LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-n
     ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONPATH=build/sanitized:. $(bin)/python -P
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo run check test fuzz chaos bench clean
+.PHONY: help build demo run check test fuzz fuzz-kernel fuzz-dialogue chaos bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,13 +46,18 @@ test: build $(if $(ONLY),,check) ## check, then all tests (ONLY=unit|golden|cont
 	$(if $(servers),etc/install-packages test)
 	$(bin)/pytest $(part)
 
-fuzz: build ## run golden and fuzz tests on a kernel with sanitizers, then libFuzzer on each target (SECONDS=60)
+fuzz: $(if $(ONLY),fuzz-$(ONLY),fuzz-kernel fuzz-dialogue) ## libFuzzer on each target with sanitizers (SECONDS=60), hostile sessions (SESSIONS=5000, SEED=random; ONLY=kernel|dialogue)
+
+fuzz-kernel: build
 	DSPAMD_SANITIZE=1 $(bin)/python setup.py -q build_py --build-lib build/sanitized \
 	    build_ext --build-lib build/sanitized --build-temp build/sanitized-temp
 	$(sanitized) -m pytest -o pythonpath="build/sanitized ." -o timeout=600 \
-	    tests/fuzz tests/golden/test_tokens.py tests/golden/test_classify.py
+	    tests/fuzz --ignore tests/fuzz/test_dialogue.py tests/golden/test_tokens.py tests/golden/test_classify.py
 	$(sanitized) -m tests.fuzz $(SECONDS) message stored hash_file
 	PYTHONPATH=. $(bin)/python -P -m tests.fuzz $(SECONDS) parts headers identifier forward edited
+
+fuzz-dialogue: build
+	$(bin)/python -m tests.fuzz.dialogue $(SESSIONS) $(SEED)
 
 chaos: build ## kill who learns (KILLS=300), then break everything around a daemon, and check the mail (as root; SEED=random, MAILS=2000 or more); each store
 	etc/install-packages test

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator, Callable
-from typing import cast
+from typing import Self, cast
 
 from tests.e2e.wait import until
 
@@ -29,7 +29,7 @@ class NextHop:
         self.gate.set()
         self.connections: set[_Connection] = set()
 
-    async def __aenter__(self) -> NextHop:
+    async def __aenter__(self) -> Self:
         self._server = await asyncio.get_running_loop().create_server(
             lambda: _Connection(self), "127.0.0.1", 0
         )
@@ -38,9 +38,22 @@ class NextHop:
 
     async def __aexit__(self, *exception: object) -> None:
         self._server.close()
+        self.hang_up()
+        await self._server.wait_closed()
+
+    def hang_up(self) -> None:
+        """Close all connections."""
         for connection in list(self.connections):
             connection.transport.abort()
-        await self._server.wait_closed()
+
+    def take(self, message: bytes) -> None:
+        """Note a message that was read to its end."""
+        match = re.search(rb"^Subject: ([^\r]*)", message[:4096], re.M)
+        self.subjects.append(match[1].decode() if match else "")
+
+    def answer(self, command: bytes) -> bytes:
+        """What a command is answered that is nothing special."""
+        return b"250 ok\r\n"
 
     async def got(self, count: int) -> None:
         """Wait until it has read so many messages."""
@@ -75,11 +88,10 @@ class _Connection(asyncio.Protocol):
                 self._in_data = False
                 self._take(text)
             else:
-                self._command(text[:4].upper())
+                self._command(text)
 
     def _take(self, message: bytes) -> None:
-        match = re.search(rb"^Subject: ([^\r]*)", message[:4096], re.M)
-        self._hop.subjects.append(match[1].decode() if match else "")
+        self._hop.take(message)
         task = asyncio.ensure_future(self._answer())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -88,14 +100,15 @@ class _Connection(asyncio.Protocol):
         await self._hop.gate.wait()
         self.transport.write(b"250 2.0.0 taken\r\n")
 
-    def _command(self, verb: bytes) -> None:
+    def _command(self, line: bytes) -> None:
+        verb = line[:4].upper()
         self._in_data = verb == b"DATA"
         answers = {
             b"EHLO": b"250-next hop\r\n250 PIPELINING\r\n",
             b"DATA": b"354 go on\r\n",
             b"QUIT": b"221 bye\r\n",
         }
-        self.transport.write(answers.get(verb, b"250 ok\r\n"))
+        self.transport.write(answers.get(verb) or self._hop.answer(line))
         if verb == b"QUIT":
             self.transport.close()
 
