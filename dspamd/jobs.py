@@ -92,10 +92,13 @@ def _ours(config: Config, found: RetrainAddress | None) -> RetrainAddress | None
 
 
 def _reporting(config: Config, request: Request, found: RetrainAddress) -> Request:
-    """The request of mail that came to a retraining address; a caller without trust needs no other leave."""
-    if not config.flag("ChangeModeOnParse"):
+    """The request of mail that came to a retraining address.
+
+    Who asks for a lesson anyway, or may act for himself only, needs no other leave.
+    """
+    if not config.flag("ChangeModeOnParse") or request.classify:
         return request
-    report = found if request.trusted else None
+    report = found if request.trusted and request.lesson is None else None
     return dataclasses.replace(request, lesson=Lesson(found.label, Source.ERROR), report=report)
 
 

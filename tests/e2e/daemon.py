@@ -136,11 +136,16 @@ class Daemon:
         self._process.kill()
         self._process.wait(20)
 
-    def deliver(self, content: bytes, *users: str) -> list[int]:
-        """Hand `content` over by LMTP, byte by byte as it is; the reply codes, one for each of `users`."""
+    def deliver(self, content: bytes, *users: str, sender: str = SENDER, source: str = "") -> list[int]:
+        """Hand `content` over by LMTP, byte by byte as it is; the reply codes, one for each of `users`.
+
+        `source` is what XFORWARD tells of the client: LOCAL or REMOTE.
+        """
         with smtplib.LMTP("127.0.0.1", self.port, timeout=60) as lmtp:
             lmtp.ehlo("client.example.net")
-            assert lmtp.docmd(f"MAIL FROM:<{SENDER}>")[0] == 250
+            if source:
+                assert lmtp.docmd(f"XFORWARD SOURCE={source}")[0] == 250
+            assert lmtp.docmd(f"MAIL FROM:<{sender}>")[0] == 250
             for user in users:
                 assert lmtp.docmd(f"RCPT TO:<{user}@{DOMAIN}>")[0] == 250
             assert lmtp.docmd("DATA")[0] == 354

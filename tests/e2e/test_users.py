@@ -17,7 +17,7 @@ import pytest
 
 from tests.contract.mariadb_server import MariaDB, mariadb
 from tests.e2e.daemon import Daemon
-from tests.e2e.postfix import free_port
+from tests.e2e.postfix import DOMAIN, free_port
 from tests.e2e.wait import until
 from tests.golden.data import rows
 
@@ -245,6 +245,24 @@ def test_a_signature_names_its_owner_by_number(database: MariaDB) -> None:
         assert set(numbers) == {"ann", "bob"}
         known = database.query(f"SELECT username FROM {name}.dspam_virtual_uids ORDER BY 1")
         assert known == [("ann",), ("bob",)]
+
+
+def test_whom_a_report_may_correct_for(database: MariaDB) -> None:
+    """A client of ours for whom the signature names; who is known by a sender for nobody else."""
+    settings, (name,) = _server(database, "")
+    settings += "MySQLUIDInSignature on\nRetrainedMail drop\n"
+    with local(settings, "libmysql_drv.so") as site:
+        seen = [signature(site.ask("--deliver=summary", user)) for user in ("bob", "carol")]
+        report = f"Subject: Fwd\r\n\r\n!DSPAM:{seen[0]}!\r\n".encode()
+        learned = (
+            f"SELECT username, spam_misclassified FROM {name}.dspam_stats "
+            f"JOIN {name}.dspam_virtual_uids USING (uid)"
+        )
+        carol = f"carol@{DOMAIN}"
+        assert site.daemon.deliver(report, "spam-carol", sender=carol, source="REMOTE") == [550]
+        assert dict(database.query(learned)) == {"bob": 0, "carol": 0}
+        assert site.daemon.deliver(report, "spam-carol", sender=carol, source="LOCAL") == [250]
+        assert dict(database.query(learned)) == {"bob": 1, "carol": 0}
 
 
 def test_preferences_are_those_of_who_is_named(database: MariaDB) -> None:

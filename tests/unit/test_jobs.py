@@ -157,6 +157,19 @@ def test_a_user_named_by_the_configuration_stays_unless_the_address_is_asked() -
     assert told(*lines, recipients=(b"spam-bob@x.org",), request=fixed)[0][0] == "bob"
 
 
+@pytest.mark.parametrize("lines", [PARSE, HEADER])
+def test_who_asks_for_a_lesson_needs_no_leave_and_classifying_stays(lines: tuple[str, ...]) -> None:
+    settings, message = config(*lines), Message(b"To: spam-bob@x.org\n\nfwd\n")
+    for asked, lesson, report in (
+        (Request(), SPAM, True),
+        (Request(lesson=Lesson(Label.INNOCENT, Source.ERROR)), SPAM, False),
+        (Request(classify=True), None, False),
+    ):
+        made = jobs(settings, readdress(settings, message, asked), [Recipient(b"spam-bob@x.org")])
+        (job,) = reports(settings, message, made)
+        assert (job.request.lesson, job.request.report is not None) == (lesson, report)
+
+
 def test_the_recipient_before_the_alias_counts_where_the_mail_server_says_it() -> None:
     message = Message(b"X-Original-To: spam-bob@x.org\nX-Original-To: spam-eve@x.org\nTo: a@b\n\nfwd\n")
     for lines, lesson in ((PARSE, None), ((*PARSE, "RetrainAddress original"), SPAM)):
