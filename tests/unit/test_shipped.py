@@ -57,3 +57,26 @@ def test_the_packages_to_build_are_there() -> None:
         [ROOT / "etc/install-packages", "build"], capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("failing", ["update", "install"])
+def test_packages_that_cannot_be_installed_are_named_in_one_sentence(failing: str, tmp_path: Path) -> None:
+    stubs = {
+        "id": "echo 0",
+        "dpkg-query": "case $4 in gcc | make) exit 1 ;; esac; echo install ok installed",
+        "apt-get": f'[ "$1" != {failing} ] || exit 100',
+    }
+    for name, text in stubs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    done = subprocess.run(
+        [ROOT / "etc/install-packages", "build"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+    )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "These packages are missing, and could not be installed; it needs a network: gcc make\n"
+    )
