@@ -245,7 +245,7 @@ class Defaults:
             bias=config.flag("ProcessorBias"),
             occurrence=config.text("ProcessorWordFrequency") == "occurrence",
             strict=config.flag("StrictCompatibility"),
-            even_steps=config.flag("StrictCompatibility") and "hash" not in driver_name(config),
+            control_token=config.flag("StrictCompatibility") and "hash" not in driver_name(config),
         )
         return cls(
             tokens=tokens,

@@ -205,14 +205,18 @@ cdef inline double least_interesting(const Choice* choices, uint32_t chosen) noe
 
 
 cdef double naive_strict(
-    const Choice* choices, uint32_t chosen, uint32_t n, Uses* uses
+    const Choice* choices, uint32_t chosen, uint32_t n, bint control, Uses* uses
 ) noexcept nogil:
-    """What the original computed instead: the least interesting choice, once for each entry (4.6, Q-N1)."""
+    """What the original computed instead: the least interesting choice, once for each entry (4.6, Q-N1).
+
+    `control`: its SQL stores put one more entry into the table of each message (7.6).
+    """
     cdef double p = least_interesting(choices, chosen)
     cdef float spam = 1, innocent = 1
     cdef uint32_t k
-    for k in range(n):
+    for k in range(n + control):
         spam = <float>(spam * p)
         innocent = <float>(innocent * (1 - p))
-        use(uses, k)
+        if k < n:
+            use(uses, k)
     return <float>(spam / <float>(spam + innocent))

@@ -205,7 +205,7 @@ class ScoreOptions:
     occurrence: bool = False  # ProcessorWordFrequency occurrence
     classify_only: bool = False  # --classify: nothing may be learned
     strict: bool = False  # reproduce what the reference marks "fix"
-    even_steps: bool = False  # no token is taught more than another, as in the original's SQL stores (7.6)
+    control_token: bool = False  # be strict as the original was with SQL stores, which add that token (7.6)
 
 
 class Result(NamedTuple):

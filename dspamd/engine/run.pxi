@@ -102,7 +102,7 @@ cdef class Run:
         lesson = self.lesson
         teaching.taught = lesson is not None
         teaching.occurrence = self.options.occurrence
-        teaching.strict, teaching.even = self.options.strict, self.options.even_steps
+        teaching.strict, teaching.control = self.options.strict, self.options.control_token
         teaching.takes_back = takes_back(self.mode)
         if teaching.taught:
             teaching.spam = lesson.label is Label.SPAM
@@ -213,7 +213,7 @@ cdef class Run:
         if algorithm == CHI_SQUARE:
             return chi_square(self.entries, self.count, self.scale.method, uses)
         if self.teaching.strict:
-            return naive_strict(self.choices, self.chosen, self.count, uses)
+            return naive_strict(self.choices, self.chosen, self.count, self.teaching.control, uses)
         return naive(self.entries, self.count, uses)
 
     cdef void decide(self) noexcept nogil:

@@ -22,7 +22,7 @@ cdef struct Teaching:  # how a run teaches
     bint by_signature
     bint takes_back  # a correction undoes what the wrong verdict taught
     bint occurrence  # a token counts as often as it occurs
-    bint even  # all known tokens get one step, and new ones one hit
+    bint control  # all known tokens get the step of the control token, and new ones one hit
     bint strict
     int64_t most_hits  # tokens with as many are left alone, but for the sender and patterns (7.5)
 
@@ -39,12 +39,12 @@ cdef inline Step step_of(const Scored* entry, Teaching teaching) noexcept nogil:
     cdef int64_t opposite = entry.innocent if teaching.spam else entry.spam
     # Full text can inoculate against spam only; a signature works both ways.
     cdef bint inoculated = teaching.inoculation and (teaching.spam or teaching.by_signature)
-    if teaching.occurrence and not teaching.even:
+    if teaching.occurrence and not teaching.control:
         once = <int>min(entry.frequency, <uint32_t>0x7FFFFFFF)
     mine = once
     if teaching.unlearn and not (inoculated and teaching.strict and not teaching.by_signature):  # Q-T5
         mine = -once
-    elif inoculated and teaching.even:  # Q-T9
+    elif inoculated and teaching.control:  # Q-T9
         mine = 2 if known or opposite else 1
     elif inoculated:
         mine = 5 if opposite < 2 and known < 5 else 2

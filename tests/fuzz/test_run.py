@@ -62,6 +62,7 @@ options = st.builds(
     sedation=st.integers(0, 10),
     occurrence=st.booleans(),
     strict=st.booleans(),
+    control_token=st.booleans(),
 )
 
 

@@ -146,7 +146,7 @@ def naive(
         return f32(1 / (1 + math.exp(min(distance, 700.0)))), data
     p = chosen[-1][1] if chosen else 0.5
     top = bottom = 1.0
-    for _ in entries:
+    for _ in range(len(entries) + options.control_token):
         top, bottom = f32(top * p), f32(bottom * (1 - p))
     return _share(top, bottom), [(entry, p) for entry in entries]
 

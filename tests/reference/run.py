@@ -176,12 +176,15 @@ class Reference:
 
     def step(self, entry: Entry) -> tuple[int, int]:
         """7.4: the change of the hits (spam, innocent) of one token."""
-        c = entry.frequency if self.options.occurrence else 1
+        control = self.options.control_token  # all known tokens are taught what it is taught (7.6)
+        c = entry.frequency if self.options.occurrence and not control else 1
         spam = self.label is Label.SPAM
         mine, other = (entry.spam, entry.innocent) if spam else (entry.innocent, entry.spam)
         inoculated = self.source is Source.INOCULATION and (spam or self.from_signature)
         if self.unlearn and not (inoculated and self.options.strict and not self.from_signature):
             here, there = -c, 0
+        elif inoculated and control:
+            here, there = (2 if mine or other else 1), 0
         elif inoculated:
             here, there = (5 if other < 2 and mine < 5 else 2), 0
         else:

@@ -322,7 +322,7 @@ async def test_directives_reach_the_engine(tmp_path: Path) -> None:
     )
     assert user.score_options(Request()) == ScoreOptions(
         algorithms=frozenset({"chi-square"}), pvalue="robinson", mode=Mode.TUM, bias=True, noise=True,
-        sedation=4, occurrence=True, strict=True, even_steps=True,
+        sedation=4, occurrence=True, strict=True, control_token=True,
     )  # fmt: skip
 
 
@@ -334,7 +334,7 @@ def test_what_a_message_teaches_strictly_depends_on_the_driver(driver: str, even
     lines = f"Home /x\nStorageDriver lib{driver}_drv.so\nStrictCompatibility "
     for strict in ("on", "off"):
         score = Defaults.of(Config.from_text(lines + strict)).score
-        assert score.even_steps is (even and strict == "on")
+        assert score.control_token is (even and strict == "on")
 
 
 async def test_preferences_beat_directives_and_features_of_the_request(tmp_path: Path) -> None:

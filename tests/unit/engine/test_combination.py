@@ -172,6 +172,17 @@ def test_naive_strictly_repeats_one_token() -> None:
     assert body_run(balanced, known, Totals(100, 100), NAIVE).result.probability == 0.5
 
 
+def test_naive_strictly_counts_the_control_token_of_sql_stores() -> None:
+    """4.6, 7.6: one entry more, which shows where the one token says little, as with markov."""
+    words = b" ".join(b"w%d" % n for n in range(93))
+    strict = replace(NAIVE, strict=True, pvalue="markov", bias=True)
+    for options, entries in ((strict, 93), (replace(strict, control_token=True), 94)):
+        run = body_run(words, {}, Totals(100, 100), options)
+        wanted = 0.49**entries / (0.49**entries + 0.51**entries)
+        assert run.result.probability == pytest.approx(wanted, rel=1e-4)
+        assert len(run.factors) == 93
+
+
 def test_no_algorithm_is_refused() -> None:
     """Q-P7: the original called everything innocent with probability -1."""
     nothing = ScoreOptions(algorithms=frozenset())

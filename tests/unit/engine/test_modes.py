@@ -217,7 +217,7 @@ def test_inoculation_in_sql_stores(
 ) -> None:
     """7.6, Q-T9: the original's gave a known token 2, a new one 1, whatever 7.4 says."""
     known = {b"rare": hits_before}
-    for options, wanted in ((ScoreOptions(), step), (ScoreOptions(strict=True, even_steps=True), even)):
+    for options, wanted in ((ScoreOptions(), step), (ScoreOptions(strict=True, control_token=True), even)):
         run = body_run(b"rare", known, SEEN, options, VACCINE)
         if from_signature:
             tokens = tokens_from_signature(run.signature, TokenOptions("word"))
@@ -228,6 +228,6 @@ def test_inoculation_in_sql_stores(
 def test_occurrence_in_sql_stores() -> None:
     """7.6, Q-T9: a token counts once there, however often it occurs."""
     for even, wanted in ((False, (0, 3)), (True, (0, 1))):
-        options = ScoreOptions(occurrence=True, even_steps=even)
+        options = ScoreOptions(occurrence=True, control_token=even)
         run = body_run(b"rare rare rare", KNOWN, SEEN, options)
         assert learned(run, b"rare") == [wanted]
