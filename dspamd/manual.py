@@ -105,7 +105,9 @@ Comments respect quotes.
 .B Include
 takes files and patterns too, and reads directories in the order of names.
 Host names and IPv6 addresses are accepted wherever an address is.
-Numbers that are none are refused, not taken for 0.
+Numbers that are none are refused, not taken for 0, and so are words that are neither on nor off.
+.B StorageDriver
+is required, and so is the name of the database of an SQL server.
 .B Algorithm
 and
 .B TrainingMode

@@ -3,8 +3,8 @@
 `dspamc` starts once per message and cannot wait for the option table, so this
 module reads the file by itself, with the grammar of `dspamd.directives` (tests
 compare the two) and with nothing imported that start-up would feel: no `re`, no
-`pathlib`.  It does not check values and warns of nothing; the daemon and
-`dspamd --check-config` do that.
+`pathlib`.  It checks no values but those that it needs, and warns of nothing; the
+daemon and `dspamd --check-config` do that.
 """
 
 # ruff: noqa: PTH110, PTH112, PTH118, PTH120, PTH123, PTH207, PTH208 (pathlib is slow to load)
@@ -31,12 +31,20 @@ _DIRECTIVES = (
 )
 
 
+_ON = ("on", "yes", "true", "1")
+_OFF = ("off", "no", "false", "0")
+
+
+class BadValue(ValueError):
+    """A directive whose value cannot be used, told with its file."""
+
+
 class Settings:
     """What a configuration file says to a client, by name in any case.
 
     A file that it includes, and that is not for us to read, is passed over: it has the
     passwords of the daemon, which keeps them from its clients.  Raises OSError if anything else
-    cannot be read.
+    cannot be read, `BadValue` as `flag` does.
     """
 
     def __init__(self, path: str) -> None:
@@ -55,7 +63,20 @@ class Settings:
         return (self.all(name) or [default])[0]
 
     def flag(self, name: str, default: str = "off") -> bool:
-        return self.text(name, default).lower() in ("on", "yes", "true", "1")
+        """A boolean, `on` if it is that anywhere.  Raises `BadValue` for what is neither on nor off."""
+        values = [value.lower() for value in self.all(name) or [default]]
+        for value in values:
+            if value not in _ON + _OFF:
+                raise BadValue(f"{self.path}: {name} {value[:60]}: on or off is expected")
+        return any(value in _ON for value in values)
+
+    def number(self, name: str, default: int) -> int:
+        """A number, hexadecimal with 0x.  Raises `BadValue` for what is none."""
+        text = self.text(name, str(default))
+        try:
+            return int(text, 16 if "x" in text.lower() else 10)
+        except ValueError:
+            raise BadValue(f"{self.path}: {name} {text[:60]}: a number is expected") from None
 
     def matches(self, name: str, word: str) -> bool:
         return word.lower() in [value.lower() for value in self.all(name)]

@@ -44,13 +44,16 @@ def _limit(error: Exception) -> str:
 
 def _rights(path: Path) -> str:
     """Who we are, and the first thing on the way to a file that does not let us by."""
-    who = f"account {_name(pwd.getpwuid, os.geteuid())} with {_groups()}"
+    who = f"account {_name(pwd.getpwuid, os.geteuid())} ({_groups()})"
     absolute = Path(os.path.abspath(path))  # noqa: PTH100  resolve() would ask for the rights that we lack
     for directory in reversed(absolute.parents):
         if not os.access(directory, os.X_OK, effective_ids=True):
             return f"{who} may not enter {_owned(directory)}"
     there = absolute if os.path.lexists(absolute) else absolute.parent
-    return f"{who} lacks a right on {_owned(there)}"
+    reads, writes = (os.access(there, right, effective_ids=True) for right in (os.R_OK, os.W_OK))
+    if not reads:
+        return f"{who} may {'not read' if writes else 'neither read nor write'} {_owned(there)}"
+    return f"{who} may not {'change' if writes else 'write to'} {_owned(there)}"
 
 
 def _owned(path: Path) -> str:
@@ -60,7 +63,11 @@ def _owned(path: Path) -> str:
     except OSError:
         return str(path)
     owner, group = _name(pwd.getpwuid, found.st_uid), _name(grp.getgrgid, found.st_gid)
-    return f"{path} (of {owner}:{group}, mode {stat.S_IMODE(found.st_mode):04o})"
+    text = f"{path} (of {owner}:{group}, mode {stat.S_IMODE(found.st_mode):04o}"
+    ours = {os.getegid(), *os.getgroups()}
+    if found.st_uid != os.geteuid() and found.st_gid not in ours and found.st_mode & stat.S_IRGRP:
+        text += f": group {group} may read it"
+    return f"{text})"
 
 
 def _groups() -> str:

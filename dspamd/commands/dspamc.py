@@ -32,7 +32,7 @@ from dspamd import words
 from dspamd.commands.client import Answer, Daemon, open_message, read_answer, send_message
 from dspamd.commands.complaint import Trouble, WrongUsage, hold_standard_streams, tell, unprintable
 from dspamd.commands.spool import CHUNK, Spool, write_all
-from dspamd.settings import Settings, config_path
+from dspamd.settings import BadValue, Settings, config_path
 from dspamd.words import Item
 
 TYPE_CHECKING = False  # typing takes too long to load
@@ -75,6 +75,8 @@ class Errand:
             answer = self._ask(items, settings)
         except Trouble:
             raise
+        except BadValue as error:
+            raise Trouble(str(error)) from None
         except Exception as error:  # a bug of ours must not cost anybody a mail
             raise Trouble(f"{type(error).__name__}: {error}") from error
         trouble = answer.trouble
@@ -90,6 +92,7 @@ class Errand:
         by_account = host.startswith("/") and not ident and not settings.flag("StrictCompatibility")
         if not host or not (by_account or "@" in ident):
             raise Trouble("Invalid client configuration: ClientHost and ClientIdent are needed", classic=22)
+        port, refused = settings.number("ClientPort", 24), settings.number("CorrectionFailureExit", 1)
         users = words.values(items, "user")
         if not users and not settings.flag("ParseToHeaders"):
             raise WrongUsage("Unable to determine the destination user")
@@ -101,7 +104,7 @@ class Errand:
             raise WrongUsage("Unable to determine the destination user")
         if any(character in user for user in users for character in "\r\n<>"):
             raise WrongUsage("Illegal username")
-        daemon = Daemon(host, settings.text("ClientPort", "24"))
+        daemon = Daemon(host, str(port))
         try:
             stuffed = open_message(daemon, ident, options, users)
             send_message(daemon, self.mail.pieces())
@@ -109,7 +112,7 @@ class Errand:
         finally:
             daemon.quit()
         if "error" in words.values(items, "source"):
-            answer.refused = int(settings.text("CorrectionFailureExit", "1"))
+            answer.refused = refused
         return answer
 
 
@@ -122,6 +125,8 @@ def read_settings() -> Settings:
         from dspamd.trouble import explained  # which costs every start
 
         raise Trouble(explained(error, path)) from None
+    except BadValue as error:
+        raise Trouble(str(error)) from None
 
 
 def spooled(pieces: Iterable[bytes]) -> Spool:

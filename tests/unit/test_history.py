@@ -102,6 +102,21 @@ async def test_a_full_disk_leaves_whole_lines(tmp_path: Path, logged: Logged) ->
     assert "history_not_written" in logged.take()
 
 
+async def test_a_full_disk_is_told_once_and_what_it_cost_is_counted(tmp_path: Path, logged: Logged) -> None:
+    log = history(tmp_path)
+    with full_beyond(0):
+        for number in range(100):
+            user = f"user{number % 5}"
+            log.add(replace(RECORD, file_user=user, statistics=user))
+        await log.close()
+    first, last = logged.take().splitlines()
+    assert "event=history_not_written" in first
+    assert "File too large (this process may write 0 bytes to a file" in first
+    assert 'reason="as before"' in last
+    lost = sum(int(line.split("lost=")[1].split()[0]) for line in (first, last))
+    assert lost == 5 * (20 + 20 + 1)  # lines of both logs, and a file of statistics
+
+
 async def test_trouble_with_one_file_is_told_and_costs_the_others_nothing(
     tmp_path: Path, logged: Logged
 ) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import grp
+import os
 import re
 import sqlite3
 from collections.abc import Awaitable, Callable
@@ -80,17 +82,34 @@ def test_an_unreadable_configuration() -> None:
                 Config.load(file)
             return str(caught.value)
 
-        who = r"Permission denied: account \S+ with groups? .+"
+        who = r"Permission denied: account \S+ \(groups? .+\)"
         part.chmod(0o200)
-        lacks = rf"{who} lacks a right on {part} \(of \S+:\S+, mode 0200\)"
+        lacks = rf"{who} may not read {part} \(of \S+:\S+, mode 0200\)"
         assert re.fullmatch(rf"{file}:2: Include: {part} cannot be read: {lacks}", told())
         file.chmod(0o200)
-        lacks = rf"{who} lacks a right on {file} \(of \S+:\S+, mode 0200\)"
+        lacks = rf"{who} may not read {file} \(of \S+:\S+, mode 0200\)"
         assert re.fullmatch(rf"{file}: cannot be read: {lacks}", told())
         folder.chmod(0o600)
         shut = rf"{who} may not enter {folder} \(of \S+:\S+, mode 0600\)"
         assert re.fullmatch(rf"{file}: cannot be read: {shut}", told())
         folder.chmod(0o700)
+
+
+def test_what_a_group_may_read_is_told_to_those_who_are_not_in_it() -> None:
+    """As a rule dspam.conf belongs to root and a group, with mode 0640."""
+    with folder_of_stranger() as folder, stranger():
+        file = folder / "dspam.conf"
+        file.write_text("Home /x\n")
+        file.chmod(0o040)
+        status = file.stat()
+        me = {"geteuid": status.st_uid + 1, "getegid": status.st_gid + 1, "getgroups": [status.st_gid + 2]}
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in me.items():
+                patch.setattr(os, name, lambda value=value: value)
+            text = explained(PermissionError(errno.EACCES, "Permission denied", str(file)))
+    group = grp.getgrgid(status.st_gid).gr_name
+    assert f"may neither read nor write {file} (of " in text
+    assert text.endswith(f":{group}, mode 0040: group {group} may read it)")
 
 
 def test_a_folder_of_parts_that_nobody_may_look_into() -> None:
@@ -122,4 +141,4 @@ def test_dspamc_says_so_too(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         with stranger():
             assert dspamc.main(["--user", "bob", "--deliver=stdout"]) != 0
         error = capsys.readouterr().err
-    assert re.match(rf"dspamc: {file}: Permission denied: account .* lacks a right on {file}", error)
+    assert re.match(rf"dspamc: {file}: Permission denied: account .* may not read {file}", error)

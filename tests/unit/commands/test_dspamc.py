@@ -269,10 +269,20 @@ async def test_a_socket_needs_no_password(client: Client) -> None:
     assert client.said[:2] == [b"LHLO dspamc\r\n", b'MAIL FROM: <> DSPAMPROCESSMODE="" DSPAMSTUFFED\r\n']
 
 
-async def test_a_bug_of_ours_keeps_the_mail(client: Client) -> None:
-    client.configure("CorrectionFailureExit many")
-    ended = await run("dspamc", ["--user", "bob", "--class=spam", "--source=error"], MESSAGE, client.config)
-    assert (ended.status, ended.stderr.count(b"\n")) == (75, 1)
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("CorrectionFailureExit many", "CorrectionFailureExit many: a number is expected"),
+        ("ClientPort 24x", "ClientPort 24x: a number is expected"),
+        ("ParseToHeaders onn", "ParseToHeaders onn: on or off is expected"),
+        ("StrictCompatibility enabled", "StrictCompatibility enabled: on or off is expected"),
+    ],
+)
+async def test_a_value_that_is_none_keeps_the_mail(client: Client, line: str, complaint: str) -> None:
+    client.configure(line)
+    words = ["--class=spam", "--source=error", *(() if "Parse" in line else ("--user", "bob"))]
+    ended = await run("dspamc", words, MESSAGE, client.config)
+    assert ended == Ended(75, b"", f"dspamc: {client.config}: {complaint}\n".encode())
 
 
 REFUSED = b"550 5.3.0 <bob> A virus was detected in the message contents\r\n"
