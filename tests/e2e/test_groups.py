@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.e2e.daemon import Daemon
 from tests.e2e.message import compose, ours
-from tests.e2e.postfix import DOMAIN
+from tests.e2e.postfix import DOMAIN, SENDER
 from tests.unit.delivery.sink import Sink
 from tests.unit.scan.name_server import name_server
 
@@ -45,7 +45,7 @@ class Site:
         alias = f"{label}-{user}"
         head = f"From: {user}@{DOMAIN}\r\nTo: {alias}@{DOMAIN}\r\nSubject: Fwd\r\nMIME-Version: 1.0\r\n"
         forwarded = b"Content-Type: message/rfc822\r\n\r\n" + message.replace(b"\n", b"\r\n")
-        return await self._send(head.encode() + forwarded, alias)
+        return await self._send(head.encode() + forwarded, alias, f"{user}@{DOMAIN}")
 
     async def teach(self, user: str, spam: str = LOTTERY, innocent: str = SOUP) -> None:
         """Have a user say what is spam until it is known, and maybe not delivered any more."""
@@ -54,8 +54,8 @@ class Site:
             for message in await self.arrived(user, spam):
                 assert await self.report(user, message) == [250]
 
-    async def _send(self, content: bytes, user: str) -> list[int]:
-        return await asyncio.to_thread(self.daemon.deliver, content, user)
+    async def _send(self, content: bytes, user: str, sender: str = SENDER) -> list[int]:
+        return await asyncio.to_thread(self.daemon.deliver, content, user, sender=sender)
 
 
 @contextlib.asynccontextmanager
