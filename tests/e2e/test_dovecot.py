@@ -35,14 +35,16 @@ def daemon(tmp_path: Path, hop: Dovecot) -> Iterator[Daemon]:
         yield daemon
 
 
-def deliver(daemon: Daemon, *recipients: str) -> list[tuple[int, bytes]]:
-    """Send MAIL; the reply for each recipient."""
+def deliver(
+    daemon: Daemon, *recipients: str, mail: bytes = MAIL, parameters: tuple[str, ...] = ()
+) -> list[tuple[int, bytes]]:
+    """Send a mail; the reply for each recipient."""
     with smtplib.LMTP("127.0.0.1", daemon.port, timeout=60) as client:
         client.ehlo("client.example.net")
-        assert client.mail(SENDER)[0] == 250
+        assert client.mail(SENDER, parameters)[0] == 250
         assert {client.rcpt(recipient)[0] for recipient in recipients} == {250}
         assert client.docmd("DATA")[0] == 354
-        client.send(stuffed(MAIL))
+        client.send(stuffed(mail))
         return [client.getreply() for _ in recipients]
 
 
@@ -58,6 +60,13 @@ def test_mail_arrives_by_both_ways_and_unchanged(daemon: Daemon, hop: Dovecot) -
         assert ours(message)["X-DSPAM-Result"] == "Innocent"
     assert "Connect from ::1" in hop.log
     assert "Connect from local" in hop.log
+
+
+def test_internationalized_mail_arrives_where_no_address_needs_it(daemon: Daemon, hop: Dovecot) -> None:
+    mail = "Subject: Grüße\r\n\r\nGrüße\r\n".encode()
+    parameters = ("SMTPUTF8", "BODY=8BITMIME")
+    assert deliver(daemon, "alice@example.org", mail=mail, parameters=parameters)[0][0] == 250
+    assert as_sent(hop.mailbox("alice@example.org")[-1]) == mail.replace(b"\r\n", b"\n")
 
 
 def test_whom_it_does_not_know_is_refused_and_the_others_are_not(daemon: Daemon, hop: Dovecot) -> None:

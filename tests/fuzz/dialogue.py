@@ -49,7 +49,7 @@ STEADY = 50  # looks in a row that see the same: nothing is being closed any mor
 BUGS = ("Traceback", "event=bug", "filter_failed", "session_failed", "command_failed", "replies_missing")
 
 _END = re.compile(rb"(?:\A|\r\n)\.\r\n")
-_NAME = re.compile(rb"^X-Fuzz: (fz-\d+-\d+)[\r\n]", re.MULTILINE)
+_NAME = re.compile(rb"^X-Fuzz: (fz-\d+-\d+)(?!\d)", re.MULTILINE)
 
 
 class Wrong(Exception):
@@ -68,7 +68,7 @@ class Hop(NextHop):
         self.arrived: Counter[bytes] = Counter()
 
     def take(self, message: bytes) -> None:
-        if name := _NAME.search(message + b"\r\n"):
+        if name := _NAME.search(message):
             self.arrived[name[1]] += 1
 
     def answer(self, command: bytes) -> bytes:
@@ -225,7 +225,7 @@ class Client:
                 self._dlmtp = b"DSPAMPROCESSMODE" in text
             elif verb in (b"MAIL", b"RSET"):
                 self._recipients = 0
-                self._delivers = not self._dlmtp or b'="--deliver=innocent,spam"' in argument
+                self._delivers = not self._dlmtp or b' DSPAMPROCESSMODE="--deliver=innocent,spam"' in argument
                 self._stuffed = b"DSPAMSTUFFED" in argument.upper()
             elif verb == b"RCPT":
                 self._recipients += 1
@@ -242,7 +242,7 @@ class Client:
         """One reply for each recipient, or in DLMTP what was asked to be shown."""
         self._receiving = False
         count, self._recipients = self._recipients, 0
-        name = _NAME.search(content + b"\r\n")
+        name = _NAME.search(content)
         if name:
             self._books.offered[name[1]] += count
         shown = self._dlmtp and await self._output()
