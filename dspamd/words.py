@@ -162,6 +162,15 @@ def join(items: list[Item]) -> str:
     return text.replace('"', '\\"')
 
 
+def recipients(items: list[Item]) -> str:
+    """What goes before the text of `join` for a daemon of ours, which looks at --rcpt-to.
+
+    Raises ValueError as `join` does.
+    """
+    named = values(items, "rcpt-to")
+    return join([("", word) for word in ("--rcpt-to", *named, "--")]) if named else ""
+
+
 def _spell(name: str, value: str) -> str:
     if not name:
         return value or '""'

@@ -143,10 +143,10 @@ def _plain(text: bytes, *, stuffed: bool) -> bytes:
 # -- the dialogue
 
 
-def open_message(daemon: Daemon, ident: str, options: str, users: list[str]) -> bool:
+def open_message(daemon: Daemon, ident: str, options: str, users: list[str], recipients: str = "") -> bool:
     """The dialogue up to 354.  Returns whether output will come dot-stuffed, with CR LF.
 
-    Without an ident the daemon is to know us by our account.
+    Without an ident the daemon is to know us by our account.  `recipients` are options for a daemon of ours.
     """
     name = ident.partition("@")[2] or BY_ACCOUNT
     while not daemon.reply()[-1].startswith("220"):
@@ -160,6 +160,7 @@ def open_message(daemon: Daemon, ident: str, options: str, users: list[str]) -> 
         raise Trouble(f"Authentication rejected: the daemon knows no client {name}")
     stuffed = "DSPAMSTUFFED" in offers
     asked = " DSPAMSTUFFED" if stuffed else ""
+    options = recipients + options if stuffed else options
     answer = daemon.ask(f'MAIL FROM: <{ident}> DSPAMPROCESSMODE="{options}"{asked}')[-1]
     if not answer.startswith("250"):
         raise Trouble(f"Authentication rejected: {answer}")

@@ -96,7 +96,7 @@ class Errand:
         users = words.values(items, "user")
         if not users and not settings.flag("ParseToHeaders"):
             raise WrongUsage("Unable to determine the destination user")
-        options = sent_options(items)
+        options, recipients = sent_options(items)
         if not self.mail:
             raise WrongUsage("empty message (no data received)")
         users = users or addressed_user(settings, next(self.mail.pieces()))
@@ -106,7 +106,7 @@ class Errand:
             raise WrongUsage("Illegal username")
         daemon = Daemon(host, str(port))
         try:
-            stuffed = open_message(daemon, ident, options, users)
+            stuffed = open_message(daemon, ident, options, users, recipients)
             send_message(daemon, self.mail.pieces())
             answer = read_answer(daemon, len(users), stuffed=stuffed)
         finally:
@@ -149,12 +149,12 @@ def show(output: Spool) -> None:
         raise unprintable(error) from None
 
 
-def sent_options(items: list[Item]) -> str:
-    """The options as the daemon gets them.  Raises Trouble."""
+def sent_options(items: list[Item]) -> tuple[str, str]:
+    """The options as the daemon gets them, and those for a daemon of ours.  Raises Trouble."""
     for problem in filter(None, (words.refusal(*item) for item in items)):
         raise WrongUsage(problem)
     try:
-        return words.join(items)
+        return words.join(items), words.recipients(items)
     except ValueError as error:
         raise WrongUsage(str(error)) from None
 

@@ -74,6 +74,12 @@ def test_the_message_comes_back_whole(dspamc: Client) -> None:
     assert message_from_bytes(head)["X-DSPAM-Result"] == "Innocent"
 
 
+def test_a_recipient_may_be_named_beside_the_user(dspamc: Client) -> None:
+    done = dspamc("--user", "bob", "--rcpt-to", "bob@example.org", "--deliver=innocent,spam", "--stdout")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"\n\nbody words here\n" in done.stdout
+
+
 def test_a_message_with_every_mix_of_line_ends_and_dots_comes_back(dspamc: Client) -> None:
     body = all_mixes(7)
     done = dspamc("--user", "bob", "--deliver=innocent,spam", "--stdout", stdin=b"Subject: mix\n\n" + body)

@@ -274,7 +274,7 @@ SEES_MAIL: dict[str, tuple[Use, list[Worst]]] = {
             Worst(b"a", BODY + QUOTED),
         ],
     ),
-    "request._ADDRESS": (
+    "words.is_address": (
         option_of("rcpt-to"),
         [
             Worst(b"a."),
@@ -370,6 +370,9 @@ SEES_MAIL: dict[str, tuple[Use, list[Worst]]] = {
 }
 """How a text reaches a pattern, and the texts that are hardest for it."""
 
+BY_HAND = {"words.is_address"}
+"""What reads like a pattern and is none."""
+
 TESTED_ELSEWHERE = {
     "engine._kernel.Headings", "engine._kernel.Mime", "engine._kernel.Run", "engine._kernel.Tokens",
     "engine._kernel.flatten_message", "engine._kernel.tokenize_view",
@@ -405,7 +408,8 @@ def test_no_pattern_is_forgotten() -> None:
     assert not unknown, (
         "give each its worst case in SEES_MAIL, or the reason why it never sees a mail in NEVER_MAIL"
     )
-    assert not seen - found, "what is not there any more"
+    gone = seen - found - BY_HAND
+    assert not gone, "what is not there any more"
 
 
 def kernel_functions() -> Iterator[str]:

@@ -134,6 +134,17 @@ async def test_output_is_unstuffed(client: Client) -> None:
     assert client.said[1].endswith(b'DSPAMPROCESSMODE="--stdout " DSPAMSTUFFED\r\n')
 
 
+async def test_the_recipients_are_told_to_a_daemon_of_ours_alone(client: Client) -> None:
+    script = result(b"250 2.6.0 <bob> accepted: INNOCENT\r\n")
+    words = "--user bob --rcpt-to bob@example.org ann@example.org --deliver=innocent"
+    assert (await client(words, script)).status == 0
+    said = b'DSPAMPROCESSMODE="--rcpt-to bob@example.org ann@example.org -- --deliver=innocent " DSPAMSTUFFED'
+    assert client.said[1].endswith(said + b"\r\n")
+    script[2] = ("S", b"250-mx\r\n250-DSPAMPROCESSMODE\r\n250 SIZE\r\n")
+    assert (await client(words, script)).status == 0
+    assert client.said[1].endswith(b'DSPAMPROCESSMODE="--deliver=innocent "\r\n')
+
+
 async def test_output_of_an_old_daemon_ends_at_a_dot_with_cr_lf(client: Client) -> None:
     script = result(b"X-Daemon-Classification: INNOCENT\nSubject: x\r\n\r\n.\n.one\nend\n.\r\n")
     script[2] = ("S", b"250-mx\r\n250-DSPAMPROCESSMODE\r\n250 SIZE\r\n")

@@ -109,6 +109,6 @@ async def test_who_asks_for_users_may_say_where_their_mail_goes() -> None:
     users = (Recipient(b"ann"), Recipient(b"bob"))
     envelope = Envelope(b"x@example.net", users, b"Subject: x\r\n\r\nx\r\n")
     mail_filter = MailFilter(Config.from_text("Home /x\n"), pipeline_of)
-    await mail_filter.filter(envelope, "--rcpt-to ann@example.org --deliver=innocent", None, Answer(2))
+    await mail_filter.filter(envelope, "--rcpt-to ann@example.org -- --deliver=innocent", None, Answer(2))
     await mail_filter.filter(envelope, "--deliver=innocent", None, Answer(2))
     assert seen == [("ann", "ann@example.org"), ("bob", "bob"), ("ann", "ann"), ("bob", "bob")]
