@@ -31,7 +31,7 @@ class Reply:
         return 200 <= self.code < 300
 
     def __str__(self) -> str:
-        return f"{self.code} {self.enhanced} {self.text}".rstrip()
+        return " ".join(filter(None, (f"{self.code:03d}", self.enhanced, self.text)))
 
 
 class Failure(Exception):

@@ -27,7 +27,8 @@ from dspamd.texts import Texts
 from dspamd.users import User
 from dspamd.verdict import Outcome, Verdict, header_lines
 
-ACCEPTED = Reply(250, "2.6.0", "Message accepted for delivery")
+PRINTED = Reply(250, "2.6.0", "Message printed")
+KEPT = Reply(250, "2.6.0", "Nothing to deliver")
 INFECTED = Reply(550, "5.3.0", "A virus was detected in the message contents")
 
 
@@ -84,9 +85,9 @@ class WayOut:
     ) -> Outcome:
         """Hand the finished message to the next hop, the quarantine of `owner`, or our caller."""
         if action in (Action.NOTHING, Action.REFUSE):
-            return Outcome(job.recipient, INFECTED if action is Action.REFUSE else ACCEPTED, None)
+            return Outcome(job.recipient, INFECTED if action is Action.REFUSE else KEPT, None)
         if action is Action.PRINT:
-            return Outcome(job.recipient, ACCEPTED, None, printed=content)
+            return Outcome(job.recipient, PRINTED, None, printed=content)
         handover = Handover(
             sender=mail.envelope.sender,
             recipient=job.recipient.address,

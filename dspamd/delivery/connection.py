@@ -188,7 +188,7 @@ class Connection(asyncio.Protocol):
     def _say(self, commands: bytes) -> None:
         """Send commands, unless the next hop has something to say that it was not asked for."""
         if (surplus := self.said()) is not None:
-            self._fail(f"{surplus.code} {surplus.message}")
+            self._fail(f"{surplus.code:03d} {surplus.message}")
         self._raise_if_lost()
         self._transport.write(commands)
 
@@ -199,7 +199,7 @@ class Connection(asyncio.Protocol):
             await self._wait(deadline)
         reply = self._replies.popleft()
         if reply.code // 100 not in (hundred, 4, 5):
-            self._fail(f"{reply.code} {reply.message}")
+            self._fail(f"{reply.code:03d} {reply.message}")
             self._raise_if_lost()
         return reply
 

@@ -43,13 +43,13 @@ def unwelcome(command: str, response: SMTPResponse) -> TempFail:
 def _told(response: SMTPResponse) -> str:
     """A reply in one line: its code, its enhanced status code once, and the text of all its lines."""
     enhanced = _enhanced(response)
-    return " ".join(filter(None, (str(response.code), enhanced, _text(response, enhanced))))
+    return " ".join(filter(None, (f"{response.code:03d}", enhanced, _text(response, enhanced))))
 
 
 def _enhanced(response: SMTPResponse) -> str | None:
     """The first enhanced status code in a reply; None if it has none that fits its code."""
     found = filter(None, map(_ENHANCED.match, response.message.split("\n")))
-    return next((match[1] for match in found if match[1][0] == str(response.code)[0]), None)
+    return next((match[1] for match in found if int(match[1][0]) == response.code // 100), None)
 
 
 def _text(response: SMTPResponse, enhanced: str | None) -> str:

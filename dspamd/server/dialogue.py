@@ -77,7 +77,7 @@ class Transaction:
 
 def written(reply: Reply) -> bytes:
     """A reply as one line; nothing in its text can break out of the line."""
-    text = " ".join(filter(None, (str(reply.code), reply.enhanced, _BREAKS.sub(" ", reply.text))))
+    text = _BREAKS.sub(" ", str(reply))
     return text.encode("utf-8", "surrogateescape") + b"\r\n"
 
 
@@ -135,8 +135,11 @@ class Dialogue:
             for piece in dlmtp.output_phase(output, transaction.stuffed):
                 yield piece
         if not output or transaction.stuffed:
+            old = transaction.options is not None and not transaction.stuffed
+            write, end = dlmtp.without_output(transaction.options or "", written) if old else (written, b"")
             async for replies in answer.replies():
-                yield b"".join(map(written, replies))
+                yield b"".join(map(write, replies))
+            yield end
         self._reset()
 
     def refused(self, reply: Reply) -> AsyncIterator[bytes]:

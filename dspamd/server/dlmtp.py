@@ -7,6 +7,8 @@ the account that the kernel names says for whom it may act.  What
 the command line asks to be shown comes back on the connection, in place of the
 replies, and ends at a line that holds a lone dot (reference/protocols.md 3).
 
+A client that waits for output gets an end of it, also where there is none (`without_output`).
+
 The original sends that output with LF line ends and without dot-stuffing, so a
 message with a lone dot in it is cut short.  Its clients rely on the form, so
 they get it unchanged.  A client that saw `DSPAMSTUFFED` among our capabilities
@@ -21,14 +23,19 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
+from dspamd.errors import Reply
 from dspamd.mail.transparency import PIECE, stuffed
 from dspamd.server.command import Path, SyntaxFault, mail_path, rcpt_path
+from dspamd.words import divide, split, values
 
 CAPABILITY = b"DSPAMSTUFFED"
 BY_ACCOUNT = b"dspamc"
+
+_REPLY_LINE = 512
+"""Bytes of a reply with its end (RFC 5321 4.5.3.1.5)."""
 
 _OPTIONS = re.compile(rb'DSPAMPROCESSMODE="((?:[^"\\]|\\.)*)"', re.IGNORECASE)
 
@@ -80,6 +87,31 @@ def user_path(argument: bytes) -> Path:
         # A user that looks like an option; the original refuses it, too.
         raise SyntaxFault("5.1.3", "Invalid RCPT TO. Use RCPT TO: <recipient>")
     return path
+
+
+def without_output(options: str, written: Callable[[Reply], bytes]) -> tuple[Callable[[Reply], bytes], bytes]:
+    """How an old client is told replies where it may wait for output: each of them, and the end.
+
+    It knows by its options what it reads (protocols.md 3.2), and would wait for ever:
+
+    * a verdict: every line is shown, up to the lone dot;
+    * the mail: a line `250 ...` says that none comes, which it calls a failure (exit 251).  It drops
+      any other line, and goes on to the lone dot; if that came at once, it would print an empty mail.
+    """
+    items = divide(split(options))
+    delivered = [name for value in values(items, "deliver") for name in value.split(",")]
+
+    def short(reply: Reply) -> bytes:
+        return written(reply)[: _REPLY_LINE - 2].rstrip(b"\r\n") + b"\r\n"
+
+    def none_comes(reply: Reply) -> bytes:
+        return short(reply if reply.code == 250 else Reply(250, "2.0.0", f"Nothing to print: {reply}"))
+
+    if values(items, "classify") or "summary" in delivered:
+        return short, b".\r\n"
+    if values(items, "stdout") or "stdout" in delivered:
+        return none_comes, b""
+    return written, b""
 
 
 def output_phase(output: bytes, stuffing: bool) -> Iterator[bytes]:

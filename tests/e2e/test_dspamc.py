@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -44,10 +46,10 @@ class Client:
 @pytest.fixture(scope="module")
 def dspamc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     folder = tmp_path_factory.mktemp("d")
-    socket = folder / "s"
+    path = folder / "s"
     settings = (
-        f"ServerMode auto\nServerDomainSocketPath {socket}\nServerPass.Relay1 secret\n"
-        f"ClientHost {socket}\nClientIdent secret@Relay1\n"
+        f"ServerMode auto\nServerDomainSocketPath {path}\nServerPass.Relay1 secret\n"
+        f"ClientHost {path}\nClientIdent secret@Relay1\n"
     )
     with Daemon(folder, free_port(), settings=settings) as daemon:
         yield Client(folder, daemon)
@@ -137,6 +139,46 @@ def test_output_for_one_user_does_not_hide_that_another_failed(dspamc: Client) -
     assert (done.returncode, done.stderr.count(b"\n")) == (69, 1)
 
 
+@pytest.mark.parametrize(
+    ("user", "options", "content", "answer"),
+    [
+        (
+            "u" * 250, "--deliver=summary", b"Subject: x\r\n\r\nx\r\n",
+            rb"(250 2\.6\.0 <u{250}> |X-DSPAM-Result: u{250}; ).*\r?\n\.\r\n",
+        ),
+        ("bob", "--deliver=stdout", b"\r\n", rb"X-Daemon-Classification: INNOCENT\n(.*\n)+\.\r\n"),
+        ("bob", "--deliver=stdout", b"", rb"250 2\.0\.0 Nothing to print: 550 5\.2\.0 .*\r\n"),
+        ("bob", "--deliver=summary", b"\r\n", rb"(250 2\.6\.0 <bob> |X-DSPAM-Result: bob; ).*\r?\n\.\r\n"),
+    ],
+)  # fmt: skip
+def test_a_client_of_the_original_hears_an_end(
+    dspamc: Client, user: str, options: str, content: bytes, answer: bytes
+) -> None:
+    """It does not ask for dot-stuffing, and waits for output where its options ask for some."""
+    with socket.socket(socket.AF_UNIX) as connection, connection.makefile("rwb") as wire:
+        connection.settimeout(60)
+        connection.connect(str(dspamc.daemon.folder / "s"))
+        wire.write(
+            b"LHLO Relay1\r\n"
+            b'MAIL FROM: <secret@Relay1> DSPAMPROCESSMODE="%b "\r\n'
+            % options.encode()
+            + b"RCPT TO: <%b>\r\nDATA\r\n%b.\r\nQUIT\r\n" % (user.encode(), content)
+        )
+        wire.flush()
+        heard = wire.read()
+    assert re.search(rb"354 .*\r\n" + answer + rb"221 ", heard), heard
+
+
+def test_the_log_claims_no_delivery_where_there_is_none(dspamc: Client) -> None:
+    for words, said in (
+        (("--classify",), "250 2.6.0 Nothing to deliver"),
+        (("--deliver=summary",), "250 2.6.0 Nothing to deliver"),
+        (("--deliver=stdout",), "250 2.6.0 Message printed"),
+    ):
+        assert dspamc("--user", "greta", *words).returncode == 0
+        assert f'next="{said}"' in dspamc.daemon.output.splitlines()[-1]
+
+
 IMPATIENT = (
     "from dspamd.commands import client, dspamc; client.COMMAND_TIMEOUT_S = client.RESULT_TIMEOUT_S = 0.5; "
     "raise SystemExit(dspamc.main())"
@@ -175,10 +217,10 @@ def full(daemon: Daemon) -> Iterator[None]:
 def test_a_pipe_gets_the_mail_whatever_happens_to_the_daemon(
     trouble: Callable[[Daemon], AbstractContextManager[None]], tmp_path: Path
 ) -> None:
-    socket = tmp_path / "s"
+    path = tmp_path / "s"
     settings = (
-        f"ServerMode auto\nServerDomainSocketPath {socket}\nServerPass.Relay1 secret\n"
-        f"ClientHost {socket}\nClientIdent secret@Relay1\n"
+        f"ServerMode auto\nServerDomainSocketPath {path}\nServerPass.Relay1 secret\n"
+        f"ClientHost {path}\nClientIdent secret@Relay1\n"
     )
     line = f"{sys.executable} -c '{IMPATIENT}' --user eve --deliver=stdout | cat"
     with Daemon(tmp_path, free_port(), settings=settings) as daemon, trouble(daemon):

@@ -439,6 +439,15 @@ async def test_an_answer_that_cannot_be_one_is_not_believed(
         assert sink.connections == 2
 
 
+@pytest.mark.parametrize("verb", [b"EHLO", b"MAIL", b"RCPT", b"DATA", b"."])
+async def test_a_code_is_told_with_its_zeros(verb: bytes) -> None:
+    sink = Sink({verb: always(b"050 5.0.0 what is this\r\n")})
+    async with delivering(sink) as delivery:
+        with pytest.raises(TempFail) as caught:
+            await delivery.deliver(HANDOVER)
+    assert "050 " in str(caught.value)
+
+
 async def test_an_answer_that_comes_late_is_no_refusal_of_the_next_message() -> None:
     # It arrives when the next MAIL is on its way, so each later answer is that to the command before.
     late = b"550 5.1.1 not you\r\n250 2.1.0 OK\r\n"

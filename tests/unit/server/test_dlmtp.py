@@ -6,9 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dspamd.errors import Reply
 from dspamd.mail.transparency import PIECE, Collector
 from dspamd.server.command import SyntaxFault
-from dspamd.server.dlmtp import Login, is_admitted, is_known, login, output_phase, user_path
+from dspamd.server.dialogue import written
+from dspamd.server.dlmtp import (
+    Login,
+    is_admitted,
+    is_known,
+    login,
+    output_phase,
+    user_path,
+    without_output,
+)
 from tests.reference.transparency import mixes, sent
 
 PASSWORDS = {"relay1": "secret"}
@@ -79,6 +89,63 @@ def test_users_that_look_like_something_else(argument: bytes) -> None:
 )
 def test_output_for_old_clients(output: bytes, wire: bytes) -> None:
     assert b"".join(output_phase(output, stuffing=False)) == wire
+
+
+LONG = "u" * 250
+OK = Reply(250, "2.6.0", f"<{LONG}> Message accepted for delivery: INNOCENT")
+LATER = Reply(450, "4.3.0", f"<{LONG}> Deferred: " + "word " * 400)
+
+
+def read_by_the_original(options: str, wire: bytes, users: int) -> tuple[int, list[bytes]]:
+    """The exit status of an original dspamc, and what it prints (protocols.md 3.2).
+
+    Raises `ValueError` where it would wait for a line that does not come.
+    """
+    lines = iter(wire.split(b"\r\n")[:-1])
+    printed: list[bytes] = []
+    try:
+        if "--classify" in options or "summary" in options:
+            while (line := next(lines)) != b".":
+                printed.append(line)
+        elif "stdout" in options:
+            if next(lines).startswith(b"250 "):
+                return 251, []
+            while (line := next(lines)) != b".":
+                printed.append(line)
+        else:
+            replies = [next(lines) for _ in range(users)]
+            return -sum(not reply.startswith(b"250") for reply in replies) % 256, []
+    except StopIteration:
+        raise ValueError("it waits for ever") from None
+    return 0, printed
+
+
+@pytest.mark.parametrize("replies", [[OK], [LATER], [OK, LATER], [LATER, OK]], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        "",
+        "--deliver=innocent",
+        "--classify",
+        "--deliver=summary",
+        "--deliver=innocent,summary --stdout",
+        "--stdout",
+        "--deliver=stdout",
+        "--classify --stdout",
+        "--deliver=innocent,spam --stdout",
+    ],
+)
+def test_an_old_client_reads_to_the_end_where_there_is_no_output(options: str, replies: list[Reply]) -> None:
+    write, end = without_output(options, written)
+    wire = b"".join(map(write, replies)) + end
+    status, printed = read_by_the_original(options, wire, len(replies))
+    if "--classify" in options or "summary" in options:
+        assert [line[:3] for line in printed] == [str(reply.code).encode() for reply in replies]
+        assert max(map(len, printed)) <= 510
+    elif "stdout" in options:
+        assert (status, printed) == (251, []), "an empty mail must be a failure"
+    else:
+        assert status == -replies.count(LATER) % 256
 
 
 @pytest.mark.parametrize("shift", [-2, -1, 0, 1])

@@ -16,7 +16,7 @@ from dspamd.pipeline import Pipeline
 from dspamd.server.filter import Answer
 from dspamd.server.mailfilter import MailFilter
 from dspamd.verdict import Outcome
-from dspamd.way_out import ACCEPTED
+from dspamd.way_out import KEPT
 
 FAILURES = {
     "later": TempFail("Unable to connect to server", code=450),
@@ -32,7 +32,7 @@ class Fates:
     async def process(self, mail: Incoming, job: Job) -> Outcome:
         if failure := FAILURES.get(job.user):
             raise failure
-        return Outcome(job.recipient, ACCEPTED, None)
+        return Outcome(job.recipient, KEPT, None)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ class Slow:
         if job.user == "slow":
             await self.go.wait()
         summary = b"of " + job.user.encode() + b"\n" if job.request.summary else b""
-        return Outcome(job.recipient, ACCEPTED, None, summary)
+        return Outcome(job.recipient, KEPT, None, summary)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ async def test_who_asks_for_users_may_say_where_their_mail_goes() -> None:
     class Taken:
         async def process(self, mail: Incoming, job: Job) -> Outcome:
             seen.append((job.user, job.recipient.text))
-            return Outcome(job.recipient, ACCEPTED, None)
+            return Outcome(job.recipient, KEPT, None)
 
     async def pipeline_of(profile: str | None) -> Pipeline:
         return cast(Pipeline, Taken())
