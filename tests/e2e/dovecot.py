@@ -19,8 +19,10 @@ from pathlib import Path
 
 from tests.e2e.wait import until
 
+PROGRAM = "/usr/sbin/dovecot"
 USERS = ("alice@example.org", "bob@example.com")
 
+# What all versions understand, then what 2.4 and those before it say in their own ways.
 CONF = """\
 base_dir = {folder}/run
 state_dir = {folder}/state
@@ -28,20 +30,11 @@ log_path = {folder}/log
 protocols = lmtp
 listen = ::1
 ssl = no
-mail_location = maildir:{folder}/mail/%u
 first_valid_uid = 1
 first_valid_gid = 1
 default_login_user = {user}
 default_internal_user = {user}
 default_internal_group = {group}
-passdb {{
-  driver = static
-  args = nopassword=y
-}}
-userdb {{
-  driver = passwd-file
-  args = {folder}/users
-}}
 service anvil {{
   chroot =
 }}
@@ -50,7 +43,7 @@ service stats {{
 }}
 service lmtp {{
   inet_listener lmtp {{
-    address = ::1
+    {address} = ::1
     port = {port}
   }}
   unix_listener {folder}/lmtp {{
@@ -58,6 +51,46 @@ service lmtp {{
   }}
 }}
 """
+STORE_2_3 = """\
+mail_location = maildir:{folder}/mail/%u
+passdb {{
+  driver = static
+  args = nopassword=y
+}}
+userdb {{
+  driver = passwd-file
+  args = {folder}/users
+}}
+"""
+STORE_2_4 = """\
+mail_driver = maildir
+mail_path = {folder}/mail/%{{user}}
+passdb static {{
+  fields {{
+    nopassword = yes
+  }}
+}}
+userdb passwd-file {{
+  passwd_file_path = {folder}/users
+}}
+"""
+VERSIONS_2_4 = """\
+dovecot_config_version = 2.4.0
+dovecot_storage_version = 2.4.0
+"""
+
+
+def configuration(version: tuple[int, ...], **values: object) -> str:
+    """The configuration for a version of Dovecot: since 2.4 it begins with the version it is written for."""
+    if version >= (2, 4):
+        return (VERSIONS_2_4 + CONF + STORE_2_4).format(address="listen", **values)
+    return (CONF + STORE_2_3).format(address="address", **values)
+
+
+def installed() -> tuple[int, ...]:
+    """The version of the Dovecot of this machine, major and minor."""
+    told = subprocess.run([PROGRAM, "--version"], check=True, capture_output=True, text=True, timeout=60)
+    return tuple(int(part) for part in told.stdout.split(".")[:2])
 
 
 class Dovecot:
@@ -69,7 +102,7 @@ class Dovecot:
         with socket.create_server(("::1", 0), family=socket.AF_INET6) as listener:
             self.port: int = listener.getsockname()[1]
         group = grp.getgrgid(account.pw_gid).gr_name
-        text = CONF.format(folder=folder, port=self.port, user=account.pw_name, group=group)
+        text = configuration(installed(), folder=folder, port=self.port, user=account.pw_name, group=group)
         (folder / "dovecot.conf").write_text(text)
         (folder / "users").write_text(
             "".join(
@@ -92,7 +125,7 @@ class Dovecot:
 
     def start(self) -> None:
         """Start it and wait until it listens."""
-        self._process = subprocess.Popen(["/usr/sbin/dovecot", "-F", "-c", self.folder / "dovecot.conf"])
+        self._process = subprocess.Popen([PROGRAM, "-F", "-c", self.folder / "dovecot.conf"])
         until(self._listens, lambda: "Dovecot to listen; its log: " + self.log)
 
     def stop(self) -> None:
