@@ -20,7 +20,7 @@ sanitized = LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-n
     ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONPATH=build/sanitized:. $(bin)/python -P
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo run check test fuzz fuzz-kernel fuzz-dialogue chaos bench clean
+.PHONY: help build demo run check test dates fuzz fuzz-kernel fuzz-dialogue chaos bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,10 @@ check: build ## format, lint, types, direction of imports
 test: build $(if $(ONLY),,check) ## check, then all tests (ONLY=unit|golden|contract|dialogue|e2e|chaos: one part)
 	$(if $(servers),etc/install-packages test)
 	$(bin)/pytest $(part)
+
+dates: build ## run the tests on other days, in other time zones and locales (ONLY=unit|golden|contract|dialogue|e2e: one part)
+	etc/install-packages test
+	$(bin)/python -m tests.dates $(ONLY)
 
 fuzz: $(if $(ONLY),fuzz-$(ONLY),fuzz-kernel fuzz-dialogue) ## libFuzzer on each target with sanitizers (SECONDS=60), hostile sessions (SESSIONS=5000, SEED=random; ONLY=kernel|dialogue)
 

@@ -34,7 +34,8 @@ from dspamd.home import Home
 from dspamd.storage.contract import Change, Uid
 from dspamd.storage.postgres_statements import BIGINT, Statements
 from dspamd.storage.sql import Server, signed
-from tests.contract.drivers import TODAY, VIRTUAL_USERS
+from tests.contract.drivers import VIRTUAL_USERS
+from tests.day import TODAY
 
 TOKENS = 2_300  # of one message
 KNOWN = 100_000

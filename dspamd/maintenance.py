@@ -20,7 +20,7 @@ import fcntl
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -39,6 +39,7 @@ UNUSED = ("PurgeUnused", "PurgeHapaxes", "PurgeHits1S", "PurgeHits1I")
 _HOUR_S = 3600
 _AGAIN_S = 600.0  # until we look again, after trouble or if another worker is purging
 _EPOCH = date(1970, 1, 1).toordinal()
+_FLAGS = os.O_RDWR | os.O_CLOEXEC  # of the file that tells when a site was purged
 
 
 def ages(config: Config) -> Ages:
@@ -232,4 +233,9 @@ class Lock:
             self._file = None
 
     def _open(self) -> int:
-        return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+        """The open file.  A new one is noted: the clock of its file system may be another than ours."""
+        with suppress(FileExistsError):
+            file = os.open(self._path, _FLAGS | os.O_CREAT | os.O_EXCL, 0o660)
+            self.note()
+            return file
+        return os.open(self._path, _FLAGS)

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dspamd.storage.sql import Server
-from tests.chaos.clock import Clock
 from tests.chaos.fates import DEADLINE_S
 from tests.chaos.mails import USERS
 from tests.chaos.next_hop import NextHop
+from tests.clock import Clock
 from tests.contract.mariadb_server import mariadb
 from tests.contract.postgres_server import postgresql
 from tests.e2e.clamd import Clamd

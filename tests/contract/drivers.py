@@ -9,9 +9,9 @@ from pathlib import Path
 from dspamd.home import Home
 from dspamd.storage.contract import Storage
 from dspamd.storage.sql import Server, UserTable
+from tests.day import TODAY
 
 DRIVERS = ("sqlite", "hash", "postgres", "mysql")
-TODAY = date(2026, 11, 20)
 VIRTUAL_USERS = UserTable("dspam_virtual_uids", "uid", "username")
 
 

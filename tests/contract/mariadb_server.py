@@ -81,7 +81,7 @@ class MariaDB:
         command = ("mariadbd", *_OPTIONS, *self._owned(), *paths, *(tls if self._tls else ()))
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self._folder)
-        until(self._listens, "MariaDB", _WITHIN_S)
+        until(self._greets, "MariaDB", _WITHIN_S)
 
     def stop(self) -> None:
         self._signal(signal.SIGCONT)
@@ -129,13 +129,17 @@ class MariaDB:
     def _owned(self) -> tuple[str, ...]:
         return f"--user={self._user}", f"--datadir={self._folder / 'data'}", f"--tmpdir={self._folder}"
 
-    def _listens(self) -> bool:
-        """It does so when it is ready for everything."""
+    def _greets(self) -> bool:
+        """It does so when it is ready for everything.
+
+        Before that it listens already, and a SIGTERM that comes then is taken and forgotten.
+        """
         assert self._process is not None
         if self._process.poll() is not None:
             raise RuntimeError((self._folder / "log").read_text(errors="replace"))
         with socket.socket(socket.AF_UNIX) as client:
-            return client.connect_ex(str(self.socket)) == 0
+            client.settimeout(_WITHIN_S)
+            return client.connect_ex(str(self.socket)) == 0 and client.recv(1) != b""
 
     def _stopped(self) -> bool:
         """Whether all its threads are."""

@@ -16,7 +16,7 @@ import time
 from array import array
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +37,10 @@ from dspamd.storage.css import Shape
 from dspamd.storage.hash import HashFiles, shape
 from dspamd.storage.hash_file import HashFile
 from dspamd.storage.journal import Before, Journal
+from tests.day import TODAY
 from tests.golden.data import rows
 from tests.logged import Logged
 
-TODAY = date(2026, 11, 20)
 SMALL = Shape(records=13, seek=3, percent=10)
 GROWN = [row for row in rows("css_files.jsonl") if row["steps"][-1]["exit"] == 0]
 FULL = [row for row in rows("css_files.jsonl") if row["steps"][-1]["exit"] != 0]
@@ -124,24 +124,6 @@ async def test_signatures_lie_where_dspam_has_them(tmp_path: Path) -> None:
     assert {file.suffix for file in (tmp_path / path).parent.parent.iterdir()} == {
         ".css", ".sig", ".lock", ".journal",
     }  # fmt: skip
-
-
-@pytest.mark.parametrize("away", [-400, -1, 0, 1, 400])
-async def test_a_signature_has_the_day_of_the_store(tmp_path: Path, away: int) -> None:
-    """Whatever the clock of the file system says; as near to that as may be, for who counts ages in hours."""
-    there = tmp_path / "now"
-    there.touch()
-    now = there.stat().st_mtime
-    day, epoch = datetime.fromtimestamp(now, UTC).date() + timedelta(away), date(1970, 1, 1)
-    async with hashes(tmp_path, today=day) as storage:
-        await storage.apply("bob", Change(Learned.nothing(), Signature("s", b"")))  # makes the directory
-        await storage.apply("bob", Change(Learned.nothing(), Signature("t", b"")))
-        await storage.apply("bob", Change(learning([1], 1), correct=Correct("t", None, Label.SPAM)))
-        assert sorted(await storage.signatures("bob")) == [(id, (day - epoch).days) for id in "st"]
-    start = (day - epoch).days * 86_400
-    for file in Home(tmp_path).file("bob", "sig").iterdir():
-        wanted = min(max(now, start), start + 86_399)
-        assert file.stat().st_mtime == pytest.approx(wanted, abs=60), file.name
 
 
 async def test_a_correction_goes_when_signatures_are_purged(tmp_path: Path) -> None:

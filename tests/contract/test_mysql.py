@@ -6,7 +6,6 @@ from array import array
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,9 @@ from dspamd.storage.contract import Change, Correct, Signature, TokenRow
 from dspamd.storage.mysql import MySQL
 from dspamd.storage.mysql_server import Connections
 from dspamd.storage.sql import Server, UserTable
-from tests.contract.drivers import TODAY, VIRTUAL_USERS, address
+from tests.contract.drivers import VIRTUAL_USERS, address
 from tests.contract.mariadb_server import MariaDB
+from tests.day import NUMBER, TODAY
 from tests.golden.data import rows
 from tests.logged import Logged
 
@@ -97,7 +97,7 @@ async def mysql(
 @pytest.mark.parametrize("recorded", ["mysql", "mysql-uidinsig"])
 async def test_what_dspam_left_is_read(mariadb_server: MariaDB, recorded: str) -> None:
     site = GOLDEN[recorded]
-    today = (date(2026, 11, 20) - date(1970, 1, 1)).days
+    today = NUMBER
     async with mysql(recorded_site(mariadb_server, site, *TABLES)) as storage:
         assert await storage.owners() == ["alice", "bob"]
         assert await storage.uid("bob", create=False) == 1

@@ -10,7 +10,7 @@ import time
 from array import array
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from dspamd.storage.sql import Server, Unreachable, UserTable
 from dspamd.verdict import Verdict
 from tests.contract.drivers import VIRTUAL_USERS, address
 from tests.contract.postgres_server import PostgreSQL
+from tests.day import LAST_OF_A_MONTH, NUMBER, TODAY
 from tests.golden.data import rows
 from tests.logged import Logged
 
@@ -44,7 +45,6 @@ GOLDEN, NUMBERED = (
 )
 # The dump without the words that only some versions of psql know.
 SCHEMA = "\n".join(line for line in GOLDEN["schema"].splitlines() if not line.startswith("\\"))
-DAY = date(2026, 11, 20)
 REPLAYED = """
 StorageDriver /usr/lib/dspam/libpgsql_drv.so
 TrustedDeliveryAgent /bin/true
@@ -105,7 +105,7 @@ async def postgres(
     deadline_s: float = 10.0,
     create: bool = True,
     prepared: bool = True,
-    today: Callable[[], date] = lambda: DAY,
+    today: Callable[[], date] = lambda: TODAY,
 ) -> AsyncIterator[Postgres]:
     storage = Postgres(
         server,
@@ -156,7 +156,7 @@ async def test_what_dspam_left_is_read(postgres_server: PostgreSQL, change: str)
     known: dict[str, dict[int, tuple[int, int]]] = {"1": {}, "2": {}}
     for owner, token, spam, innocent, _ in recorded_rows("dspam_token_data"):
         known[owner][int(token) % 2**64] = int(spam), int(innocent)
-    today = (DAY - date(1970, 1, 1)).days
+    today = NUMBER
     async with postgres(server) as storage:
         assert await storage.owners() == ["alice", "bob"]
         assert [await storage.uid(name, create=False) for name in ("bob", "alice", "carol")] == [1, 2, None]
@@ -273,7 +273,7 @@ async def test_an_empty_database_gets_the_schema_of_dspam(postgres_server: Postg
         uid = await new(storage, "bob")
         await learn(storage, uid, [2**63], 3, 1)
     lookup = f"SELECT * FROM lookup_tokens({uid}, ARRAY[{-(2**63)}]::bigint[])"
-    assert postgres_server.psql(lookup, ours.database) == f"{uid}|{-(2**63)}|3|1|2026-11-20\n"
+    assert postgres_server.psql(lookup, ours.database) == f"{uid}|{-(2**63)}|3|1|{TODAY}\n"
 
 
 async def test_hits_rise_without_new_entries_in_the_index(postgres_server: PostgreSQL) -> None:
@@ -395,13 +395,13 @@ async def test_columns_may_be_empty(postgres_server: PostgreSQL) -> None:
 
 
 async def test_days_are_those_of_the_clock(postgres_server: PostgreSQL) -> None:
-    day = date(2026, 1, 31)
+    day = LAST_OF_A_MONTH
     async with postgres(postgres_server.new_database(), today=lambda: day) as storage:
         uid = await new(storage, "bob")
         await learn(storage, uid, [1, 2], 1)
-        day = date(2026, 2, 1)
+        day += timedelta(1)
         await learn(storage, uid, [2, 3], 1)
-        first = (date(2026, 1, 31) - date(1970, 1, 1)).days
+        first = (LAST_OF_A_MONTH - date(1970, 1, 1)).days
         assert [row.last_hit for row in await all_tokens(storage, uid)] == [first, first + 1, first + 1]
 
 

@@ -21,9 +21,9 @@ from dspamd.storage.css import Shape
 from dspamd.storage.hash import HashFiles
 from dspamd.storage.purge import Ages, Purged, Unused, purge
 from dspamd.storage.sqlite import SQLite
-from tests.contract.drivers import TODAY
+from tests.day import NUMBER as DAY
+from tests.day import TODAY
 
-DAY = TODAY.toordinal() - 719_163  # days since 1970-01-01
 RARE, COMMON = range(1, 3_001), range(3_001, 3_101)
 
 

@@ -9,7 +9,7 @@ import sys
 from array import array
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, closing
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,7 @@ from dspamd.storage.conformance import all_tokens, counts, learn, learning, new,
 from dspamd.storage.contract import Change, Correct, Signature, TokenRow
 from dspamd.storage.purge import Ages, Unused, purge
 from dspamd.storage.sqlite import SQLite
+from tests.day import LAST_OF_A_MONTH, NUMBER, TODAY
 from tests.golden.data import rows
 from tests.logged import Logged
 
@@ -38,7 +39,7 @@ async def sqlite(
     folder: Path,
     pragmas: Sequence[str] | None = None,
     *,
-    today: Callable[[], date] = lambda: date(2026, 11, 20),
+    today: Callable[[], date] = lambda: TODAY,
     deadline_s: float = 10.0,
     busy_s: float = 3.0,
     open_files: int = 32,
@@ -83,7 +84,7 @@ async def test_what_dspam_left_is_read(tmp_path: Path) -> None:
         assert await totals(storage, "bob") == Totals(spam_learned=1, spam_misclassified=1)
         stored = await storage.signature("bob", id)
         assert stored == (bytes.fromhex(data), None)
-        today = (date(2026, 11, 20) - date(1970, 1, 1)).days
+        today = NUMBER
         assert await all_tokens(storage, "bob") == [TokenRow(t, *known[t], today) for t in sorted(known)]
         assert await storage.signatures("bob") == [(id, today)]
 
@@ -155,7 +156,7 @@ async def test_a_purged_file_becomes_small_while_mail_flows(theirs: bool, tmp_pa
                 messages += 1
 
         task = asyncio.create_task(mail())
-        today = (date(2026, 11, 20) - date(1970, 1, 1)).days + 31
+        today = NUMBER + 31
         steps = [each async for each in purge(storage, "bob", RARE_ONES, ScoreOptions(), today)]
         assert not task.done()
         task.cancel()
@@ -200,13 +201,13 @@ async def test_a_large_file_of_dspam_is_written_anew_on_request(
 
 
 async def test_days_are_those_of_the_clock(tmp_path: Path) -> None:
-    day = date(2026, 1, 31)
+    day = LAST_OF_A_MONTH
     async with sqlite(tmp_path, today=lambda: day) as storage:
         uid = await new(storage, "bob")
         await learn(storage, uid, [1, 2], 1)
-        day = date(2026, 2, 1)
+        day += timedelta(1)
         await learn(storage, uid, [2, 3], 1)
-        first = (date(2026, 1, 31) - date(1970, 1, 1)).days
+        first = (LAST_OF_A_MONTH - date(1970, 1, 1)).days
         assert [row.last_hit for row in await all_tokens(storage, uid)] == [first, first + 1, first + 1]
     with connect(tmp_path, "bob") as database:
         days = database.execute("SELECT last_hit FROM dspam_token_data ORDER BY token").fetchall()

@@ -17,7 +17,8 @@ from dspamd.errors import InvalidName, TempFail
 from dspamd.storage.conformance import EDGES, all_tokens, learn, new, totals
 from dspamd.storage.contract import Change, Signature, Storage, Uid
 from dspamd.storage.transfer import OtherCounters, Transferred, transfer
-from tests.contract.drivers import DRIVERS, TODAY, driver
+from tests.contract.drivers import DRIVERS, driver
+from tests.day import TODAY
 
 BOB = "o'brien+x@example.org"
 LONG_AGO = TODAY - timedelta(days=70)

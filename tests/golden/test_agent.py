@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import re
-from datetime import datetime
 from typing import Any
 
 import pytest
@@ -20,6 +19,7 @@ from dspamd.history import counters
 from dspamd.mail import classic
 from dspamd.mail.classic import SignaturePass
 from dspamd.verdict import Verdict, header_lines
+from tests.day import NOW
 from tests.golden.data import messages, rows
 from tests.golden.replay import LABELS, Replay, corpus_index
 from tests.golden.store import MemoryStore
@@ -84,7 +84,7 @@ def corpus() -> dict[str, bytes]:
 
 def assert_headers(run: Run, recorded: dict[str, str]) -> None:
     """The recorder took tabs of folded lines away; long factor headers were cut (engine.md 11)."""
-    verdict = Verdict(run.result, datetime(2026, 11, 20), signature="<signature>", factors=tuple(run.factors))
+    verdict = Verdict(run.result, NOW, signature="<signature>", factors=tuple(run.factors))
     block = b"\n".join(header_lines(verdict)).decode("latin-1").replace("\n\t", "\n")
     ours = dict(field.split(": ", 1) for field in re.split(r"\n(?=X-DSPAM-)", block))
     factors, shown = ours["X-DSPAM-Factors"], recorded.get("X-DSPAM-Factors", "")

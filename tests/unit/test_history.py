@@ -12,6 +12,7 @@ from dspamd.engine.model import Totals
 from dspamd.history import Fields, History, Record
 from dspamd.home import Home
 from dspamd.mail.message import Message
+from tests.day import NOW_S
 from tests.full import full_beyond
 from tests.golden.data import rows
 from tests.logged import Logged
@@ -39,7 +40,7 @@ LOGS = [
 
 
 def history(home: Path) -> History:
-    return History(Home(home), system=True, user=True, stats=True, clock=lambda: 1795164800.5)
+    return History(Home(home), system=True, user=True, stats=True, clock=lambda: NOW_S + 0.5)
 
 
 def files(home: Path) -> set[str]:
@@ -81,7 +82,7 @@ async def test_records_are_appended_and_counters_replaced(tmp_path: Path) -> Non
     log.add(replace(RECORD, totals=Totals(spam_learned=1, innocent_learned=3), merged="group"))
     log.add(replace(RECORD, user="ann", file_user="shop", statistics="team", totals=None))
     await log.close()
-    seen = "1795164800\tI\tann@example.org\t6b000a80122151437417508\tminutes"
+    seen = f"{NOW_S:.0f}\tI\tann@example.org\t6b000a80122151437417508\tminutes"
     bob = f"{seen}\t0.000824\tbob\tDelivered\t<abc@example.org>\n"
     assert (tmp_path / "system.log").read_text() == bob * 2 + bob.replace("bob", "ann")
     line = f"{seen}\tDelivered\t<abc@example.org>\n\n"

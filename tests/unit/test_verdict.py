@@ -1,22 +1,20 @@
 from __future__ import annotations
 
-from datetime import datetime
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dspamd.engine.model import Explained, Factor, Result, Source
 from dspamd.verdict import Verdict, explanation_lines, header_lines, summary_line, unfiltered_lines
+from tests.day import EARLIER
 
-WHEN = datetime(2026, 11, 5, 9, 16, 1)
 SPAM = Result(True, "Spam", 1.0, 0.9899)
 WHITELISTED = Result(False, "Whitelisted", 0.0, 0.9899)
 
 
 def test_all_headers_in_the_order_of_the_original() -> None:
     factors = (Factor(b"free+money", 0.99), Factor(b"100%", 0.01))
-    verdict = Verdict(SPAM, WHEN, signature="6b0", user="bob", factors=factors, improbability=True)
+    verdict = Verdict(SPAM, EARLIER, signature="6b0", user="bob", factors=factors, improbability=True)
     assert header_lines(verdict) == [
         b"X-DSPAM-Result: Spam",
         b"X-DSPAM-Processed: Thu Nov  5 09:16:01 2026",
@@ -32,13 +30,13 @@ def test_all_headers_in_the_order_of_the_original() -> None:
 
 
 def test_a_correction_tells_the_class_alone() -> None:
-    verdict = Verdict(SPAM, WHEN, Source.ERROR, signature="6b0", improbability=True)
+    verdict = Verdict(SPAM, EARLIER, Source.ERROR, signature="6b0", improbability=True)
     assert header_lines(verdict) == [b"X-DSPAM-Reclassified: Spam"]
 
 
 @pytest.mark.parametrize("source", [Source.CORPUS, Source.INOCULATION])
 def test_taught_mail_is_not_said_to_be_processed(source: Source) -> None:
-    assert header_lines(Verdict(WHITELISTED, WHEN, source)) == [
+    assert header_lines(Verdict(WHITELISTED, EARLIER, source)) == [
         b"X-DSPAM-Result: Whitelisted",
         b"X-DSPAM-Confidence: 0.9899",
         b"X-DSPAM-Probability: 0.0000",

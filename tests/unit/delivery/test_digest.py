@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -10,9 +9,10 @@ import pytest
 from dspamd.delivery import digest
 from dspamd.delivery.digest import Kept, compose, read
 from dspamd.mail.kept import entry
+from tests.day import EARLIER
 
-NOW = time.mktime((2026, 11, 6, 8, 56, 5, 0, 0, -1))
-TODAY, ID = "Fri Nov  6 2026", "6b000a80122151437417508"
+NOW = EARLIER.timestamp()
+TODAY, ID = "Thu Nov  5 2026", "6b000a80122151437417508"
 PILLS = Kept(TODAY, "x@spam.example", "Cheap pills", ID)
 
 
@@ -25,7 +25,7 @@ def test_a_mailbox_is_read_as_it_was_written(tmp_path: Path) -> None:
     first = spam("From: x@spam.example", "Subject: Cheap", " pills", f"X-DSPAM-Signature: {ID}")
     second = spam("From ann", "X-DSPAM-Signature: ../../etc")
     mailbox.write_bytes(
-        entry(first, time.ctime(NOW)) + entry(second, time.ctime(NOW)) + b"From QUARANTINE torn"
+        entry(first, EARLIER.ctime()) + entry(second, EARLIER.ctime()) + b"From QUARANTINE torn"
     )
     assert read(mailbox) == [
         PILLS,
@@ -52,22 +52,22 @@ def test_no_mailbox_is_an_empty_one(tmp_path: Path) -> None:
 def test_subjects_are_decoded_to_one_line_of_text(tmp_path: Path, subject: str, shown: str) -> None:
     mailbox = tmp_path / "bob.mbox"
     mailbox.write_bytes(
-        entry(b"Subject: " + subject.encode("utf-8", "surrogateescape") + b"\n\nx\n", time.ctime(NOW))
+        entry(b"Subject: " + subject.encode("utf-8", "surrogateescape") + b"\n\nx\n", EARLIER.ctime())
     )
     assert [kept.subject for kept in read(mailbox)] == [shown]
 
 
 def test_places_of_the_text_are_filled_in() -> None:
-    old = PILLS._replace(day="Thu Nov  5 2026", subject="Money $u")
+    old = PILLS._replace(day="Wed Nov  4 2026", subject="Money $u")
     letter = compose(b"To: $u\nSubject: $d of $n\n\n$l\n", "bob", [old, PILLS], url="", clock=lambda: NOW)
     date, *lines = letter.decode().splitlines()
-    assert date.startswith("Date: Fri, 06 Nov 2026 08:56:05 ")
+    assert date.startswith("Date: Thu, 05 Nov 2026 09:16:01 ")
     assert lines == [
         "To: bob",
         "Subject: 1 of 2",
         "",
         f"<tr><td>{TODAY}</td><td>x@spam.example</td><td>Cheap pills</td></tr>",
-        "<tr><td>Thu Nov  5 2026</td><td>x@spam.example</td><td>Money $u</td></tr>",
+        "<tr><td>Wed Nov  4 2026</td><td>x@spam.example</td><td>Money $u</td></tr>",
     ]
 
 

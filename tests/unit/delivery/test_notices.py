@@ -13,6 +13,7 @@ from dspamd.delivery.notices import Notices
 from dspamd.errors import Reply, TempFail
 from dspamd.request import Request
 from dspamd.texts import Texts
+from tests.day import NOW_S
 from tests.golden.data import rows
 from tests.logged import Logged
 from tests.unit.test_pipeline import HAM, INNOCENT_ONLY, SPAM, Bench, Recorder, bench
@@ -44,7 +45,7 @@ class Writer:
             self.outlet,
             Texts(b.parts.home.texts),
             quarantine_limit=quarantine_limit,
-            clock=lambda: 1795166169.5,
+            clock=lambda: NOW_S + 0.5,
         )
         b.pipeline._witnesses = (self.notices,)
 
@@ -58,8 +59,8 @@ async def test_the_first_message_and_the_first_spam(tmp_path: Path) -> None:
             await b.process(content, INNOCENT_ONLY)
             await writer.notices.close()
             assert told(writer.outlet) == list(expected)
-        assert b.parts.home.file("bob", "firstrun").read_text() == "1795166169\n"
-        assert b.parts.home.file("bob", "firstspam").read_text() == "1795166169\n"
+        assert b.parts.home.file("bob", "firstrun").read_text() == f"{NOW_S:.0f}\n"
+        assert b.parts.home.file("bob", "firstspam").read_text() == f"{NOW_S:.0f}\n"
         assert not b.parts.home.file("bob", "mboxwarn").exists()
 
 
@@ -87,7 +88,7 @@ async def test_a_full_quarantine_until_it_is_emptied(tmp_path: Path) -> None:
             await b.process(HAM, INNOCENT_ONLY)
             await writer.notices.close()
             assert told(writer.outlet) == ["quarantinefull.txt"] * notices
-        assert marker.read_text() == "1795166169"
+        assert marker.read_text() == f"{NOW_S:.0f}"
         marker.unlink()
         await b.process(HAM, INNOCENT_ONLY)
         await writer.notices.close()

@@ -18,14 +18,14 @@ from dspamd.delivery.quarantine import Quarantine
 from dspamd.errors import TempFail
 from dspamd.mail.kept import entry, released
 from dspamd.mail.message import Message
+from tests.day import NOW_S
 
-WHEN = 1795166169.0  # Fri Nov 20 09:16:09 2026, UTC
 MESSAGE = b"Subject: x\r\n\r\nbody\r\n"
 
 
 @asynccontextmanager
 async def quarantine(timeout_s: float = 20) -> AsyncIterator[Quarantine]:
-    kept = Quarantine(timeout_s=timeout_s, clock=lambda: WHEN)
+    kept = Quarantine(timeout_s=timeout_s, clock=lambda: NOW_S)
     try:
         yield kept
     finally:
@@ -56,7 +56,7 @@ async def test_messages_follow_each_other(mbox: Path) -> None:
     async with quarantine() as kept:
         assert (await kept.keep(mbox, MESSAGE)).ok
         assert (await kept.keep(mbox, MESSAGE)).ok
-    assert text(mbox) == entry(MESSAGE, time.ctime(WHEN)) * 2
+    assert text(mbox) == entry(MESSAGE, time.ctime(NOW_S)) * 2
     assert text(mbox).count(b"\nFrom QUARANTINE ") == 1
 
 
@@ -87,7 +87,7 @@ async def test_a_torn_message_is_shut_off(mbox: Path) -> None:
     put(mbox, b"From QUARANTINE x\nSubject: torn")
     async with quarantine() as kept:
         await kept.keep(mbox, MESSAGE)
-    assert text(mbox) == b"From QUARANTINE x\nSubject: torn\n\n" + entry(MESSAGE, time.ctime(WHEN))
+    assert text(mbox) == b"From QUARANTINE x\nSubject: torn\n\n" + entry(MESSAGE, time.ctime(NOW_S))
 
 
 @contextmanager
@@ -149,7 +149,7 @@ async def test_who_holds_the_lock_is_waited_for(mbox: Path) -> None:
             assert holder.stdin is not None
             holder.stdin.close()
             assert (await keeping).ok
-    assert text(mbox) == entry(MESSAGE, time.ctime(WHEN))
+    assert text(mbox) == entry(MESSAGE, time.ctime(NOW_S))
 
 
 async def test_but_not_for_ever(mbox: Path) -> None:
@@ -171,4 +171,4 @@ async def test_a_mailbox_that_was_replaced_meanwhile(mbox: Path) -> None:
             assert holder.stdin is not None
             holder.stdin.close()
             await keeping
-    assert text(mbox) == entry(MESSAGE, time.ctime(WHEN))
+    assert text(mbox) == entry(MESSAGE, time.ctime(NOW_S))

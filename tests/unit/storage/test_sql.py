@@ -70,7 +70,7 @@ def test_tokens_keep_their_bits() -> None:
 
 
 def test_days_are_counted_from_1970() -> None:
-    assert [day_number(day) for day in (None, date(1970, 1, 1), date(2026, 11, 20))] == [0, 0, 20777]
+    assert [day_number(day) for day in (None, date(1970, 1, 1), date(2000, 2, 29))] == [0, 0, 11016]
 
 
 async def test_what_was_given_up_is_done_again() -> None:

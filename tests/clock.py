@@ -1,4 +1,4 @@
-"""The wall clock of the daemon, which a test can set.
+"""The wall clock of a program, which a test can set.
 
 A small library, preloaded, changes the time of day of one process tree and nothing
 else (clock.c): the real program runs, as it does when somebody sets the clock of a
@@ -22,7 +22,7 @@ class Clock:
         library = folder / "clock.so"
         self.set(0)
         subprocess.run(["gcc", "-O1", "-shared", "-fPIC", "-o", library, SOURCE], check=True, timeout=60)
-        self.environment: Mapping[str, str] = {"LD_PRELOAD": str(library), "CHAOS_CLOCK": str(self._file)}
+        self.environment: Mapping[str, str] = {"LD_PRELOAD": str(library), "TEST_CLOCK": str(self._file)}
 
     def set(self, ahead_s: int) -> None:
         """Set it so many seconds ahead of the true time; negative is back.  At once, for all processes."""

@@ -1,0 +1,17 @@
+"""The day in tests: for a store, a notice, a header that is told what time it is.
+
+A day that was near when a test was written goes by.  While it lies ahead, whatever asks a real clock in the
+same test may agree with it; afterwards, it cannot.  So near days stand here alone, and where they are used
+no real clock is asked: tests/unit/test_day.py sees to it.  Other days are reckoned from these, or long past.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+TODAY = date(2026, 11, 20)
+NUMBER = (TODAY - date(1970, 1, 1)).days
+NOW = datetime(2026, 11, 20, 9, 16, 9)  # Friday; local time, whatever the time zone is
+NOW_S = NOW.replace(tzinfo=UTC).timestamp()  # the same by universal time
+EARLIER = datetime(2026, 11, 5, 9, 16, 1)  # Thursday; a day of one digit
+LAST_OF_A_MONTH = date(2026, 1, 31)
