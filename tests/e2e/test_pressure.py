@@ -106,12 +106,12 @@ async def test_clients_that_dawdle_are_sent_away_and_disturb_nobody(tmp_path: Pa
 
 async def test_a_slow_next_hop_holds_up_only_what_it_holds(tmp_path: Path, hop: NextHop) -> None:
     """Mail waits for the next hop side by side, and a client that has none is not held up."""
-    with Daemon(tmp_path, hop.port, settings="ServerWorkers 2\n") as daemon:
+    with Daemon(tmp_path, hop.port, settings="ServerWorkers 2\nDeliveryConnections 40\n") as daemon:
         async with contextlib.AsyncExitStack() as stack:
             senders = [await stack.enter_async_context(session(daemon.port)) for _ in range(100)]
             hop.gate.clear()
             waiting = [asyncio.create_task(sender.send(mail(str(n)))) for n, sender in enumerate(senders)]
-            # Each worker keeps to its DeliveryConnections; the rest of the mail waits for one of them.
+            # The workers share DeliveryConnections; the rest of the mail waits for one of them.
             await hop.got(40)
             async with session(daemon.port) as idle:
                 idle.say(b"NOOP\r\n")
