@@ -110,6 +110,24 @@ cdef inline Record* css_within(
     return NULL
 
 
+cdef inline Record* css_behind(
+    const Extent* extent, uint64_t token, uint64_t home, const Record* first
+) noexcept nogil:
+    """The second record of a token in an extent, if its first one is at the last place; else NULL.
+
+    Who passes over that place does not see the first one, and puts another behind it.
+    """
+    cdef uint64_t last = extent.size - 1, place
+    if first != &extent.records[last] or home == last:
+        return NULL
+    for place in range(home):
+        if extent.records[place].token == htole64(token):
+            return &extent.records[place]
+        if extent.records[place].token == 0:
+            return NULL
+    return NULL
+
+
 cdef Record* css_record(const Table* table, uint64_t token, Record** vacant, Extent* within) noexcept nogil:
     """The record of a token and its extent, or NULL and the first free record for it, if there is one."""
     cdef size_t at = 0
@@ -363,15 +381,20 @@ cdef inline void css_add(Record* sum, uint64_t token, const Record* record) noex
 
 
 cdef Record css_sum(const Table* table, uint64_t seek, uint64_t token) noexcept nogil:
-    """The hits of all records of a token, one in each extent at most; no token if there is none."""
+    """The hits of all records of a token together; no token if there is none."""
     cdef size_t at = 0
+    cdef uint64_t home
     cdef Extent extent
     cdef Record sum
     cdef Record* record
     cdef Record* vacant
     memset(&sum, 0, sizeof(sum))
     while token and css_extent(table, &at, &extent):
-        record = css_within(&extent, seek, token, css_home(&extent, token), &vacant)
+        home = css_home(&extent, token)
+        record = css_within(&extent, seek, token, home, &vacant)
+        if record != NULL:
+            css_add(&sum, token, record)
+            record = css_behind(&extent, token, home, record)
         if record != NULL:
             css_add(&sum, token, record)
     return sum
@@ -407,12 +430,12 @@ def css_joined(uint8_t[::1] file not None, uint64_t seek, array.array tokens not
 def css_pour(uint8_t[::1] file not None, uint8_t[::1] fresh not None, uint64_t seek):
     """Add all records of a file to a fresh one; how many tokens that has, or -1 if one has no place in it.
 
-    Records of one token are joined, but for a copy of it in the same extent, where a removal was cut short.
+    Records of one token are joined, but for a copy in the same extent, which a removal left that was cut short.
     """
     cdef Table table = css_table(file, UINT64_MAX)
     cdef Table target = css_table(fresh, seek)
     cdef size_t at = 0
-    cdef uint64_t i, token
+    cdef uint64_t i, token, home
     cdef Py_ssize_t count = 0
     cdef Extent extent, within
     cdef Record* record
@@ -426,8 +449,9 @@ def css_pour(uint8_t[::1] file not None, uint8_t[::1] fresh not None, uint64_t s
                 token = le64toh(record.token)
                 if token == 0:
                     continue
-                first = css_within(&extent, UINT64_MAX, token, css_home(&extent, token), &vacant)
-                if first != NULL and first != record:
+                home = css_home(&extent, token)
+                first = css_within(&extent, UINT64_MAX, token, home, &vacant)
+                if first != NULL and first != record and css_behind(&extent, token, home, first) != record:
                     continue
                 place = css_record(&target, token, &vacant, &within)
                 if place == NULL:

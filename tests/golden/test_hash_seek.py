@@ -70,7 +70,13 @@ def doubled(content: bytes, known: Hits) -> bytes:
     extent = bytearray(css.header(size) + bytes(24 * size))
     for place, token in places.items():
         struct.pack_into("<3Q", extent, css.HEADER.size + 24 * place, token, LATE[1], LATE[0])
-    return content + bytes(extent)
+    first = bytearray(content)  # of the tokens behind the last place of the extent, one was put there
+    (records_there,) = struct.unpack_from("<Q", content)
+    last = css.HEADER.size + 24 * (records_there - 1)
+    token, *_ = struct.unpack_from("<3Q", content, css.HEADER.size)
+    assert token % records_there == records_there - 3
+    struct.pack_into("<3Q", first, last, token, LATE[1], LATE[0])
+    return bytes(first + extent)
 
 
 @pytest.fixture

@@ -140,6 +140,25 @@ def test_a_joined_token_has_the_age_of_the_younger_and_no_more_hits_than_fit() -
         ]
 
 
+def test_who_passes_over_the_last_place_leaves_a_second_record_behind_it() -> None:
+    """DSPAM 3.10.2 does; its branch, and we, put a record there."""
+    token, other = 7 * 5 + 5, 7 * 3 + 5  # both with the home 5 of 7
+    table = HashTable([Extent(7)], 5)
+    table.store(other, 9, 9)
+    table.store(token, 3, 4)
+    extent = table.extents[0]
+    assert extent.slots[6] == (token, 4, 3)
+    extent.slots[0] = (token, 20, 10)
+    file, fresh = table.file(), HashTable([Extent(11)], 5).file()
+    wanted = {other: (9, 9), token: (13, 24)}
+    assert joined(file, 5, [token, other]) == wanted
+    assert css_after(file, 0, 10).tolist() == sorted(wanted)
+    assert css_pour(file, fresh, 5) == 2
+    assert found(fresh, 5, [token, other]) == wanted
+    assert css_delete(file, 5, array("Q", [token])) == 1
+    assert joined(file, 5, [token, other]) == {other: (9, 9)}
+
+
 def test_a_removal_that_was_cut_short_counts_nothing_twice() -> None:
     """The record that closes the gap is in both places."""
     table = HashTable([Extent(7)], 5)
