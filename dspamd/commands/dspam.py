@@ -38,7 +38,7 @@ from dspamd.incoming import Incoming
 from dspamd.jobs import Job, jobs, readdress, reports, requested, unnamed
 from dspamd.log_target import Syslog
 from dspamd.request import Request
-from dspamd.settings import Settings, config_path
+from dspamd.settings import BadValue, Settings, config_path
 from dspamd.training import UnknownSignature
 from dspamd.users import login_name, trusted
 
@@ -110,7 +110,7 @@ class Mail:
         try:
             # The configuration may be what is wrong.
             directive = Settings(config_path()).text("OnFilterFailure")
-        except OSError:
+        except (OSError, BadValue):
             directive = ""
         return words.passes(self._items, directive)
 

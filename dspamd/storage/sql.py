@@ -87,7 +87,8 @@ class Server:
         if not host and file.exists():
             return cls.from_file(file)
         if not database:
-            named = f"{prefix}Server" if host else "StorageDriver"
+            names = (f"{prefix}Db", f"{prefix}Server", "StorageDriver")
+            named = next(filter(config.given, names))
             raise ConfigError([config.problem(named, f"{prefix}Db is required, or {file} with all of it")])
         return cls(host, config.number(f"{prefix}Port"), user, password, database)
 

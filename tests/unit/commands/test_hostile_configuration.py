@@ -5,18 +5,24 @@ Each is checked (`dspamd --check-config`) and started, up to the moment in which
 
 from __future__ import annotations
 
+import io
 import itertools
 import os
 import re
+import resource
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from dspamd.commands import dspamd
+from dspamd import log, metrics
+from dspamd.commands import dspam, dspamd
+from dspamd.log_target import Stderr
 from dspamd.options import OPTIONS
 from dspamd.server.supervisor import Supervisor
+from tests.account import TRUST
 from tests.unreadable import folder_of_stranger, give, stranger
 
 SOUND = """\
@@ -80,11 +86,22 @@ class Stranger:
         return Told(status, text)
 
 
-@pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Read) -> Iterator[Stranger]:
+@pytest.fixture(autouse=True)
+def without_trace(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A daemon starts in this process, up to the moment in which it would listen; nothing is left of it."""
     monkeypatch.setattr(Supervisor, "run", lambda *_: os.EX_OK)
+    monkeypatch.setattr(metrics, "share", lambda: None)
+    monkeypatch.setattr(log, "_logger", log.get())
+    monkeypatch.setattr(log, "_target", Stderr())
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, files)
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Read) -> Stranger:
     monkeypatch.chdir(tmp_path)  # junk may be the name of a file
-    yield Stranger(tmp_path, capfd)
+    return Stranger(tmp_path, capfd)
 
 
 def lines_of(option: str) -> Iterator[bytes]:
@@ -111,6 +128,24 @@ def test_a_directive_with_junk(option: str, site: Stranger) -> None:
         assert told.status in (os.EX_OK, os.EX_CONFIG), line
         if told.status:
             assert re.search(rf"^{site.file}:1: ", told.text, re.MULTILINE), (line, told.text)
+
+
+MAIL = b"From: ann@example.org\nSubject: hello\n\nthe one and only body of this mail\n"
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_mail_in_a_pipe_comes_out_of_it_whatever_the_configuration_is(
+    option: str, site: Stranger, monkeypatch: pytest.MonkeyPatch, capfd: Read
+) -> None:
+    """`dspam --stdout | next-program`: the status is that of the next program."""
+    monkeypatch.setenv("DSPAM_CONF", str(site.file))
+    line = next(lines_of(option))
+    site.file.write_bytes(line + b"\n" + site.sound + TRUST.encode() + b"\n")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(MAIL)))
+    status = dspam.main(["--user", "bob", "--deliver=innocent,spam", "--stdout"])
+    out, err = capfd.readouterr()
+    assert "Traceback" not in err, line
+    assert (status, out.count("the one and only body")) == (os.EX_OK, 1), (line, out, err)
 
 
 @pytest.mark.parametrize("name", [option.name for option in OPTIONS.values() if not option.many])
@@ -181,8 +216,7 @@ def test_no_file_and_a_folder(site: Stranger) -> None:
     assert told == (os.EX_CONFIG, f"{site.file}: cannot be read: Is a directory\n")
 
 
-def test_nobody_may_read_it(monkeypatch: pytest.MonkeyPatch, capfd: Read) -> None:
-    monkeypatch.setattr(Supervisor, "run", lambda *_: os.EX_OK)
+def test_nobody_may_read_it(capfd: Read) -> None:
     with folder_of_stranger() as folder:
         site = Stranger(folder, capfd)
         site.file.write_bytes(site.sound)
