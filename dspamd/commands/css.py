@@ -25,6 +25,7 @@ from datetime import date
 from pathlib import Path
 
 from dspamd import log
+from dspamd.commands import help
 from dspamd.commands.dspam import share_files
 from dspamd.config import Config
 from dspamd.errors import ConfigError, Failure
@@ -61,9 +62,11 @@ Work = Callable[[HashFile, Shape, Sequence[str]], None]  # words: the file, and 
 
 
 def _run(name: str, work: Work) -> int:
-    words = sys.argv[1:]
+    words, usage = sys.argv[1:], f"syntax: {name} [filename]\n"
+    if help.answered(words, name, usage):
+        return os.EX_OK
     if not words:
-        sys.stderr.write(f"syntax: {name} [filename]\n")
+        sys.stderr.write(usage)
         return 1
     try:
         path = Path(words[0]).resolve(strict=True)

@@ -53,8 +53,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     items = words.divide(given)
     options = {name for name, _ in items}
-    if "help" in options:
-        sys.stderr.write(words.SYNTAX)
+    if given == ["-h"] or "help" in options:
+        (sys.stdout if given == ["-h"] else sys.stderr).write(words.SYNTAX)
+        return os.EX_OK
+    if "version" in options:
+        sys.stdout.write(version())
         return os.EX_OK
     if "daemon" not in options:
         hold_standard_streams()
@@ -63,9 +66,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         config = Config.load()
         may_all = trusted(config, uid)
-        if "version" in options:
-            sys.stdout.write(version(config) if may_all else words.version([]))
-            return os.EX_OK
         if "daemon" in options and may_all:
             return dspamd.start(config) if "nofork" in options else background(config)
         if "client" in options and _is_client(config):
@@ -157,7 +157,14 @@ def complain(text: str) -> None:
     sys.stderr.write(f"dspam: {text}\n")
 
 
-def version(config: Config) -> str:
+def version() -> str:
+    """With the settings that scripts look for, if there are any, and they are for the caller to see."""
+    try:
+        config = Config.load()
+    except ConfigError:
+        return words.version([])
+    if not trusted(config, os.getuid()):
+        return words.version([])
     parameters = words.parameters(
         config.text("Home"), config.text("StorageDriver"), config.file, config.text("DirectoryLayout")
     )

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
-from dspamd.commands import tool
+from dspamd.commands import help, tool
 from dspamd.engine.model import Totals
 from dspamd.errors import InvalidName, UsageError
 from dspamd.storage.contract import TokenRow, Uid
@@ -73,8 +73,7 @@ DIALECTS = {"mysql_drv": _MYSQL, "pgsql_drv": _PGSQL}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0, 1 wrong usage or some user cannot be exported."""
     words, profile = tool.profile_of(list(sys.argv[1:] if arguments is None else arguments))
-    if {"-h", "--help"} & set(words):
-        sys.stderr.write(USAGE)
+    if help.answered(words, "dspam_2sql", USAGE):
         return os.EX_OK
     try:
         users, dialect = parse(words)

@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from dspamd import log, preferences
-from dspamd.commands import migration, tool
+from dspamd.commands import help, migration, tool
 from dspamd.dictionary import Dictionary
 from dspamd.engine.model import Explained, ScoreOptions, Snapshot
 from dspamd.engine.nameless import probabilities
@@ -63,6 +63,8 @@ class InvalidSyntax(UsageError):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0 done, 1 wrong usage or check failed, 255 not stored."""
     words, profile = tool.profile_of(list(sys.argv[1:] if arguments is None else arguments))
+    if help.answered(words, "dspam_admin", USAGE):
+        return os.EX_OK
     try:
         check(words)
     except UsageError as error:

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from dspamd.commands import tool
+from dspamd.commands import help, tool
 from dspamd.config import Config
 from dspamd.errors import UsageError
 from dspamd.maintenance import UNUSED, Maintenance, Report, ages
@@ -56,8 +56,7 @@ class Options:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0 done, 1 wrong usage or nothing to do, 75 try again."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if {"-h", "--help"} & set(words):
-        sys.stderr.write(USAGE)
+    if help.answered(words, "dspam_clean", USAGE, on_stderr=["-h"]):
         return os.EX_OK
     try:
         options = parse(words)

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
-from dspamd.commands import tool
+from dspamd.commands import help, tool
 from dspamd.engine.model import Totals
 from dspamd.engine.nameless import probabilities
 from dspamd.engine.tokenizer import crc64
@@ -37,8 +37,7 @@ _EPOCH = date(1970, 1, 1).toordinal()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0, 1 wrong usage or no such token."""
     words, profile = tool.profile_of(list(sys.argv[1:] if arguments is None else arguments))
-    if {"-h", "--help"} & set(words):
-        sys.stderr.write(USAGE)
+    if help.answered(words, "dspam_dump", USAGE):
         return os.EX_OK
     try:
         user, token, sql = parse(words)

@@ -19,6 +19,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from dspamd.commands import help
+
 _DAY_S = 86_400
 _WRITTEN_AT_ONCE = 1 << 20  # bytes
 _TIME = re.compile(rb"(\d+)\t")
@@ -32,10 +34,14 @@ class Options(NamedTuple):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0, 1 some log could not be worked on, 255 wrong usage."""
-    options = parse(list(sys.argv[1:] if arguments is None else arguments))
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    form = f"{sys.argv[0]} -a age [-v]"
+    usage = f"Usage: {form} -l logfiles\nor\nUsage: {form} -d /var/dspam\n"
+    if help.answered(words, "dspam_logrotate", usage):
+        return os.EX_OK
+    options = parse(words)
     if options is None:
-        usage = f"Usage: {sys.argv[0]} -a age [-v]"
-        sys.stdout.write(f"{usage} -l logfiles\nor\n{usage} -d /var/dspam\n")
+        sys.stdout.write(usage)
         return 255
     failed = False
     for log in options.logs:

@@ -15,7 +15,7 @@ from array import array
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from dspamd.commands import tool
+from dspamd.commands import help, tool
 from dspamd.engine.model import Learned, TokenChange, Totals
 from dspamd.errors import UsageError
 from dspamd.storage.contract import Change, TokenRow, Uid
@@ -30,8 +30,7 @@ _MOST = 2**31 - 1  # hits that one change can add
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0, or 1 for wrong usage."""
     words, profile = tool.profile_of(list(sys.argv[1:] if arguments is None else arguments))
-    if {"-h", "--help"} & set(words):
-        sys.stdout.write(USAGE)
+    if help.answered(words, "dspam_merge", USAGE):
         return os.EX_OK
     try:
         users, into = parse(words)

@@ -19,7 +19,7 @@ from email.utils import parseaddr
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dspamd.commands import tool
+from dspamd.commands import help, tool
 from dspamd.delivery import digest
 from dspamd.delivery.handover import Handover
 from dspamd.errors import Failure, InvalidName, PermFail
@@ -35,9 +35,11 @@ USAGE = "dspam_notify [--profile=NAME] [-h]\n"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0, 1 wrong usage or some letter was not sent, 75, 78."""
     words, profile = tool.profile_of(list(sys.argv[1:] if arguments is None else arguments))
+    if help.answered(words, "dspam_notify", USAGE):
+        return os.EX_OK
     if words:
         sys.stderr.write(USAGE)
-        return os.EX_OK if words in (["-h"], ["--help"]) else 1
+        return 1
     return tool.run(notify, profile)
 
 

@@ -19,7 +19,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from dspamd.commands import dspam
+from dspamd.commands import dspam, help
 from dspamd.config import Config
 from dspamd.errors import ConfigError, UsageError
 from dspamd.mail import signature
@@ -78,8 +78,7 @@ class Options:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if {"-h", "--help"} & set(words):
-        sys.stdout.write(USAGE)
+    if help.answered(words, "dspam-retrain-forward", USAGE):
         return os.EX_OK
     try:
         options = parse(words)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from dspamd.commands import tool
+from dspamd.commands import help, tool
 from dspamd.engine.model import Totals
 from dspamd.errors import Failure, UsageError
 from dspamd.history import counters
@@ -100,8 +100,11 @@ class Options:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0, or 1 for wrong usage."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if help.answered(words, "dspam_stats", USAGE, on_stderr=["-h"]):
+        return os.EX_OK
     try:
-        options = parse(list(sys.argv[1:] if arguments is None else arguments))
+        options = parse(words)
     except UsageError as error:
         sys.stderr.write(f"{sys.argv[0]}: {error}\n{USAGE}")
         return error.exit_status

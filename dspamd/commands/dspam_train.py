@@ -24,7 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from dspamd.commands import dspam_stats, tool
+from dspamd.commands import dspam_stats, help, tool
 from dspamd.engine.model import Label
 from dspamd.envelope import Envelope
 from dspamd.errors import Failure, UsageError
@@ -79,8 +79,11 @@ class Options:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0, 1 wrong usage, 2 unusable corpus, 75 try again."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if help.answered(words, "dspam_train", USAGE):
+        return os.EX_OK
     try:
-        options = parse(list(sys.argv[1:] if arguments is None else arguments))
+        options = parse(words)
     except UsageError as error:
         sys.stderr.write(str(error))
         return error.exit_status

@@ -191,7 +191,13 @@ def addressed_user(settings: Settings, beginning: bytes) -> list[str]:
     return list(unnamed(Config.load(Path(settings.path)), Message(beginning)))
 
 
-def show_version(settings: Settings) -> None:
+def show_version() -> None:
+    """With the settings that scripts look for, if there are any."""
+    try:
+        settings = read_settings()
+    except Trouble:
+        sys.stdout.write(words.version([]))
+        return
     parameters = words.parameters(
         settings.text("Home"),
         settings.text("StorageDriver"),
@@ -204,15 +210,16 @@ def show_version(settings: Settings) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run the program, by default with the words of its command line; returns the exit status."""
     hold_standard_streams()
-    items = words.divide(sys.argv[1:] if arguments is None else arguments)
-    if words.values(items, "help"):
-        sys.stderr.write(words.SYNTAX)
+    given = sys.argv[1:] if arguments is None else arguments
+    items = words.divide(given)
+    if given == ["-h"] or words.values(items, "help"):
+        (sys.stdout if given == ["-h"] else sys.stderr).write(words.SYNTAX)
+        return 0
+    if words.values(items, "version"):
+        show_version()
         return 0
     errand = Errand(items)
     try:
-        if words.values(items, "version"):
-            show_version(read_settings())
-            return 0
         return run(errand)
     except Trouble as trouble:
         tell("dspamc", str(trouble))

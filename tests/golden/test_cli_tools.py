@@ -136,7 +136,7 @@ def test_dump_of_nothing(site: Site, run: Runner) -> None:
     for row in of("dspam_dump")[:7]:
         theirs = recorded(row)
         if row["argv"][1:] == ["-h"]:  # which the original took for a user
-            theirs = theirs._replace(stderr=dspam_dump.USAGE)
+            theirs = theirs._replace(stdout=dspam_dump.USAGE)
         ours = run(row)
         assert ours._replace(stderr=ours.stderr.rstrip()) == theirs._replace(stderr=theirs.stderr.rstrip())
 
