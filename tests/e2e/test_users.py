@@ -119,6 +119,18 @@ def test_a_local_stranger_may_not_act_for_others(trusting: Local, options: str) 
     assert "bob" not in dictionaries(trusting.daemon)
 
 
+def test_a_local_stranger_may_not_speak_lmtp(trusting: Local) -> None:
+    """Whoever can deliver mail to anybody has got around the check of the account."""
+    said = b"LHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<bob>\r\nDATA\r\n"
+    with trusting._connected(STRANGER, network=False) as connection, connection.makefile("rb") as heard:
+        connection.sendall(said)
+        connection.shutdown(socket.SHUT_WR)
+        answers = heard.read().splitlines(keepends=True)
+    # The account that runs the daemon may; who is not root tests as that one.
+    refused = f"450 4.7.1 Account {STRANGER} may not speak LMTP on this socket\r\n".encode()
+    assert answers[-1].startswith(refused if os.geteuid() == 0 else b"354 ")
+
+
 def test_a_local_stranger_may_choose_no_profile(trusting: Local) -> None:
     answer = trusting.ask("--profile=big", STRANGER, account=STRANGER)
     assert "Option --profile requires special privileges" in answer
@@ -197,10 +209,13 @@ def test_a_program_says_who_is_a_user(tmp_path: Path, mode: str, codes: list[int
     program.chmod(0o755)
     settings = (
         f"ExtLookup on\nExtLookupDriver program\nExtLookupMode {mode}\nExtLookupTimeout 1\n"
-        f'ExtLookupServer "{program} %u"\nDeliveryHost ""\n'
+        f'ExtLookupServer "{program} %u"\n'
         "TrustedDeliveryAgent /bin/true\nOnStorageFailure deliver\n"
     )
-    with Daemon(tmp_path, free_port(), settings=HEADERS + settings) as daemon:
+    daemon = Daemon(tmp_path, free_port(), settings=HEADERS + settings)
+    agents_alone = re.sub(r"(?m)^Delivery.*\n", "", daemon.config.read_text())
+    daemon.config.write_text(agents_alone)
+    with daemon:
         answered = daemon.deliver(MESSAGE.encode(), "bob", "alias", "nobody-here", "late", "hung")
         refused = re.findall(r"reply=\"550 5\.1\.1 Invalid user 'nobody-here'\"", daemon.output)
     assert answered == codes, daemon.output
