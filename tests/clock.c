@@ -1,7 +1,8 @@
 /* A wall clock that a test sets: preloaded into a program, it adds to the time of day the
  * seconds that stand in the file named by TEST_CLOCK, as an eight-byte integer.  The clock
  * that deadlines use runs on as it does when an administrator, or NTP, sets the other one.
- * Only Python's programs get it: others, such as MariaDB, wait until a time of day, and would not wake.
+ * Only programs of Python get it, and openssl: others, such as MariaDB, wait until a time of day, and
+ * would not wake.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -17,7 +18,8 @@
 static volatile int64_t *step;
 
 __attribute__((constructor)) static void open_clock(void) {
-    if (strncmp(program_invocation_short_name, "python", 6)) return;
+    const char *program = program_invocation_short_name;
+    if (strncmp(program, "python", 6) && strcmp(program, "openssl")) return;
     int file = open(getenv("TEST_CLOCK"), O_RDONLY | O_CLOEXEC);
     step = mmap(NULL, sizeof *step, PROT_READ, MAP_SHARED, file, 0);
     if (file < 0 || step == MAP_FAILED) abort();

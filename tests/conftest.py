@@ -7,12 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from dspamd import log
 from tests.e2e.site import Site, mail_site
 from tests.logged import Logged
 
 USERS = ("alice", "bob", "carol", "dave")
+
+settings.register_profile("any machine", deadline=None)  # a busy one is no fault of what is tested
+settings.load_profile("any machine")
 
 
 @pytest.fixture(autouse=True)

@@ -69,7 +69,8 @@ class MariaDB:
         command = ("openssl", "req", *key, *certificate)
         subprocess.run(command, check=True, capture_output=True, cwd=self._folder)
         if os.getuid() == 0:
-            shutil.chown(self._folder / "key.pem", self._user)
+            for file in ("key.pem", "certificate.pem"):
+                shutil.chown(self._folder / file, self._user)
 
     def start(self) -> None:
         """Start the server and wait until it answers."""
