@@ -359,6 +359,25 @@ async def test_client(program: Program) -> None:
     assert b'DSPAMPROCESSMODE="--client --deliver=summary "' in scripted.said[1]
 
 
+@pytest.mark.parametrize(
+    ("words", "ended"),
+    [
+        ("--deliver=stdout", (0, MESSAGE)),
+        ("--deliver=stdout --fail=tempfail", (75, b"")),
+        ("--deliver=innocent", (75, b"")),
+        ("--user ../etc --deliver=stdout", (1, MESSAGE)),
+    ],
+)
+async def test_a_client_whose_daemon_is_gone(program: Program, words: str, ended: tuple[int, bytes]) -> None:
+    program.configure(f"ClientHost {program.folder}/s", "ClientIdent secret@relay")
+    status, stdout, stderr = await run(
+        "dspam", ["--client", "--user", "bob", *words.split()], MESSAGE, program.config
+    )
+    assert (status, stdout) == ended
+    assert stderr.startswith(b"dspamc: ")
+    assert stderr.count(b"\n") == 1
+
+
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
