@@ -186,9 +186,10 @@ def _host(text: str) -> str:
 
 
 def _host_or_socket(text: str) -> str:
+    """Empty: none, though one is named further down, where it does not count."""
     if text.startswith("/"):
         return _socket(text)
-    if not _is_ip(text) and not _is_name(text):
+    if text and not _is_ip(text) and not _is_name(text):
         raise ValueError("a host name or an IP address, without a port, or the path of a socket is expected")
     return text
 

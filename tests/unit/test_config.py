@@ -204,6 +204,12 @@ def test_a_value_that_is_none_stops_the_start(line: str, expected: str) -> None:
     assert len(error) < 250
 
 
+def test_an_empty_host_is_none_whatever_is_named_further_down() -> None:
+    assert (
+        config('DeliveryHost ""', "DeliveryHost 127.0.0.1", "DeliveryProto SMTP").text("DeliveryHost") == ""
+    )
+
+
 def test_every_kind_of_value_refuses_some_junk() -> None:
     """A kind that takes everything has nothing to fall back from: its values are texts."""
     free = {option.name for option in OPTIONS.values() if _takes(option.kind, "\x7f junk=;:/?")}
