@@ -94,7 +94,7 @@ async def test_else_it_is_in_the_mailbox_of_its_owner(tmp_path: Path) -> None:
     await way.close()
     mailbox = (tmp_path / "data/group/group.mbox").read_bytes()
     assert mailbox.startswith(b"From QUARANTINE ")
-    assert mailbox.endswith(b"\nSubject: x\n\nbody\n\n\n\n")
+    assert mailbox.endswith(b"\nSubject: x\nX-DSPAM-Quarantined: 6\n\nbody\n\n\n\n")
 
 
 @pytest.mark.parametrize(
