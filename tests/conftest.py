@@ -19,14 +19,17 @@ settings.register_profile("any machine", deadline=None)  # a busy one is no faul
 settings.load_profile("any machine")
 
 
+_UMASK = os.umask(0o022)
+os.umask(_UMASK)
+_GROUP = os.getegid()
+
+
 @pytest.fixture(autouse=True)
 def same_account() -> Iterator[None]:
-    """Commands that a test calls in this process take another umask and group; the next test has its own."""
-    umask, group = os.umask(0o022), os.getegid()
-    os.umask(umask)
+    """Commands called in this process take another umask and group; the next test and its fixtures do not."""
     yield
-    os.umask(umask)
-    os.setegid(group)
+    os.umask(_UMASK)
+    os.setegid(_GROUP)
 
 
 @pytest.fixture(scope="module")
