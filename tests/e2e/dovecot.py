@@ -133,8 +133,9 @@ class Dovecot:
         self._process.wait(20)
 
     def mailbox(self, user: str) -> list[bytes]:
-        """The messages of a user, with the headers that Dovecot puts on top."""
-        return [path.read_bytes() for path in (self.folder / "mail" / user / "new").glob("*")]
+        """The messages of a user as they came, with the headers that Dovecot puts on top."""
+        files = (self.folder / "mail" / user / "new").glob("*")
+        return [path.read_bytes() for path in sorted(files, key=lambda path: path.stat().st_mtime_ns)]
 
     def _listens(self) -> bool:
         assert self._process.poll() is None, self.log
