@@ -51,10 +51,9 @@ from dspamd.server.mailfilter import MailFilter
 from dspamd.server.pid_file import pid_file
 from dspamd.server.supervisor import Supervisor
 from dspamd.server.worker import Post
-from dspamd.storage import advice, family, open_storage, stores
 from dspamd.storage.contract import Uid
+from dspamd.storage.drivers import advice, family, open_storage, stores, uid_in_signature
 from dspamd.storage.measured import Measured
-from dspamd.storage.sql import uid_in_signature
 from dspamd.surroundings import in_the_way, surroundings
 from dspamd.texts import Texts, lacking
 from dspamd.trouble import explained

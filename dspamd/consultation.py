@@ -29,7 +29,7 @@ from dspamd.errors import Failure
 from dspamd.groups import Asks
 from dspamd.request import Request
 from dspamd.storage.contract import Change, Storage
-from dspamd.users import User
+from dspamd.user_preferences import User
 
 PATIENCE_S = 20.0
 """As long others are asked or told, one after the other; the sender of the mail waits."""

@@ -16,10 +16,10 @@ from typing import NamedTuple
 
 from dspamd.engine import Run, Tokens
 from dspamd.engine.model import Hits, Lesson, ScoreOptions, Snapshot, Totals
-from dspamd.incoming import aside
 from dspamd.stopwatch import Stopwatch
 from dspamd.storage.contract import Storage, Uid
-from dspamd.users import User
+from dspamd.threads_ import aside
+from dspamd.user_preferences import User
 
 _EMPTY = Snapshot(Totals(), Hits.none())
 

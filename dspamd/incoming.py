@@ -12,7 +12,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from functools import cached_property
-from typing import Generic, TypeVar
+from typing import Generic
 
 from dspamd.engine import Tokens, tokenize
 from dspamd.engine.model import TokenOptions
@@ -22,21 +22,7 @@ from dspamd.mail import signature
 from dspamd.mail.classic import SignaturePass, view
 from dspamd.mail.message import Message
 from dspamd.mail.signature import Reported, reported
-
-T = TypeVar("T")
-
-_BRIEF = 64 * 1024
-"""Bytes of a message, or of its tokens, that take less than a few milliseconds."""
-
-
-def brief(size: int) -> bool:
-    """Whether work on so many bytes may be done on the event loop."""
-    return size <= _BRIEF
-
-
-async def aside(size: int, work: Callable[[], T]) -> T:
-    """Do some work: here if it is brief for its size in bytes, else in a thread."""
-    return work() if brief(size) else await asyncio.to_thread(work)
+from dspamd.threads_ import T, brief
 
 
 class _Shared(Generic[T]):

@@ -21,7 +21,7 @@ from dspamd.engine.model import Source
 from dspamd.errands import Errands
 from dspamd.home import Home
 from dspamd.mail.message import Message
-from dspamd.users import User
+from dspamd.user_preferences import User
 
 _FRAGMENT_BYTES = 1023
 _FOLDERS = {True: "spam", False: "nonspam"}

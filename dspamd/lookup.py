@@ -23,30 +23,16 @@ import os
 import re
 import time
 from collections.abc import Callable
-from typing import Protocol
 
-from dspamd import child, log
+from dspamd import log
 from dspamd.config import Config
 from dspamd.errors import ConfigError, PermFail, TempFail
 from dspamd.libraries import needed_by
+from dspamd.lookup_program import Program
+from dspamd.lookup_source import AT_ONCE, Source
 from dspamd.recent import Recent
 
-AT_ONCE = 8
-"""Questions to a source at the same time; others wait for their turn."""
-
-_LONGEST_ANSWER = 1023  # bytes
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_MARK = re.compile("%(.?)")
-
-
-class Source(Protocol):
-    """What knows the users."""
-
-    async def find(self, name: str) -> str | None:
-        """The name under which a user is known there; None if he is not.
-
-        Raises `TempFail` if that cannot be found out now.
-        """
 
 
 class Lookup:
@@ -89,69 +75,6 @@ class Lookup:
             raise TempFail("Unable to look up user", detail=f"{name}: {found!r} is no name")
         log.get().debug("looked_up", user=name, found=found)
         return found
-
-
-class Program:
-    """A program that prints the name of a user, as the first line of its output, or nothing.
-
-    It is started without a shell and with an empty environment; `%u` in the words of
-    `command` is the user.  One that would be an option there is not asked for.  Its exit status
-    means nothing, except that one which printed nothing and died, or asks for a retry (75), has
-    not said that there is no such user.
-    """
-
-    def __init__(self, command: str) -> None:
-        self._command = [os.fsencode(word) for word in command.split()]
-        self._words = [template(word) for word in command.split()]
-
-    async def find(self, name: str) -> str | None:
-        words = [os.fsencode(word(name)) for word in self._words]
-        if child.mistaken(self._command, words) is not None:
-            log.get().warning("not_looked_up", user=name, reason="no -- in front of %u in ExtLookupServer")
-            return None
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *words,
-                env={},
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.DEVNULL,
-                limit=_LONGEST_ANSWER,
-                start_new_session=True,  # so that its children can be ended with it
-            )
-        except (OSError, ValueError) as error:
-            raise TempFail("Unable to look up user", detail=f"{words[0]!r}: {error}") from error
-        try:
-            line = await _first_line(process)
-            status = await process.wait()
-        finally:
-            await child.end(process)
-        if not line and (status < 0 or status == os.EX_TEMPFAIL):
-            raise TempFail("Unable to look up user", detail=f"{words[0]!r} ended with status {status}")
-        return os.fsdecode(line) or None
-
-
-async def _first_line(process: asyncio.subprocess.Process) -> bytes:
-    """The first line that a program prints, read to the end of its output so that it may finish."""
-    assert process.stdout is not None
-    try:
-        line = await process.stdout.readline()
-    except ValueError as error:
-        raise TempFail("Unable to look up user", detail="the answer is too long") from error
-    while await process.stdout.read(_LONGEST_ANSWER):
-        pass
-    return line.rstrip(b"\r\n")
-
-
-def template(text: str) -> Callable[[str], str]:
-    """A function that puts a user in place of each `%u` in a text; `%%` is a percent sign.
-
-    Raises ValueError for any other mark.
-    """
-    for mark in _MARK.findall(text):
-        if mark not in ("u", "%"):
-            raise ValueError(f"%{mark} stands for nothing: only %u and %% do")
-    return lambda user: _MARK.sub(lambda mark: user if mark[1] == "u" else "%", text)
 
 
 def _source(config: Config) -> Source:

@@ -26,7 +26,7 @@ from dspamd.log_target import File
 from dspamd.reporter import NotAllowed
 from dspamd.request import Request
 from dspamd.stopwatch import Stopwatch
-from dspamd.users import User
+from dspamd.user_preferences import User
 from dspamd.verdict import Outcome, Verdict
 
 

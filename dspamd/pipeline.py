@@ -33,7 +33,7 @@ from dspamd.engine import Run, Tokens
 from dspamd.engine.model import Learned, Lesson, Mode, Result, Source, Totals
 from dspamd.errors import Failure, InvalidName, TempFail
 from dspamd.history import History, Record, letter
-from dspamd.incoming import Incoming, aside
+from dspamd.incoming import Incoming
 from dspamd.jobs import Job
 from dspamd.mail.rewrite import Rewrite, rewrite
 from dspamd.reports import Reports
@@ -43,8 +43,10 @@ from dspamd.scan.scanners import Finding, Scanners
 from dspamd.stopwatch import Stopwatch
 from dspamd.storage.contract import Change, Signature, Storage, Uid
 from dspamd.texts import Texts
+from dspamd.threads_ import aside
 from dspamd.training import Trainer, UnknownSignature, told
-from dspamd.users import User, Users
+from dspamd.user_preferences import User
+from dspamd.users import Users
 from dspamd.verdict import Outcome, Verdict, explanation_lines, summary_line, unfiltered_lines
 from dspamd.way_out import WayOut
 

@@ -24,15 +24,17 @@ from dspamd.dictionary import Dictionary
 from dspamd.engine.model import Learned, Source
 from dspamd.envelope import Envelope
 from dspamd.errors import PermFail
-from dspamd.incoming import Incoming, aside
+from dspamd.incoming import Incoming
 from dspamd.jobs import Job
 from dspamd.mail.forward import forwarded
 from dspamd.mail.signature import Reported, id_of_text
 from dspamd.reporter import NotAllowed, Reporter, reporter
 from dspamd.request import Request
 from dspamd.storage.contract import Change, Signature, Storage
+from dspamd.threads_ import aside
 from dspamd.training import UnknownSignature
-from dspamd.users import User, Users
+from dspamd.user_preferences import User
+from dspamd.users import Users
 from dspamd.verdict import Outcome
 from dspamd.way_out import WayOut
 

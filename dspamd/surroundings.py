@@ -24,7 +24,7 @@ from dspamd.config import Config
 from dspamd.errors import Problem, TempFail
 from dspamd.home import Home
 from dspamd.storage import preference_files
-from dspamd.storage.sql import server_prefix
+from dspamd.storage.drivers import server_prefix
 from dspamd.words import split
 
 PASSWORDS = {

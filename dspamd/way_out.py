@@ -18,13 +18,14 @@ from dspamd.config import Config
 from dspamd.delivery.handover import Handover, Outlet
 from dspamd.engine.model import Source
 from dspamd.errors import Reply
-from dspamd.incoming import Incoming, aside
+from dspamd.incoming import Incoming
 from dspamd.jobs import Job, recipient_of
 from dspamd.mail.kept import released
 from dspamd.mail.message import Message
 from dspamd.mail.rewrite import Rewrite, rewrite
 from dspamd.texts import Texts
-from dspamd.users import User
+from dspamd.threads_ import aside
+from dspamd.user_preferences import User
 from dspamd.verdict import Outcome, Verdict, header_lines
 
 PRINTED = Reply(250, "2.6.0", "Message printed")

@@ -40,7 +40,7 @@ from dspamd.log_target import Syslog
 from dspamd.request import Request
 from dspamd.settings import BadValue, Settings, config_path
 from dspamd.training import UnknownSignature
-from dspamd.users import login_name, trusted
+from dspamd.trust import login_name, trusted
 
 if TYPE_CHECKING:
     from dspamd.app import Parts

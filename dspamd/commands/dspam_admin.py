@@ -32,7 +32,7 @@ from dspamd.incoming import Incoming
 from dspamd.mail.classic import SignaturePass
 from dspamd.request import Request
 from dspamd.storage import conformance
-from dspamd.users import User
+from dspamd.user_preferences import User
 from dspamd.verdict import explanation_lines
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from dspamd.config import Config
 from dspamd.errors import ConfigError, UsageError
 from dspamd.mail import signature
 from dspamd.mail.message import Message
-from dspamd.users import login_name
+from dspamd.trust import login_name
 
 USAGE = """\
 usage: dspam-retrain-forward --source=error|corpus|inoculation [--class=spam|innocent] [--user USER]

@@ -24,7 +24,7 @@ from dspamd.engine.model import Totals
 from dspamd.errors import Failure, UsageError
 from dspamd.history import counters
 from dspamd.home import Home
-from dspamd.users import login_name, trusted
+from dspamd.trust import login_name, trusted
 
 if TYPE_CHECKING:
     from dspamd.app import Parts

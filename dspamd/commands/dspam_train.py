@@ -30,7 +30,7 @@ from dspamd.envelope import Envelope
 from dspamd.errors import Failure, UsageError
 from dspamd.incoming import Incoming
 from dspamd.jobs import Job, recipient_of, requested
-from dspamd.users import login_name
+from dspamd.trust import login_name
 
 if TYPE_CHECKING:
     from dspamd.app import Parts

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from dspamd.config import Config
 from dspamd.errors import Failure, TempFail, UsageError
-from dspamd.storage import open_storage
 from dspamd.storage.contract import Storage
+from dspamd.storage.drivers import open_storage
 from dspamd.storage.transfer import Transferred, transfer
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from dspamd.commands.dspam import share_files
 from dspamd.config import Config
 from dspamd.errors import ConfigError, Failure, UsageError
 from dspamd.log_target import Syslog
-from dspamd.users import trusted
+from dspamd.trust import trusted
 
 if TYPE_CHECKING:
     from dspamd.app import Parts

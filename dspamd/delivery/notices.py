@@ -33,7 +33,7 @@ from dspamd.home import Home
 from dspamd.mail.message import Message
 from dspamd.recurring import Recurring
 from dspamd.texts import Texts
-from dspamd.users import User
+from dspamd.user_preferences import User
 
 _AT_ONCE = 100  # users who are written to at the same time; others are with their next message
 _PARTING_S = 30.0

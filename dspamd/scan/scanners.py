@@ -29,7 +29,7 @@ from dspamd.scan.blocklist import Blocklists
 from dspamd.scan.clamav import ClamAV, NotScanned, TooLarge
 from dspamd.scan.rbl import Blacklists
 from dspamd.scan.source import Address, address, source
-from dspamd.users import User
+from dspamd.user_preferences import User
 
 
 class Finding(NamedTuple):

@@ -25,7 +25,7 @@ from dspamd.jobs import Job, addressed, jobs, readdress, reports, requested
 from dspamd.pipeline import Pipeline
 from dspamd.request import Misconfigured, Request
 from dspamd.server.filter import Answer, Caller
-from dspamd.users import trusted
+from dspamd.trust import trusted
 from dspamd.verdict import Outcome
 from dspamd.words import split
 

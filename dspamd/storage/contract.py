@@ -28,6 +28,7 @@ from datetime import date
 from typing import NamedTuple, Protocol
 
 from dspamd.engine.model import Hits, Label, Learned, Snapshot, Totals
+from dspamd.errors import TempFail
 
 Uid = int | str
 
@@ -174,3 +175,10 @@ __all__ = [
     "Totals",
     "Uid",
 ]
+
+
+class Unreachable(TempFail):
+    """No connection could be made, or the server takes no changes (any more).
+
+    Nothing was done, so another server may be asked instead.
+    """

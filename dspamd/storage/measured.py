@@ -10,8 +10,7 @@ from typing import TypeVar
 from dspamd import metrics
 from dspamd.engine.model import Snapshot
 from dspamd.errors import Failure, PermFail
-from dspamd.storage.contract import Change, Signature, Storage, Stored, TokenRow, Uid
-from dspamd.storage.sql import Unreachable
+from dspamd.storage.contract import Change, Signature, Storage, Stored, TokenRow, Uid, Unreachable
 
 T = TypeVar("T")
 

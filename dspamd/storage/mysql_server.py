@@ -29,7 +29,8 @@ from pymysql.constants import CLIENT, CR, ER
 
 from dspamd import metrics
 from dspamd.errors import TempFail
-from dspamd.storage.sql import Server, Unreachable, retried
+from dspamd.storage.contract import Unreachable
+from dspamd.storage.sql import Server, retried
 
 T = TypeVar("T")
 

@@ -24,7 +24,8 @@ from asyncpg import Connection
 
 from dspamd import metrics
 from dspamd.errors import TempFail
-from dspamd.storage.sql import Server, Unreachable, retried
+from dspamd.storage.contract import Unreachable
+from dspamd.storage.sql import Server, retried
 
 T = TypeVar("T")
 

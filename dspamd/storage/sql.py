@@ -18,11 +18,11 @@ from array import array
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import date
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TypeVar
 
 from dspamd.config import Config
-from dspamd.errors import ConfigError, InvalidName, Problem, TempFail
+from dspamd.errors import ConfigError, InvalidName, Problem
 from dspamd.trouble import explained
 
 T = TypeVar("T")
@@ -36,32 +36,6 @@ NAME_LENGTH = 128
 _EPOCH = date(1970, 1, 1)
 _ATTEMPTS = 6
 _FIRST_PAUSE_S = 0.01
-
-
-class Unreachable(TempFail):
-    """No connection could be made, or the server takes no changes (any more).
-
-    Nothing was done, so another server may be asked instead.
-    """
-
-
-def driver_name(config: Config) -> str:
-    """The last part of `StorageDriver`: files written for DSPAM name it by the path of its library."""
-    return PurePath(config.text("StorageDriver")).name.lower()
-
-
-def server_prefix(config: Config) -> str:
-    """What the options of the server begin with that `StorageDriver` names; empty for stores of files."""
-    driver = driver_name(config)
-    if "mysql" in driver or "mariadb" in driver:
-        return "MySQL"
-    return "PgSQL" if "pgsql" in driver or "postgres" in driver else ""
-
-
-def uid_in_signature(config: Config) -> bool:
-    """Whether ids of signatures begin with the number of their owner and a comma."""
-    prefix = server_prefix(config)
-    return bool(prefix) and config.flag(f"{prefix}UIDInSignature")
 
 
 @dataclass(frozen=True, slots=True)

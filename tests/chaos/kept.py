@@ -13,8 +13,8 @@ from array import array
 from dspamd.app import home_of
 from dspamd.config import Config
 from dspamd.engine import TokenOptions, tokens_from_signature
-from dspamd.storage import open_storage
 from dspamd.storage.contract import Storage
+from dspamd.storage.drivers import open_storage
 from tests.chaos.books import Kept
 from tests.chaos.mails import USERS
 

@@ -12,7 +12,8 @@ from dspamd.commands import dspamd
 from dspamd.config import Config
 from dspamd.errors import Problem, TempFail
 from dspamd.home import Home
-from dspamd.storage import advice, conformance
+from dspamd.storage import conformance
+from dspamd.storage.drivers import advice
 from dspamd.storage.postgres import Postgres
 from dspamd.storage.sql import Server
 from tests.contract.drivers import VIRTUAL_USERS

@@ -9,8 +9,7 @@ import pytest
 from dspamd.errors import TempFail
 from dspamd.storage import conformance
 from dspamd.storage.conformance import CASES, Case, Violation
-from dspamd.storage.contract import Change, Storage, Uid
-from dspamd.storage.sql import Unreachable
+from dspamd.storage.contract import Change, Storage, Uid, Unreachable
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)

@@ -30,10 +30,11 @@ from dspamd.engine.tokenizer import tokenize
 from dspamd.errors import ConfigError, TempFail
 from dspamd.home import Home
 from dspamd.mail.classic import view
-from dspamd.storage import css, open_storage
+from dspamd.storage import css
 from dspamd.storage.conformance import all_tokens, counts, learn, learning, new, totals
 from dspamd.storage.contract import Change, Correct, Signature, Stale
 from dspamd.storage.css import Shape
+from dspamd.storage.drivers import open_storage
 from dspamd.storage.hash import HashFiles, shape
 from dspamd.storage.hash_file import HashFile
 from dspamd.storage.journal import Before, Journal

@@ -17,7 +17,8 @@ import pytest
 from dspamd.config import Config
 from dspamd.errors import PermFail, TempFail
 from dspamd.ldap_lookup import escaped
-from dspamd.lookup import AT_ONCE, Lookup
+from dspamd.lookup import Lookup
+from dspamd.lookup_source import AT_ONCE
 from tests.e2e.postfix import free_port
 from tests.e2e.wait import until
 

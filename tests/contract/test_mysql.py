@@ -15,9 +15,10 @@ from dspamd.config import Config
 from dspamd.engine.model import Label, Learned, Totals
 from dspamd.errors import PermFail, TempFail
 from dspamd.home import Home
-from dspamd.storage import conformance, mysql_server, mysql_statements, open_storage
+from dspamd.storage import conformance, mysql_server, mysql_statements
 from dspamd.storage.conformance import all_tokens, counts, learn, learning, new, totals
 from dspamd.storage.contract import Change, Correct, Signature, TokenRow
+from dspamd.storage.drivers import open_storage
 from dspamd.storage.mysql import MySQL
 from dspamd.storage.mysql_server import Connections
 from dspamd.storage.sql import Server, UserTable

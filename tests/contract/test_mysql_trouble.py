@@ -15,9 +15,10 @@ from dspamd.engine.model import Hits, Totals
 from dspamd.errors import TempFail
 from dspamd.storage import conformance
 from dspamd.storage.conformance import counts, learn, new, totals
+from dspamd.storage.contract import Unreachable
 from dspamd.storage.mysql import MySQL
 from dspamd.storage.mysql_server import Connection, Connections
-from dspamd.storage.sql import Server, Unreachable
+from dspamd.storage.sql import Server
 from tests.contract.drivers import VIRTUAL_USERS
 from tests.contract.mariadb_server import MariaDB, mariadb
 

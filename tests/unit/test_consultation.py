@@ -21,7 +21,7 @@ from dspamd.groups import Asks, Membership
 from dspamd.mail.classic import View
 from dspamd.request import Request
 from dspamd.storage.contract import Change, Storage, Uid
-from dspamd.users import Defaults, User
+from dspamd.user_preferences import Defaults, User
 from tests.golden.store import MemoryStore
 from tests.unit.test_pipeline import (
     BOTH,

@@ -14,7 +14,9 @@ import uvloop
 
 from dspamd.config import Config
 from dspamd.errors import ConfigError, Failure, PermFail, TempFail
-from dspamd.lookup import AT_ONCE, Lookup, Program, template
+from dspamd.lookup import Lookup
+from dspamd.lookup_program import Program
+from dspamd.lookup_source import AT_ONCE, template
 from dspamd.recent import REMEMBERED_SECONDS
 from tests.golden.data import rows
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import pytest
 
 import dspamd
-from dspamd import groups, home, log, lookup, request, retrain_address, users, verdict
+from dspamd import groups, home, log, lookup, lookup_source, request, retrain_address, users, verdict
 from dspamd.commands import dspam_logrotate
 from dspamd.delivery import connection, digest, replies, smtp
 from dspamd.engine import _kernel
@@ -64,7 +64,7 @@ NEVER_MAIL = {
     "storage.sql.": "files that the administrator names",
     "storage.mysql_tables": "what the server says of its tables",
     "storage.sqlite_file": "numbers of ours",
-    "users.User": "preferences",
+    "user_preferences.User": "preferences",
 }
 """Reasons, by the beginning of a place."""
 
@@ -188,7 +188,7 @@ SEES_MAIL: dict[str, tuple[Use, list[Worst]]] = {
     "home._REFUSED": (text_of(home._REFUSED.search), [Worst(b"a")]),
     "log._plain": (text_of(log._plain), [Worst(b"a", end=b" ")]),
     "lookup._CONTROL": (text_of(lookup._CONTROL.search), [Worst(b"a")]),
-    "lookup._MARK": (text_of(lookup._MARK.findall), [Worst(b"%"), Worst(b"a")]),
+    "lookup_source._MARK": (text_of(lookup_source._MARK.findall), [Worst(b"%"), Worst(b"a")]),
     "mail.forward._CHARSET": (
         message_of(forward.forwarded),
         [Worst(b"a", TYPE + b"charset=", b"\n\n" + FIELDS)],

@@ -19,7 +19,9 @@ from dspamd.preferences import PREFERENCES
 from dspamd.recent import REMEMBERED_ENTRIES, REMEMBERED_SECONDS
 from dspamd.request import Request
 from dspamd.storage.contract import Storage
-from dspamd.users import Defaults, User, Users, login_name, trusted
+from dspamd.trust import login_name, trusted
+from dspamd.user_preferences import Defaults, User
+from dspamd.users import Users
 from tests.golden.data import rows
 
 ALLOW_ALL = f"AllowOverride {' '.join(PREFERENCES)}"

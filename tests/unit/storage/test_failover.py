@@ -13,11 +13,11 @@ import pytest_asyncio
 from dspamd.config import Config
 from dspamd.errors import ConfigError, TempFail
 from dspamd.home import Home
-from dspamd.storage import conformance, open_storage
+from dspamd.storage import conformance
 from dspamd.storage.conformance import counts, learn, new
-from dspamd.storage.contract import Change, Uid
+from dspamd.storage.contract import Change, Uid, Unreachable
+from dspamd.storage.drivers import open_storage
 from dspamd.storage.failover import Failover
-from dspamd.storage.sql import Unreachable
 from dspamd.storage.sqlite import SQLite
 from tests.logged import Logged
 

@@ -1,0 +1,34 @@
+"""What answers an external look-up, and the templates of its questions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Protocol
+
+AT_ONCE = 8
+"""Questions to a source at the same time; others wait for their turn."""
+
+
+_MARK = re.compile("%(.?)")
+
+
+class Source(Protocol):
+    """What knows the users."""
+
+    async def find(self, name: str) -> str | None:
+        """The name under which a user is known there; None if he is not.
+
+        Raises `TempFail` if that cannot be found out now.
+        """
+
+
+def template(text: str) -> Callable[[str], str]:
+    """A function that puts a user in place of each `%u` in a text; `%%` is a percent sign.
+
+    Raises ValueError for any other mark.
+    """
+    for mark in _MARK.findall(text):
+        if mark not in ("u", "%"):
+            raise ValueError(f"%{mark} stands for nothing: only %u and %% do")
+    return lambda user: _MARK.sub(lambda mark: user if mark[1] == "u" else "%", text)

@@ -1,0 +1,143 @@
+"""Stores for dictionaries, signatures and preferences, one module per driver.
+
+`open_storage` chooses the driver that `StorageDriver` names.  Drivers are imported
+when they are chosen: nobody needs the libraries of the others.
+"""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from dspamd.config import Config
+from dspamd.errors import ConfigError, Failure, Problem, UsageError
+from dspamd.kinds import DRIVERS
+from dspamd.libraries import needed_by
+from dspamd.storage.sql import Server, UserTable
+
+if TYPE_CHECKING:  # who needs the contract alone must not pay for these
+    from dspamd.config import Config
+    from dspamd.home import Home
+    from dspamd.storage.contract import Storage
+
+
+def open_storage(config: Config, home: Home) -> Storage:
+    """The store of a site, not opened yet, with those that `Failover` names after it.
+
+    Raises `ConfigError` if there is no driver, an unknown profile, or no library of the driver.
+    """
+    profile = config.profile.lower()
+    following = {name: after.lower() for name, after in config.suffixes("Failover").items()}
+    if profile not in following:
+        return _store(config, home)
+    from dspamd.storage.failover import Failover
+
+    stores = {profile: _store(config, home)}
+    while (profile := following.get(profile, profile)) not in stores:
+        try:
+            stores[profile] = _store(config.with_profile(profile), home)
+        except UsageError as error:
+            option = next(f"Failover.{name}" for name, after in following.items() if after == profile)
+            raise ConfigError([config.problem(option, f"{option}: {error}")]) from error
+    return Failover(config.profile.lower(), stores, following, config.number("FailoverAttempts"))
+
+
+def family(config: Config) -> str:
+    """Which kind of store `StorageDriver` names: one of `metrics.DRIVERS`."""
+    files = "hash" if "hash" in driver_name(config) else "sqlite"
+    return {"MySQL": "mysql", "PgSQL": "postgresql"}.get(server_prefix(config), files)
+
+
+def stores(config: Config, home: Home) -> list[str]:
+    """Profiles that together name each store once, the one in use first.
+
+    Raises `ConfigError` if a file that says where a store is cannot be read.
+    """
+    names: dict[object, str] = {_place(config, home): config.profile}
+    for name in config.all("Profile"):
+        names.setdefault(_place(config.with_profile(name), home), name)
+    return list(names.values())
+
+
+async def advice(config: Config, home: Home) -> list[Problem]:
+    """What an administrator should know of the SQL servers, which are asked and not changed.
+
+    A server that does not answer is told as well: it may do so when the daemon starts.
+    Raises `ConfigError` as `stores` does.
+    """
+    prefix = server_prefix(config)
+    if prefix == "MySQL":
+        from dspamd.storage.mysql import advice as ask
+    elif prefix == "PgSQL":
+        from dspamd.storage.postgres import advice as ask
+    else:
+        return []
+    found = []
+    for name in stores(config, home):
+        under = config.with_profile(name) if name else config
+        option = f"{prefix}Server.{name}" if config.given(f"{prefix}Server.{name}") else f"{prefix}Server"
+        try:
+            texts = await ask(under, home)
+        except Failure as failure:
+            texts = [str(failure)]
+        found += [config.problem(option, text) for text in texts]
+    return found
+
+
+def _place(config: Config, home: Home) -> tuple[object, ...]:
+    """What tells the stores of two profiles apart: server, database and table of users.
+
+    Files lie in `home` whatever the profile says of them.  Raises `ConfigError`.
+    """
+    prefix = server_prefix(config)
+    if not prefix:
+        return ()
+    changes = "MySQLWrite" if prefix == "MySQL" and config.text("MySQLWriteServer") else prefix
+    server = Server.from_config(config, changes, home.path / f"{prefix.lower()}.data")
+    return server, UserTable.from_config(config, prefix)
+
+
+def _store(config: Config, home: Home) -> Storage:
+    """The store that `StorageDriver` names."""
+    driver, server = driver_name(config), server_prefix(config)
+    if not driver:
+        raise ConfigError([config.problem("StorageDriver", f"StorageDriver is required: one of {DRIVERS}")])
+    deadline_s = config.number("StorageTimeout")
+    if "sqlite" in driver:
+        with needed_by(config, "StorageDriver", "sqlite3", "Python was built without it"):
+            from dspamd.storage.sqlite import SQLite
+
+        return SQLite(home, config.all("SQLitePragma") or None, deadline_s=deadline_s)
+    if "hash" in driver:
+        from dspamd.storage.hash import HashFiles, shape
+
+        open_files = config.number("HashConnectionCache")
+        return HashFiles(home, shape(config), open_files=open_files, deadline_s=deadline_s)
+    if server == "MySQL":
+        with needed_by(config, "StorageDriver", "aiomysql"):
+            from dspamd.storage.mysql import MySQL
+
+        return MySQL.from_config(config, home)
+    with needed_by(config, "StorageDriver", "asyncpg"):
+        from dspamd.storage.postgres import Postgres
+
+    return Postgres.from_config(config, home)
+
+
+def driver_name(config: Config) -> str:
+    """The last part of `StorageDriver`: files written for DSPAM name it by the path of its library."""
+    return PurePath(config.text("StorageDriver")).name.lower()
+
+
+def server_prefix(config: Config) -> str:
+    """What the options of the server begin with that `StorageDriver` names; empty for stores of files."""
+    driver = driver_name(config)
+    if "mysql" in driver or "mariadb" in driver:
+        return "MySQL"
+    return "PgSQL" if "pgsql" in driver or "postgres" in driver else ""
+
+
+def uid_in_signature(config: Config) -> bool:
+    """Whether ids of signatures begin with the number of their owner and a comma."""
+    prefix = server_prefix(config)
+    return bool(prefix) and config.flag(f"{prefix}UIDInSignature")

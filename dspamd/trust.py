@@ -1,0 +1,27 @@
+"""Which accounts of the system are trusted."""
+
+from __future__ import annotations
+
+import pwd
+
+from dspamd.config import Config
+from dspamd.errors import UsageError
+
+
+def login_name(uid: int) -> str:
+    """The name of an account.  Raises UsageError if there is none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        raise UsageError("Unable to determine the runtime user") from None
+
+
+def trusted(config: Config, uid: int, name: str | None = None) -> bool:
+    """Whether an account may act for other users (cli.md 2).
+
+    `name` is that of the account, if it is known already; otherwise raises UsageError if
+    there is none.
+    """
+    if uid == 0 or not config.flag("TrustedUserSecurity"):
+        return True
+    return config.matches("Trust", login_name(uid) if name is None else name)
