@@ -22,12 +22,13 @@ import uvloop
 
 import dspamd
 from dspamd import log, metrics
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.delivery.dispatch import Dispatch
 from dspamd.delivery.notices import Notices
 from dspamd.engine import keep_memory
 from dspamd.errands import Errands
 from dspamd.errors import ConfigError, Failure, Problem, TempFail
+from dspamd.file_errors import explained
 from dspamd.history import History
 from dspamd.home import Home
 from dspamd.keepsakes import Keepsakes
@@ -56,7 +57,6 @@ from dspamd.storage.drivers import advice, family, open_storage, stores, uid_in_
 from dspamd.storage.measured import Measured
 from dspamd.surroundings import in_the_way, surroundings
 from dspamd.texts import Texts, lacking
-from dspamd.trouble import explained
 from dspamd.users import Users
 
 MEMORY_KEPT = 16 << 20

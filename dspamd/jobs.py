@@ -18,7 +18,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.engine.model import Label, Lesson, Source
 from dspamd.envelope import Recipient
 from dspamd.mail.message import Message

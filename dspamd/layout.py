@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.errors import ConfigError, Problem
 from dspamd.home import Layout
 

@@ -31,7 +31,7 @@ from dataclasses import dataclass, field
 import ldap3
 from ldap3.core.exceptions import LDAPException
 
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.errors import TempFail
 from dspamd.lookup_source import AT_ONCE, template
 

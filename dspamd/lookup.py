@@ -25,9 +25,9 @@ import time
 from collections.abc import Callable
 
 from dspamd import log
-from dspamd.config import Config
+from dspamd.config.config import Config
+from dspamd.config.libraries import needed_by
 from dspamd.errors import ConfigError, PermFail, TempFail
-from dspamd.libraries import needed_by
 from dspamd.lookup_program import Program
 from dspamd.lookup_source import AT_ONCE, Source
 from dspamd.recent import Recent

@@ -26,7 +26,7 @@ from datetime import date
 from pathlib import Path
 
 from dspamd import log, metrics
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.errors import ConfigError, Failure
 from dspamd.home import Home
 from dspamd.request import Request

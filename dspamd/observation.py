@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from dspamd import log, metrics
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.engine import Run
 from dspamd.engine.model import Label, Lesson, Source
 from dspamd.errors import PermFail

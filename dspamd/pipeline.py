@@ -25,7 +25,7 @@ from datetime import datetime
 
 from dspamd import log, metrics, observation
 from dspamd.aftermath import Processed, Witness
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.consultation import Consultation, Opinion
 from dspamd.delivery.handover import Outlet
 from dspamd.dictionary import Dictionary, Judgement

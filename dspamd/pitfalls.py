@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.errors import Problem, UsageError
 from dspamd.jobs import requested
 from dspamd.words import split

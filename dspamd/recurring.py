@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dspamd import log
-from dspamd.trouble import explained
+from dspamd.file_errors import explained
 
 AGAIN_S = 600.0
 """Seconds from one line about some trouble to the next."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.envelope import Envelope
 from dspamd.errors import PermFail
 from dspamd.jobs import without_detail

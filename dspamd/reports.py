@@ -19,7 +19,7 @@ import dataclasses
 from collections.abc import Awaitable, Callable
 
 from dspamd import log, observation
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.dictionary import Dictionary
 from dspamd.engine.model import Learned, Source
 from dspamd.envelope import Envelope

@@ -20,7 +20,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from dspamd import log
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.errors import Problem, TempFail
 from dspamd.home import Home
 from dspamd.storage import preference_files

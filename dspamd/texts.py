@@ -12,7 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dspamd import log
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.errors import Problem
 
 NOTICES = ("firstrun.txt", "firstspam.txt", "quarantinefull.txt")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pwd
 
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.errors import UsageError
 
 

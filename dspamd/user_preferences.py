@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.engine.model import Lesson, Mode, ScoreOptions, TokenOptions
 from dspamd.groups import ALONE, Membership
 from dspamd.mail.classic import SignaturePass

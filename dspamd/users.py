@@ -25,17 +25,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from dspamd.config import Config
+from dspamd.config.config import Config
+from dspamd.config.preferences import spelt
 from dspamd.errors import TempFail
+from dspamd.file_errors import explained
 from dspamd.group_file import GroupFile
 from dspamd.groups import ALONE, Groups
 from dspamd.home import Home
 from dspamd.lookup import Lookup
-from dspamd.preferences import spelt
 from dspamd.recent import Recent
 from dspamd.storage.contract import Storage
 from dspamd.storage.drivers import uid_in_signature
-from dspamd.trouble import explained
 from dspamd.user_preferences import Defaults, User
 
 _UID = re.compile("([0-9]{1,10}),")  # in front of a signature

@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 
 from dspamd.action import Action, choose, status, untouched
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.delivery.handover import Handover, Outlet
 from dspamd.engine.model import Source
 from dspamd.errors import Reply

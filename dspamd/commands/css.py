@@ -27,7 +27,7 @@ from pathlib import Path
 from dspamd import log
 from dspamd.commands import help
 from dspamd.commands.dspam import share_files
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.errors import ConfigError, Failure
 from dspamd.log_target import Syslog
 from dspamd.storage.clock import utc_day

@@ -31,14 +31,14 @@ from dspamd import log, words
 from dspamd.commands import dspamc, dspamd
 from dspamd.commands.complaint import Trouble, WrongUsage, hold_standard_streams, tell, unprintable
 from dspamd.commands.spool import write_all
-from dspamd.config import Config
+from dspamd.config.client_config import BadValue, Settings, config_path
+from dspamd.config.config import Config
 from dspamd.envelope import Envelope, Recipient
 from dspamd.errors import INTERNAL, ConfigError, Failure, PermFail, TempFail, UsageError
 from dspamd.incoming import Incoming
 from dspamd.jobs import Job, jobs, readdress, reports, requested, unnamed
 from dspamd.log_target import Syslog
 from dspamd.request import Request
-from dspamd.settings import BadValue, Settings, config_path
 from dspamd.training import UnknownSignature
 from dspamd.trust import login_name, trusted
 

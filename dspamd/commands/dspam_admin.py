@@ -20,8 +20,9 @@ from array import array
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from dspamd import log, preferences
+from dspamd import log
 from dspamd.commands import help, migration, tool
+from dspamd.config import preferences
 from dspamd.dictionary import Dictionary
 from dspamd.engine.model import Explained, ScoreOptions, Snapshot
 from dspamd.engine.nameless import probabilities

@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from dspamd.commands import help, tool
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.errors import UsageError
 from dspamd.maintenance import UNUSED, Maintenance, Report, ages
 from dspamd.storage.purge import Ages, Purged, Unused

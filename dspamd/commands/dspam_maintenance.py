@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 from dspamd.commands import dspam_clean, help, tool
 from dspamd.commands.dspam_logrotate import rotate
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.errors import UsageError
 from dspamd.home import Home
 from dspamd.maintenance import Lock

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from dspamd.commands import dspam, help
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.errors import ConfigError, UsageError
 from dspamd.mail import signature
 from dspamd.mail.message import Message

@@ -20,7 +20,7 @@ because the mail server then keeps the mail; 99 spam, with `Broken returnCodes`
 22, 251, 255 and below.
 
 The program starts once per message, so start-up is its cost: no argparse, no
-`socket`, and `dspamd.settings` instead of the option table.
+`socket`, and `dspamd.config.client_config` instead of the option table.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from dspamd import words
 from dspamd.commands.client import Answer, Daemon, open_message, read_answer, send_message
 from dspamd.commands.complaint import Trouble, WrongUsage, hold_standard_streams, tell, unprintable
 from dspamd.commands.spool import CHUNK, Spool, write_all
-from dspamd.settings import BadValue, Settings, config_path
+from dspamd.config.client_config import BadValue, Settings, config_path
 from dspamd.words import Item
 
 TYPE_CHECKING = False  # typing takes too long to load
@@ -122,7 +122,7 @@ def read_settings() -> Settings:
     try:
         return Settings(path)
     except OSError as error:
-        from dspamd.trouble import explained  # which costs every start
+        from dspamd.file_errors import explained  # which costs every start
 
         raise Trouble(explained(error, path)) from None
     except BadValue as error:
@@ -184,7 +184,7 @@ def addressed_user(settings: Settings, beginning: bytes) -> list[str]:
     # Only mail to a retraining address, with no user on the command line, pays for these.
     from pathlib import Path
 
-    from dspamd.config import Config
+    from dspamd.config.config import Config
     from dspamd.jobs import unnamed
     from dspamd.mail.message import Message
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import dspamd
 from dspamd import log
-from dspamd.config import Config, default_path
+from dspamd.config.config import Config, default_path
 from dspamd.errors import ConfigError
 
 

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.errors import Failure, TempFail, UsageError
 from dspamd.storage.contract import Storage
 from dspamd.storage.drivers import open_storage

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from dspamd import log
 from dspamd.commands.dspam import share_files
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.errors import ConfigError, Failure, UsageError
 from dspamd.log_target import Syslog
 from dspamd.trust import trusted

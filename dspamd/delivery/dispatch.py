@@ -16,15 +16,15 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from dspamd import metrics
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.delivery.agent import Agent
 from dspamd.delivery.connection import Deadlines, Tls
 from dspamd.delivery.handover import Handover
 from dspamd.delivery.quarantine import Quarantine
 from dspamd.delivery.smtp import SmtpDelivery
 from dspamd.errors import ConfigError, Failure, PermFail, Reply, TempFail
+from dspamd.file_errors import explained
 from dspamd.home import Home
-from dspamd.trouble import explained
 
 _REASONS = {
     "Unable to connect": "unreachable",

@@ -22,8 +22,8 @@ from threading import Lock
 from weakref import WeakValueDictionary
 
 from dspamd.errors import Reply, TempFail
+from dspamd.file_errors import explained
 from dspamd.mail.kept import entry
-from dspamd.trouble import explained
 
 _THREADS = 4
 _POLL_S = 0.05  # how often a lock of another process is tried

@@ -19,10 +19,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dspamd import log
+from dspamd.file_errors import explained
 from dspamd.home import Home
 from dspamd.mail.message import Message
 from dspamd.recent import Recent
-from dspamd.trouble import explained
 
 _DOMAIN_END = re.compile(rb"[\s>]")
 

@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 
 from dspamd import log
-from dspamd.kinds import parted
+from dspamd.config.option_types import parted
 from dspamd.scan.source import Address
 
 _REMEMBERED_ANSWERS = 100_000

@@ -19,12 +19,12 @@ from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 from dspamd import log
-from dspamd.config import Config
+from dspamd.config.config import Config
+from dspamd.config.libraries import needed_by
 from dspamd.engine.model import Label, Lesson, Result, Source
 from dspamd.errors import ConfigError
 from dspamd.home import Home
 from dspamd.incoming import Incoming
-from dspamd.libraries import needed_by
 from dspamd.scan.blocklist import Blocklists
 from dspamd.scan.clamav import ClamAV, NotScanned, TooLarge
 from dspamd.scan.rbl import Blacklists

@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
 
 from dspamd import log, metrics
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.envelope import Envelope, Recipient
 from dspamd.errors import INTERNAL, Failure, Reply, UsageError
 from dspamd.incoming import Incoming

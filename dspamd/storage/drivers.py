@@ -9,14 +9,14 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from dspamd.config import Config
+from dspamd.config.config import Config
+from dspamd.config.libraries import needed_by
+from dspamd.config.option_types import DRIVERS
 from dspamd.errors import ConfigError, Failure, Problem, UsageError
-from dspamd.kinds import DRIVERS
-from dspamd.libraries import needed_by
 from dspamd.storage.sql import Server, UserTable
 
 if TYPE_CHECKING:  # who needs the contract alone must not pay for these
-    from dspamd.config import Config
+    from dspamd.config.config import Config
     from dspamd.home import Home
     from dspamd.storage.contract import Storage
 

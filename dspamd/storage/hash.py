@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.engine.model import Snapshot
 from dspamd.home import Home
 from dspamd.storage.clock import utc_day

@@ -22,7 +22,7 @@ from datetime import date
 from typing import TypeVar
 
 from dspamd import log
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.engine.model import Hits, Label, Learned, Snapshot, Totals
 from dspamd.errors import InvalidName, PermFail, TempFail
 from dspamd.home import Home

@@ -24,7 +24,7 @@ import asyncpg
 from asyncpg import Connection
 
 from dspamd import log
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.engine.model import Hits, Label, Snapshot, TokenChange, Totals
 from dspamd.errors import InvalidName, PermFail, TempFail
 from dspamd.home import Home

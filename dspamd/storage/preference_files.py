@@ -21,9 +21,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from dspamd.config.preferences import doubt, meant
 from dspamd.errors import Problem, TempFail, UsageError
-from dspamd.preferences import doubt, meant
-from dspamd.trouble import explained
+from dspamd.file_errors import explained
 
 _FILE_MODE = 0o660
 _LOCK_TIMEOUT = 10.0  # seconds; the lock is held for one short write

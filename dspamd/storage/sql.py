@@ -21,9 +21,9 @@ from datetime import date
 from pathlib import Path
 from typing import TypeVar
 
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.errors import ConfigError, InvalidName, Problem
-from dspamd.trouble import explained
+from dspamd.file_errors import explained
 
 T = TypeVar("T")
 

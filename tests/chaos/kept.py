@@ -11,7 +11,7 @@ from __future__ import annotations
 from array import array
 
 from dspamd.app import home_of
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.engine import TokenOptions, tokens_from_signature
 from dspamd.storage.contract import Storage
 from dspamd.storage.drivers import open_storage

@@ -21,7 +21,7 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-from dspamd.config import Config
+from dspamd.config.config import Config
 from tests.chaos.audit import Findings, audit
 from tests.chaos.books import Books, attempts_in, said_in
 from tests.chaos.fates import DEADLINE_S, Fate

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from dspamd.commands import dspamd
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.errors import Problem, TempFail
 from dspamd.home import Home
 from dspamd.storage import conformance

@@ -24,7 +24,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.engine.model import Hits, Label, Learned, Snapshot, TokenChange, TokenOptions, Totals
 from dspamd.engine.tokenizer import tokenize
 from dspamd.errors import ConfigError, TempFail

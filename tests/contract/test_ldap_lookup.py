@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.errors import PermFail, TempFail
 from dspamd.ldap_lookup import escaped
 from dspamd.lookup import Lookup

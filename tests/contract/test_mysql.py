@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.engine.model import Label, Learned, Totals
 from dspamd.errors import PermFail, TempFail
 from dspamd.home import Home

@@ -18,7 +18,7 @@ import asyncpg
 import pytest
 
 from dspamd.app import Parts
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.engine.model import Label, Learned, Lesson, Source, Totals
 from dspamd.envelope import Envelope, Recipient
 from dspamd.errors import PermFail, TempFail

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from dspamd.app import Parts
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.engine import Tokens
 from dspamd.engine.model import Label, Lesson, Source, Totals
 from dspamd.envelope import Envelope, Recipient

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from dspamd.commands import dspam_clean
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.engine.model import ScoreOptions, Totals
 from dspamd.storage.clock import utc_day
 from dspamd.storage.contract import TokenRow

@@ -25,7 +25,7 @@ import pytest
 
 from dspamd import app
 from dspamd.commands import dspam
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.engine.model import Totals
 from tests.account import TRUST
 from tests.golden.data import messages, rows

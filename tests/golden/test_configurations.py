@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from dspamd.config import Config
-from dspamd.options import OPTIONS
+from dspamd.config.config import Config
+from dspamd.config.options import OPTIONS
 from tests.golden.data import rows
 
 # The active lines of the sample file that DSPAM brought along, as its packages fill them in (config.md 4).

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from dspamd import app
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.engine.tokenizer import crc64
 from dspamd.envelope import Envelope
 from dspamd.errors import PermFail

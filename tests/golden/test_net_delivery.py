@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from dspamd.app import Parts, Profiles, terms
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.server.lmtp import LmtpServer
 from dspamd.server.mailfilter import MailFilter
 from tests.golden.data import rows

@@ -9,7 +9,7 @@ import pytest
 
 from dspamd import app
 from dspamd.app import Parts, Profiles
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.errors import ConfigError
 
 DRIVERS = ("libsqlite3_drv.so", "libhash_drv.so", "libpgsql_drv.so", "libmysql_drv.so")

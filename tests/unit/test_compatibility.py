@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dspamd.app import Parts
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.engine.tokenizer import crc64
 from dspamd.request import Request
 from tests.unit.test_pipeline import CORPUS_INNOCENT, Bench, Recorder

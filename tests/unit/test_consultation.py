@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 
 from dspamd import consultation, log
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.consultation import Consultation, Opinion
 from dspamd.dictionary import Dictionary
 from dspamd.engine import Tokens, tokenize

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from dspamd.config import Config
+from dspamd.config.config import Config
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = re.sub(r"\\\n *", "", (ROOT / "Dockerfile").read_text())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.engine.model import Label, Lesson, Source
 from dspamd.envelope import Recipient
 from dspamd.errors import UsageError

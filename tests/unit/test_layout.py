@@ -12,7 +12,7 @@ import pytest
 
 from dspamd.app import Parts, home_of, oddities, plan_of
 from dspamd.commands import dspam_admin, dspam_dump, dspam_stats, dspamd
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.engine.model import Totals
 from dspamd.errors import ConfigError
 from dspamd.home import Home, Layout

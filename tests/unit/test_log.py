@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dspamd import log
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.log_target import File, Stderr, Syslog
 from tests.logged import Logged
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.errors import ConfigError, Failure, PermFail, TempFail
 from dspamd.lookup import Lookup
 from dspamd.lookup_program import Program

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.engine.model import Hits, Learned, TokenChange, Totals
 from dspamd.errors import TempFail
 from dspamd.home import Home

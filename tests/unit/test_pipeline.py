@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from dspamd.app import Parts
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.delivery.handover import Handover
 from dspamd.engine.model import Label, Lesson, Source, Totals
 from dspamd.engine.tokenizer import crc64

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.pitfalls import pitfalls
 
 SOUND = """\

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from dspamd.app import plan_of
-from dspamd.config import Config
+from dspamd.config.config import Config
+from dspamd.config.option_types import COMMAND, PATH, SOCKET
+from dspamd.config.options import OPTIONS
 from dspamd.errors import ConfigError
-from dspamd.kinds import COMMAND, PATH, SOCKET
-from dspamd.options import OPTIONS
 from dspamd.server.account import Account
 from dspamd.surroundings import in_the_way, surroundings
 

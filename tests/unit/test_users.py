@@ -9,13 +9,13 @@ from typing import Any, ClassVar, cast
 
 import pytest
 
-from dspamd.config import Config
+from dspamd.config.config import Config
+from dspamd.config.preferences import PREFERENCES
 from dspamd.engine.model import Mode, ScoreOptions, TokenOptions
 from dspamd.errors import PermFail, TempFail, UsageError
 from dspamd.group_file import INTERVAL_S
 from dspamd.groups import ALONE
 from dspamd.home import Home
-from dspamd.preferences import PREFERENCES
 from dspamd.recent import REMEMBERED_ENTRIES, REMEMBERED_SECONDS
 from dspamd.request import Request
 from dspamd.storage.contract import Storage

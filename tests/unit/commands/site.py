@@ -11,7 +11,7 @@ from typing import TypeVar
 import pytest
 
 from dspamd.app import home_of
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.engine.model import Learned, TokenChange, Totals
 from dspamd.storage.conformance import all_tokens
 from dspamd.storage.contract import Change, Signature, Storage

@@ -9,7 +9,7 @@ import pytest
 
 from dspamd.commands import dspam_clean
 from dspamd.commands.dspam_clean import USAGE, Options, parse
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.engine.model import Totals
 from dspamd.errors import UsageError
 from dspamd.storage.purge import Ages, Unused

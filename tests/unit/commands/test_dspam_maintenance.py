@@ -9,7 +9,7 @@ import pytest
 
 from dspamd.commands import dspam_clean, dspam_maintenance
 from dspamd.commands.dspam_maintenance import USAGE, parse
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.engine.model import Totals
 from dspamd.errors import UsageError
 from dspamd.maintenance import Lock

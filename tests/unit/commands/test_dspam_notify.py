@@ -13,7 +13,7 @@ import pytest
 
 from dspamd.app import home_of
 from dspamd.commands import dspam_notify
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.delivery.digest import TEXT
 from dspamd.engine.model import Totals
 from dspamd.mail.kept import entry

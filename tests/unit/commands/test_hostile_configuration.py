@@ -19,8 +19,8 @@ import pytest
 
 from dspamd import log, metrics
 from dspamd.commands import dspam, dspamd
+from dspamd.config.options import OPTIONS
 from dspamd.log_target import Stderr
-from dspamd.options import OPTIONS
 from dspamd.server.supervisor import Supervisor
 from tests.account import TRUST
 from tests.unreadable import folder_of_stranger, give, stranger

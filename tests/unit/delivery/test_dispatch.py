@@ -9,7 +9,7 @@ import pytest
 
 from dspamd import metrics
 from dspamd.app import home_of
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.delivery.dispatch import Dispatch
 from dspamd.delivery.handover import Handover
 from dspamd.errors import TempFail

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.delivery.connection import Tls
 from dspamd.delivery.dispatch import Dispatch
 from dspamd.delivery.handover import Handover

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.engine.model import Label, Lesson, Source, Totals
 from dspamd.envelope import Envelope, Recipient
 from dspamd.errors import ConfigError, TempFail

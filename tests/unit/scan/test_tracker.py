@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dspamd.aftermath import Processed
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.engine.model import Result, Totals
 from dspamd.envelope import Envelope, Recipient
 from dspamd.errands import Errands

@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.envelope import Envelope, Recipient
 from dspamd.errors import PermFail, TempFail
 from dspamd.incoming import Incoming

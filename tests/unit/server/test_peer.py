@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.envelope import Recipient
 from dspamd.errors import Reply
 from dspamd.pipeline import Pipeline

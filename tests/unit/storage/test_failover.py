@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.errors import ConfigError, TempFail
 from dspamd.home import Home
 from dspamd.storage import conformance

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.errors import ConfigError, PermFail
 from dspamd.storage.sql import (
     Server,

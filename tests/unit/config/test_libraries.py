@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from dspamd.config import Config
-from dspamd.libraries import needed_by
+from dspamd.config.config import Config
+from dspamd.config.libraries import needed_by
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = Path(sys.executable).parent

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dspamd import manual
-from dspamd.config import Config, default_path
-from dspamd.directives import classic_words, words
+from dspamd.config import manual
+from dspamd.config.config import Config, default_path
+from dspamd.config.directives import classic_words, words
+from dspamd.config.option_types import COMMAND, PATH, SOCKET, TEXT, Kind, Tolerated
+from dspamd.config.options import OPTIONS, SECTIONS
+from dspamd.config.preferences import PREFERENCES
 from dspamd.errors import ConfigError, UsageError
-from dspamd.kinds import COMMAND, PATH, SOCKET, TEXT, Kind, Tolerated
-from dspamd.options import OPTIONS, SECTIONS
 from dspamd.pitfalls import pitfalls
-from dspamd.preferences import PREFERENCES
 
 ROOT = Path(__file__).parents[2]
 

@@ -1,7 +1,7 @@
 """The few directives of dspam.conf that a thin client needs.
 
 `dspamc` starts once per message and cannot wait for the option table, so this
-module reads the file by itself, with the grammar of `dspamd.directives` (tests
+module reads the file by itself, with the grammar of `dspamd.config.directives` (tests
 compare the two) and with nothing imported that start-up would feel: no `re`, no
 `pathlib`.  It checks no values but those that it needs, and warns of nothing; the
 daemon and `dspamd --check-config` do that.

@@ -24,10 +24,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from dspamd.directives import Directive, Reader
+from dspamd.config.directives import Directive, Reader
+from dspamd.config.option_types import Tolerated
+from dspamd.config.options import OPTIONS, RETIRED, Option
 from dspamd.errors import ConfigError, Problem, UsageError
-from dspamd.kinds import Tolerated
-from dspamd.options import OPTIONS, RETIRED, Option
 
 DEFAULT_PATH = Path("/etc/dspam/dspam.conf")
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dspamd.kinds import (
+from dspamd.config.option_types import (
     ADDRESS,
     CHARACTER,
     COMMAND,
@@ -46,7 +46,7 @@ from dspamd.kinds import (
     familiar,
     number,
 )
-from dspamd.preferences import PREFERENCE, PREFERENCES
+from dspamd.config.preferences import PREFERENCE, PREFERENCES
 
 
 @dataclass(frozen=True, slots=True)

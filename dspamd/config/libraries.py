@@ -11,7 +11,7 @@ import contextlib
 import sys
 from collections.abc import Iterator
 
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.errors import ConfigError
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 
-from dspamd.kinds import TEXT, Kind, Tolerated, choice, number
+from dspamd.config.option_types import TEXT, Kind, Tolerated, choice, number
 
 _SWITCH = choice("on", "off")  # here 1, yes and true are off
 _BEHIND_WORD = re.compile(r"[ \t]#")

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dspamd import settings
-from dspamd.directives import classic_words, words
-from dspamd.settings import Settings, split_line
+from dspamd.config import client_config
+from dspamd.config.client_config import Settings, split_line
+from dspamd.config.directives import classic_words, words
 
 LINES = st.lists(st.sampled_from(["Trust", "a", '"', " ", "\t", "#", ";", "b c", '""', "é"])).map("".join)
 
@@ -36,13 +36,13 @@ def test_values(conf: Path) -> None:
         'Home /x\nclienthost\t"/a b/s"  # the socket\r\nCLIENTHOST /second\nTrust root mail\n  trust dspam\n'
         "# ClientPort 24\nIgnoreHeader X-Trust\nBroken ReturnCodes\nClientIdent\n"
     )
-    settings = Settings(str(conf))
-    assert settings.text("ClientHost") == "/a b/s"
-    assert settings.all("Trust") == ["root", "mail", "dspam"]
-    assert settings.text("ClientPort", "24") == "24"
-    assert settings.text("ClientIdent") == ""
-    assert settings.matches("Broken", "returnCodes")
-    assert not settings.matches("Broken", "case")
+    client_config = Settings(str(conf))
+    assert client_config.text("ClientHost") == "/a b/s"
+    assert client_config.all("Trust") == ["root", "mail", "dspam"]
+    assert client_config.text("ClientPort", "24") == "24"
+    assert client_config.text("ClientIdent") == ""
+    assert client_config.matches("Broken", "returnCodes")
+    assert not client_config.matches("Broken", "case")
 
 
 def test_a_comment_sign_in_quotes(conf: Path) -> None:
@@ -80,6 +80,6 @@ def test_what_is_included_for_others_to_read_is_passed_over(
             raise PermissionError(13, "Permission denied", path)
         return open_file(path, **options)
 
-    monkeypatch.setattr(settings, "open", guarded, raising=False)
+    monkeypatch.setattr(client_config, "open", guarded, raising=False)
     assert Settings(str(conf)).text("ClientHost") == "/s"
     assert Settings(str(conf)).text("ClientIdent") == ""

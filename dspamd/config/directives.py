@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dspamd.errors import Problem
-from dspamd.trouble import explained
+from dspamd.file_errors import explained
 
 _WORD = re.compile(r'[ \t]*(?:"([^"]*)"?|([^ \t"#;][^ \t#;]*))')
 _QUOTED = re.compile('"[^"]*"?')

@@ -1,7 +1,7 @@
 """The sample dspam.conf and the manual page dspam.conf(5), made from the option table.
 
-    python -m dspamd.manual sample >etc/dspam.conf
-    python -m dspamd.manual man >docs/dspam.conf.5
+    python -m dspamd.config.manual sample >etc/dspam.conf
+    python -m dspamd.config.manual man >docs/dspam.conf.5
 
 Run it at the top of the source tree after a change of the table; a test compares
 both files with what this prints.  The list of headers that sites do not tokenize
@@ -17,9 +17,9 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from dspamd.kinds import FLAG
-from dspamd.options import SECTIONS, Option
-from dspamd.preferences import PREFERENCES
+from dspamd.config.option_types import FLAG
+from dspamd.config.options import SECTIONS, Option
+from dspamd.config.preferences import PREFERENCES
 
 _IGNORE_HEADERS = Path("etc/ignore-headers.txt")
 
@@ -38,7 +38,7 @@ _SAMPLE_HEAD = """\
 # Lines commented out show defaults and examples.
 """
 
-_MAN_HEAD = r""".\" Made from the option table by python -m dspamd.manual; do not edit.
+_MAN_HEAD = r""".\" Made from the option table by python -m dspamd.config.manual; do not edit.
 .TH DSPAM.CONF 5 "" dspamd "File formats"
 .SH NAME
 dspam.conf \- configuration of the dspamd spam filter
@@ -180,7 +180,7 @@ def main() -> None:
         case ["man"]:
             sys.stdout.write(man())
         case _:
-            sys.exit("usage: python -m dspamd.manual sample|man")
+            sys.exit("usage: python -m dspamd.config.manual sample|man")
 
 
 if __name__ == "__main__":

@@ -14,16 +14,16 @@ from pathlib import Path
 import pytest
 
 from dspamd.commands import dspamc
-from dspamd.config import Config
+from dspamd.config.config import Config
 from dspamd.delivery.quarantine import Quarantine
 from dspamd.engine.model import Learned, TokenChange, Totals
 from dspamd.errors import ConfigError, TempFail
+from dspamd.file_errors import explained
 from dspamd.home import Home
 from dspamd.storage.contract import Change, Storage
 from dspamd.storage.css import Shape
 from dspamd.storage.hash import HashFiles
 from dspamd.storage.sqlite import SQLite
-from dspamd.trouble import explained
 from tests.full import full_beyond
 from tests.unreadable import folder_of_stranger, give, stranger
 
