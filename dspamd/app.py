@@ -21,7 +21,6 @@ from types import TracebackType
 import uvloop
 
 import dspamd
-from dspamd import log, metrics
 from dspamd.config.config import Config
 from dspamd.delivery.dispatch import Dispatch
 from dspamd.delivery.notices import Notices
@@ -56,6 +55,7 @@ from dspamd.storage.contract import Uid
 from dspamd.storage.drivers import advice, family, open_storage, stores, uid_in_signature
 from dspamd.storage.measured import Measured
 from dspamd.surroundings import in_the_way, surroundings
+from dspamd.telemetry import log, metrics
 from dspamd.texts import Texts, lacking
 from dspamd.users import Users
 

@@ -20,7 +20,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
-from dspamd import log
 from dspamd.dictionary import Dictionary, Judgement
 from dspamd.engine import Run, Tokens, tokens_from_signature
 from dspamd.engine.model import Label, Learned, Lesson, Mode, Result, ScoreOptions, Snapshot, Source, Totals
@@ -29,6 +28,7 @@ from dspamd.errors import Failure
 from dspamd.groups import Asks
 from dspamd.request import Request
 from dspamd.storage.contract import Change, Storage
+from dspamd.telemetry import log
 from dspamd.user_preferences import User
 
 PATIENCE_S = 20.0

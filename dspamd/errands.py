@@ -11,8 +11,8 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from dspamd import log
-from dspamd.recurring import Recurring
+from dspamd.telemetry import log
+from dspamd.telemetry.recurring import Recurring
 
 WAITING_BYTES = 64 << 20
 _ERRAND_BYTES = 1024  # what an errand weighs by itself

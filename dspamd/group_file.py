@@ -18,10 +18,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from dspamd import log
 from dspamd.errors import TempFail
 from dspamd.file_errors import explained
 from dspamd.groups import Groups
+from dspamd.telemetry import log
 
 INTERVAL_S = 1.0
 """As long a change may take to have effect."""

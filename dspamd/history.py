@@ -24,7 +24,7 @@ from dspamd.engine.model import Label, Lesson, Source, Totals
 from dspamd.errors import Failure
 from dspamd.home import Home
 from dspamd.mail.message import Message
-from dspamd.recurring import Recurring
+from dspamd.telemetry.recurring import Recurring
 
 _NONE = "<None Specified>"
 _FIELD_BYTES = 255

@@ -24,13 +24,13 @@ import re
 import time
 from collections.abc import Callable
 
-from dspamd import log
 from dspamd.config.config import Config
 from dspamd.config.libraries import needed_by
 from dspamd.errors import ConfigError, PermFail, TempFail
 from dspamd.lookup_program import Program
 from dspamd.lookup_source import AT_ONCE, Source
 from dspamd.recent import Recent
+from dspamd.telemetry import log
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 

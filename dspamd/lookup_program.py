@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 
-from dspamd import child, log
+from dspamd import child
 from dspamd.errors import TempFail
 from dspamd.lookup_source import template
+from dspamd.telemetry import log
 
 _LONGEST_ANSWER = 1023  # bytes
 

@@ -25,7 +25,6 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from dspamd import log, metrics
 from dspamd.config.config import Config
 from dspamd.errors import ConfigError, Failure
 from dspamd.home import Home
@@ -33,6 +32,7 @@ from dspamd.request import Request
 from dspamd.storage.clock import utc_day
 from dspamd.storage.contract import Storage
 from dspamd.storage.purge import Ages, Purged, Unused, purge
+from dspamd.telemetry import log, metrics
 from dspamd.users import Users
 
 UNUSED = ("PurgeUnused", "PurgeHapaxes", "PurgeHits1S", "PurgeHits1I")

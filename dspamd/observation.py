@@ -15,17 +15,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from dspamd import log, metrics
 from dspamd.config.config import Config
 from dspamd.engine import Run
 from dspamd.engine.model import Label, Lesson, Source
 from dspamd.errors import PermFail
 from dspamd.incoming import Incoming
 from dspamd.jobs import Job
-from dspamd.log_target import File
 from dspamd.reporter import NotAllowed
 from dspamd.request import Request
-from dspamd.stopwatch import Stopwatch
+from dspamd.telemetry import log, metrics
+from dspamd.telemetry.log_target import File
+from dspamd.telemetry.stopwatch import Stopwatch
 from dspamd.user_preferences import User
 from dspamd.verdict import Outcome, Verdict
 

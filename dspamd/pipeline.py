@@ -23,7 +23,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from dspamd import log, metrics, observation
+from dspamd import observation
 from dspamd.aftermath import Processed, Witness
 from dspamd.config.config import Config
 from dspamd.consultation import Consultation, Opinion
@@ -40,8 +40,9 @@ from dspamd.reports import Reports
 from dspamd.request import Request
 from dspamd.scan.clamav import NotScanned
 from dspamd.scan.scanners import Finding, Scanners
-from dspamd.stopwatch import Stopwatch
 from dspamd.storage.contract import Change, Signature, Storage, Uid
+from dspamd.telemetry import log, metrics
+from dspamd.telemetry.stopwatch import Stopwatch
 from dspamd.texts import Texts
 from dspamd.threads_ import aside
 from dspamd.training import Trainer, UnknownSignature, told

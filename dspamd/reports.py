@@ -18,7 +18,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Awaitable, Callable
 
-from dspamd import log, observation
+from dspamd import observation
 from dspamd.config.config import Config
 from dspamd.dictionary import Dictionary
 from dspamd.engine.model import Learned, Source
@@ -31,6 +31,7 @@ from dspamd.mail.signature import Reported, id_of_text
 from dspamd.reporter import NotAllowed, Reporter, reporter
 from dspamd.request import Request
 from dspamd.storage.contract import Change, Signature, Storage
+from dspamd.telemetry import log
 from dspamd.threads_ import aside
 from dspamd.training import UnknownSignature
 from dspamd.user_preferences import User

@@ -19,12 +19,12 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from dspamd import log
 from dspamd.config.config import Config
 from dspamd.errors import Problem, TempFail
 from dspamd.home import Home
 from dspamd.storage import preference_files
 from dspamd.storage.drivers import server_prefix
+from dspamd.telemetry import log
 from dspamd.words import split
 
 PASSWORDS = {

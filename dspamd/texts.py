@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dspamd import log
 from dspamd.config.config import Config
 from dspamd.errors import Problem
+from dspamd.telemetry import log
 
 NOTICES = ("firstrun.txt", "firstspam.txt", "quarantinefull.txt")
 NAMES = (*NOTICES, "quarantinesummary.txt", "msgtag.spam", "msgtag.nonspam")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from dspamd import log
+from dspamd.telemetry import log
 from tests.e2e.site import Site, mail_site
 from tests.logged import Logged
 

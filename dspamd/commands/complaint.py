@@ -41,7 +41,7 @@ def tell(program: str, text: str) -> None:
     """One line on standard error, and one in syslog, which is what a pipe leaves.  Never raises."""
     from contextlib import suppress
 
-    from dspamd.log_target import Syslog
+    from dspamd.telemetry.log_target import Syslog
 
     line = "".join(character if character.isprintable() else " " for character in text)
     if sys.stderr is not None:

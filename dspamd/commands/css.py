@@ -24,17 +24,17 @@ from contextlib import closing
 from datetime import date
 from pathlib import Path
 
-from dspamd import log
 from dspamd.commands import help
 from dspamd.commands.dspam import share_files
 from dspamd.config.config import Config
 from dspamd.errors import ConfigError, Failure
-from dspamd.log_target import Syslog
 from dspamd.storage.clock import utc_day
 from dspamd.storage.contract import TokenRow
 from dspamd.storage.css import Shape
 from dspamd.storage.hash import shape
 from dspamd.storage.hash_file import HashFile
+from dspamd.telemetry import log
+from dspamd.telemetry.log_target import Syslog
 
 _WITHIN_S = 300.0  # as long as DSPAM waits for a lock
 _AT_ONCE = 10_000

@@ -27,7 +27,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dspamd import log, words
+from dspamd import words
 from dspamd.commands import dspamc, dspamd
 from dspamd.commands.complaint import Trouble, WrongUsage, hold_standard_streams, tell, unprintable
 from dspamd.commands.spool import write_all
@@ -37,8 +37,9 @@ from dspamd.envelope import Envelope, Recipient
 from dspamd.errors import INTERNAL, ConfigError, Failure, PermFail, TempFail, UsageError
 from dspamd.incoming import Incoming
 from dspamd.jobs import Job, jobs, readdress, reports, requested, unnamed
-from dspamd.log_target import Syslog
 from dspamd.request import Request
+from dspamd.telemetry import log
+from dspamd.telemetry.log_target import Syslog
 from dspamd.training import UnknownSignature
 from dspamd.trust import login_name, trusted
 

@@ -20,7 +20,6 @@ from array import array
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from dspamd import log
 from dspamd.commands import help, migration, tool
 from dspamd.config import preferences
 from dspamd.dictionary import Dictionary
@@ -33,6 +32,7 @@ from dspamd.incoming import Incoming
 from dspamd.mail.classic import SignaturePass
 from dspamd.request import Request
 from dspamd.storage import conformance
+from dspamd.telemetry import log
 from dspamd.user_preferences import User
 from dspamd.verdict import explanation_lines
 

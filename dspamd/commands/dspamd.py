@@ -18,9 +18,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import dspamd
-from dspamd import log
 from dspamd.config.config import Config, default_path
 from dspamd.errors import ConfigError
+from dspamd.telemetry import log
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -17,11 +17,11 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from dspamd import log
 from dspamd.commands.dspam import share_files
 from dspamd.config.config import Config
 from dspamd.errors import ConfigError, Failure, UsageError
-from dspamd.log_target import Syslog
+from dspamd.telemetry import log
+from dspamd.telemetry.log_target import Syslog
 from dspamd.trust import trusted
 
 if TYPE_CHECKING:

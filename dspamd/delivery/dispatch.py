@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from dspamd import metrics
 from dspamd.config.config import Config
 from dspamd.delivery.agent import Agent
 from dspamd.delivery.connection import Deadlines, Tls
@@ -25,6 +24,7 @@ from dspamd.delivery.smtp import SmtpDelivery
 from dspamd.errors import ConfigError, Failure, PermFail, Reply, TempFail
 from dspamd.file_errors import explained
 from dspamd.home import Home
+from dspamd.telemetry import metrics
 
 _REASONS = {
     "Unable to connect": "unreachable",

@@ -25,13 +25,13 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from dspamd import log
 from dspamd.aftermath import Processed
 from dspamd.delivery.handover import Handover, Outlet
 from dspamd.errors import Failure
 from dspamd.home import Home
 from dspamd.mail.message import Message
-from dspamd.recurring import Recurring
+from dspamd.telemetry import log
+from dspamd.telemetry.recurring import Recurring
 from dspamd.texts import Texts
 from dspamd.user_preferences import User
 

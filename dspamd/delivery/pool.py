@@ -16,8 +16,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from dspamd import metrics
 from dspamd.delivery.connection import Connection
+from dspamd.telemetry import metrics
 
 
 class Pool:

@@ -18,11 +18,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from dspamd import log
 from dspamd.file_errors import explained
 from dspamd.home import Home
 from dspamd.mail.message import Message
 from dspamd.recent import Recent
+from dspamd.telemetry import log
 
 _DOMAIN_END = re.compile(rb"[\s>]")
 

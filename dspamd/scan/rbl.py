@@ -21,9 +21,9 @@ import time
 from collections.abc import Callable, Sequence
 from types import ModuleType
 
-from dspamd import log
 from dspamd.config.option_types import parted
 from dspamd.scan.source import Address
+from dspamd.telemetry import log
 
 _REMEMBERED_ANSWERS = 100_000
 _LEFT_ALONE_S = 60.0

@@ -18,7 +18,6 @@ import asyncio
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
-from dspamd import log
 from dspamd.config.config import Config
 from dspamd.config.libraries import needed_by
 from dspamd.engine.model import Label, Lesson, Result, Source
@@ -29,6 +28,7 @@ from dspamd.scan.blocklist import Blocklists
 from dspamd.scan.clamav import ClamAV, NotScanned, TooLarge
 from dspamd.scan.rbl import Blacklists
 from dspamd.scan.source import Address, address, source
+from dspamd.telemetry import log
 from dspamd.user_preferences import User
 
 

@@ -18,11 +18,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from dspamd import log
 from dspamd.aftermath import Processed
 from dspamd.config.config import Config
 from dspamd.errands import Errands
 from dspamd.scan.source import Address, source
+from dspamd.telemetry import log
 
 _EXPERIENCED = 2500
 _TEXTS = {

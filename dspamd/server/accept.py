@@ -19,8 +19,8 @@ import socket
 from collections.abc import Callable, Iterable
 from typing import Protocol, cast
 
-from dspamd import log
 from dspamd.server.loads import Loads, Seat
+from dspamd.telemetry import log
 
 # A worker at work on messages comes back to its loop, and is given a core, within milliseconds;
 # with 1 ms, eight sessions that last were spread 5:3 or worse every third time, with 5 ms every sixteenth.

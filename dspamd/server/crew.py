@@ -18,11 +18,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-from dspamd import log
 from dspamd.server import worker
 from dspamd.server.listen import Endpoint
 from dspamd.server.loads import Loads
 from dspamd.server.worker import GRACE_S, RETIRE_S, Post
+from dspamd.telemetry import log
 
 YOUNG_S = 60.0
 LONGEST_WAIT_S = 30.0

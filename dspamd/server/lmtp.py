@@ -28,13 +28,13 @@ from collections.abc import Callable, Iterable
 
 from aiosmtpd.smtp import SMTP
 
-from dspamd import log, metrics
 from dspamd.envelope import Envelope
 from dspamd.errors import INTERNAL, Failure, Reply
 from dspamd.mail.transparency import PIECE, Collector
 from dspamd.server.dialogue import TOO_LARGE, Dialogue, Terms, written
 from dspamd.server.filter import Answer, Caller, Filter
 from dspamd.server.peer import caller_of
+from dspamd.telemetry import log, metrics
 from dspamd.threads_ import aside
 
 COMMAND_LIMIT = 8192  # bytes of a command line: long addresses, DSN parameters, dspamc's options

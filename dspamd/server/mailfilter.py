@@ -16,7 +16,6 @@ import os
 from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
 
-from dspamd import log, metrics
 from dspamd.config.config import Config
 from dspamd.envelope import Envelope, Recipient
 from dspamd.errors import INTERNAL, Failure, Reply, UsageError
@@ -25,6 +24,7 @@ from dspamd.jobs import Job, addressed, jobs, readdress, reports, requested
 from dspamd.pipeline import Pipeline
 from dspamd.request import Misconfigured, Request
 from dspamd.server.filter import Answer, Caller
+from dspamd.telemetry import log, metrics
 from dspamd.trust import trusted
 from dspamd.verdict import Outcome
 from dspamd.words import split

@@ -28,9 +28,9 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.registry import Collector
 
 import dspamd
-from dspamd import log, metrics
 from dspamd.errors import Failure
 from dspamd.storage.contract import Storage
+from dspamd.telemetry import log, metrics
 
 PATIENCE_S = 5.0
 AT_ONCE = 20

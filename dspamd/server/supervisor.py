@@ -23,11 +23,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 import dspamd
-from dspamd import log
 from dspamd.errors import ConfigError
 from dspamd.server.crew import Crew, Plan, Worker
 from dspamd.server.listeners import Listeners
 from dspamd.server.notify import Notifier
+from dspamd.telemetry import log
 
 SILENCE_S = 30.0
 TICK_S = 1.0

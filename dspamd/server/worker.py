@@ -23,10 +23,10 @@ from collections.abc import Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
-from dspamd import log
 from dspamd.server.accept import Acceptor
 from dspamd.server.lmtp import LmtpServer
 from dspamd.server.loads import Seat
+from dspamd.telemetry import log
 
 READY, BEAT, RETIRE = b"R", b".", b"r"
 

@@ -19,9 +19,9 @@ from array import array
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import TypeVar
 
-from dspamd import log
 from dspamd.engine.model import Snapshot
 from dspamd.storage.contract import Change, Signature, Storage, Stored, TokenRow, Uid, Unreachable
+from dspamd.telemetry import log
 
 T = TypeVar("T")
 

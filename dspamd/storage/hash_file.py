@@ -29,7 +29,6 @@ from itertools import compress
 from mmap import mmap
 from pathlib import Path
 
-from dspamd import log
 from dspamd.engine._kernel import (
     css_after,
     css_age,
@@ -49,6 +48,7 @@ from dspamd.storage.correction import in_effect, pack, unpack
 from dspamd.storage.css import Shape
 from dspamd.storage.file_lock import FileLock, Seen
 from dspamd.storage.journal import HEAD_BYTES, Before, Journal, write_file
+from dspamd.telemetry import log
 
 HITS_MAX = 2**28 - 1
 _ID = re.compile(r"[0-9A-Za-z, ]{1,127}")  # protocols.md 8; anything else could lead out of the directory

@@ -7,10 +7,10 @@ from array import array
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from typing import TypeVar
 
-from dspamd import metrics
 from dspamd.engine.model import Snapshot
 from dspamd.errors import Failure, PermFail
 from dspamd.storage.contract import Change, Signature, Storage, Stored, TokenRow, Uid, Unreachable
+from dspamd.telemetry import metrics
 
 T = TypeVar("T")
 

@@ -21,7 +21,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from datetime import date
 from typing import TypeVar
 
-from dspamd import log
 from dspamd.config.config import Config
 from dspamd.engine.model import Hits, Label, Learned, Snapshot, Totals
 from dspamd.errors import InvalidName, PermFail, TempFail
@@ -45,6 +44,7 @@ from dspamd.storage.mysql_server import (
 from dspamd.storage.mysql_tables import Tables
 from dspamd.storage.sql import EVERYBODY, Server, UserTable, owner_name
 from dspamd.storage.turns import Turns
+from dspamd.telemetry import log
 
 T = TypeVar("T")
 

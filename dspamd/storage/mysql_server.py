@@ -27,10 +27,10 @@ from typing import Any, TypeVar
 import aiomysql
 from pymysql.constants import CLIENT, CR, ER
 
-from dspamd import metrics
 from dspamd.errors import TempFail
 from dspamd.storage.contract import Unreachable
 from dspamd.storage.sql import Server, retried
+from dspamd.telemetry import metrics
 
 T = TypeVar("T")
 

@@ -23,7 +23,6 @@ from typing import Any, NamedTuple, TypeVar
 import asyncpg
 from asyncpg import Connection
 
-from dspamd import log
 from dspamd.config.config import Config
 from dspamd.engine.model import Hits, Label, Snapshot, TokenChange, Totals
 from dspamd.errors import InvalidName, PermFail, TempFail
@@ -45,6 +44,7 @@ from dspamd.storage.sql import (
     unsigned,
 )
 from dspamd.storage.turns import Turns
+from dspamd.telemetry import log
 
 T = TypeVar("T")
 Work = Callable[[Connection, Statements], Awaitable[T]]

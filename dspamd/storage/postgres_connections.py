@@ -22,10 +22,10 @@ from typing import Any, TypeVar
 import asyncpg
 from asyncpg import Connection
 
-from dspamd import metrics
 from dspamd.errors import TempFail
 from dspamd.storage.contract import Unreachable
 from dspamd.storage.sql import Server, retried
+from dspamd.telemetry import metrics
 
 T = TypeVar("T")
 

@@ -16,11 +16,11 @@ from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 
-from dspamd import log
 from dspamd.home import Home
 from dspamd.storage.clock import utc_day
 from dspamd.storage.file_store import FileStore
 from dspamd.storage.sqlite_file import SQLiteFile
+from dspamd.telemetry import log
 
 
 class SQLite(FileStore):

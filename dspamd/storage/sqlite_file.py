@@ -25,11 +25,11 @@ from functools import cache
 from itertools import compress
 from pathlib import Path
 
-from dspamd import log
 from dspamd.engine.model import Hits, Label, Learned, Snapshot, TokenChange, Totals
 from dspamd.storage.contract import Change, Correct, Correction, Stale, Stored, TokenRow
 from dspamd.storage.correction import in_effect, pack, unpack
 from dspamd.storage.schema import steps
+from dspamd.telemetry import log
 
 _PRAGMAS = (
     "synchronous = NORMAL",  # with WAL: a crash of the machine may cost the last messages' training

@@ -20,10 +20,10 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import NamedTuple
 
-from dspamd import log
 from dspamd.engine.model import Learned, TokenChange, Totals
 from dspamd.errors import PermFail
 from dspamd.storage.contract import Change, Signature, Storage, TokenRow, Uid
+from dspamd.telemetry import log
 
 _AT_ONCE = 5_000  # tokens in one transaction
 _MOST = 2**31 - 1  # hits that one change can add

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from dspamd import metrics
-from dspamd.metrics import Histogram
+from dspamd.telemetry import metrics
+from dspamd.telemetry.metrics import Histogram
 
 FILE = Path(__file__).parents[2] / "etc/prometheus/alerts.yml"
 RULES: list[dict[str, Any]] = [

@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 
-from dspamd import consultation, log
+from dspamd import consultation
 from dspamd.config.config import Config
 from dspamd.consultation import Consultation, Opinion
 from dspamd.dictionary import Dictionary
@@ -21,6 +21,7 @@ from dspamd.groups import Asks, Membership
 from dspamd.mail.classic import View
 from dspamd.request import Request
 from dspamd.storage.contract import Change, Storage, Uid
+from dspamd.telemetry import log
 from dspamd.user_preferences import Defaults, User
 from tests.golden.store import MemoryStore
 from tests.unit.test_pipeline import (

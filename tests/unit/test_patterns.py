@@ -18,7 +18,7 @@ from typing import NamedTuple
 import pytest
 
 import dspamd
-from dspamd import groups, home, log, lookup, lookup_source, request, retrain_address, users, verdict
+from dspamd import groups, home, lookup, lookup_source, request, retrain_address, users, verdict
 from dspamd.commands import dspam_logrotate
 from dspamd.delivery import connection, digest, replies, smtp
 from dspamd.engine import _kernel
@@ -31,6 +31,7 @@ from dspamd.mail.transparency import Collector, stuffed
 from dspamd.scan import blocklist, source
 from dspamd.server import command, dialogue, dlmtp
 from dspamd.storage import hash_file
+from dspamd.telemetry import log
 
 PARSERS = {
     "ast", "base64", "binascii", "codecs", "configparser", "csv", "difflib", "email", "fnmatch", "html",
@@ -186,7 +187,7 @@ SEES_MAIL: dict[str, tuple[Use, list[Worst]]] = {
     ),
     "history: codecs": (message_of(Fields.of), [Worst(b"\xe2\x82", b"Subject: "), Worst(b"\t", b"From:")]),
     "home._REFUSED": (text_of(home._REFUSED.search), [Worst(b"a")]),
-    "log._plain": (text_of(log._plain), [Worst(b"a", end=b" ")]),
+    "telemetry.log._plain": (text_of(log._plain), [Worst(b"a", end=b" ")]),
     "lookup._CONTROL": (text_of(lookup._CONTROL.search), [Worst(b"a")]),
     "lookup_source._MARK": (text_of(lookup_source._MARK.findall), [Worst(b"%"), Worst(b"a")]),
     "mail.forward._CHARSET": (

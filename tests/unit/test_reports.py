@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from dspamd import metrics
 from dspamd.engine.model import Label, Lesson, Source
 from dspamd.engine.tokenizer import crc64
 from dspamd.envelope import Envelope, Recipient
@@ -16,6 +15,7 @@ from dspamd.pipeline import Pipeline
 from dspamd.request import Request
 from dspamd.server.filter import Answer
 from dspamd.server.mailfilter import MailFilter
+from dspamd.telemetry import metrics
 from tests.logged import Logged
 from tests.unit.test_observation import counted
 from tests.unit.test_pipeline import BOTH, HAM, SPAM, Bench, bench, signature_of

@@ -38,7 +38,7 @@ def test_nothing_is_missed_where_everything_is(tmp_path: Path) -> None:
             f"DeliveryTLSCAFile {tmp_path}/file",
             f"RABLQueue {tmp_path}",
             f"ServerDomainSocketPath {tmp_path}/new.sock",
-            "LogTarget dspamd.log",
+            "LogTarget dspamd.telemetry.log",
             "Debug *",
         )
         assert told(tmp_path, *lines) == []
@@ -116,7 +116,7 @@ def test_what_is_in_the_way_stops_the_start_with_its_line(line: str, complaint: 
 
 
 def test_the_debug_log_and_the_log_are_both_about_log_directory(tmp_path: Path) -> None:
-    found = told(tmp_path, "LogDirectory /dev/null", "LogTarget dspamd.log", "Debug *")
+    found = told(tmp_path, "LogDirectory /dev/null", "LogTarget dspamd.telemetry.log", "Debug *")
     assert [text.partition(";")[0] for text in found] == ["x.conf:1: LogDirectory /dev/null is no folder"] * 2
 
 

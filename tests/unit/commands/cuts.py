@@ -15,9 +15,9 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from dspamd import log_target
 from dspamd.commands import client, dspamc
 from dspamd.mail.transparency import stuffed
+from dspamd.telemetry import log_target
 from tests.account import TRUST
 
 Turn = tuple[str, bytes]  # "S" and what the daemon says, or "C" and what the client says

@@ -17,11 +17,11 @@ from typing import NamedTuple
 
 import pytest
 
-from dspamd import log, metrics
 from dspamd.commands import dspam, dspamd
 from dspamd.config.options import OPTIONS
-from dspamd.log_target import Stderr
 from dspamd.server.supervisor import Supervisor
+from dspamd.telemetry import log, metrics
+from dspamd.telemetry.log_target import Stderr
 from tests.account import TRUST
 from tests.unreadable import folder_of_stranger, give, stranger
 

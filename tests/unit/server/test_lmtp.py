@@ -12,12 +12,12 @@ from contextlib import contextmanager
 
 import pytest
 
-from dspamd import metrics
 from dspamd.envelope import Envelope
 from dspamd.errors import PermFail, Reply, TempFail
 from dspamd.mail.transparency import END_OF_DATA
 from dspamd.server.filter import Answer, Caller
 from dspamd.server.lmtp import LmtpServer
+from dspamd.telemetry import metrics
 from tests.logged import Logged
 from tests.reference.transparency import all_mixes, received
 from tests.unit.server.scripted import MESSAGE, TERMS, Client, ScriptedFilter, accepted, connected, running

@@ -21,7 +21,7 @@ from typing import Any
 import structlog
 
 from dspamd.config.config import Config
-from dspamd.log_target import File, Stderr, Syslog, Target
+from dspamd.telemetry.log_target import File, Stderr, Syslog, Target
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 

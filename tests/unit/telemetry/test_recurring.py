@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
-from dspamd.recurring import AGAIN_S, WELL_S, Recurring
+from dspamd.telemetry.recurring import AGAIN_S, WELL_S, Recurring
 from tests.logged import Logged
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dspamd.stopwatch import Stopwatch
+from dspamd.telemetry.stopwatch import Stopwatch
 
 
 def test_each_stage_gets_the_time_since_the_last_mark() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dspamd.log_target import File, Stderr, Syslog
+from dspamd.telemetry.log_target import File, Stderr, Syslog
 from tests.full import full_beyond
 
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dspamd import log
 from dspamd.config.config import Config
-from dspamd.log_target import File, Stderr, Syslog
+from dspamd.telemetry import log
+from dspamd.telemetry.log_target import File, Stderr, Syslog
 from tests.logged import Logged
 
 BUDGET_S = 15e-6

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from dspamd import metrics
-from dspamd.metrics import Board, Counter, Gauge, Histogram, Latest
+from dspamd.telemetry import metrics
+from dspamd.telemetry.metrics import Board, Counter, Gauge, Histogram, Latest
 
 BUDGET_S = 20e-6
 SLACK = 4  # for a machine that is slow or busy with other tests

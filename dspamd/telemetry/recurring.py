@@ -16,8 +16,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dspamd import log
 from dspamd.file_errors import explained
+from dspamd.telemetry import log
 
 AGAIN_S = 600.0
 """Seconds from one line about some trouble to the next."""
