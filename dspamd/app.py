@@ -25,7 +25,6 @@ from dspamd.config.config import Config
 from dspamd.delivery.dispatch import Dispatch
 from dspamd.delivery.notices import Notices
 from dspamd.engine import keep_memory
-from dspamd.errands import Errands
 from dspamd.errors import ConfigError, Failure, Problem, TempFail
 from dspamd.file_errors import explained
 from dspamd.history import History
@@ -35,6 +34,7 @@ from dspamd.layout import layout, mixture
 from dspamd.mail import signature
 from dspamd.maintenance import Maintenance, ages, purging
 from dspamd.observation import Details
+from dspamd.offload.background import Errands
 from dspamd.pipeline import Pipeline
 from dspamd.pitfalls import pitfalls
 from dspamd.scan.scanners import Scanners, local_addresses

@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 from dspamd.engine import Run, Tokens
 from dspamd.engine.model import Hits, Lesson, ScoreOptions, Snapshot, Totals
+from dspamd.offload.threads import aside
 from dspamd.storage.contract import Storage, Uid
 from dspamd.telemetry.stopwatch import Stopwatch
-from dspamd.threads_ import aside
 from dspamd.user_preferences import User
 
 _EMPTY = Snapshot(Totals(), Hits.none())

@@ -22,7 +22,7 @@ from dspamd.mail import signature
 from dspamd.mail.classic import SignaturePass, view
 from dspamd.mail.message import Message
 from dspamd.mail.signature import Reported, reported
-from dspamd.threads_ import T, brief
+from dspamd.offload.threads import T, brief
 
 
 class _Shared(Generic[T]):

@@ -18,9 +18,9 @@ from pathlib import Path
 
 from dspamd.aftermath import Processed
 from dspamd.engine.model import Source
-from dspamd.errands import Errands
 from dspamd.home import Home
 from dspamd.mail.message import Message
+from dspamd.offload.background import Errands
 from dspamd.user_preferences import User
 
 _FRAGMENT_BYTES = 1023

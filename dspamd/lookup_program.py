@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 
-from dspamd import child
 from dspamd.errors import TempFail
 from dspamd.lookup_source import template
+from dspamd.offload import process_group
 from dspamd.telemetry import log
 
 _LONGEST_ANSWER = 1023  # bytes
@@ -28,7 +28,7 @@ class Program:
 
     async def find(self, name: str) -> str | None:
         words = [os.fsencode(word(name)) for word in self._words]
-        if child.mistaken(self._command, words) is not None:
+        if process_group.mistaken(self._command, words) is not None:
             log.get().warning("not_looked_up", user=name, reason="no -- in front of %u in ExtLookupServer")
             return None
         try:
@@ -47,7 +47,7 @@ class Program:
             line = await _first_line(process)
             status = await process.wait()
         finally:
-            await child.end(process)
+            await process_group.end(process)
         if not line and (status < 0 or status == os.EX_TEMPFAIL):
             raise TempFail("Unable to look up user", detail=f"{words[0]!r} ended with status {status}")
         return os.fsdecode(line) or None

@@ -36,6 +36,7 @@ from dspamd.history import History, Record, letter
 from dspamd.incoming import Incoming
 from dspamd.jobs import Job
 from dspamd.mail.rewrite import Rewrite, rewrite
+from dspamd.offload.threads import aside
 from dspamd.reports import Reports
 from dspamd.request import Request
 from dspamd.scan.clamav import NotScanned
@@ -44,7 +45,6 @@ from dspamd.storage.contract import Change, Signature, Storage, Uid
 from dspamd.telemetry import log, metrics
 from dspamd.telemetry.stopwatch import Stopwatch
 from dspamd.texts import Texts
-from dspamd.threads_ import aside
 from dspamd.training import Trainer, UnknownSignature, told
 from dspamd.user_preferences import User
 from dspamd.users import Users

@@ -28,11 +28,11 @@ from dspamd.incoming import Incoming
 from dspamd.jobs import Job
 from dspamd.mail.forward import forwarded
 from dspamd.mail.signature import Reported, id_of_text
+from dspamd.offload.threads import aside
 from dspamd.reporter import NotAllowed, Reporter, reporter
 from dspamd.request import Request
 from dspamd.storage.contract import Change, Signature, Storage
 from dspamd.telemetry import log
-from dspamd.threads_ import aside
 from dspamd.training import UnknownSignature
 from dspamd.user_preferences import User
 from dspamd.users import Users

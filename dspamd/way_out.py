@@ -23,8 +23,8 @@ from dspamd.jobs import Job, recipient_of
 from dspamd.mail.kept import released
 from dspamd.mail.message import Message
 from dspamd.mail.rewrite import Rewrite, rewrite
+from dspamd.offload.threads import aside
 from dspamd.texts import Texts
-from dspamd.threads_ import aside
 from dspamd.user_preferences import User
 from dspamd.verdict import Outcome, Verdict, header_lines
 

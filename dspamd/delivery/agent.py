@@ -22,9 +22,9 @@ import asyncio
 import os
 from collections.abc import Sequence
 
-from dspamd import child
 from dspamd.delivery.handover import Handover
 from dspamd.errors import PermFail, Reply, TempFail
+from dspamd.offload import process_group
 from dspamd.words import split
 
 _SYSEXITS = range(os.EX_USAGE, os.EX_CONFIG + 1)
@@ -72,7 +72,7 @@ class Agent:
         except TimeoutError as error:
             raise TempFail("Delivery agent took too long", detail=" ".join(self._words)) from error
         finally:
-            await child.end(process)
+            await process_group.end(process)
         return self._reply(process.returncode or 0)
 
     async def close(self) -> None:
@@ -85,7 +85,7 @@ class Agent:
         # The original's manual writes them with a backslash against the shell.
         stands_for |= {f"\\{word}": value for word, value in stands_for.items()}
         words = [stands_for.get(word, os.fsencode(word)) for word in self._words]
-        option = child.mistaken([os.fsencode(word) for word in self._words], words)
+        option = process_group.mistaken([os.fsencode(word) for word in self._words], words)
         if option is not None:
             raise PermFail(
                 f"The delivery agent would take {os.fsdecode(option)} for an option",

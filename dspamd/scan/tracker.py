@@ -20,7 +20,7 @@ from pathlib import Path
 
 from dspamd.aftermath import Processed
 from dspamd.config.config import Config
-from dspamd.errands import Errands
+from dspamd.offload.background import Errands
 from dspamd.scan.source import Address, source
 from dspamd.telemetry import log
 

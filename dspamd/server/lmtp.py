@@ -31,11 +31,11 @@ from aiosmtpd.smtp import SMTP
 from dspamd.envelope import Envelope
 from dspamd.errors import INTERNAL, Failure, Reply
 from dspamd.mail.transparency import PIECE, Collector
+from dspamd.offload.threads import aside
 from dspamd.server.dialogue import TOO_LARGE, Dialogue, Terms, written
 from dspamd.server.filter import Answer, Caller, Filter
 from dspamd.server.peer import caller_of
 from dspamd.telemetry import log, metrics
-from dspamd.threads_ import aside
 
 COMMAND_LIMIT = 8192  # bytes of a command line: long addresses, DSN parameters, dspamc's options
 COMMANDS_AT_ONCE = 16384  # bytes of commands carried out before other sessions get their turn

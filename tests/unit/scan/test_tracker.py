@@ -10,9 +10,9 @@ from dspamd.aftermath import Processed
 from dspamd.config.config import Config
 from dspamd.engine.model import Result, Totals
 from dspamd.envelope import Envelope, Recipient
-from dspamd.errands import Errands
 from dspamd.incoming import Incoming
 from dspamd.jobs import Job
+from dspamd.offload.background import Errands
 from dspamd.request import Request
 from dspamd.scan.source import address
 from dspamd.scan.tracker import Tracker

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from dspamd.errands import WAITING_BYTES, Errands
+from dspamd.offload.background import WAITING_BYTES, Errands
 from tests.logged import Logged
 
 
