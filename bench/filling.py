@@ -23,7 +23,7 @@ import pymysql
 
 from bench.stores import Place, lesson
 from dspamd.engine.model import Learned, TokenChange, Totals
-from dspamd.home import Home
+from dspamd.home.home import Home
 from dspamd.storage.contract import Change, Storage, Uid
 from dspamd.storage.sql import Server, signed
 from tests.day import TODAY

@@ -30,7 +30,7 @@ from bench.filling import fill
 from bench.stores import Place, grown, lesson, places
 from dspamd.engine._kernel import css_find, css_plan, css_store
 from dspamd.engine.model import Totals
-from dspamd.home import Home
+from dspamd.home.home import Home
 from dspamd.storage.contract import Change, Uid
 from dspamd.storage.postgres_statements import BIGINT, Statements
 from dspamd.storage.sql import Server, signed

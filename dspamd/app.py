@@ -27,10 +27,11 @@ from dspamd.delivery.notices import Notices
 from dspamd.engine import keep_memory
 from dspamd.errors import ConfigError, Failure, Problem, TempFail
 from dspamd.file_errors import explained
-from dspamd.history import History
-from dspamd.home import Home
+from dspamd.home.history import History
+from dspamd.home.home import Home
+from dspamd.home.layout import layout, mixture
+from dspamd.home.templates import Texts, lacking
 from dspamd.keepsakes import Keepsakes
-from dspamd.layout import layout, mixture
 from dspamd.mail import signature
 from dspamd.maintenance import Maintenance, ages, purging
 from dspamd.observation import Details
@@ -56,7 +57,6 @@ from dspamd.storage.drivers import advice, family, open_storage, stores, uid_in_
 from dspamd.storage.measured import Measured
 from dspamd.surroundings import in_the_way, surroundings
 from dspamd.telemetry import log, metrics
-from dspamd.texts import Texts, lacking
 from dspamd.users import Users
 
 MEMORY_KEPT = 16 << 20

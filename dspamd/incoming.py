@@ -17,7 +17,7 @@ from typing import Generic
 from dspamd.engine import Tokens, tokenize
 from dspamd.engine.model import TokenOptions
 from dspamd.envelope import Envelope
-from dspamd.history import Fields
+from dspamd.home.history import Fields
 from dspamd.mail import signature
 from dspamd.mail.classic import SignaturePass, view
 from dspamd.mail.message import Message

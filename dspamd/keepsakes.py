@@ -18,7 +18,7 @@ from pathlib import Path
 
 from dspamd.aftermath import Processed
 from dspamd.engine.model import Source
-from dspamd.home import Home
+from dspamd.home.home import Home
 from dspamd.mail.message import Message
 from dspamd.offload.background import Errands
 from dspamd.user_preferences import User

@@ -27,7 +27,7 @@ from pathlib import Path
 
 from dspamd.config.config import Config
 from dspamd.errors import ConfigError, Failure
-from dspamd.home import Home
+from dspamd.home.home import Home
 from dspamd.request import Request
 from dspamd.storage.clock import utc_day
 from dspamd.storage.contract import Storage

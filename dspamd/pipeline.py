@@ -32,7 +32,8 @@ from dspamd.dictionary import Dictionary, Judgement
 from dspamd.engine import Run, Tokens
 from dspamd.engine.model import Learned, Lesson, Mode, Result, Source, Totals
 from dspamd.errors import Failure, InvalidName, TempFail
-from dspamd.history import History, Record, letter
+from dspamd.home.history import History, Record, letter
+from dspamd.home.templates import Texts
 from dspamd.incoming import Incoming
 from dspamd.jobs import Job
 from dspamd.mail.rewrite import Rewrite, rewrite
@@ -44,7 +45,6 @@ from dspamd.scan.scanners import Finding, Scanners
 from dspamd.storage.contract import Change, Signature, Storage, Uid
 from dspamd.telemetry import log, metrics
 from dspamd.telemetry.stopwatch import Stopwatch
-from dspamd.texts import Texts
 from dspamd.training import Trainer, UnknownSignature, told
 from dspamd.user_preferences import User
 from dspamd.users import Users

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from dspamd.config.config import Config
 from dspamd.errors import Problem, TempFail
-from dspamd.home import Home
+from dspamd.home.home import Home
 from dspamd.storage import preference_files
 from dspamd.storage.drivers import server_prefix
 from dspamd.telemetry import log

@@ -31,7 +31,7 @@ from dspamd.errors import TempFail
 from dspamd.file_errors import explained
 from dspamd.group_file import GroupFile
 from dspamd.groups import ALONE, Groups
-from dspamd.home import Home
+from dspamd.home.home import Home
 from dspamd.lookup import Lookup
 from dspamd.recent import Recent
 from dspamd.storage.contract import Storage

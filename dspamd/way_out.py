@@ -18,13 +18,13 @@ from dspamd.config.config import Config
 from dspamd.delivery.handover import Handover, Outlet
 from dspamd.engine.model import Source
 from dspamd.errors import Reply
+from dspamd.home.templates import Texts
 from dspamd.incoming import Incoming
 from dspamd.jobs import Job, recipient_of
 from dspamd.mail.kept import released
 from dspamd.mail.message import Message
 from dspamd.mail.rewrite import Rewrite, rewrite
 from dspamd.offload.threads import aside
-from dspamd.texts import Texts
 from dspamd.user_preferences import User
 from dspamd.verdict import Outcome, Verdict, header_lines
 

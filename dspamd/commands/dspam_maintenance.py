@@ -27,7 +27,7 @@ from dspamd.commands import dspam_clean, help, tool
 from dspamd.commands.dspam_logrotate import rotate
 from dspamd.config.config import Config
 from dspamd.errors import UsageError
-from dspamd.home import Home
+from dspamd.home.home import Home
 from dspamd.maintenance import Lock
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from dspamd.commands import help, tool
 from dspamd.engine.model import Totals
 from dspamd.errors import Failure, UsageError
-from dspamd.history import counters
-from dspamd.home import Home
+from dspamd.home.history import counters
+from dspamd.home.home import Home
 from dspamd.trust import login_name, trusted
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from dspamd.delivery.quarantine import Quarantine
 from dspamd.delivery.smtp import SmtpDelivery
 from dspamd.errors import ConfigError, Failure, PermFail, Reply, TempFail
 from dspamd.file_errors import explained
-from dspamd.home import Home
+from dspamd.home.home import Home
 from dspamd.telemetry import metrics
 
 _REASONS = {

@@ -28,11 +28,11 @@ from typing import NamedTuple
 from dspamd.aftermath import Processed
 from dspamd.delivery.handover import Handover, Outlet
 from dspamd.errors import Failure
-from dspamd.home import Home
+from dspamd.home.home import Home
+from dspamd.home.templates import Texts
 from dspamd.mail.message import Message
 from dspamd.telemetry import log
 from dspamd.telemetry.recurring import Recurring
-from dspamd.texts import Texts
 from dspamd.user_preferences import User
 
 _AT_ONCE = 100  # users who are written to at the same time; others are with their next message

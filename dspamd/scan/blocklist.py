@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dspamd.file_errors import explained
-from dspamd.home import Home
+from dspamd.home.home import Home
 from dspamd.mail.message import Message
 from dspamd.recent import Recent
 from dspamd.telemetry import log

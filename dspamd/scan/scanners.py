@@ -22,7 +22,7 @@ from dspamd.config.config import Config
 from dspamd.config.libraries import needed_by
 from dspamd.engine.model import Label, Lesson, Result, Source
 from dspamd.errors import ConfigError
-from dspamd.home import Home
+from dspamd.home.home import Home
 from dspamd.incoming import Incoming
 from dspamd.scan.blocklist import Blocklists
 from dspamd.scan.clamav import ClamAV, NotScanned, TooLarge

@@ -17,7 +17,7 @@ from dspamd.storage.sql import Server, UserTable
 
 if TYPE_CHECKING:  # who needs the contract alone must not pay for these
     from dspamd.config.config import Config
-    from dspamd.home import Home
+    from dspamd.home.home import Home
     from dspamd.storage.contract import Storage
 
 

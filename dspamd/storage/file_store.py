@@ -26,7 +26,7 @@ from typing import ClassVar, Protocol, TypeVar
 from dspamd.engine.model import Hits, Snapshot, Totals
 from dspamd.errors import TempFail
 from dspamd.file_errors import explained
-from dspamd.home import Home
+from dspamd.home.home import Home
 from dspamd.storage import preference_files
 from dspamd.storage.clock import utc_day
 from dspamd.storage.contract import Change, Signature, Stored, TokenRow, Uid

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dspamd.config.config import Config
 from dspamd.engine.model import Snapshot
-from dspamd.home import Home
+from dspamd.home.home import Home
 from dspamd.storage.clock import utc_day
 from dspamd.storage.contract import Uid
 from dspamd.storage.css import Shape

@@ -24,7 +24,7 @@ from typing import TypeVar
 from dspamd.config.config import Config
 from dspamd.engine.model import Hits, Label, Learned, Snapshot, Totals
 from dspamd.errors import InvalidName, PermFail, TempFail
-from dspamd.home import Home
+from dspamd.home.home import Home
 from dspamd.mail.signature import valid
 from dspamd.storage import mysql_statements as sql
 from dspamd.storage import mysql_tables

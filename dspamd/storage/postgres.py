@@ -26,7 +26,7 @@ from asyncpg import Connection
 from dspamd.config.config import Config
 from dspamd.engine.model import Hits, Label, Snapshot, TokenChange, Totals
 from dspamd.errors import InvalidName, PermFail, TempFail
-from dspamd.home import Home
+from dspamd.home.home import Home
 from dspamd.storage import postgres_statements as sql
 from dspamd.storage import schema
 from dspamd.storage.clock import utc_day

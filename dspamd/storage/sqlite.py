@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 
-from dspamd.home import Home
+from dspamd.home.home import Home
 from dspamd.storage.clock import utc_day
 from dspamd.storage.file_store import FileStore
 from dspamd.storage.sqlite_file import SQLiteFile

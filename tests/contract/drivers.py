@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
-from dspamd.home import Home
+from dspamd.home.home import Home
 from dspamd.storage.contract import Storage
 from dspamd.storage.sql import Server, UserTable
 from tests.day import TODAY

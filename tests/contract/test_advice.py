@@ -11,7 +11,7 @@ import pytest
 from dspamd.commands import dspamd
 from dspamd.config.config import Config
 from dspamd.errors import Problem, TempFail
-from dspamd.home import Home
+from dspamd.home.home import Home
 from dspamd.storage import conformance
 from dspamd.storage.drivers import advice
 from dspamd.storage.postgres import Postgres

@@ -28,7 +28,7 @@ from dspamd.config.config import Config
 from dspamd.engine.model import Hits, Label, Learned, Snapshot, TokenChange, TokenOptions, Totals
 from dspamd.engine.tokenizer import tokenize
 from dspamd.errors import ConfigError, TempFail
-from dspamd.home import Home
+from dspamd.home.home import Home
 from dspamd.mail.classic import view
 from dspamd.storage import css
 from dspamd.storage.conformance import all_tokens, counts, learn, learning, new, totals
@@ -414,7 +414,7 @@ async def test_a_file_that_may_not_grow_leaves_whole_messages(tmp_path: Path) ->
         await new(storage, "bob")
     script = (
         "import asyncio, pathlib, sys\n"
-        "from dspamd.home import Home\n"
+        "from dspamd.home.home import Home\n"
         "from dspamd.storage.conformance import learn\n"
         "from dspamd.storage.hash import HashFiles\n"
         "from dspamd.storage.css import Shape\n"

@@ -14,7 +14,7 @@ import pytest
 from dspamd.config.config import Config
 from dspamd.engine.model import Label, Learned, Totals
 from dspamd.errors import PermFail, TempFail
-from dspamd.home import Home
+from dspamd.home.home import Home
 from dspamd.storage import conformance, mysql_server, mysql_statements
 from dspamd.storage.conformance import all_tokens, counts, learn, learning, new, totals
 from dspamd.storage.contract import Change, Correct, Signature, TokenRow

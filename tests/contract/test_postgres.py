@@ -22,7 +22,7 @@ from dspamd.config.config import Config
 from dspamd.engine.model import Label, Learned, Lesson, Source, Totals
 from dspamd.envelope import Envelope, Recipient
 from dspamd.errors import PermFail, TempFail
-from dspamd.home import Home
+from dspamd.home.home import Home
 from dspamd.incoming import Incoming
 from dspamd.jobs import Job
 from dspamd.request import Request

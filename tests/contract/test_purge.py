@@ -14,7 +14,7 @@ import pytest
 
 from dspamd.engine.model import Label, Learned, Mode, ScoreOptions, Totals
 from dspamd.errors import TempFail
-from dspamd.home import Home
+from dspamd.home.home import Home
 from dspamd.storage.conformance import all_tokens, counts, learn, learning, new
 from dspamd.storage.contract import Change, Correct, Signature, Storage, Uid
 from dspamd.storage.css import Shape

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dspamd.engine.model import Label, Learned
-from dspamd.home import Home
+from dspamd.home.home import Home
 from dspamd.storage.conformance import learning
 from dspamd.storage.contract import Change, Correct, Signature
 from tests.contract.drivers import driver

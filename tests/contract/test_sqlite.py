@@ -16,7 +16,7 @@ import pytest
 
 from dspamd.engine.model import Label, Learned, ScoreOptions, Totals
 from dspamd.errors import TempFail
-from dspamd.home import Home
+from dspamd.home.home import Home
 from dspamd.storage.conformance import all_tokens, counts, learn, learning, new, totals
 from dspamd.storage.contract import Change, Correct, Signature, TokenRow
 from dspamd.storage.purge import Ages, Unused, purge

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from dspamd.engine import Label, Mode, Run, ScoreOptions, TokenOptions
-from dspamd.history import counters
+from dspamd.home.history import counters
 from dspamd.mail import classic
 from dspamd.mail.classic import SignaturePass
 from dspamd.verdict import Verdict, header_lines

@@ -22,7 +22,7 @@ from dspamd.config.config import Config
 from dspamd.engine.tokenizer import crc64
 from dspamd.envelope import Envelope
 from dspamd.errors import PermFail
-from dspamd.history import counters
+from dspamd.home.history import counters
 from dspamd.incoming import Incoming
 from dspamd.jobs import jobs, requested
 from tests.golden.data import rows

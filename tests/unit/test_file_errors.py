@@ -19,7 +19,7 @@ from dspamd.delivery.quarantine import Quarantine
 from dspamd.engine.model import Learned, TokenChange, Totals
 from dspamd.errors import ConfigError, TempFail
 from dspamd.file_errors import explained
-from dspamd.home import Home
+from dspamd.home.home import Home
 from dspamd.storage.contract import Change, Storage
 from dspamd.storage.css import Shape
 from dspamd.storage.hash import HashFiles

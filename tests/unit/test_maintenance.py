@@ -13,7 +13,7 @@ import pytest
 from dspamd.config.config import Config
 from dspamd.engine.model import Hits, Learned, TokenChange, Totals
 from dspamd.errors import TempFail
-from dspamd.home import Home
+from dspamd.home.home import Home
 from dspamd.maintenance import Lock, Maintenance, ages, purging
 from dspamd.storage.contract import Change, Uid
 from dspamd.storage.purge import Ages, Purged, Unused

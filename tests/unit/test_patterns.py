@@ -18,12 +18,13 @@ from typing import NamedTuple
 import pytest
 
 import dspamd
-from dspamd import groups, home, lookup, lookup_source, request, retrain_address, users, verdict
+from dspamd import groups, lookup, lookup_source, request, retrain_address, users, verdict
 from dspamd.commands import dspam_logrotate
 from dspamd.delivery import connection, digest, replies, smtp
 from dspamd.engine import _kernel
 from dspamd.errors import Reply, UsageError
-from dspamd.history import Fields
+from dspamd.home import home
+from dspamd.home.history import Fields
 from dspamd.mail import forward, headers, kept, mime, signature
 from dspamd.mail.message import Message
 from dspamd.mail.rewrite import Rewrite, rewrite
@@ -185,8 +186,11 @@ SEES_MAIL: dict[str, tuple[Use, list[Worst]]] = {
         text_of(groups._REFUSED.match),
         [Worst(b"@"), Worst(b"."), Worst(b"@."), Worst(b"a")],
     ),
-    "history: codecs": (message_of(Fields.of), [Worst(b"\xe2\x82", b"Subject: "), Worst(b"\t", b"From:")]),
-    "home._REFUSED": (text_of(home._REFUSED.search), [Worst(b"a")]),
+    "home.history: codecs": (
+        message_of(Fields.of),
+        [Worst(b"\xe2\x82", b"Subject: "), Worst(b"\t", b"From:")],
+    ),
+    "home.home._REFUSED": (text_of(home._REFUSED.search), [Worst(b"a")]),
     "telemetry.log._plain": (text_of(log._plain), [Worst(b"a", end=b" ")]),
     "lookup._CONTROL": (text_of(lookup._CONTROL.search), [Worst(b"a")]),
     "lookup_source._MARK": (text_of(lookup_source._MARK.findall), [Worst(b"%"), Worst(b"a")]),

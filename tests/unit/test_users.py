@@ -15,7 +15,7 @@ from dspamd.engine.model import Mode, ScoreOptions, TokenOptions
 from dspamd.errors import PermFail, TempFail, UsageError
 from dspamd.group_file import INTERVAL_S
 from dspamd.groups import ALONE
-from dspamd.home import Home
+from dspamd.home.home import Home
 from dspamd.recent import REMEMBERED_ENTRIES, REMEMBERED_SECONDS
 from dspamd.request import Request
 from dspamd.storage.contract import Storage

@@ -11,8 +11,8 @@ import pytest
 from dspamd.delivery.handover import Handover
 from dspamd.delivery.notices import Notices
 from dspamd.errors import Reply, TempFail
+from dspamd.home.templates import Texts
 from dspamd.request import Request
-from dspamd.texts import Texts
 from tests.day import NOW_S
 from tests.golden.data import rows
 from tests.logged import Logged

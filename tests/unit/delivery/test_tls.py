@@ -16,7 +16,7 @@ from dspamd.delivery.dispatch import Dispatch
 from dspamd.delivery.handover import Handover
 from dspamd.delivery.smtp import SmtpDelivery
 from dspamd.errors import ConfigError, Reply, TempFail
-from dspamd.home import Home
+from dspamd.home.home import Home
 from tests.unit.delivery.sink import Sink, always
 
 MESSAGE = b"Subject: hi\r\n\r\nbody\r\n"

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from dspamd.engine import Hits, Run, ScoreOptions, Snapshot, TokenOptions, Totals, tokenize
-from dspamd.history import Fields
+from dspamd.home.history import Fields
 from dspamd.mail import classic, mime, signature
 from dspamd.mail.classic import SignaturePass
 from dspamd.mail.message import Message

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dspamd.home import Home
+from dspamd.home.home import Home
 from dspamd.mail.message import Message
 from dspamd.recent import REMEMBERED_SECONDS
 from dspamd.scan.blocklist import Blocklists, sender_domain

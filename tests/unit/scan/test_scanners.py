@@ -14,7 +14,7 @@ from dspamd.config.config import Config
 from dspamd.engine.model import Label, Lesson, Source, Totals
 from dspamd.envelope import Envelope, Recipient
 from dspamd.errors import ConfigError, TempFail
-from dspamd.history import letter
+from dspamd.home.history import letter
 from dspamd.incoming import Incoming
 from dspamd.jobs import Job
 from dspamd.request import Request

@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from dspamd.config.config import Config
 from dspamd.errors import ConfigError, TempFail
-from dspamd.home import Home
+from dspamd.home.home import Home
 from dspamd.storage import conformance
 from dspamd.storage.conformance import counts, learn, new
 from dspamd.storage.contract import Change, Uid, Unreachable

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from dspamd.engine.model import Totals
-from dspamd.history import Fields, History, Record
-from dspamd.home import Home
+from dspamd.home.history import Fields, History, Record
+from dspamd.home.home import Home
 from dspamd.mail.message import Message
 from tests.day import NOW_S
 from tests.full import full_beyond

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dspamd.errors import PermFail
-from dspamd.home import Home, Layout
+from dspamd.home.home import Home, Layout
 from tests.golden.data import rows
 
 BUILDS = {

@@ -15,8 +15,8 @@ from dspamd.commands import dspam_admin, dspam_dump, dspam_stats, dspamd
 from dspamd.config.config import Config
 from dspamd.engine.model import Totals
 from dspamd.errors import ConfigError
-from dspamd.home import Home, Layout
-from dspamd.layout import examples
+from dspamd.home.home import Home, Layout
+from dspamd.home.layout import examples
 from tests.golden.data import rows
 from tests.unit.commands.site import Site
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from dspamd.config.config import Config
 from dspamd.errors import ConfigError, Problem
-from dspamd.home import Layout
+from dspamd.home.home import Layout
 
 _OWN = ("css", "sdb", "log", "stats", "mbox", "prefs", "lock", "sig")  # one of these nearly every user has
 _NAMES = 1_000  # of folders, read from the topmost one

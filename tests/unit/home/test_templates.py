@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dspamd.config.config import Config
-from dspamd.texts import NAMES, Texts, lacking
+from dspamd.home.templates import NAMES, Texts, lacking
 from tests.logged import Logged
 
 

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from dspamd.engine.model import Label, Lesson, Source, Totals
 from dspamd.errors import Failure
-from dspamd.home import Home
+from dspamd.home.home import Home
 from dspamd.mail.message import Message
 from dspamd.telemetry.recurring import Recurring
 
