@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 
 from dspamd.engine.model import Source
-from dspamd.request import Request
+from dspamd.request.request import Request
 from dspamd.verdict import Verdict
 
 

@@ -26,7 +26,7 @@ from dspamd.engine.model import Label, Learned, Lesson, Mode, Result, ScoreOptio
 from dspamd.engine.modes import MISCLASSIFIED
 from dspamd.errors import Failure
 from dspamd.groups import Asks
-from dspamd.request import Request
+from dspamd.request.request import Request
 from dspamd.storage.contract import Change, Storage
 from dspamd.telemetry import log
 from dspamd.user_preferences import User

@@ -16,13 +16,13 @@ from typing import Generic
 
 from dspamd.engine import Tokens, tokenize
 from dspamd.engine.model import TokenOptions
-from dspamd.envelope import Envelope
 from dspamd.home.history import Fields
 from dspamd.mail import signature
 from dspamd.mail.classic import SignaturePass, view
 from dspamd.mail.message import Message
 from dspamd.mail.signature import Reported, reported
 from dspamd.offload.threads import T, brief
+from dspamd.request.envelope import Envelope
 
 
 class _Shared(Generic[T]):

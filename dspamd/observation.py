@@ -20,9 +20,9 @@ from dspamd.engine import Run
 from dspamd.engine.model import Label, Lesson, Source
 from dspamd.errors import PermFail
 from dspamd.incoming import Incoming
-from dspamd.jobs import Job
-from dspamd.reporter import NotAllowed
-from dspamd.request import Request
+from dspamd.request.recipients import Job
+from dspamd.request.reporter import NotAllowed
+from dspamd.request.request import Request
 from dspamd.telemetry import log, metrics
 from dspamd.telemetry.log_target import File
 from dspamd.telemetry.stopwatch import Stopwatch

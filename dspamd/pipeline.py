@@ -35,11 +35,11 @@ from dspamd.errors import Failure, InvalidName, TempFail
 from dspamd.home.history import History, Record, letter
 from dspamd.home.templates import Texts
 from dspamd.incoming import Incoming
-from dspamd.jobs import Job
 from dspamd.mail.rewrite import Rewrite, rewrite
 from dspamd.offload.threads import aside
 from dspamd.reports import Reports
-from dspamd.request import Request
+from dspamd.request.recipients import Job
+from dspamd.request.request import Request
 from dspamd.scan.clamav import NotScanned
 from dspamd.scan.scanners import Finding, Scanners
 from dspamd.storage.contract import Change, Signature, Storage, Uid

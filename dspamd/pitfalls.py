@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 from dspamd.config.config import Config
 from dspamd.errors import Problem, UsageError
-from dspamd.jobs import requested
-from dspamd.words import split
+from dspamd.request.command_line import split
+from dspamd.request.recipients import requested
 
 _EXCLUSIVE = re.compile(r"\blocking_mode\b\W*exclusive\b", re.IGNORECASE)
 _LOCAL = {"", "localhost", "127.0.0.1", "::1", "0.0.0.0", "::"}

@@ -22,15 +22,15 @@ from dspamd import observation
 from dspamd.config.config import Config
 from dspamd.dictionary import Dictionary
 from dspamd.engine.model import Learned, Source
-from dspamd.envelope import Envelope
 from dspamd.errors import PermFail
 from dspamd.incoming import Incoming
-from dspamd.jobs import Job
 from dspamd.mail.forward import forwarded
 from dspamd.mail.signature import Reported, id_of_text
 from dspamd.offload.threads import aside
-from dspamd.reporter import NotAllowed, Reporter, reporter
-from dspamd.request import Request
+from dspamd.request.envelope import Envelope
+from dspamd.request.recipients import Job
+from dspamd.request.reporter import NotAllowed, Reporter, reporter
+from dspamd.request.request import Request
 from dspamd.storage.contract import Change, Signature, Storage
 from dspamd.telemetry import log
 from dspamd.training import UnknownSignature

@@ -22,10 +22,10 @@ from pathlib import Path
 from dspamd.config.config import Config
 from dspamd.errors import Problem, TempFail
 from dspamd.home.home import Home
+from dspamd.request.command_line import split
 from dspamd.storage import preference_files
 from dspamd.storage.drivers import server_prefix
 from dspamd.telemetry import log
-from dspamd.words import split
 
 PASSWORDS = {
     "ServerPass": "may act for every user",

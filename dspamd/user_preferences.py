@@ -10,7 +10,7 @@ from dspamd.config.config import Config
 from dspamd.engine.model import Lesson, Mode, ScoreOptions, TokenOptions
 from dspamd.groups import ALONE, Membership
 from dspamd.mail.classic import SignaturePass
-from dspamd.request import Request
+from dspamd.request.request import Request
 from dspamd.storage.drivers import driver_name
 
 _CLASSIC_SUBJECT_BYTES = 15  # as much of spamSubject as DSPAM used

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from dspamd.engine.model import Explained, Factor, Result, Source
-from dspamd.envelope import Recipient
 from dspamd.errors import Reply
+from dspamd.request.envelope import Recipient
 
 _UNPRINTABLE = re.compile(rb"[^ -~]|%")
 _BREAKS = re.compile(r"[\r\n\0]+")

@@ -20,11 +20,11 @@ from dspamd.engine.model import Source
 from dspamd.errors import Reply
 from dspamd.home.templates import Texts
 from dspamd.incoming import Incoming
-from dspamd.jobs import Job, recipient_of
 from dspamd.mail.kept import released
 from dspamd.mail.message import Message
 from dspamd.mail.rewrite import Rewrite, rewrite
 from dspamd.offload.threads import aside
+from dspamd.request.recipients import Job, recipient_of
 from dspamd.user_preferences import User
 from dspamd.verdict import Outcome, Verdict, header_lines
 

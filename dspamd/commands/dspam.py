@@ -27,17 +27,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dspamd import words
 from dspamd.commands import dspamc, dspamd
 from dspamd.commands.complaint import Trouble, WrongUsage, hold_standard_streams, tell, unprintable
 from dspamd.commands.spool import write_all
 from dspamd.config.client_config import BadValue, Settings, config_path
 from dspamd.config.config import Config
-from dspamd.envelope import Envelope, Recipient
 from dspamd.errors import INTERNAL, ConfigError, Failure, PermFail, TempFail, UsageError
 from dspamd.incoming import Incoming
-from dspamd.jobs import Job, jobs, readdress, reports, requested, unnamed
-from dspamd.request import Request
+from dspamd.request import command_line
+from dspamd.request.envelope import Envelope, Recipient
+from dspamd.request.recipients import Job, jobs, readdress, reports, requested, unnamed
+from dspamd.request.request import Request
 from dspamd.telemetry import log
 from dspamd.telemetry.log_target import Syslog
 from dspamd.training import UnknownSignature
@@ -52,10 +52,10 @@ UMASK = 0o006
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    items = words.divide(given)
+    items = command_line.divide(given)
     options = {name for name, _ in items}
     if given == ["-h"] or "help" in options:
-        (sys.stdout if given == ["-h"] else sys.stderr).write(words.SYNTAX)
+        (sys.stdout if given == ["-h"] else sys.stderr).write(command_line.SYNTAX)
         return os.EX_OK
     if "version" in options:
         sys.stdout.write(version())
@@ -86,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 class Mail:
     """The message on standard input, and what is printed in its place."""
 
-    def __init__(self, items: list[words.Item]) -> None:
+    def __init__(self, items: list[command_line.Item]) -> None:
         self._items = items
         self._content: bytes | None = None
 
@@ -94,7 +94,7 @@ class Mail:
     def content(self) -> bytes:
         """The message as it came; empty if there is none."""
         if self._content is None:
-            if words.values(self._items, "signature"):
+            if command_line.values(self._items, "signature"):
                 self._content = b"\n\n"  # the signature stands for it; nobody may be writing one
             else:
                 self._content = sys.stdin.buffer.read() if sys.stdin else b""
@@ -103,7 +103,7 @@ class Mail:
     @property
     def wanted(self) -> bool:
         """Whether mail is to be printed."""
-        return words.asks_for_mail(self._items)
+        return command_line.asks_for_mail(self._items)
 
     @property
     def passes(self) -> bool:
@@ -113,7 +113,7 @@ class Mail:
             directive = Settings(config_path()).text("OnFilterFailure")
         except (OSError, BadValue):
             directive = ""
-        return words.passes(self._items, directive)
+        return command_line.passes(self._items, directive)
 
     def fail(self, trouble: Trouble) -> int:
         """End without a verdict: tell why, and let the mail go on if it may; the exit status."""
@@ -163,13 +163,13 @@ def version() -> str:
     try:
         config = Config.load()
     except ConfigError:
-        return words.version([])
+        return command_line.version([])
     if not trusted(config, os.getuid()):
-        return words.version([])
-    parameters = words.parameters(
+        return command_line.version([])
+    parameters = command_line.parameters(
         config.text("Home"), config.text("StorageDriver"), config.file, config.text("DirectoryLayout")
     )
-    return words.version(parameters)
+    return command_line.version(parameters)
 
 
 def background(config: Config) -> int:

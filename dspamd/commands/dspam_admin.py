@@ -26,11 +26,11 @@ from dspamd.dictionary import Dictionary
 from dspamd.engine.model import Explained, ScoreOptions, Snapshot
 from dspamd.engine.nameless import probabilities
 from dspamd.engine.tokenizer import crc64
-from dspamd.envelope import Envelope
 from dspamd.errors import Failure, UsageError
 from dspamd.incoming import Incoming
 from dspamd.mail.classic import SignaturePass
-from dspamd.request import Request
+from dspamd.request.envelope import Envelope
+from dspamd.request.request import Request
 from dspamd.storage import conformance
 from dspamd.telemetry import log
 from dspamd.user_preferences import User

@@ -22,7 +22,7 @@ from dspamd.engine.model import Totals
 from dspamd.engine.nameless import probabilities
 from dspamd.engine.tokenizer import crc64
 from dspamd.errors import UsageError
-from dspamd.request import Request
+from dspamd.request.request import Request
 from dspamd.storage.contract import TokenRow, Uid
 from dspamd.trust import login_name, trusted
 

@@ -26,10 +26,10 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from dspamd.commands import dspam_stats, help, tool
 from dspamd.engine.model import Label
-from dspamd.envelope import Envelope
 from dspamd.errors import Failure, UsageError
 from dspamd.incoming import Incoming
-from dspamd.jobs import Job, recipient_of, requested
+from dspamd.request.envelope import Envelope
+from dspamd.request.recipients import Job, recipient_of, requested
 from dspamd.trust import login_name
 
 if TYPE_CHECKING:

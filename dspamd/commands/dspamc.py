@@ -28,12 +28,12 @@ from __future__ import annotations
 import os
 import sys
 
-from dspamd import words
 from dspamd.commands.client import Answer, Daemon, open_message, read_answer, send_message
 from dspamd.commands.complaint import Trouble, WrongUsage, hold_standard_streams, tell, unprintable
 from dspamd.commands.spool import CHUNK, Spool, write_all
 from dspamd.config.client_config import BadValue, Settings, config_path
-from dspamd.words import Item
+from dspamd.request import command_line
+from dspamd.request.command_line import Item
 
 TYPE_CHECKING = False  # typing takes too long to load
 if TYPE_CHECKING:
@@ -56,14 +56,14 @@ class Errand:
     def passes(self) -> bool:
         """Whether the mail goes on as it came if it cannot be filtered."""
         directive = self._settings.text("OnFilterFailure") if self._settings else ""
-        return words.passes(self._items, directive)
+        return command_line.passes(self._items, directive)
 
     @property
     def mail(self) -> Spool:
         """The message; read as a whole, before the daemon is kept waiting.  Raises Trouble."""
         if self._mail is None:
             # With a signature there is no message, and two line ends stand for it.
-            signed = words.values(self._items, "signature")
+            signed = command_line.values(self._items, "signature")
             self._mail = spooled((b"\n\n",) if signed else iter(lambda: os.read(0, CHUNK), b""))
         return self._mail
 
@@ -80,7 +80,7 @@ class Errand:
         except Exception as error:  # a bug of ours must not cost anybody a mail
             raise Trouble(f"{type(error).__name__}: {error}") from error
         trouble = answer.trouble
-        if trouble and not trouble.final and words.asks_for_mail(items):
+        if trouble and not trouble.final and command_line.asks_for_mail(items):
             raise trouble  # mail that is printed now would come again
         show(answer.output)
         if trouble:
@@ -93,7 +93,7 @@ class Errand:
         if not host or not (by_account or "@" in ident):
             raise Trouble("Invalid client configuration: ClientHost and ClientIdent are needed", classic=22)
         port, refused = settings.number("ClientPort", 24), settings.number("CorrectionFailureExit", 1)
-        users = words.values(items, "user")
+        users = command_line.values(items, "user")
         if not users and not settings.flag("ParseToHeaders"):
             raise WrongUsage("Unable to determine the destination user")
         options, recipients = sent_options(items)
@@ -111,7 +111,7 @@ class Errand:
             answer = read_answer(daemon, len(users), stuffed=stuffed)
         finally:
             daemon.quit()
-        if "error" in words.values(items, "source"):
+        if "error" in command_line.values(items, "source"):
             answer.refused = refused
         return answer
 
@@ -151,10 +151,10 @@ def show(output: Spool) -> None:
 
 def sent_options(items: list[Item]) -> tuple[str, str]:
     """The options as the daemon gets them, and those for a daemon of ours.  Raises Trouble."""
-    for problem in filter(None, (words.refusal(*item) for item in items)):
+    for problem in filter(None, (command_line.refusal(*item) for item in items)):
         raise WrongUsage(problem)
     try:
-        return words.join(items), words.recipients(items)
+        return command_line.join(items), command_line.recipients(items)
     except ValueError as error:
         raise WrongUsage(str(error)) from None
 
@@ -172,7 +172,7 @@ def check_caller(items: list[Item], settings: Settings) -> list[Item]:
         raise WrongUsage("Unable to determine the runtime user") from None
     if settings.matches("Trust", login):
         return items
-    if problem := words.untrusted(items, login, uid):
+    if problem := command_line.untrusted(items, login, uid):
         raise WrongUsage(problem)
     return [("user", login), *(item for item in items if item[0] not in ("user", "rcpt-to", ""))]
 
@@ -185,8 +185,8 @@ def addressed_user(settings: Settings, beginning: bytes) -> list[str]:
     from pathlib import Path
 
     from dspamd.config.config import Config
-    from dspamd.jobs import unnamed
     from dspamd.mail.message import Message
+    from dspamd.request.recipients import unnamed
 
     return list(unnamed(Config.load(Path(settings.path)), Message(beginning)))
 
@@ -196,26 +196,26 @@ def show_version() -> None:
     try:
         settings = read_settings()
     except Trouble:
-        sys.stdout.write(words.version([]))
+        sys.stdout.write(command_line.version([]))
         return
-    parameters = words.parameters(
+    parameters = command_line.parameters(
         settings.text("Home"),
         settings.text("StorageDriver"),
         settings.path,
         settings.text("DirectoryLayout").lower(),
     )
-    sys.stdout.write(words.version(parameters))
+    sys.stdout.write(command_line.version(parameters))
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the program, by default with the words of its command line; returns the exit status."""
     hold_standard_streams()
     given = sys.argv[1:] if arguments is None else arguments
-    items = words.divide(given)
-    if given == ["-h"] or words.values(items, "help"):
-        (sys.stdout if given == ["-h"] else sys.stderr).write(words.SYNTAX)
+    items = command_line.divide(given)
+    if given == ["-h"] or command_line.values(items, "help"):
+        (sys.stdout if given == ["-h"] else sys.stderr).write(command_line.SYNTAX)
         return 0
-    if words.values(items, "version"):
+    if command_line.values(items, "version"):
         show_version()
         return 0
     errand = Errand(items)

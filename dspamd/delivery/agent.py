@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from dspamd.delivery.handover import Handover
 from dspamd.errors import PermFail, Reply, TempFail
 from dspamd.offload import process_group
-from dspamd.words import split
+from dspamd.request.command_line import split
 
 _SYSEXITS = range(os.EX_USAGE, os.EX_CONFIG + 1)
 

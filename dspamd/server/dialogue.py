@@ -19,8 +19,8 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
-from dspamd.envelope import Envelope, Recipient
 from dspamd.errors import Reply
+from dspamd.request.envelope import Envelope, Recipient
 from dspamd.server import dlmtp
 from dspamd.server.command import (
     XFORWARD_ATTRIBUTES,

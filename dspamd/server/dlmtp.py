@@ -28,8 +28,8 @@ from typing import NamedTuple
 
 from dspamd.errors import Reply
 from dspamd.mail.transparency import PIECE, stuffed
+from dspamd.request.command_line import divide, split, values
 from dspamd.server.command import Path, SyntaxFault, mail_path, rcpt_path
-from dspamd.words import divide, split, values
 
 CAPABILITY = b"DSPAMSTUFFED"
 BY_ACCOUNT = b"dspamc"

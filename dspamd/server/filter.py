@@ -15,8 +15,8 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from dspamd.envelope import Envelope, Recipient
 from dspamd.errors import Reply
+from dspamd.request.envelope import Envelope, Recipient
 
 
 @dataclass(frozen=True, slots=True)

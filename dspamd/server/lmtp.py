@@ -28,10 +28,10 @@ from collections.abc import Callable, Iterable
 
 from aiosmtpd.smtp import SMTP
 
-from dspamd.envelope import Envelope
 from dspamd.errors import INTERNAL, Failure, Reply
 from dspamd.mail.transparency import PIECE, Collector
 from dspamd.offload.threads import aside
+from dspamd.request.envelope import Envelope
 from dspamd.server.dialogue import TOO_LARGE, Dialogue, Terms, written
 from dspamd.server.filter import Answer, Caller, Filter
 from dspamd.server.peer import caller_of

@@ -17,17 +17,17 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
 
 from dspamd.config.config import Config
-from dspamd.envelope import Envelope, Recipient
 from dspamd.errors import INTERNAL, Failure, Reply, UsageError
 from dspamd.incoming import Incoming
-from dspamd.jobs import Job, addressed, jobs, readdress, reports, requested
 from dspamd.pipeline import Pipeline
-from dspamd.request import Misconfigured, Request
+from dspamd.request.command_line import split
+from dspamd.request.envelope import Envelope, Recipient
+from dspamd.request.recipients import Job, addressed, jobs, readdress, reports, requested
+from dspamd.request.request import Misconfigured, Request
 from dspamd.server.filter import Answer, Caller
 from dspamd.telemetry import log, metrics
 from dspamd.trust import trusted
 from dspamd.verdict import Outcome
-from dspamd.words import split
 
 SIDE_BY_SIDE = 20
 """Recipients of one message that are processed at once: a slow next hop must not

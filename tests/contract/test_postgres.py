@@ -20,12 +20,12 @@ import pytest
 from dspamd.app import Parts
 from dspamd.config.config import Config
 from dspamd.engine.model import Label, Learned, Lesson, Source, Totals
-from dspamd.envelope import Envelope, Recipient
 from dspamd.errors import PermFail, TempFail
 from dspamd.home.home import Home
 from dspamd.incoming import Incoming
-from dspamd.jobs import Job
-from dspamd.request import Request
+from dspamd.request.envelope import Envelope, Recipient
+from dspamd.request.recipients import Job
+from dspamd.request.request import Request
 from dspamd.storage import conformance
 from dspamd.storage.conformance import all_tokens, counts, learn, learning, new, totals
 from dspamd.storage.contract import Change, Correct, Signature, Stale, Storage, TokenRow, Uid, Unreachable

@@ -18,10 +18,10 @@ from dspamd.app import Parts
 from dspamd.config.config import Config
 from dspamd.engine import Tokens
 from dspamd.engine.model import Label, Lesson, Source, Totals
-from dspamd.envelope import Envelope, Recipient
 from dspamd.incoming import Incoming
-from dspamd.jobs import Job
-from dspamd.request import Request
+from dspamd.request.envelope import Envelope, Recipient
+from dspamd.request.recipients import Job
+from dspamd.request.request import Request
 from dspamd.storage import css
 from dspamd.storage.conformance import all_tokens, totals
 from dspamd.storage.contract import Storage

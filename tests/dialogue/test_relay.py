@@ -10,8 +10,8 @@ import pytest
 
 from dspamd.delivery.handover import Handover
 from dspamd.delivery.smtp import SmtpDelivery
-from dspamd.envelope import Envelope, Recipient
 from dspamd.errors import Failure, Reply
+from dspamd.request.envelope import Envelope, Recipient
 from dspamd.server.filter import Answer, Caller
 from dspamd.server.lmtp import LmtpServer
 from tests.unit.delivery.sink import Sink, always

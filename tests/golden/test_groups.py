@@ -20,11 +20,11 @@ import pytest
 from dspamd import app
 from dspamd.config.config import Config
 from dspamd.engine.tokenizer import crc64
-from dspamd.envelope import Envelope
 from dspamd.errors import PermFail
 from dspamd.home.history import counters
 from dspamd.incoming import Incoming
-from dspamd.jobs import jobs, requested
+from dspamd.request.envelope import Envelope
+from dspamd.request.recipients import jobs, requested
 from tests.golden.data import rows
 
 RECORDED = rows("groups.jsonl")

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from dspamd.jobs import requested
+from dspamd.request.recipients import requested
 from tests.golden.data import rows
 from tests.unit.scan.clamd import CLEAN, INFECTED, fake_clamd
 from tests.unit.test_pipeline import bench

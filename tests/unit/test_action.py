@@ -6,7 +6,7 @@ import pytest
 
 from dspamd.action import Action, choose, status, untouched
 from dspamd.engine.model import Label, Lesson, Result, Source
-from dspamd.request import Request
+from dspamd.request.request import Request
 from dspamd.verdict import Verdict
 
 BOTH = Request(deliver_innocent=True, deliver_spam=True)

@@ -11,7 +11,7 @@ import pytest
 from dspamd.app import Parts
 from dspamd.config.config import Config
 from dspamd.engine.tokenizer import crc64
-from dspamd.request import Request
+from dspamd.request.request import Request
 from tests.unit.test_pipeline import CORPUS_INNOCENT, Bench, Recorder
 
 ROOT = Path(__file__).parents[2]

@@ -19,7 +19,7 @@ from dspamd.engine.tokenizer import crc64
 from dspamd.errors import TempFail
 from dspamd.groups import Asks, Membership
 from dspamd.mail.classic import View
-from dspamd.request import Request
+from dspamd.request.request import Request
 from dspamd.storage.contract import Change, Storage, Uid
 from dspamd.telemetry import log
 from dspamd.user_preferences import Defaults, User

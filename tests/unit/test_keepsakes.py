@@ -9,7 +9,7 @@ import pytest
 from dspamd.engine.model import Label, Lesson, Source
 from dspamd.keepsakes import fragment
 from dspamd.mail.message import Message
-from dspamd.request import Request
+from dspamd.request.request import Request
 from tests.golden.data import rows
 from tests.unit.test_pipeline import BOTH, CORPUS_SPAM, HAM, SPAM, bench, signature_of
 

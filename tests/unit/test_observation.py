@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dspamd.errors import PermFail, TempFail
-from dspamd.request import Request
+from dspamd.request.request import Request
 from dspamd.telemetry import metrics
 from tests.logged import Logged
 from tests.unit.test_pipeline import BOTH, CORPUS_SPAM, ERROR_SPAM, HAM, SPAM, Bench, bench, signature_of

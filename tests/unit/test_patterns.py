@@ -18,7 +18,7 @@ from typing import NamedTuple
 import pytest
 
 import dspamd
-from dspamd import groups, lookup, lookup_source, request, retrain_address, users, verdict
+from dspamd import groups, lookup, lookup_source, users, verdict
 from dspamd.commands import dspam_logrotate
 from dspamd.delivery import connection, digest, replies, smtp
 from dspamd.engine import _kernel
@@ -29,6 +29,7 @@ from dspamd.mail import forward, headers, kept, mime, signature
 from dspamd.mail.message import Message
 from dspamd.mail.rewrite import Rewrite, rewrite
 from dspamd.mail.transparency import Collector, stuffed
+from dspamd.request import request, retrain_address
 from dspamd.scan import blocklist, source
 from dspamd.server import command, dialogue, dlmtp
 from dspamd.storage import hash_file
@@ -279,7 +280,7 @@ SEES_MAIL: dict[str, tuple[Use, list[Worst]]] = {
             Worst(b"a", BODY + QUOTED),
         ],
     ),
-    "words.is_address": (
+    "request.command_line.is_address": (
         option_of("rcpt-to"),
         [
             Worst(b"a."),
@@ -290,18 +291,18 @@ SEES_MAIL: dict[str, tuple[Use, list[Worst]]] = {
             Worst(b"a@"),
         ],
     ),
-    "request._Draft._sender": (option_of("mail-from"), [Worst(b"a")]),
-    "request._Draft._take_buffer": (option_of("feature=tb="), [Worst(b" "), Worst(b"a")]),
-    "request: difflib": (option_of(""), [Worst(b"a"), Worst(b"deliver"), Worst(b"r")]),
-    "retrain_address._ADDRESS": (
+    "request.request._Draft._sender": (option_of("mail-from"), [Worst(b"a")]),
+    "request.request._Draft._take_buffer": (option_of("feature=tb="), [Worst(b" "), Worst(b"a")]),
+    "request.request: difflib": (option_of(""), [Worst(b"a"), Worst(b"deliver"), Worst(b"r")]),
+    "request.retrain_address._ADDRESS": (
         message_of(retrain_address.in_header),
         [Worst(b"a", b"To: spam-"), Worst(b" spam-", b"To:"), Worst(b"<spam", b"To:"), Worst(b"To: spam-\n")],
     ),
-    "retrain_address._HEX": (
+    "request.retrain_address._HEX": (
         text_of(retrain_address._HEX.findall),
         [Worst(b"+"), Worst(b"+2"), Worst(b"+20")],
     ),
-    "retrain_address._QUOTED": (
+    "request.retrain_address._QUOTED": (
         message_of(retrain_address.in_header),
         [Worst(b'"', b"To: "), Worst(b"\\", b'To: "'), Worst(b'"\\"', b"To: "), Worst(b"a,", b"To: ")],
     ),
@@ -375,7 +376,7 @@ SEES_MAIL: dict[str, tuple[Use, list[Worst]]] = {
 }
 """How a text reaches a pattern, and the texts that are hardest for it."""
 
-BY_HAND = {"words.is_address"}
+BY_HAND = {"request.command_line.is_address"}
 """What reads like a pattern and is none."""
 
 TESTED_ELSEWHERE = {

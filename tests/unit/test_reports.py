@@ -10,9 +10,9 @@ import pytest
 
 from dspamd.engine.model import Label, Lesson, Source
 from dspamd.engine.tokenizer import crc64
-from dspamd.envelope import Envelope, Recipient
 from dspamd.pipeline import Pipeline
-from dspamd.request import Request
+from dspamd.request.envelope import Envelope, Recipient
+from dspamd.request.request import Request
 from dspamd.server.filter import Answer
 from dspamd.server.mailfilter import MailFilter
 from dspamd.telemetry import metrics

@@ -17,7 +17,7 @@ from dspamd.group_file import INTERVAL_S
 from dspamd.groups import ALONE
 from dspamd.home.home import Home
 from dspamd.recent import REMEMBERED_ENTRIES, REMEMBERED_SECONDS
-from dspamd.request import Request
+from dspamd.request.request import Request
 from dspamd.storage.contract import Storage
 from dspamd.trust import login_name, trusted
 from dspamd.user_preferences import Defaults, User

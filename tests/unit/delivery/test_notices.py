@@ -12,7 +12,7 @@ from dspamd.delivery.handover import Handover
 from dspamd.delivery.notices import Notices
 from dspamd.errors import Reply, TempFail
 from dspamd.home.templates import Texts
-from dspamd.request import Request
+from dspamd.request.request import Request
 from tests.day import NOW_S
 from tests.golden.data import rows
 from tests.logged import Logged

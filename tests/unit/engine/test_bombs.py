@@ -26,7 +26,7 @@ from dspamd.mail.classic import SignaturePass
 from dspamd.mail.message import Message
 from dspamd.mail.rewrite import Rewrite, rewrite
 from dspamd.mail.transparency import END_OF_DATA, Collector, stuffed
-from dspamd.retrain_address import in_header
+from dspamd.request.retrain_address import in_header
 from dspamd.scan.blocklist import sender_domain
 from dspamd.scan.source import source
 

@@ -12,12 +12,12 @@ import pytest
 
 from dspamd.config.config import Config
 from dspamd.engine.model import Label, Lesson, Source, Totals
-from dspamd.envelope import Envelope, Recipient
 from dspamd.errors import ConfigError, TempFail
 from dspamd.home.history import letter
 from dspamd.incoming import Incoming
-from dspamd.jobs import Job
-from dspamd.request import Request
+from dspamd.request.envelope import Envelope, Recipient
+from dspamd.request.recipients import Job
+from dspamd.request.request import Request
 from dspamd.scan.clamav import NotScanned
 from dspamd.verdict import Outcome
 from tests.logged import Logged

@@ -9,11 +9,11 @@ import pytest
 from dspamd.aftermath import Processed
 from dspamd.config.config import Config
 from dspamd.engine.model import Result, Totals
-from dspamd.envelope import Envelope, Recipient
 from dspamd.incoming import Incoming
-from dspamd.jobs import Job
 from dspamd.offload.background import Errands
-from dspamd.request import Request
+from dspamd.request.envelope import Envelope, Recipient
+from dspamd.request.recipients import Job
+from dspamd.request.request import Request
 from dspamd.scan.source import address
 from dspamd.scan.tracker import Tracker
 from dspamd.verdict import Verdict

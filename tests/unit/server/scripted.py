@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from dspamd.envelope import Envelope, Recipient
 from dspamd.errors import Reply
+from dspamd.request.envelope import Envelope, Recipient
 from dspamd.server.accept import Acceptor
 from dspamd.server.dialogue import ServerMode, Terms
 from dspamd.server.filter import Answer, Caller

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from dspamd.envelope import Envelope
 from dspamd.errors import PermFail, Reply, TempFail
 from dspamd.mail.transparency import END_OF_DATA
+from dspamd.request.envelope import Envelope
 from dspamd.server.filter import Answer, Caller
 from dspamd.server.lmtp import LmtpServer
 from dspamd.telemetry import metrics

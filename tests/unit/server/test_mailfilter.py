@@ -8,11 +8,11 @@ from typing import cast
 import pytest
 
 from dspamd.config.config import Config
-from dspamd.envelope import Envelope, Recipient
 from dspamd.errors import PermFail, TempFail
 from dspamd.incoming import Incoming
-from dspamd.jobs import Job
 from dspamd.pipeline import Pipeline
+from dspamd.request.envelope import Envelope, Recipient
+from dspamd.request.recipients import Job
 from dspamd.server.filter import Answer
 from dspamd.server.mailfilter import MailFilter
 from dspamd.verdict import Outcome

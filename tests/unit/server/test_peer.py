@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from dspamd.config.config import Config
-from dspamd.envelope import Recipient
 from dspamd.errors import Reply
 from dspamd.pipeline import Pipeline
+from dspamd.request.envelope import Recipient
 from dspamd.server import peer
 from dspamd.server.dialogue import ServerMode
 from dspamd.server.filter import Caller

@@ -6,11 +6,11 @@ import pytest
 
 from dspamd.config.config import Config
 from dspamd.engine.model import Label, Lesson, Source
-from dspamd.envelope import Recipient
 from dspamd.errors import UsageError
-from dspamd.jobs import addressed, jobs, readdress, reports, requested, unnamed, user_of
 from dspamd.mail.message import Message
-from dspamd.request import Request
+from dspamd.request.envelope import Recipient
+from dspamd.request.recipients import addressed, jobs, readdress, reports, requested, unnamed, user_of
+from dspamd.request.request import Request
 
 PLAIN = Message(b"To: bob@example.net\n\nbody\n")
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from dspamd.engine.model import Label
-from dspamd.envelope import Recipient
 from dspamd.mail.message import Message
-from dspamd.retrain_address import RetrainAddress, in_header, named, of_recipient
+from dspamd.request.envelope import Recipient
+from dspamd.request.retrain_address import RetrainAddress, in_header, named, of_recipient
 
 
 @pytest.mark.parametrize(

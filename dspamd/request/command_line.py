@@ -4,7 +4,7 @@ The same words reach us in three ways: on the command line of `dspam` and
 `dspamc`, as `ServerParameters` for mail that comes by LMTP, and as
 `DSPAMPROCESSMODE` from `dspamc`.  `divide` says which word is which option,
 `join` and `split` carry words through the protocol (reference/cli.md 3, 4;
-protocols.md 3).  What the values mean is `dspamd.request`'s business.
+protocols.md 3).  What the values mean is `dspamd.request.request`'s business.
 
 `dspamc` starts once per message and imports this module, so it imports nothing
 itself: no `re`, no `typing`.  Pure.

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from dspamd.engine.model import Label, Lesson, Mode, Source
 from dspamd.errors import UsageError
-from dspamd.request import Misconfigured, Request, parse
-from dspamd.words import SYNTAX, divide, is_address, join, parameters, split, version
+from dspamd.request.command_line import SYNTAX, divide, is_address, join, parameters, split, version
+from dspamd.request.request import Misconfigured, Request, parse
 
 
 def test_nothing_asked() -> None:

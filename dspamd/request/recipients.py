@@ -20,10 +20,10 @@ from dataclasses import dataclass
 
 from dspamd.config.config import Config
 from dspamd.engine.model import Label, Lesson, Source
-from dspamd.envelope import Recipient
 from dspamd.mail.message import Message
-from dspamd.request import Request, parse
-from dspamd.retrain_address import RetrainAddress, in_header, of_recipient
+from dspamd.request.envelope import Recipient
+from dspamd.request.request import Request, parse
+from dspamd.request.retrain_address import RetrainAddress, in_header, of_recipient
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,8 @@ from types import MappingProxyType
 
 from dspamd.engine.model import Label, Lesson, Mode, Source
 from dspamd.errors import UsageError
-from dspamd.retrain_address import RetrainAddress
-from dspamd.words import OPTIONS, divide, refusal, untrusted
+from dspamd.request.command_line import OPTIONS, divide, refusal, untrusted
+from dspamd.request.retrain_address import RetrainAddress
 
 _LONGEST_USER = 254  # the stores of existing sites have room for no more
 _DASHES = ("\N{EN DASH}", "\N{EM DASH}", "\N{MINUS SIGN}", "\N{FIGURE DASH}")

@@ -14,10 +14,10 @@ import os
 from typing import NamedTuple
 
 from dspamd.config.config import Config
-from dspamd.envelope import Envelope
 from dspamd.errors import PermFail
-from dspamd.jobs import without_detail
-from dspamd.retrain_address import RetrainAddress
+from dspamd.request.envelope import Envelope
+from dspamd.request.recipients import without_detail
+from dspamd.request.retrain_address import RetrainAddress
 
 
 class NotAllowed(PermFail):

@@ -18,8 +18,8 @@ import re
 from typing import NamedTuple
 
 from dspamd.engine.model import Label
-from dspamd.envelope import Recipient
 from dspamd.mail.message import Message
+from dspamd.request.envelope import Recipient
 
 _PREFIXES = (("spam-", Label.SPAM), ("notspam-", Label.INNOCENT))
 _STARTS = (b"<", b" ", b"\t", b",", b":")
