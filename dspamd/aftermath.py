@@ -14,7 +14,7 @@ from typing import Protocol
 from dspamd.engine.model import Totals
 from dspamd.incoming import Incoming
 from dspamd.request.recipients import Job
-from dspamd.user_preferences import User
+from dspamd.users.preferences import User
 from dspamd.verdict import Verdict
 
 

@@ -57,7 +57,7 @@ from dspamd.storage.drivers import advice, family, open_storage, stores, uid_in_
 from dspamd.storage.measured import Measured
 from dspamd.surroundings import in_the_way, surroundings
 from dspamd.telemetry import log, metrics
-from dspamd.users import Users
+from dspamd.users.users import Users
 
 MEMORY_KEPT = 16 << 20
 """Bytes that a worker keeps from one message for the next: enough for messages of 200 kB."""

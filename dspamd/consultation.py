@@ -25,11 +25,11 @@ from dspamd.engine import Run, Tokens, tokens_from_signature
 from dspamd.engine.model import Label, Learned, Lesson, Mode, Result, ScoreOptions, Snapshot, Source, Totals
 from dspamd.engine.modes import MISCLASSIFIED
 from dspamd.errors import Failure
-from dspamd.groups import Asks
 from dspamd.request.request import Request
 from dspamd.storage.contract import Change, Storage
 from dspamd.telemetry import log
-from dspamd.user_preferences import User
+from dspamd.users.groups import Asks
+from dspamd.users.preferences import User
 
 PATIENCE_S = 20.0
 """As long others are asked or told, one after the other; the sender of the mail waits."""

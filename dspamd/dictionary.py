@@ -19,7 +19,7 @@ from dspamd.engine.model import Hits, Lesson, ScoreOptions, Snapshot, Totals
 from dspamd.offload.threads import aside
 from dspamd.storage.contract import Storage, Uid
 from dspamd.telemetry.stopwatch import Stopwatch
-from dspamd.user_preferences import User
+from dspamd.users.preferences import User
 
 _EMPTY = Snapshot(Totals(), Hits.none())
 

@@ -21,7 +21,7 @@ from dspamd.engine.model import Source
 from dspamd.home.home import Home
 from dspamd.mail.message import Message
 from dspamd.offload.background import Errands
-from dspamd.user_preferences import User
+from dspamd.users.preferences import User
 
 _FRAGMENT_BYTES = 1023
 _FOLDERS = {True: "spam", False: "nonspam"}

@@ -33,7 +33,7 @@ from dspamd.storage.clock import utc_day
 from dspamd.storage.contract import Storage
 from dspamd.storage.purge import Ages, Purged, Unused, purge
 from dspamd.telemetry import log, metrics
-from dspamd.users import Users
+from dspamd.users.users import Users
 
 UNUSED = ("PurgeUnused", "PurgeHapaxes", "PurgeHits1S", "PurgeHits1I")
 _HOUR_S = 3600

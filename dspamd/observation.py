@@ -26,7 +26,7 @@ from dspamd.request.request import Request
 from dspamd.telemetry import log, metrics
 from dspamd.telemetry.log_target import File
 from dspamd.telemetry.stopwatch import Stopwatch
-from dspamd.user_preferences import User
+from dspamd.users.preferences import User
 from dspamd.verdict import Outcome, Verdict
 
 

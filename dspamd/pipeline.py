@@ -46,8 +46,8 @@ from dspamd.storage.contract import Change, Signature, Storage, Uid
 from dspamd.telemetry import log, metrics
 from dspamd.telemetry.stopwatch import Stopwatch
 from dspamd.training import Trainer, UnknownSignature, told
-from dspamd.user_preferences import User
-from dspamd.users import Users
+from dspamd.users.preferences import User
+from dspamd.users.users import Users
 from dspamd.verdict import Outcome, Verdict, explanation_lines, summary_line, unfiltered_lines
 from dspamd.way_out import WayOut
 

@@ -34,8 +34,8 @@ from dspamd.request.request import Request
 from dspamd.storage.contract import Change, Signature, Storage
 from dspamd.telemetry import log
 from dspamd.training import UnknownSignature
-from dspamd.user_preferences import User
-from dspamd.users import Users
+from dspamd.users.preferences import User
+from dspamd.users.users import Users
 from dspamd.verdict import Outcome
 from dspamd.way_out import WayOut
 

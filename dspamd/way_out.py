@@ -25,7 +25,7 @@ from dspamd.mail.message import Message
 from dspamd.mail.rewrite import Rewrite, rewrite
 from dspamd.offload.threads import aside
 from dspamd.request.recipients import Job, recipient_of
-from dspamd.user_preferences import User
+from dspamd.users.preferences import User
 from dspamd.verdict import Outcome, Verdict, header_lines
 
 PRINTED = Reply(250, "2.6.0", "Message printed")

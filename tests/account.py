@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from dspamd.trust import login_name
+from dspamd.users.trust import login_name
 
 TRUST = f"Trust {login_name(os.getuid())}"
 """The line of dspam.conf that says so."""

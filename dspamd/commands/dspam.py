@@ -41,7 +41,7 @@ from dspamd.request.request import Request
 from dspamd.telemetry import log
 from dspamd.telemetry.log_target import Syslog
 from dspamd.training import UnknownSignature
-from dspamd.trust import login_name, trusted
+from dspamd.users.trust import login_name, trusted
 
 if TYPE_CHECKING:
     from dspamd.app import Parts

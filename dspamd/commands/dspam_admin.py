@@ -33,7 +33,7 @@ from dspamd.request.envelope import Envelope
 from dspamd.request.request import Request
 from dspamd.storage import conformance
 from dspamd.telemetry import log
-from dspamd.user_preferences import User
+from dspamd.users.preferences import User
 from dspamd.verdict import explanation_lines
 
 if TYPE_CHECKING:

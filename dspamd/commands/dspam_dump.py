@@ -24,7 +24,7 @@ from dspamd.engine.tokenizer import crc64
 from dspamd.errors import UsageError
 from dspamd.request.request import Request
 from dspamd.storage.contract import TokenRow, Uid
-from dspamd.trust import login_name, trusted
+from dspamd.users.trust import login_name, trusted
 
 if TYPE_CHECKING:
     from dspamd.app import Parts

@@ -24,7 +24,7 @@ from dspamd.delivery import digest
 from dspamd.delivery.handover import Handover
 from dspamd.errors import Failure, InvalidName, PermFail
 from dspamd.mail.message import Message
-from dspamd.user_preferences import User
+from dspamd.users.preferences import User
 
 if TYPE_CHECKING:
     from dspamd.app import Parts

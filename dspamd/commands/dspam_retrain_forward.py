@@ -24,7 +24,7 @@ from dspamd.config.config import Config
 from dspamd.errors import ConfigError, UsageError
 from dspamd.mail import signature
 from dspamd.mail.message import Message
-from dspamd.trust import login_name
+from dspamd.users.trust import login_name
 
 USAGE = """\
 usage: dspam-retrain-forward --source=error|corpus|inoculation [--class=spam|innocent] [--user USER]

@@ -24,7 +24,7 @@ from dspamd.engine.model import Totals
 from dspamd.errors import Failure, UsageError
 from dspamd.home.history import counters
 from dspamd.home.home import Home
-from dspamd.trust import login_name, trusted
+from dspamd.users.trust import login_name, trusted
 
 if TYPE_CHECKING:
     from dspamd.app import Parts

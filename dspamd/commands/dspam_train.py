@@ -30,7 +30,7 @@ from dspamd.errors import Failure, UsageError
 from dspamd.incoming import Incoming
 from dspamd.request.envelope import Envelope
 from dspamd.request.recipients import Job, recipient_of, requested
-from dspamd.trust import login_name
+from dspamd.users.trust import login_name
 
 if TYPE_CHECKING:
     from dspamd.app import Parts

@@ -22,7 +22,7 @@ from dspamd.config.config import Config
 from dspamd.errors import ConfigError, Failure, UsageError
 from dspamd.telemetry import log
 from dspamd.telemetry.log_target import Syslog
-from dspamd.trust import trusted
+from dspamd.users.trust import trusted
 
 if TYPE_CHECKING:
     from dspamd.app import Parts

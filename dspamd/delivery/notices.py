@@ -33,7 +33,7 @@ from dspamd.home.templates import Texts
 from dspamd.mail.message import Message
 from dspamd.telemetry import log
 from dspamd.telemetry.recurring import Recurring
-from dspamd.user_preferences import User
+from dspamd.users.preferences import User
 
 _AT_ONCE = 100  # users who are written to at the same time; others are with their next message
 _PARTING_S = 30.0

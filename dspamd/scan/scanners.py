@@ -29,7 +29,7 @@ from dspamd.scan.clamav import ClamAV, NotScanned, TooLarge
 from dspamd.scan.rbl import Blacklists
 from dspamd.scan.source import Address, address, source
 from dspamd.telemetry import log
-from dspamd.user_preferences import User
+from dspamd.users.preferences import User
 
 
 class Finding(NamedTuple):

@@ -26,7 +26,7 @@ from dspamd.request.recipients import Job, addressed, jobs, readdress, reports, 
 from dspamd.request.request import Misconfigured, Request
 from dspamd.server.filter import Answer, Caller
 from dspamd.telemetry import log, metrics
-from dspamd.trust import trusted
+from dspamd.users.trust import trusted
 from dspamd.verdict import Outcome
 
 SIDE_BY_SIDE = 20

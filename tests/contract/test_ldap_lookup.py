@@ -16,9 +16,9 @@ import pytest
 
 from dspamd.config.config import Config
 from dspamd.errors import PermFail, TempFail
-from dspamd.ldap_lookup import escaped
-from dspamd.lookup import Lookup
-from dspamd.lookup_source import AT_ONCE
+from dspamd.users.lookup import Lookup
+from dspamd.users.lookup_ldap import escaped
+from dspamd.users.lookup_source import AT_ONCE
 from tests.e2e.postfix import free_port
 from tests.e2e.wait import until
 

@@ -17,12 +17,12 @@ from dspamd.engine import Tokens, tokenize
 from dspamd.engine.model import Label, Learned, Lesson, Snapshot, Source, TokenChange, Totals
 from dspamd.engine.tokenizer import crc64
 from dspamd.errors import TempFail
-from dspamd.groups import Asks, Membership
 from dspamd.mail.classic import View
 from dspamd.request.request import Request
 from dspamd.storage.contract import Change, Storage, Uid
 from dspamd.telemetry import log
-from dspamd.user_preferences import Defaults, User
+from dspamd.users.groups import Asks, Membership
+from dspamd.users.preferences import Defaults, User
 from tests.golden.store import MemoryStore
 from tests.unit.test_pipeline import (
     BOTH,

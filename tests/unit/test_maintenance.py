@@ -18,7 +18,7 @@ from dspamd.maintenance import Lock, Maintenance, ages, purging
 from dspamd.storage.contract import Change, Uid
 from dspamd.storage.purge import Ages, Purged, Unused
 from dspamd.storage.sqlite import SQLite
-from dspamd.users import Users
+from dspamd.users.users import Users
 from tests.e2e.wait import until
 from tests.logged import Logged
 

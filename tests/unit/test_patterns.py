@@ -18,7 +18,7 @@ from typing import NamedTuple
 import pytest
 
 import dspamd
-from dspamd import groups, lookup, lookup_source, users, verdict
+from dspamd import verdict
 from dspamd.commands import dspam_logrotate
 from dspamd.delivery import connection, digest, replies, smtp
 from dspamd.engine import _kernel
@@ -34,6 +34,7 @@ from dspamd.scan import blocklist, source
 from dspamd.server import command, dialogue, dlmtp
 from dspamd.storage import hash_file
 from dspamd.telemetry import log
+from dspamd.users import groups, lookup, lookup_source, users
 
 PARSERS = {
     "ast", "base64", "binascii", "codecs", "configparser", "csv", "difflib", "email", "fnmatch", "html",
@@ -58,7 +59,7 @@ NEVER_MAIL = {
     "engine._kernel.css_": "hash files",
     "engine._kernel.keep_memory": "a number",
     "config.option_types": "dspam.conf, preferences",
-    "ldap_lookup": "settings, names of users",
+    "users.lookup_ldap": "settings, names of users",
     "config.manual": "our own texts",
     "pitfalls": "dspam.conf",
     "config.preferences": "config.preferences",
@@ -67,7 +68,7 @@ NEVER_MAIL = {
     "storage.sql.": "files that the administrator names",
     "storage.mysql_tables": "what the server says of its tables",
     "storage.sqlite_file": "numbers of ours",
-    "user_preferences.User": "config.preferences",
+    "users.preferences.User": "config.preferences",
 }
 """Reasons, by the beginning of a place."""
 
@@ -183,7 +184,7 @@ SEES_MAIL: dict[str, tuple[Use, list[Worst]]] = {
     "engine._kernel.with_crlf": (_kernel.with_crlf, LINE_ENDS),
     "engine._kernel.line_ends": (on_the_wire, LINE_ENDS),
     "engine._kernel.crc64": (_kernel.crc64, [Worst(b"a")]),
-    "groups._REFUSED": (
+    "users.groups._REFUSED": (
         text_of(groups._REFUSED.match),
         [Worst(b"@"), Worst(b"."), Worst(b"@."), Worst(b"a")],
     ),
@@ -193,8 +194,8 @@ SEES_MAIL: dict[str, tuple[Use, list[Worst]]] = {
     ),
     "home.home._REFUSED": (text_of(home._REFUSED.search), [Worst(b"a")]),
     "telemetry.log._plain": (text_of(log._plain), [Worst(b"a", end=b" ")]),
-    "lookup._CONTROL": (text_of(lookup._CONTROL.search), [Worst(b"a")]),
-    "lookup_source._MARK": (text_of(lookup_source._MARK.findall), [Worst(b"%"), Worst(b"a")]),
+    "users.lookup._CONTROL": (text_of(lookup._CONTROL.search), [Worst(b"a")]),
+    "users.lookup_source._MARK": (text_of(lookup_source._MARK.findall), [Worst(b"%"), Worst(b"a")]),
     "mail.forward._CHARSET": (
         message_of(forward.forwarded),
         [Worst(b"a", TYPE + b"charset=", b"\n\n" + FIELDS)],
@@ -370,7 +371,7 @@ SEES_MAIL: dict[str, tuple[Use, list[Worst]]] = {
         ],
     ),
     "storage.hash_file._ID": (text_of(hash_file._ID.fullmatch), [Worst(b"a"), Worst(b" ")]),
-    "users._UID": (text_of(users._UID.match), [Worst(b"1")]),
+    "users.users._UID": (text_of(users._UID.match), [Worst(b"1")]),
     "verdict._BREAKS": (text_of(verdict._one_line), [Worst(b"\n"), Worst(b"\na")]),
     "verdict._UNPRINTABLE": (verdict._escaped, [Worst(b"a"), Worst(b"%")]),
 }

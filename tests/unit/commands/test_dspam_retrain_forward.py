@@ -15,7 +15,7 @@ from dspamd.commands.dspam_retrain_forward import USAGE, parse, wanted
 from dspamd.engine.model import Totals
 from dspamd.errors import UsageError
 from dspamd.mail.message import Message
-from dspamd.trust import login_name
+from dspamd.users.trust import login_name
 from tests.unit.commands.site import Site
 
 Output = pytest.CaptureFixture[str]

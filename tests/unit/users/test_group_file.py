@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from dspamd import group_file
 from dspamd.errors import TempFail
-from dspamd.group_file import INTERVAL_S, GroupFile
 from dspamd.telemetry import log
+from dspamd.users import group_file
+from dspamd.users.group_file import INTERVAL_S, GroupFile
 
 
 class Clock:

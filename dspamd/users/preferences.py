@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 
 from dspamd.config.config import Config
 from dspamd.engine.model import Lesson, Mode, ScoreOptions, TokenOptions
-from dspamd.groups import ALONE, Membership
 from dspamd.mail.classic import SignaturePass
 from dspamd.request.request import Request
 from dspamd.storage.drivers import driver_name
+from dspamd.users.groups import ALONE, Membership
 
 _CLASSIC_SUBJECT_BYTES = 15  # as much of spamSubject as DSPAM used
 

@@ -13,15 +13,15 @@ from dspamd.config.config import Config
 from dspamd.config.preferences import PREFERENCES
 from dspamd.engine.model import Mode, ScoreOptions, TokenOptions
 from dspamd.errors import PermFail, TempFail, UsageError
-from dspamd.group_file import INTERVAL_S
-from dspamd.groups import ALONE
 from dspamd.home.home import Home
 from dspamd.recent import REMEMBERED_ENTRIES, REMEMBERED_SECONDS
 from dspamd.request.request import Request
 from dspamd.storage.contract import Storage
-from dspamd.trust import login_name, trusted
-from dspamd.user_preferences import Defaults, User
-from dspamd.users import Users
+from dspamd.users.group_file import INTERVAL_S
+from dspamd.users.groups import ALONE
+from dspamd.users.preferences import Defaults, User
+from dspamd.users.trust import login_name, trusted
+from dspamd.users.users import Users
 from tests.golden.data import rows
 
 ALLOW_ALL = f"AllowOverride {' '.join(PREFERENCES)}"

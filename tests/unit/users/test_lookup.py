@@ -14,10 +14,10 @@ import uvloop
 
 from dspamd.config.config import Config
 from dspamd.errors import ConfigError, Failure, PermFail, TempFail
-from dspamd.lookup import Lookup
-from dspamd.lookup_program import Program
-from dspamd.lookup_source import AT_ONCE, template
 from dspamd.recent import REMEMBERED_SECONDS
+from dspamd.users.lookup import Lookup
+from dspamd.users.lookup_program import Program
+from dspamd.users.lookup_source import AT_ONCE, template
 from tests.golden.data import rows
 
 RECORDED = """\

@@ -6,9 +6,9 @@ import asyncio
 import os
 
 from dspamd.errors import TempFail
-from dspamd.lookup_source import template
 from dspamd.offload import process_group
 from dspamd.telemetry import log
+from dspamd.users.lookup_source import template
 
 _LONGEST_ANSWER = 1023  # bytes
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dspamd.groups import ALONE, Asks, Groups, Membership
+from dspamd.users.groups import ALONE, Asks, Groups, Membership
 
 
 def membership(text: str, user: str) -> Membership:

@@ -27,10 +27,10 @@ from collections.abc import Callable
 from dspamd.config.config import Config
 from dspamd.config.libraries import needed_by
 from dspamd.errors import ConfigError, PermFail, TempFail
-from dspamd.lookup_program import Program
-from dspamd.lookup_source import AT_ONCE, Source
 from dspamd.recent import Recent
 from dspamd.telemetry import log
+from dspamd.users.lookup_program import Program
+from dspamd.users.lookup_source import AT_ONCE, Source
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -88,7 +88,7 @@ def _source(config: Config) -> Source:
         if driver == "program":
             return Program(server)
         with needed_by(config, "ExtLookupDriver", "ldap3"):
-            from dspamd.ldap_lookup import Directory
+            from dspamd.users.lookup_ldap import Directory
 
         return Directory.from_config(config)
     except ValueError as error:

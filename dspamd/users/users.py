@@ -29,14 +29,14 @@ from dspamd.config.config import Config
 from dspamd.config.preferences import spelt
 from dspamd.errors import TempFail
 from dspamd.file_errors import explained
-from dspamd.group_file import GroupFile
-from dspamd.groups import ALONE, Groups
 from dspamd.home.home import Home
-from dspamd.lookup import Lookup
 from dspamd.recent import Recent
 from dspamd.storage.contract import Storage
 from dspamd.storage.drivers import uid_in_signature
-from dspamd.user_preferences import Defaults, User
+from dspamd.users.group_file import GroupFile
+from dspamd.users.groups import ALONE, Groups
+from dspamd.users.lookup import Lookup
+from dspamd.users.preferences import Defaults, User
 
 _UID = re.compile("([0-9]{1,10}),")  # in front of a signature
 

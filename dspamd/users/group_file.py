@@ -20,8 +20,8 @@ from pathlib import Path
 
 from dspamd.errors import TempFail
 from dspamd.file_errors import explained
-from dspamd.groups import Groups
 from dspamd.telemetry import log
+from dspamd.users.groups import Groups
 
 INTERVAL_S = 1.0
 """As long a change may take to have effect."""

@@ -33,7 +33,7 @@ from ldap3.core.exceptions import LDAPException
 
 from dspamd.config.config import Config
 from dspamd.errors import TempFail
-from dspamd.lookup_source import AT_ONCE, template
+from dspamd.users.lookup_source import AT_ONCE, template
 
 _PLAIN = frozenset((string.ascii_letters + string.digits + "@.-_+= ").encode())
 _FOUND = (0, 4)  # success; size limit exceeded, which only says that there are more
