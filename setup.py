@@ -30,7 +30,7 @@ kernel = Extension(
 )
 
 files = Extension(
-    "dspamd.storage._files",
+    "dspamd.storage.files._files",
     ["dspamd/storage/_files.pyx"],
     extra_compile_args=flags,
     extra_link_args=links,

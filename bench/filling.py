@@ -25,7 +25,7 @@ from bench.stores import Place, lesson
 from dspamd.engine.model import Learned, TokenChange, Totals
 from dspamd.home.home import Home
 from dspamd.storage.contract import Change, Storage, Uid
-from dspamd.storage.sql import Server, signed
+from dspamd.storage.sql.common import Server, signed
 from tests.day import TODAY
 
 _PORTIONS = 10

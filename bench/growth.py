@@ -29,7 +29,7 @@ from bench.filling import fill
 from bench.stores import Place, grown, lesson
 from dspamd.engine.model import Totals
 from dspamd.storage.contract import Change, Storage, Uid
-from dspamd.storage.sql import Server
+from dspamd.storage.sql.common import Server
 from tests.contract.mariadb_server import MariaDB
 from tests.contract.postgres_server import PostgreSQL
 

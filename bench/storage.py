@@ -32,8 +32,8 @@ from dspamd.engine._kernel import css_find, css_plan, css_store
 from dspamd.engine.model import Totals
 from dspamd.home.home import Home
 from dspamd.storage.contract import Change, Uid
-from dspamd.storage.postgres_statements import BIGINT, Statements
-from dspamd.storage.sql import Server, signed
+from dspamd.storage.postgres.statements import BIGINT, Statements
+from dspamd.storage.sql.common import Server, signed
 from tests.contract.drivers import VIRTUAL_USERS
 from tests.day import TODAY
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dspamd.engine.model import Learned, TokenChange, Totals
 from dspamd.storage.contract import Storage
-from dspamd.storage.sql import Server
+from dspamd.storage.sql.common import Server
 from tests.contract.drivers import address, driver
 from tests.contract.mariadb_server import MariaDB, mariadb
 from tests.contract.postgres_server import PostgreSQL, postgresql

@@ -23,8 +23,8 @@ from dspamd.config.config import Config
 from dspamd.errors import Problem, TempFail
 from dspamd.home.home import Home
 from dspamd.request.command_line import split
-from dspamd.storage import preference_files
 from dspamd.storage.drivers import server_prefix
+from dspamd.storage.files import preference_files
 from dspamd.telemetry import log
 
 PASSWORDS = {

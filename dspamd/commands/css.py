@@ -30,9 +30,9 @@ from dspamd.config.config import Config
 from dspamd.errors import ConfigError, Failure
 from dspamd.storage.clock import utc_day
 from dspamd.storage.contract import TokenRow
-from dspamd.storage.css import Shape
-from dspamd.storage.hash import shape
-from dspamd.storage.hash_file import HashFile
+from dspamd.storage.files.css import Shape
+from dspamd.storage.files.hash import shape
+from dspamd.storage.files.hash_file import HashFile
 from dspamd.telemetry import log
 from dspamd.telemetry.log_target import Syslog
 

@@ -25,7 +25,7 @@ from dspamd.commands import help, tool
 from dspamd.engine.model import Totals
 from dspamd.errors import InvalidName, UsageError
 from dspamd.storage.contract import TokenRow, Uid
-from dspamd.storage.sql import UserTable, owner_name
+from dspamd.storage.sql.common import UserTable, owner_name
 
 if TYPE_CHECKING:
     from dspamd.app import Parts

@@ -13,7 +13,7 @@ from dspamd.config.config import Config
 from dspamd.config.libraries import needed_by
 from dspamd.config.option_types import DRIVERS
 from dspamd.errors import ConfigError, Failure, Problem, UsageError
-from dspamd.storage.sql import Server, UserTable
+from dspamd.storage.sql.common import Server, UserTable
 
 if TYPE_CHECKING:  # who needs the contract alone must not pay for these
     from dspamd.config.config import Config
@@ -30,7 +30,7 @@ def open_storage(config: Config, home: Home) -> Storage:
     following = {name: after.lower() for name, after in config.suffixes("Failover").items()}
     if profile not in following:
         return _store(config, home)
-    from dspamd.storage.failover import Failover
+    from dspamd.storage.sql.failover import Failover
 
     stores = {profile: _store(config, home)}
     while (profile := following.get(profile, profile)) not in stores:
@@ -67,9 +67,9 @@ async def advice(config: Config, home: Home) -> list[Problem]:
     """
     prefix = server_prefix(config)
     if prefix == "MySQL":
-        from dspamd.storage.mysql import advice as ask
+        from dspamd.storage.mysql.store import advice as ask
     elif prefix == "PgSQL":
-        from dspamd.storage.postgres import advice as ask
+        from dspamd.storage.postgres.store import advice as ask
     else:
         return []
     found = []
@@ -105,21 +105,21 @@ def _store(config: Config, home: Home) -> Storage:
     deadline_s = config.number("StorageTimeout")
     if "sqlite" in driver:
         with needed_by(config, "StorageDriver", "sqlite3", "Python was built without it"):
-            from dspamd.storage.sqlite import SQLite
+            from dspamd.storage.files.sqlite import SQLite
 
         return SQLite(home, config.all("SQLitePragma") or None, deadline_s=deadline_s)
     if "hash" in driver:
-        from dspamd.storage.hash import HashFiles, shape
+        from dspamd.storage.files.hash import HashFiles, shape
 
         open_files = config.number("HashConnectionCache")
         return HashFiles(home, shape(config), open_files=open_files, deadline_s=deadline_s)
     if server == "MySQL":
         with needed_by(config, "StorageDriver", "aiomysql"):
-            from dspamd.storage.mysql import MySQL
+            from dspamd.storage.mysql.store import MySQL
 
         return MySQL.from_config(config, home)
     with needed_by(config, "StorageDriver", "asyncpg"):
-        from dspamd.storage.postgres import Postgres
+        from dspamd.storage.postgres.store import Postgres
 
     return Postgres.from_config(config, home)
 

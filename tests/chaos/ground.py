@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from dspamd.storage.sql import Server
+from dspamd.storage.sql.common import Server
 from tests.chaos.fates import DEADLINE_S
 from tests.chaos.mails import USERS
 from tests.chaos.next_hop import NextHop

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dspamd.home.home import Home
 from dspamd.storage.contract import Storage
-from dspamd.storage.sql import Server, UserTable
+from dspamd.storage.sql.common import Server, UserTable
 from tests.day import TODAY
 
 DRIVERS = ("sqlite", "hash", "postgres", "mysql")
@@ -18,21 +18,21 @@ VIRTUAL_USERS = UserTable("dspam_virtual_uids", "uid", "username")
 def driver(name: str, folder: Path, today: Callable[[], date] = lambda: TODAY) -> Storage:
     """A store of the driver `name` whose data are below `folder`, not opened yet."""
     if name == "sqlite":
-        from dspamd.storage.sqlite import SQLite
+        from dspamd.storage.files.sqlite import SQLite
 
         return SQLite(Home(folder), today=today)
     if name == "hash":
-        from dspamd.storage.css import Shape
-        from dspamd.storage.hash import HashFiles
+        from dspamd.storage.files.css import Shape
+        from dspamd.storage.files.hash import HashFiles
 
         return HashFiles(Home(folder), Shape(seek=10, percent=10), today=today)
     if name == "postgres":
-        from dspamd.storage.postgres import Postgres
+        from dspamd.storage.postgres.store import Postgres
 
         return Postgres(Server.from_file(folder / "pgsql.data"), VIRTUAL_USERS, today=today)
     if name == "mysql":
-        from dspamd.storage.mysql import MySQL
-        from dspamd.storage.mysql_server import Connections
+        from dspamd.storage.mysql.server import Connections
+        from dspamd.storage.mysql.store import MySQL
 
         connections = Connections(Server.from_file(folder / "mysql.data"), 3, 30.0)
         return MySQL(connections, connections, VIRTUAL_USERS, today=today)

@@ -23,7 +23,7 @@ from typing import Any
 
 import pymysql
 
-from dspamd.storage.sql import Server
+from dspamd.storage.sql.common import Server
 from tests.e2e.wait import until
 
 _WITHIN_S = 60

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dspamd.storage.sql import Server
+from dspamd.storage.sql.common import Server
 from tests.e2e.wait import until
 
 _WITHIN_S = 60

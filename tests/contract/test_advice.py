@@ -14,8 +14,8 @@ from dspamd.errors import Problem, TempFail
 from dspamd.home.home import Home
 from dspamd.storage import conformance
 from dspamd.storage.drivers import advice
-from dspamd.storage.postgres import Postgres
-from dspamd.storage.sql import Server
+from dspamd.storage.postgres.store import Postgres
+from dspamd.storage.sql.common import Server
 from tests.contract.drivers import VIRTUAL_USERS
 from tests.contract.mariadb_server import MariaDB
 from tests.contract.pgbouncer import pgbouncer

@@ -17,7 +17,7 @@ from dspamd.engine.model import Totals
 from dspamd.storage.clock import utc_day
 from dspamd.storage.conformance import EDGES, all_tokens, new
 from dspamd.storage.contract import Storage, TokenRow
-from dspamd.storage.sql import Server
+from dspamd.storage.sql.common import Server
 from tests.contract.drivers import driver
 from tests.contract.postgres_server import PostgreSQL
 from tests.unit.commands.site import Site

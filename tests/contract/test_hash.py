@@ -30,14 +30,14 @@ from dspamd.engine.tokenizer import tokenize
 from dspamd.errors import ConfigError, TempFail
 from dspamd.home.home import Home
 from dspamd.mail.classic import view
-from dspamd.storage import css
 from dspamd.storage.conformance import all_tokens, counts, learn, learning, new, totals
 from dspamd.storage.contract import Change, Correct, Signature, Stale
-from dspamd.storage.css import Shape
 from dspamd.storage.drivers import open_storage
-from dspamd.storage.hash import HashFiles, shape
-from dspamd.storage.hash_file import HashFile
-from dspamd.storage.journal import Before, Journal
+from dspamd.storage.files import css
+from dspamd.storage.files.css import Shape
+from dspamd.storage.files.hash import HashFiles, shape
+from dspamd.storage.files.hash_file import HashFile
+from dspamd.storage.files.journal import Before, Journal
 from tests.day import TODAY
 from tests.golden.data import rows
 from tests.logged import Logged
@@ -416,8 +416,8 @@ async def test_a_file_that_may_not_grow_leaves_whole_messages(tmp_path: Path) ->
         "import asyncio, pathlib, sys\n"
         "from dspamd.home.home import Home\n"
         "from dspamd.storage.conformance import learn\n"
-        "from dspamd.storage.hash import HashFiles\n"
-        "from dspamd.storage.css import Shape\n"
+        "from dspamd.storage.files.hash import HashFiles\n"
+        "from dspamd.storage.files.css import Shape\n"
         "async def main():\n"
         "    storage = HashFiles(Home(pathlib.Path(sys.argv[1])), Shape(records=13, seek=3, percent=100))\n"
         "    for first in range(1, 2**40, 500):\n"

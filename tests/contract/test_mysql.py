@@ -15,13 +15,15 @@ from dspamd.config.config import Config
 from dspamd.engine.model import Label, Learned, Totals
 from dspamd.errors import PermFail, TempFail
 from dspamd.home.home import Home
-from dspamd.storage import conformance, mysql_server, mysql_statements
+from dspamd.storage import conformance
 from dspamd.storage.conformance import all_tokens, counts, learn, learning, new, totals
 from dspamd.storage.contract import Change, Correct, Signature, TokenRow
 from dspamd.storage.drivers import open_storage
-from dspamd.storage.mysql import MySQL
-from dspamd.storage.mysql_server import Connections
-from dspamd.storage.sql import Server, UserTable
+from dspamd.storage.mysql import server as mysql_server
+from dspamd.storage.mysql import statements as mysql_statements
+from dspamd.storage.mysql.server import Connections
+from dspamd.storage.mysql.store import MySQL
+from dspamd.storage.sql.common import Server, UserTable
 from tests.contract.drivers import VIRTUAL_USERS, address
 from tests.contract.mariadb_server import MariaDB
 from tests.day import NUMBER, TODAY

@@ -16,9 +16,9 @@ from dspamd.errors import TempFail
 from dspamd.storage import conformance
 from dspamd.storage.conformance import counts, learn, new, totals
 from dspamd.storage.contract import Unreachable
-from dspamd.storage.mysql import MySQL
-from dspamd.storage.mysql_server import Connection, Connections
-from dspamd.storage.sql import Server
+from dspamd.storage.mysql.server import Connection, Connections
+from dspamd.storage.mysql.store import MySQL
+from dspamd.storage.sql.common import Server
 from tests.contract.drivers import VIRTUAL_USERS
 from tests.contract.mariadb_server import MariaDB, mariadb
 
@@ -126,7 +126,7 @@ async def test_killed_connections_are_replaced_unnoticed(mariadb_server: MariaDB
 async def test_an_idle_connection_is_asked_before_it_is_used(
     mariadb_server: MariaDB, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dspamd.storage.mysql_server._IDLE_S", 0.0)
+    monkeypatch.setattr("dspamd.storage.mysql.server._IDLE_S", 0.0)
     server = mariadb_server.new_database()
     async with connected(server) as connections:
         first = await connections.run(_id)

@@ -30,9 +30,9 @@ from dspamd.storage import conformance
 from dspamd.storage.conformance import all_tokens, counts, learn, learning, new, totals
 from dspamd.storage.contract import Change, Correct, Signature, Stale, Storage, TokenRow, Uid, Unreachable
 from dspamd.storage.drivers import open_storage
-from dspamd.storage.postgres import Postgres
-from dspamd.storage.postgres_connections import Connections
-from dspamd.storage.sql import Server, UserTable
+from dspamd.storage.postgres.connections import Connections
+from dspamd.storage.postgres.store import Postgres
+from dspamd.storage.sql.common import Server, UserTable
 from dspamd.verdict import Verdict
 from tests.contract.drivers import VIRTUAL_USERS, address
 from tests.contract.postgres_server import PostgreSQL

@@ -17,10 +17,10 @@ from dspamd.errors import TempFail
 from dspamd.home.home import Home
 from dspamd.storage.conformance import all_tokens, counts, learn, learning, new
 from dspamd.storage.contract import Change, Correct, Signature, Storage, Uid
-from dspamd.storage.css import Shape
-from dspamd.storage.hash import HashFiles
+from dspamd.storage.files.css import Shape
+from dspamd.storage.files.hash import HashFiles
+from dspamd.storage.files.sqlite import SQLite
 from dspamd.storage.purge import Ages, Purged, Unused, purge
-from dspamd.storage.sqlite import SQLite
 from tests.day import NUMBER as DAY
 from tests.day import TODAY
 

@@ -22,9 +22,9 @@ from dspamd.incoming import Incoming
 from dspamd.request.envelope import Envelope, Recipient
 from dspamd.request.recipients import Job
 from dspamd.request.request import Request
-from dspamd.storage import css
 from dspamd.storage.conformance import all_tokens, totals
 from dspamd.storage.contract import Storage
+from dspamd.storage.files import css
 from dspamd.verdict import Verdict
 from tests.contract import test_hash, test_mysql, test_postgres, test_sqlite
 from tests.contract.drivers import address

@@ -19,8 +19,8 @@ from dspamd.errors import TempFail
 from dspamd.home.home import Home
 from dspamd.storage.conformance import all_tokens, counts, learn, learning, new, totals
 from dspamd.storage.contract import Change, Correct, Signature, TokenRow
+from dspamd.storage.files.sqlite import SQLite
 from dspamd.storage.purge import Ages, Unused, purge
-from dspamd.storage.sqlite import SQLite
 from tests.day import LAST_OF_A_MONTH, NUMBER, TODAY
 from tests.golden.data import rows
 from tests.logged import Logged
@@ -180,7 +180,7 @@ def _size(file: Path) -> int:
 async def test_a_large_file_of_dspam_is_written_anew_on_request(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dspamd.storage.sqlite_file._MOMENT_PAGES", 10)
+    monkeypatch.setattr("dspamd.storage.files.sqlite_file._MOMENT_PAGES", 10)
     recorded(tmp_path, "bob")
     tokens, file = range(1, 10_001), Home(tmp_path).file("bob", "sdb")
     async with sqlite(tmp_path) as storage:

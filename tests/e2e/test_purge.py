@@ -11,8 +11,8 @@ import pytest
 
 from dspamd.engine.model import Learned, TokenChange, Totals
 from dspamd.storage.contract import Change
-from dspamd.storage.postgres import Postgres
-from dspamd.storage.sql import Server
+from dspamd.storage.postgres.store import Postgres
+from dspamd.storage.sql.common import Server
 from tests.contract.drivers import VIRTUAL_USERS
 from tests.contract.postgres_server import postgresql
 from tests.e2e.daemon import Daemon

@@ -28,7 +28,7 @@ from dspamd.mail.classic import SignaturePass
 from dspamd.mail.forward import forwarded
 from dspamd.mail.message import Message
 from dspamd.mail.rewrite import Rewrite, rewrite
-from dspamd.storage import css
+from dspamd.storage.files import css
 from dspamd.verdict import explanation_lines
 
 TOKENIZERS = ("word", "chain", "osb", "sbph")

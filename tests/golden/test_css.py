@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from dspamd.commands import css as commands
-from dspamd.storage import css
 from dspamd.storage.clock import utc_day
 from dspamd.storage.contract import TokenRow
+from dspamd.storage.files import css
 from tests.golden.data import rows
 from tests.unit.commands.site import Site
 

@@ -21,9 +21,9 @@ from dspamd.errors import ConfigError, TempFail
 from dspamd.file_errors import explained
 from dspamd.home.home import Home
 from dspamd.storage.contract import Change, Storage
-from dspamd.storage.css import Shape
-from dspamd.storage.hash import HashFiles
-from dspamd.storage.sqlite import SQLite
+from dspamd.storage.files.css import Shape
+from dspamd.storage.files.hash import HashFiles
+from dspamd.storage.files.sqlite import SQLite
 from tests.full import full_beyond
 from tests.unreadable import folder_of_stranger, give, stranger
 

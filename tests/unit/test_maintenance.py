@@ -16,8 +16,8 @@ from dspamd.errors import TempFail
 from dspamd.home.home import Home
 from dspamd.maintenance import Lock, Maintenance, ages, purging
 from dspamd.storage.contract import Change, Uid
+from dspamd.storage.files.sqlite import SQLite
 from dspamd.storage.purge import Ages, Purged, Unused
-from dspamd.storage.sqlite import SQLite
 from dspamd.users.users import Users
 from tests.e2e.wait import until
 from tests.logged import Logged

@@ -32,7 +32,7 @@ from dspamd.mail.transparency import Collector, stuffed
 from dspamd.request import request, retrain_address
 from dspamd.scan import blocklist, source
 from dspamd.server import command, dialogue, dlmtp
-from dspamd.storage import hash_file
+from dspamd.storage.files import hash_file
 from dspamd.telemetry import log
 from dspamd.users import groups, lookup, lookup_source, users
 
@@ -65,9 +65,9 @@ NEVER_MAIL = {
     "config.preferences": "config.preferences",
     "scan.rbl": "dspam.conf",
     "config.client_config": "dspam.conf",
-    "storage.sql.": "files that the administrator names",
-    "storage.mysql_tables": "what the server says of its tables",
-    "storage.sqlite_file": "numbers of ours",
+    "storage.sql.common.": "files that the administrator names",
+    "storage.mysql.tables": "what the server says of its tables",
+    "storage.files.sqlite_file": "numbers of ours",
     "users.preferences.User": "config.preferences",
 }
 """Reasons, by the beginning of a place."""
@@ -370,7 +370,7 @@ SEES_MAIL: dict[str, tuple[Use, list[Worst]]] = {
             Worst(b' DSPAMPROCESSMODE=\\"', b'FROM:<a> DSPAMPROCESSMODE="'),
         ],
     ),
-    "storage.hash_file._ID": (text_of(hash_file._ID.fullmatch), [Worst(b"a"), Worst(b" ")]),
+    "storage.files.hash_file._ID": (text_of(hash_file._ID.fullmatch), [Worst(b"a"), Worst(b" ")]),
     "users.users._UID": (text_of(users._UID.match), [Worst(b"1")]),
     "verdict._BREAKS": (text_of(verdict._one_line), [Worst(b"\n"), Worst(b"\na")]),
     "verdict._UNPRINTABLE": (verdict._escaped, [Worst(b"a"), Worst(b"%")]),

@@ -8,7 +8,7 @@ import gc
 import pytest
 
 from dspamd.errors import TempFail
-from dspamd.storage.turns import Turns
+from dspamd.storage.sql.owner_lock import Turns
 
 
 async def test_an_owner_has_one_turn_at_a_time_in_order() -> None:

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from dspamd.errors import TempFail
-from dspamd.storage.file_lock import FileLock, Seen
-from dspamd.storage.journal import HEAD_BYTES
+from dspamd.storage.files.file_lock import FileLock, Seen
+from dspamd.storage.files.journal import HEAD_BYTES
 
 HOLDER = """
 import pathlib, sys, time
-from dspamd.storage.file_lock import FileLock
+from dspamd.storage.files.file_lock import FileLock
 path = pathlib.Path(sys.argv[1])
 with FileLock(path, path, 12).held(time.monotonic() + 10, shared=sys.argv[2] == "shared"):
     print("held", flush=True)

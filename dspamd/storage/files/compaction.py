@@ -16,8 +16,8 @@ from array import array
 from mmap import mmap
 
 from dspamd.engine._kernel import css_after, css_pour
-from dspamd.storage import css
-from dspamd.storage.css import Bytes
+from dspamd.storage.files import css
+from dspamd.storage.files.css import Bytes
 
 ROOM = 4
 """Records for each token: so that searches are short, and there is room to learn."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from dspamd.errors import TempFail
-from dspamd.storage.threads import Threads
+from dspamd.storage.files.threads import Threads
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from aiomysql import escape_string
 from dspamd.engine.model import Learned, TokenChange, Totals
 from dspamd.storage.contract import Correct, Signature
 from dspamd.storage.correction import pack
-from dspamd.storage.mysql_tables import Names
+from dspamd.storage.mysql.tables import Names
 
 _BYTES_PER_TOKEN = 64  # in a statement that writes it
 _MOST_TOKENS = 5_000  # in one statement

@@ -41,13 +41,13 @@ from dspamd.engine._kernel import (
 )
 from dspamd.engine.model import Hits, Label, Learned, Snapshot, TokenChange, Totals
 from dspamd.errors import TempFail
-from dspamd.storage import css
-from dspamd.storage.compaction import ROOM, compacted, doubled, used
 from dspamd.storage.contract import Change, Correct, Correction, Stale, Stored, TokenRow
 from dspamd.storage.correction import in_effect, pack, unpack
-from dspamd.storage.css import Shape
-from dspamd.storage.file_lock import FileLock, Seen
-from dspamd.storage.journal import HEAD_BYTES, Before, Journal, write_file
+from dspamd.storage.files import css
+from dspamd.storage.files.compaction import ROOM, compacted, doubled, used
+from dspamd.storage.files.css import Shape
+from dspamd.storage.files.file_lock import FileLock, Seen
+from dspamd.storage.files.journal import HEAD_BYTES, Before, Journal, write_file
 from dspamd.telemetry import log
 
 HITS_MAX = 2**28 - 1

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dspamd.engine.model import Totals
-from dspamd.storage import _files
+from dspamd.storage.files import _files
 
 _FILE_MODE = 0o660
 _KEPT_BYTES = 2**20  # what a journal may keep of the disk while it is empty

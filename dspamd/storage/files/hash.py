@@ -17,9 +17,9 @@ from dspamd.engine.model import Snapshot
 from dspamd.home.home import Home
 from dspamd.storage.clock import utc_day
 from dspamd.storage.contract import Uid
-from dspamd.storage.css import Shape
-from dspamd.storage.file_store import FileStore
-from dspamd.storage.hash_file import HashFile
+from dspamd.storage.files.css import Shape
+from dspamd.storage.files.file_store import FileStore
+from dspamd.storage.files.hash_file import HashFile
 
 
 def shape(config: Config) -> Shape:

@@ -10,7 +10,7 @@ import pytest
 
 from dspamd.config.config import Config
 from dspamd.errors import ConfigError, PermFail
-from dspamd.storage.sql import (
+from dspamd.storage.sql.common import (
     Server,
     UserTable,
     day_number,

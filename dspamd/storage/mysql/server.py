@@ -29,7 +29,7 @@ from pymysql.constants import CLIENT, CR, ER
 
 from dspamd.errors import TempFail
 from dspamd.storage.contract import Unreachable
-from dspamd.storage.sql import Server, retried
+from dspamd.storage.sql.common import Server, retried
 from dspamd.telemetry import metrics
 
 T = TypeVar("T")

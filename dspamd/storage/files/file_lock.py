@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dspamd.errors import TempFail
-from dspamd.storage import _files
+from dspamd.storage.files import _files
 
 _FILE_MODE = 0o660
 _PAUSE_S = 0.002

@@ -16,9 +16,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from dspamd.storage.mysql_server import Connection
-from dspamd.storage.schema import steps
-from dspamd.storage.sql import UserTable
+from dspamd.storage.mysql.server import Connection
+from dspamd.storage.sql.common import UserTable
+from dspamd.storage.sql.schema import steps
 
 _STEPS = steps("mysql")
 _WITHOUT_TRANSACTIONS = ("myisam", "aria")

@@ -24,7 +24,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from dspamd.engine.model import Totals
-from dspamd.storage.sql import UserTable, signed
+from dspamd.storage.sql.common import UserTable, signed
 
 LAYOUT = """
 SELECT to_regclass('dspam_token_data') IS NOT NULL AS tokens,

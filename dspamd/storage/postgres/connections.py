@@ -24,7 +24,7 @@ from asyncpg import Connection
 
 from dspamd.errors import TempFail
 from dspamd.storage.contract import Unreachable
-from dspamd.storage.sql import Server, retried
+from dspamd.storage.sql.common import Server, retried
 from dspamd.telemetry import metrics
 
 T = TypeVar("T")

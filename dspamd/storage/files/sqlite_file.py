@@ -28,7 +28,7 @@ from pathlib import Path
 from dspamd.engine.model import Hits, Label, Learned, Snapshot, TokenChange, Totals
 from dspamd.storage.contract import Change, Correct, Correction, Stale, Stored, TokenRow
 from dspamd.storage.correction import in_effect, pack, unpack
-from dspamd.storage.schema import steps
+from dspamd.storage.sql.schema import steps
 from dspamd.telemetry import log
 
 _PRAGMAS = (

@@ -26,12 +26,12 @@ from dspamd.engine.model import Hits, Label, Learned, Snapshot, Totals
 from dspamd.errors import InvalidName, PermFail, TempFail
 from dspamd.home.home import Home
 from dspamd.mail.signature import valid
-from dspamd.storage import mysql_statements as sql
-from dspamd.storage import mysql_tables
 from dspamd.storage.clock import utc_day
 from dspamd.storage.contract import Change, Correct, Correction, Signature, Stale, Stored, TokenRow, Uid
 from dspamd.storage.correction import in_effect, unpack
-from dspamd.storage.mysql_server import (
+from dspamd.storage.mysql import statements as sql
+from dspamd.storage.mysql import tables as mysql_tables
+from dspamd.storage.mysql.server import (
     DOES_NOT_FIT,
     DUPLICATE,
     NO_DEFAULT,
@@ -41,9 +41,9 @@ from dspamd.storage.mysql_server import (
     Error,
     number,
 )
-from dspamd.storage.mysql_tables import Tables
-from dspamd.storage.sql import EVERYBODY, Server, UserTable, owner_name
-from dspamd.storage.turns import Turns
+from dspamd.storage.mysql.tables import Tables
+from dspamd.storage.sql.common import EVERYBODY, Server, UserTable, owner_name
+from dspamd.storage.sql.owner_lock import Turns
 from dspamd.telemetry import log
 
 T = TypeVar("T")

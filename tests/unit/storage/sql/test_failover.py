@@ -17,8 +17,8 @@ from dspamd.storage import conformance
 from dspamd.storage.conformance import counts, learn, new
 from dspamd.storage.contract import Change, Uid, Unreachable
 from dspamd.storage.drivers import open_storage
-from dspamd.storage.failover import Failover
-from dspamd.storage.sqlite import SQLite
+from dspamd.storage.files.sqlite import SQLite
+from dspamd.storage.sql.failover import Failover
 from tests.logged import Logged
 
 

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from dspamd.home.home import Home
 from dspamd.storage.clock import utc_day
-from dspamd.storage.file_store import FileStore
-from dspamd.storage.sqlite_file import SQLiteFile
+from dspamd.storage.files.file_store import FileStore
+from dspamd.storage.files.sqlite_file import SQLiteFile
 from dspamd.telemetry import log
 
 

@@ -1,0 +1,4 @@
+"""The driver of PostgreSQL, on DSPAM's own tables.
+
+`store` keeps the contract; `statements` has every text that reaches the server.
+"""
