@@ -27,19 +27,19 @@ from dspamd.delivery.notices import Notices
 from dspamd.engine import keep_memory
 from dspamd.errors import ConfigError, Failure, Problem, TempFail
 from dspamd.file_errors import explained
+from dspamd.filter.observers.copies import Keepsakes
+from dspamd.filter.observers.report import Details
+from dspamd.filter.observers.tracker import Tracker
+from dspamd.filter.pipeline import Pipeline
+from dspamd.filter.scan.scanners import Scanners, local_addresses
 from dspamd.home.history import History
 from dspamd.home.home import Home
 from dspamd.home.layout import layout, mixture
 from dspamd.home.templates import Texts, lacking
-from dspamd.keepsakes import Keepsakes
 from dspamd.mail import signature
 from dspamd.maintenance import Maintenance, ages, purging
-from dspamd.observation import Details
 from dspamd.offload.background import Errands
-from dspamd.pipeline import Pipeline
 from dspamd.pitfalls import pitfalls
-from dspamd.scan.scanners import Scanners, local_addresses
-from dspamd.scan.tracker import Tracker
 from dspamd.server import notify
 from dspamd.server.account import UMASK, Account, raise_open_files
 from dspamd.server.crew import Plan

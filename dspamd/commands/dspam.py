@@ -33,14 +33,14 @@ from dspamd.commands.spool import write_all
 from dspamd.config.client_config import BadValue, Settings, config_path
 from dspamd.config.config import Config
 from dspamd.errors import INTERNAL, ConfigError, Failure, PermFail, TempFail, UsageError
-from dspamd.incoming import Incoming
+from dspamd.filter.training import UnknownSignature
+from dspamd.filter.transaction import Incoming
 from dspamd.request import command_line
 from dspamd.request.envelope import Envelope, Recipient
 from dspamd.request.recipients import Job, jobs, readdress, reports, requested, unnamed
 from dspamd.request.request import Request
 from dspamd.telemetry import log
 from dspamd.telemetry.log_target import Syslog
-from dspamd.training import UnknownSignature
 from dspamd.users.trust import login_name, trusted
 
 if TYPE_CHECKING:

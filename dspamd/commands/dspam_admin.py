@@ -22,19 +22,19 @@ from typing import TYPE_CHECKING
 
 from dspamd.commands import help, migration, tool
 from dspamd.config import preferences
-from dspamd.dictionary import Dictionary
 from dspamd.engine.model import Explained, ScoreOptions, Snapshot
 from dspamd.engine.nameless import probabilities
 from dspamd.engine.tokenizer import crc64
 from dspamd.errors import Failure, UsageError
-from dspamd.incoming import Incoming
+from dspamd.filter.dictionary import Dictionary
+from dspamd.filter.transaction import Incoming
+from dspamd.filter.verdict import explanation_lines
 from dspamd.mail.classic import SignaturePass
 from dspamd.request.envelope import Envelope
 from dspamd.request.request import Request
 from dspamd.storage import conformance
 from dspamd.telemetry import log
 from dspamd.users.preferences import User
-from dspamd.verdict import explanation_lines
 
 if TYPE_CHECKING:
     from dspamd.app import Parts

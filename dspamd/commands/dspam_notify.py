@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 
 from dspamd.commands import help, tool
 from dspamd.delivery import digest
-from dspamd.delivery.handover import Handover
 from dspamd.errors import Failure, InvalidName, PermFail
+from dspamd.filter.outlet import Handover
 from dspamd.mail.message import Message
 from dspamd.users.preferences import User
 

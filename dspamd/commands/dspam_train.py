@@ -27,14 +27,14 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from dspamd.commands import dspam_stats, help, tool
 from dspamd.engine.model import Label
 from dspamd.errors import Failure, UsageError
-from dspamd.incoming import Incoming
+from dspamd.filter.transaction import Incoming
 from dspamd.request.envelope import Envelope
 from dspamd.request.recipients import Job, recipient_of, requested
 from dspamd.users.trust import login_name
 
 if TYPE_CHECKING:
     from dspamd.app import Parts
-    from dspamd.verdict import Outcome
+    from dspamd.filter.verdict import Outcome
 
 USAGE = """\
 Usage: dspam_train [username] [--client] [--profile=PROFILE] [spam_corpus] [nonspam_corpus]

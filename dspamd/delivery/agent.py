@@ -22,8 +22,8 @@ import asyncio
 import os
 from collections.abc import Sequence
 
-from dspamd.delivery.handover import Handover
 from dspamd.errors import PermFail, Reply, TempFail
+from dspamd.filter.outlet import Handover
 from dspamd.offload import process_group
 from dspamd.request.command_line import split
 

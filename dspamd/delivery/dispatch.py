@@ -18,11 +18,11 @@ from dataclasses import replace
 from dspamd.config.config import Config
 from dspamd.delivery.agent import Agent
 from dspamd.delivery.connection import Deadlines, Tls
-from dspamd.delivery.handover import Handover
 from dspamd.delivery.quarantine import Quarantine
 from dspamd.delivery.smtp import SmtpDelivery
 from dspamd.errors import ConfigError, Failure, PermFail, Reply, TempFail
 from dspamd.file_errors import explained
+from dspamd.filter.outlet import Handover
 from dspamd.home.home import Home
 from dspamd.telemetry import metrics
 

@@ -25,9 +25,9 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from dspamd.aftermath import Processed
-from dspamd.delivery.handover import Handover, Outlet
 from dspamd.errors import Failure
+from dspamd.filter.observers.observer import Processed
+from dspamd.filter.outlet import Handover, Outlet
 from dspamd.home.home import Home
 from dspamd.home.templates import Texts
 from dspamd.mail.message import Message

@@ -24,10 +24,10 @@ from functools import partial
 from aiosmtplib import SMTPResponse
 
 from dspamd.delivery.connection import Connection, Deadlines, Refused, Target, Tls, connect
-from dspamd.delivery.handover import Handover
 from dspamd.delivery.pool import Pool
 from dspamd.delivery.replies import accepted, deferred, refusal, unwelcome
 from dspamd.errors import PermFail, Reply, TempFail
+from dspamd.filter.outlet import Handover
 from dspamd.mail.transparency import stuffed
 
 # The extension (RFC 6152, 6531, 3461, 4954) that allows a parameter.

@@ -18,8 +18,9 @@ from functools import lru_cache
 
 from dspamd.config.config import Config
 from dspamd.errors import INTERNAL, Failure, Reply, UsageError
-from dspamd.incoming import Incoming
-from dspamd.pipeline import Pipeline
+from dspamd.filter.pipeline import Pipeline
+from dspamd.filter.transaction import Incoming
+from dspamd.filter.verdict import Outcome
 from dspamd.request.command_line import split
 from dspamd.request.envelope import Envelope, Recipient
 from dspamd.request.recipients import Job, addressed, jobs, readdress, reports, requested
@@ -27,7 +28,6 @@ from dspamd.request.request import Misconfigured, Request
 from dspamd.server.filter import Answer, Caller
 from dspamd.telemetry import log, metrics
 from dspamd.users.trust import trusted
-from dspamd.verdict import Outcome
 
 SIDE_BY_SIDE = 20
 """Recipients of one message that are processed at once: a slow next hop must not

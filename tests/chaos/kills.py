@@ -33,11 +33,11 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager, nullconte
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dspamd.dictionary import Dictionary
 from dspamd.engine.model import Label, Lesson, ScoreOptions, Source, TokenOptions, Totals
+from dspamd.filter.dictionary import Dictionary
+from dspamd.filter.training import Trainer
 from dspamd.storage.conformance import all_tokens, learning
 from dspamd.storage.contract import Change, Signature, Storage
-from dspamd.training import Trainer
 from tests.contract.drivers import DRIVERS, address, driver
 from tests.contract.mariadb_server import mariadb
 from tests.contract.postgres_server import postgresql

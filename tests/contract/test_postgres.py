@@ -21,8 +21,9 @@ from dspamd.app import Parts
 from dspamd.config.config import Config
 from dspamd.engine.model import Label, Learned, Lesson, Source, Totals
 from dspamd.errors import PermFail, TempFail
+from dspamd.filter.transaction import Incoming
+from dspamd.filter.verdict import Verdict
 from dspamd.home.home import Home
-from dspamd.incoming import Incoming
 from dspamd.request.envelope import Envelope, Recipient
 from dspamd.request.recipients import Job
 from dspamd.request.request import Request
@@ -33,7 +34,6 @@ from dspamd.storage.drivers import open_storage
 from dspamd.storage.postgres.connections import Connections
 from dspamd.storage.postgres.store import Postgres
 from dspamd.storage.sql.common import Server, UserTable
-from dspamd.verdict import Verdict
 from tests.contract.drivers import VIRTUAL_USERS, address
 from tests.contract.postgres_server import PostgreSQL
 from tests.day import LAST_OF_A_MONTH, NUMBER, TODAY

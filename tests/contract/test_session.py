@@ -18,14 +18,14 @@ from dspamd.app import Parts
 from dspamd.config.config import Config
 from dspamd.engine import Tokens
 from dspamd.engine.model import Label, Lesson, Source, Totals
-from dspamd.incoming import Incoming
+from dspamd.filter.transaction import Incoming
+from dspamd.filter.verdict import Verdict
 from dspamd.request.envelope import Envelope, Recipient
 from dspamd.request.recipients import Job
 from dspamd.request.request import Request
 from dspamd.storage.conformance import all_tokens, totals
 from dspamd.storage.contract import Storage
 from dspamd.storage.files import css
-from dspamd.verdict import Verdict
 from tests.contract import test_hash, test_mysql, test_postgres, test_sqlite
 from tests.contract.drivers import address
 

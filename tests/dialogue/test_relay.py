@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from dspamd.delivery.handover import Handover
 from dspamd.delivery.smtp import SmtpDelivery
 from dspamd.errors import Failure, Reply
+from dspamd.filter.outlet import Handover
 from dspamd.request.envelope import Envelope, Recipient
 from dspamd.server.filter import Answer, Caller
 from dspamd.server.lmtp import LmtpServer

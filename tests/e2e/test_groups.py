@@ -13,7 +13,7 @@ from tests.e2e.daemon import Daemon
 from tests.e2e.message import compose, ours
 from tests.e2e.postfix import DOMAIN, SENDER
 from tests.unit.delivery.sink import Sink
-from tests.unit.scan.name_server import name_server
+from tests.unit.filter.scan.name_server import name_server
 
 LOTTERY = "Claim the lottery jackpot now, unclaimed millions wait for the lucky winner of the jackpot."
 PILLS = "Order cheap pills without prescription from our certified pharmacy, discreet parcels worldwide."

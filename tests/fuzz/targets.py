@@ -23,13 +23,13 @@ from dspamd.engine import (
     tokens_from_signature,
 )
 from dspamd.engine import _kernel as kernel
+from dspamd.filter.verdict import explanation_lines
 from dspamd.mail import classic, headers, mime, signature
 from dspamd.mail.classic import SignaturePass
 from dspamd.mail.forward import forwarded
 from dspamd.mail.message import Message
 from dspamd.mail.rewrite import Rewrite, rewrite
 from dspamd.storage.files import css
-from dspamd.verdict import explanation_lines
 
 TOKENIZERS = ("word", "chain", "osb", "sbph")
 ALGORITHMS = ("naive", "graham", "burton", "robinson", "chi-square")

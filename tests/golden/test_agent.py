@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from dspamd.engine import Label, Mode, Run, ScoreOptions, TokenOptions
+from dspamd.filter.verdict import Verdict, header_lines
 from dspamd.home.history import counters
 from dspamd.mail import classic
 from dspamd.mail.classic import SignaturePass
-from dspamd.verdict import Verdict, header_lines
 from tests.day import NOW
 from tests.golden.data import messages, rows
 from tests.golden.replay import LABELS, Replay, corpus_index

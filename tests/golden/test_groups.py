@@ -21,8 +21,8 @@ from dspamd import app
 from dspamd.config.config import Config
 from dspamd.engine.tokenizer import crc64
 from dspamd.errors import PermFail
+from dspamd.filter.transaction import Incoming
 from dspamd.home.history import counters
-from dspamd.incoming import Incoming
 from dspamd.request.envelope import Envelope
 from dspamd.request.recipients import jobs, requested
 from tests.golden.data import rows

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from dspamd.engine.model import Factor, Result
+from dspamd.filter.verdict import Verdict, header_lines
 from dspamd.mail import headers, mime, signature
 from dspamd.mail.message import Message
 from dspamd.mail.rewrite import Rewrite, rewrite
-from dspamd.verdict import Verdict, header_lines
 from tests.golden.data import rows
 
 SETUP, *ROWS = rows("rewrite.jsonl")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from dspamd.engine.model import Factor, Result
-from dspamd.verdict import Verdict, header_lines
+from dspamd.filter.verdict import Verdict, header_lines
 from tests.day import NOW
 from tests.golden.data import rows
 

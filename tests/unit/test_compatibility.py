@@ -12,7 +12,7 @@ from dspamd.app import Parts
 from dspamd.config.config import Config
 from dspamd.engine.tokenizer import crc64
 from dspamd.request.request import Request
-from tests.unit.test_pipeline import CORPUS_INNOCENT, Bench, Recorder
+from tests.unit.filter.test_pipeline import CORPUS_INNOCENT, Bench, Recorder
 
 ROOT = Path(__file__).parents[2]
 NAMED = re.findall(r"`(tests/\S+\.py)(?:::(\S+))?`", (ROOT / "docs/compatibility.md").read_text())

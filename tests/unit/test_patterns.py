@@ -18,11 +18,12 @@ from typing import NamedTuple
 import pytest
 
 import dspamd
-from dspamd import verdict
 from dspamd.commands import dspam_logrotate
 from dspamd.delivery import connection, digest, replies, smtp
 from dspamd.engine import _kernel
 from dspamd.errors import Reply, UsageError
+from dspamd.filter import verdict
+from dspamd.filter.scan import blocklist, source
 from dspamd.home import home
 from dspamd.home.history import Fields
 from dspamd.mail import forward, headers, kept, mime, signature
@@ -30,7 +31,6 @@ from dspamd.mail.message import Message
 from dspamd.mail.rewrite import Rewrite, rewrite
 from dspamd.mail.transparency import Collector, stuffed
 from dspamd.request import request, retrain_address
-from dspamd.scan import blocklist, source
 from dspamd.server import command, dialogue, dlmtp
 from dspamd.storage.files import hash_file
 from dspamd.telemetry import log
@@ -63,7 +63,7 @@ NEVER_MAIL = {
     "config.manual": "our own texts",
     "pitfalls": "dspam.conf",
     "config.preferences": "config.preferences",
-    "scan.rbl": "dspam.conf",
+    "filter.scan.rbl": "dspam.conf",
     "config.client_config": "dspam.conf",
     "storage.sql.common.": "files that the administrator names",
     "storage.mysql.tables": "what the server says of its tables",
@@ -307,11 +307,11 @@ SEES_MAIL: dict[str, tuple[Use, list[Worst]]] = {
         message_of(retrain_address.in_header),
         [Worst(b'"', b"To: "), Worst(b"\\", b'To: "'), Worst(b'"\\"', b"To: "), Worst(b"a,", b"To: ")],
     ),
-    "scan.blocklist._DOMAIN_END": (
+    "filter.scan.blocklist._DOMAIN_END": (
         message_of(blocklist.sender_domain),
         [Worst(b"@", b"From: "), Worst(b"a", b"From: @"), Worst(b" ", b"From: @")],
     ),
-    "scan.source._FROM": (
+    "filter.scan.source._FROM": (
         message_of(source.source),
         [
             Worst(b"from ", b"Received: "),
@@ -320,12 +320,12 @@ SEES_MAIL: dict[str, tuple[Use, list[Worst]]] = {
             Worst(b"Received: from a [10.0.0.1]\n"),
         ],
     ),
-    "scan.source._IN_PARENTHESES": (
+    "filter.scan.source._IN_PARENTHESES": (
         message_of(source.source),
         [Worst(b"(", b"Received: (qmail)\nReceived: "), Worst(b"(a)", b"Received: (qmail)\nReceived: ")],
     ),
-    "scan.source.address": (text_of(source.address), [Worst(b" "), Worst(b"ipv6:")]),
-    "scan.source: ipaddress": (
+    "filter.scan.source.address": (text_of(source.address), [Worst(b" "), Worst(b"ipv6:")]),
+    "filter.scan.source: ipaddress": (
         text_of(source.address),
         [Worst(b"1."), Worst(b"1"), Worst(b":"), Worst(b"1:"), Worst(b"%", b"::")],
     ),
@@ -372,8 +372,8 @@ SEES_MAIL: dict[str, tuple[Use, list[Worst]]] = {
     ),
     "storage.files.hash_file._ID": (text_of(hash_file._ID.fullmatch), [Worst(b"a"), Worst(b" ")]),
     "users.users._UID": (text_of(users._UID.match), [Worst(b"1")]),
-    "verdict._BREAKS": (text_of(verdict._one_line), [Worst(b"\n"), Worst(b"\na")]),
-    "verdict._UNPRINTABLE": (verdict._escaped, [Worst(b"a"), Worst(b"%")]),
+    "filter.verdict._BREAKS": (text_of(verdict._one_line), [Worst(b"\n"), Worst(b"\na")]),
+    "filter.verdict._UNPRINTABLE": (verdict._escaped, [Worst(b"a"), Worst(b"%")]),
 }
 """How a text reaches a pattern, and the texts that are hardest for it."""
 

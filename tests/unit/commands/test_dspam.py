@@ -19,7 +19,7 @@ from dspamd.commands import dspam
 from tests.account import TRUST
 from tests.e2e.wait import until
 from tests.scripted_daemon import Turn, daemon, run
-from tests.unit.scan.clamd import INFECTED, fake_clamd
+from tests.unit.filter.scan.clamd import INFECTED, fake_clamd
 
 MESSAGE = b"From: ann@example.org\nSubject: hi\n\nbody words here\n"
 SPAM = "--class=spam --source=corpus"
@@ -172,11 +172,11 @@ def full_disk(program: Program, patch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    patch.setattr("dspamd.pipeline.Pipeline.process", full)
+    patch.setattr("dspamd.filter.pipeline.Pipeline.process", full)
 
 
 def bug_of_one_message(program: Program, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("dspamd.pipeline.Pipeline.process", lambda *_, **__: 1 / 0)
+    patch.setattr("dspamd.filter.pipeline.Pipeline.process", lambda *_, **__: 1 / 0)
 
 
 def bug_at_the_start(program: Program, patch: pytest.MonkeyPatch) -> None:

@@ -12,8 +12,8 @@ import pytest
 import uvloop
 
 from dspamd.delivery.agent import Agent
-from dspamd.delivery.handover import Handover
 from dspamd.errors import PermFail, Reply, TempFail
+from dspamd.filter.outlet import Handover
 from tests.e2e.wait import until
 
 CONTENT = b"Subject: x\r\n\r\nbody\r\n"

@@ -10,8 +10,8 @@ import pytest
 from dspamd.app import home_of
 from dspamd.config.config import Config
 from dspamd.delivery.dispatch import Dispatch
-from dspamd.delivery.handover import Handover
 from dspamd.errors import TempFail
+from dspamd.filter.outlet import Handover
 from dspamd.telemetry import metrics
 from tests.unit.delivery.sink import Sink
 from tests.unit.delivery.test_agent import Recorder

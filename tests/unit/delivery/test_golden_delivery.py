@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from dspamd.delivery.handover import Handover
 from dspamd.delivery.smtp import SmtpDelivery
 from dspamd.errors import Failure, PermFail, TempFail
+from dspamd.filter.outlet import Handover
 from tests.golden import data
 from tests.unit.delivery.sink import Sink, always
 

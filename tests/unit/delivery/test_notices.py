@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from dspamd.delivery.handover import Handover
 from dspamd.delivery.notices import Notices
 from dspamd.errors import Reply, TempFail
+from dspamd.filter.outlet import Handover
 from dspamd.home.templates import Texts
 from dspamd.request.request import Request
 from tests.day import NOW_S
 from tests.golden.data import rows
 from tests.logged import Logged
-from tests.unit.test_pipeline import HAM, INNOCENT_ONLY, SPAM, Bench, Recorder, bench
+from tests.unit.filter.test_pipeline import HAM, INNOCENT_ONLY, SPAM, Bench, Recorder, bench
 
 ON = "Notifications on"
 TEXTS = ("firstrun.txt", "firstspam.txt", "quarantinefull.txt")

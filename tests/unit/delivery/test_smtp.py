@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from dspamd.delivery.connection import Deadlines
-from dspamd.delivery.handover import Handover
 from dspamd.delivery.smtp import SmtpDelivery
 from dspamd.errors import Failure, PermFail, Reply, TempFail
+from dspamd.filter.outlet import Handover
 from dspamd.telemetry import metrics
 from tests.reference.transparency import all_mixes, sent
 from tests.unit.delivery.sink import ANSWERS, CLOSE, HANG, Script, Sink, always, first

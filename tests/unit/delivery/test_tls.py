@@ -13,9 +13,9 @@ import pytest
 from dspamd.config.config import Config
 from dspamd.delivery.connection import Tls
 from dspamd.delivery.dispatch import Dispatch
-from dspamd.delivery.handover import Handover
 from dspamd.delivery.smtp import SmtpDelivery
 from dspamd.errors import ConfigError, Reply, TempFail
+from dspamd.filter.outlet import Handover
 from dspamd.home.home import Home
 from tests.unit.delivery.sink import Sink, always
 

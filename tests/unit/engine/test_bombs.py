@@ -20,6 +20,8 @@ from pathlib import Path
 import pytest
 
 from dspamd.engine import Hits, Run, ScoreOptions, Snapshot, TokenOptions, Totals, tokenize
+from dspamd.filter.scan.blocklist import sender_domain
+from dspamd.filter.scan.source import source
 from dspamd.home.history import Fields
 from dspamd.mail import classic, mime, signature
 from dspamd.mail.classic import SignaturePass
@@ -27,8 +29,6 @@ from dspamd.mail.message import Message
 from dspamd.mail.rewrite import Rewrite, rewrite
 from dspamd.mail.transparency import END_OF_DATA, Collector, stuffed
 from dspamd.request.retrain_address import in_header
-from dspamd.scan.blocklist import sender_domain
-from dspamd.scan.source import source
 
 MILLION = 1_000_000
 HTML = b"Content-Type: text/html\n\n"

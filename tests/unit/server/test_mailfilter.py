@@ -9,14 +9,14 @@ import pytest
 
 from dspamd.config.config import Config
 from dspamd.errors import PermFail, TempFail
-from dspamd.incoming import Incoming
-from dspamd.pipeline import Pipeline
+from dspamd.filter.disposition import KEPT
+from dspamd.filter.pipeline import Pipeline
+from dspamd.filter.transaction import Incoming
+from dspamd.filter.verdict import Outcome
 from dspamd.request.envelope import Envelope, Recipient
 from dspamd.request.recipients import Job
 from dspamd.server.filter import Answer
 from dspamd.server.mailfilter import MailFilter
-from dspamd.verdict import Outcome
-from dspamd.way_out import KEPT
 
 FAILURES = {
     "later": TempFail("Unable to connect to server", code=450),

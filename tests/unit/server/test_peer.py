@@ -13,7 +13,7 @@ import pytest
 
 from dspamd.config.config import Config
 from dspamd.errors import Reply
-from dspamd.pipeline import Pipeline
+from dspamd.filter.pipeline import Pipeline
 from dspamd.request.envelope import Recipient
 from dspamd.server import peer
 from dspamd.server.dialogue import ServerMode

@@ -13,17 +13,17 @@ import pytest
 from dspamd.config.config import Config
 from dspamd.engine.model import Label, Lesson, Source, Totals
 from dspamd.errors import ConfigError, TempFail
+from dspamd.filter.scan.clamav import NotScanned
+from dspamd.filter.transaction import Incoming
+from dspamd.filter.verdict import Outcome
 from dspamd.home.history import letter
-from dspamd.incoming import Incoming
 from dspamd.request.envelope import Envelope, Recipient
 from dspamd.request.recipients import Job
 from dspamd.request.request import Request
-from dspamd.scan.clamav import NotScanned
-from dspamd.verdict import Outcome
 from tests.logged import Logged
-from tests.unit.scan.clamd import CLEAN, INFECTED, fake_clamd
-from tests.unit.scan.name_server import name_server
-from tests.unit.test_pipeline import (
+from tests.unit.filter.scan.clamd import CLEAN, INFECTED, fake_clamd
+from tests.unit.filter.scan.name_server import name_server
+from tests.unit.filter.test_pipeline import (
     BOTH,
     CORPUS_SPAM,
     ERROR_INNOCENT,

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from dspamd.filter.scan.blocklist import Blocklists, sender_domain
 from dspamd.home.home import Home
 from dspamd.mail.message import Message
 from dspamd.recent import REMEMBERED_SECONDS
-from dspamd.scan.blocklist import Blocklists, sender_domain
 from tests.logged import Logged
 
 

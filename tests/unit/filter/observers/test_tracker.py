@@ -6,19 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from dspamd.aftermath import Processed
 from dspamd.config.config import Config
 from dspamd.engine.model import Result, Totals
-from dspamd.incoming import Incoming
+from dspamd.filter.observers.observer import Processed
+from dspamd.filter.observers.tracker import Tracker
+from dspamd.filter.scan.source import address
+from dspamd.filter.transaction import Incoming
+from dspamd.filter.verdict import Verdict
 from dspamd.offload.background import Errands
 from dspamd.request.envelope import Envelope, Recipient
 from dspamd.request.recipients import Job
 from dspamd.request.request import Request
-from dspamd.scan.source import address
-from dspamd.scan.tracker import Tracker
-from dspamd.verdict import Verdict
 from tests.logged import Logged
-from tests.unit.test_pipeline import CORPUS_SPAM, HAM, Bench, bench
+from tests.unit.filter.test_pipeline import CORPUS_SPAM, HAM, Bench, bench
 
 INBOUND = Request()
 EXPERIENCED = Totals(innocent_learned=2000, innocent_classified=501)

@@ -16,8 +16,8 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from dspamd.aftermath import Processed
 from dspamd.engine.model import Source
+from dspamd.filter.observers.observer import Processed
 from dspamd.home.home import Home
 from dspamd.mail.message import Message
 from dspamd.offload.background import Errands

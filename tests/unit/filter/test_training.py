@@ -5,11 +5,11 @@ from __future__ import annotations
 from array import array
 from typing import cast
 
-from dspamd.dictionary import Dictionary
 from dspamd.engine import Hits, Label, Lesson, ScoreOptions, Snapshot, Source, TokenOptions, Totals
 from dspamd.engine.tokenizer import crc64
+from dspamd.filter.dictionary import Dictionary
+from dspamd.filter.training import Trainer
 from dspamd.storage.contract import Change, Storage, Stored, Uid
-from dspamd.training import Trainer
 
 TEXT = b"Subject: cheap pills\n\x01buy cheap pills today\0"
 

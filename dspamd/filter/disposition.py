@@ -13,20 +13,20 @@ from __future__ import annotations
 
 import dataclasses
 
-from dspamd.action import Action, choose, status, untouched
 from dspamd.config.config import Config
-from dspamd.delivery.handover import Handover, Outlet
 from dspamd.engine.model import Source
 from dspamd.errors import Reply
+from dspamd.filter.action import Action, choose, status, untouched
+from dspamd.filter.outlet import Handover, Outlet
+from dspamd.filter.transaction import Incoming
+from dspamd.filter.verdict import Outcome, Verdict, header_lines
 from dspamd.home.templates import Texts
-from dspamd.incoming import Incoming
 from dspamd.mail.kept import released
 from dspamd.mail.message import Message
 from dspamd.mail.rewrite import Rewrite, rewrite
 from dspamd.offload.threads import aside
 from dspamd.request.recipients import Job, recipient_of
 from dspamd.users.preferences import User
-from dspamd.verdict import Outcome, Verdict, header_lines
 
 PRINTED = Reply(250, "2.6.0", "Message printed")
 KEPT = Reply(250, "2.6.0", "Nothing to deliver")

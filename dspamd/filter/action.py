@@ -9,8 +9,8 @@ from __future__ import annotations
 import enum
 
 from dspamd.engine.model import Source
+from dspamd.filter.verdict import Verdict
 from dspamd.request.request import Request
-from dspamd.verdict import Verdict
 
 
 class Action(enum.Enum):

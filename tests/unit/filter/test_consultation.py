@@ -9,14 +9,14 @@ from typing import cast
 
 import pytest
 
-from dspamd import consultation
 from dspamd.config.config import Config
-from dspamd.consultation import Consultation, Opinion
-from dspamd.dictionary import Dictionary
 from dspamd.engine import Tokens, tokenize
 from dspamd.engine.model import Label, Learned, Lesson, Snapshot, Source, TokenChange, Totals
 from dspamd.engine.tokenizer import crc64
 from dspamd.errors import TempFail
+from dspamd.filter import consultation
+from dspamd.filter.consultation import Consultation, Opinion
+from dspamd.filter.dictionary import Dictionary
 from dspamd.mail.classic import View
 from dspamd.request.request import Request
 from dspamd.storage.contract import Change, Storage, Uid
@@ -24,7 +24,7 @@ from dspamd.telemetry import log
 from dspamd.users.groups import Asks, Membership
 from dspamd.users.preferences import Defaults, User
 from tests.golden.store import MemoryStore
-from tests.unit.test_pipeline import (
+from tests.unit.filter.test_pipeline import (
     BOTH,
     CORPUS_SPAM,
     ERROR_INNOCENT,

@@ -18,12 +18,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Awaitable, Callable
 
-from dspamd import observation
 from dspamd.config.config import Config
-from dspamd.dictionary import Dictionary
 from dspamd.engine.model import Learned, Source
 from dspamd.errors import PermFail
-from dspamd.incoming import Incoming
+from dspamd.filter.dictionary import Dictionary
+from dspamd.filter.disposition import WayOut
+from dspamd.filter.observers import report as observation
+from dspamd.filter.training import UnknownSignature
+from dspamd.filter.transaction import Incoming
+from dspamd.filter.verdict import Outcome
 from dspamd.mail.forward import forwarded
 from dspamd.mail.signature import Reported, id_of_text
 from dspamd.offload.threads import aside
@@ -33,11 +36,8 @@ from dspamd.request.reporter import NotAllowed, Reporter, reporter
 from dspamd.request.request import Request
 from dspamd.storage.contract import Change, Signature, Storage
 from dspamd.telemetry import log
-from dspamd.training import UnknownSignature
 from dspamd.users.preferences import User
 from dspamd.users.users import Users
-from dspamd.verdict import Outcome
-from dspamd.way_out import WayOut
 
 Teach = Callable[[Incoming, Job], Awaitable[Outcome]]
 

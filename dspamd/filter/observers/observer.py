@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from dspamd.engine.model import Totals
-from dspamd.incoming import Incoming
+from dspamd.filter.transaction import Incoming
+from dspamd.filter.verdict import Verdict
 from dspamd.request.recipients import Job
 from dspamd.users.preferences import User
-from dspamd.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True)

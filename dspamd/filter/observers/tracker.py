@@ -18,10 +18,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from dspamd.aftermath import Processed
 from dspamd.config.config import Config
+from dspamd.filter.observers.observer import Processed
+from dspamd.filter.scan.source import Address, source
 from dspamd.offload.background import Errands
-from dspamd.scan.source import Address, source
 from dspamd.telemetry import log
 
 _EXPERIENCED = 2500

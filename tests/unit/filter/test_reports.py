@@ -10,15 +10,15 @@ import pytest
 
 from dspamd.engine.model import Label, Lesson, Source
 from dspamd.engine.tokenizer import crc64
-from dspamd.pipeline import Pipeline
+from dspamd.filter.pipeline import Pipeline
 from dspamd.request.envelope import Envelope, Recipient
 from dspamd.request.request import Request
 from dspamd.server.filter import Answer
 from dspamd.server.mailfilter import MailFilter
 from dspamd.telemetry import metrics
 from tests.logged import Logged
-from tests.unit.test_observation import counted
-from tests.unit.test_pipeline import BOTH, HAM, SPAM, Bench, bench, signature_of
+from tests.unit.filter.observers.test_report import counted
+from tests.unit.filter.test_pipeline import BOTH, HAM, SPAM, Bench, bench, signature_of
 
 BOB, CAROL = "bob@example.net", "carol@example.net"
 LINES = ("ParseToHeaders on", "ChangeModeOnParse on", "ChangeUserOnParse full", "RetrainedMail drop")

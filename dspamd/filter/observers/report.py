@@ -19,7 +19,8 @@ from dspamd.config.config import Config
 from dspamd.engine import Run
 from dspamd.engine.model import Label, Lesson, Source
 from dspamd.errors import PermFail
-from dspamd.incoming import Incoming
+from dspamd.filter.transaction import Incoming
+from dspamd.filter.verdict import Outcome, Verdict
 from dspamd.request.recipients import Job
 from dspamd.request.reporter import NotAllowed
 from dspamd.request.request import Request
@@ -27,7 +28,6 @@ from dspamd.telemetry import log, metrics
 from dspamd.telemetry.log_target import File
 from dspamd.telemetry.stopwatch import Stopwatch
 from dspamd.users.preferences import User
-from dspamd.verdict import Outcome, Verdict
 
 
 def judged(

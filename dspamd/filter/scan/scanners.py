@@ -22,12 +22,12 @@ from dspamd.config.config import Config
 from dspamd.config.libraries import needed_by
 from dspamd.engine.model import Label, Lesson, Result, Source
 from dspamd.errors import ConfigError
+from dspamd.filter.scan.blocklist import Blocklists
+from dspamd.filter.scan.clamav import ClamAV, NotScanned, TooLarge
+from dspamd.filter.scan.rbl import Blacklists
+from dspamd.filter.scan.source import Address, address, source
+from dspamd.filter.transaction import Incoming
 from dspamd.home.home import Home
-from dspamd.incoming import Incoming
-from dspamd.scan.blocklist import Blocklists
-from dspamd.scan.clamav import ClamAV, NotScanned, TooLarge
-from dspamd.scan.rbl import Blacklists
-from dspamd.scan.source import Address, address, source
 from dspamd.telemetry import log
 from dspamd.users.preferences import User
 

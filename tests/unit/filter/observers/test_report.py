@@ -10,7 +10,16 @@ from dspamd.errors import PermFail, TempFail
 from dspamd.request.request import Request
 from dspamd.telemetry import metrics
 from tests.logged import Logged
-from tests.unit.test_pipeline import BOTH, CORPUS_SPAM, ERROR_SPAM, HAM, SPAM, Bench, bench, signature_of
+from tests.unit.filter.test_pipeline import (
+    BOTH,
+    CORPUS_SPAM,
+    ERROR_SPAM,
+    HAM,
+    SPAM,
+    Bench,
+    bench,
+    signature_of,
+)
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dspamd.engine.model import Explained, Factor, Result, Source
-from dspamd.verdict import Verdict, explanation_lines, header_lines, summary_line, unfiltered_lines
+from dspamd.filter.verdict import Verdict, explanation_lines, header_lines, summary_line, unfiltered_lines
 from tests.day import EARLIER
 
 SPAM = Result(True, "Spam", 1.0, 0.9899)

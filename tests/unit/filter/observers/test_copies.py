@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from dspamd.engine.model import Label, Lesson, Source
-from dspamd.keepsakes import fragment
+from dspamd.filter.observers.copies import fragment
 from dspamd.mail.message import Message
 from dspamd.request.request import Request
 from tests.golden.data import rows
-from tests.unit.test_pipeline import BOTH, CORPUS_SPAM, HAM, SPAM, bench, signature_of
+from tests.unit.filter.test_pipeline import BOTH, CORPUS_SPAM, HAM, SPAM, bench, signature_of
 
 CORPUS = 'Preference "makeCorpus=on"'
 FRAGMENTS = 'Preference "storeFragments=on"'

@@ -6,8 +6,8 @@ import ipaddress
 
 import pytest
 
+from dspamd.filter.scan.source import address, source
 from dspamd.mail.message import Message
-from dspamd.scan.source import address, source
 
 
 def found(*received: str, local: str = "") -> str | None:

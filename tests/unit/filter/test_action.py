@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from dspamd.action import Action, choose, status, untouched
 from dspamd.engine.model import Label, Lesson, Result, Source
+from dspamd.filter.action import Action, choose, status, untouched
+from dspamd.filter.verdict import Verdict
 from dspamd.request.request import Request
-from dspamd.verdict import Verdict
 
 BOTH = Request(deliver_innocent=True, deliver_spam=True)
 INNOCENT_ONLY = Request(deliver_innocent=True)

@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 
 from dspamd.config.option_types import parted
-from dspamd.scan.source import Address
+from dspamd.filter.scan.source import Address
 from dspamd.telemetry import log
 
 _REMEMBERED_ANSWERS = 100_000

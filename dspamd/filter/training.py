@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import os
 
-from dspamd.dictionary import Dictionary
 from dspamd.engine import Tokens, tokens_from_signature
 from dspamd.engine.model import Label, Lesson, Result, ScoreOptions, Source, TokenOptions
 from dspamd.errors import PermFail, TempFail
+from dspamd.filter.dictionary import Dictionary
 from dspamd.storage.contract import Change, Correct, Stale, Storage, Stored, Uid
 
 _ATTEMPTS = 5  # two clients moving one mail meet once; five meetings are a fault

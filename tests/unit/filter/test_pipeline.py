@@ -16,19 +16,19 @@ import pytest
 
 from dspamd.app import Parts
 from dspamd.config.config import Config
-from dspamd.delivery.handover import Handover
 from dspamd.engine.model import Label, Lesson, Source, Totals
 from dspamd.engine.tokenizer import crc64
 from dspamd.errors import Failure, InvalidName, PermFail, Reply, TempFail
-from dspamd.incoming import Incoming
+from dspamd.filter.outlet import Handover
+from dspamd.filter.pipeline import Pipeline
+from dspamd.filter.training import UnknownSignature
+from dspamd.filter.transaction import Incoming
+from dspamd.filter.verdict import Outcome
 from dspamd.mail.kept import entry
-from dspamd.pipeline import Pipeline
 from dspamd.request.envelope import Envelope, Recipient
 from dspamd.request.recipients import Job
 from dspamd.request.request import Request
 from dspamd.storage.contract import Signature, Uid
-from dspamd.training import UnknownSignature
-from dspamd.verdict import Outcome
 from tests.logged import Logged
 
 BASE = """

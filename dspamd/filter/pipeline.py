@@ -23,33 +23,33 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from dspamd import observation
-from dspamd.aftermath import Processed, Witness
 from dspamd.config.config import Config
-from dspamd.consultation import Consultation, Opinion
-from dspamd.delivery.handover import Outlet
-from dspamd.dictionary import Dictionary, Judgement
 from dspamd.engine import Run, Tokens
 from dspamd.engine.model import Learned, Lesson, Mode, Result, Source, Totals
 from dspamd.errors import Failure, InvalidName, TempFail
+from dspamd.filter.consultation import Consultation, Opinion
+from dspamd.filter.dictionary import Dictionary, Judgement
+from dspamd.filter.disposition import WayOut
+from dspamd.filter.observers import report
+from dspamd.filter.observers.observer import Processed, Witness
+from dspamd.filter.outlet import Outlet
+from dspamd.filter.reports import Reports
+from dspamd.filter.scan.clamav import NotScanned
+from dspamd.filter.scan.scanners import Finding, Scanners
+from dspamd.filter.training import Trainer, UnknownSignature, told
+from dspamd.filter.transaction import Incoming
+from dspamd.filter.verdict import Outcome, Verdict, explanation_lines, summary_line, unfiltered_lines
 from dspamd.home.history import History, Record, letter
 from dspamd.home.templates import Texts
-from dspamd.incoming import Incoming
 from dspamd.mail.rewrite import Rewrite, rewrite
 from dspamd.offload.threads import aside
-from dspamd.reports import Reports
 from dspamd.request.recipients import Job
 from dspamd.request.request import Request
-from dspamd.scan.clamav import NotScanned
-from dspamd.scan.scanners import Finding, Scanners
 from dspamd.storage.contract import Change, Signature, Storage, Uid
 from dspamd.telemetry import log, metrics
 from dspamd.telemetry.stopwatch import Stopwatch
-from dspamd.training import Trainer, UnknownSignature, told
 from dspamd.users.preferences import User
 from dspamd.users.users import Users
-from dspamd.verdict import Outcome, Verdict, explanation_lines, summary_line, unfiltered_lines
-from dspamd.way_out import WayOut
 
 EXPLAINED = 27
 """Tokens shown with a classification: as many as any algorithm lets decide."""
@@ -83,7 +83,7 @@ class Pipeline:
         scanners: Scanners,
         texts: Texts,
         witnesses: Sequence[Witness] = (),
-        details: observation.Details | None = None,
+        details: report.Details | None = None,
         new_signature: Callable[[Uid | None], str],
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -110,7 +110,7 @@ class Pipeline:
         """Process what brings one lesson."""
         if job.request.lesson is None:
             raise ValueError("no lesson is asked for")
-        with observation.lesson(job.request.lesson):
+        with report.lesson(job.request.lesson):
             return await self._process(mail, job)
 
     async def _process(self, mail: Incoming, job: Job) -> Outcome:
@@ -280,14 +280,14 @@ class Pipeline:
             raise UnknownSignature("Nothing to learn from", detail="no signature, no tokens, or opted out")
         outcome = await self._way_out.pass_on(mail, job, mail.message.raw)
         reason = "size" if self._too_big(mail) else reason
-        observation.passed(mail, job, outcome, reason=reason, detail=detail)
+        report.passed(mail, job, outcome, reason=reason, detail=detail)
         return dataclasses.replace(outcome, status="Delivered")
 
     async def _pass_unfiltered(self, mail: Incoming, job: Job, failure: TempFail) -> Outcome:
         """Deliver the message marked as unfiltered, as configured, because the store is down."""
         content = rewrite(mail.message, Rewrite(lines=tuple(unfiltered_lines(failure.text))))
         outcome = await self._way_out.pass_on(mail, job, content)
-        observation.passed(mail, job, outcome, reason="storage", detail=str(failure))
+        report.passed(mail, job, outcome, reason="storage", detail=str(failure))
         return dataclasses.replace(outcome, status="Unfiltered")
 
     # --- afterwards ------------------------------------------------------------------------
@@ -340,7 +340,7 @@ class Pipeline:
     ) -> None:
         """One line for whoever looks for this message, and the files of the original."""
         verdict = judged.verdict
-        observation.judged(mail, job, user, verdict, outcome, watch, judged.tokens)
+        report.judged(mail, job, user, verdict, outcome, watch, judged.tokens)
         if self._details is not None:
             self._details.tell(job, user, verdict, judged.run, watch)
         if job.request.classify:
