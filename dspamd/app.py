@@ -37,9 +37,10 @@ from dspamd.home.home import Home
 from dspamd.home.layout import layout, mixture
 from dspamd.home.templates import Texts, lacking
 from dspamd.mail import signature
-from dspamd.maintenance import Maintenance, ages, purging
+from dspamd.maintenance.config_checks import pitfalls
+from dspamd.maintenance.maintenance import Maintenance, ages, purging
+from dspamd.maintenance.surroundings import in_the_way, surroundings
 from dspamd.offload.background import Errands
-from dspamd.pitfalls import pitfalls
 from dspamd.server import notify
 from dspamd.server.account import UMASK, Account, raise_open_files
 from dspamd.server.crew import Plan
@@ -55,7 +56,6 @@ from dspamd.server.worker import Post
 from dspamd.storage.contract import Uid
 from dspamd.storage.drivers import advice, family, open_storage, stores, uid_in_signature
 from dspamd.storage.measured import Measured
-from dspamd.surroundings import in_the_way, surroundings
 from dspamd.telemetry import log, metrics
 from dspamd.users.users import Users
 

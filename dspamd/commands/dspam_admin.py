@@ -30,9 +30,9 @@ from dspamd.filter.dictionary import Dictionary
 from dspamd.filter.transaction import Incoming
 from dspamd.filter.verdict import explanation_lines
 from dspamd.mail.classic import SignaturePass
+from dspamd.maintenance import conformance
 from dspamd.request.envelope import Envelope
 from dspamd.request.request import Request
-from dspamd.storage import conformance
 from dspamd.telemetry import log
 from dspamd.users.preferences import User
 

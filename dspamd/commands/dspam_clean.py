@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING
 from dspamd.commands import help, tool
 from dspamd.config.config import Config
 from dspamd.errors import UsageError
-from dspamd.maintenance import UNUSED, Maintenance, Report, ages
-from dspamd.storage.purge import Ages, Purged, Unused
+from dspamd.maintenance.maintenance import UNUSED, Maintenance, Report, ages
+from dspamd.maintenance.purge import Ages, Purged, Unused
 
 if TYPE_CHECKING:
     from dspamd.app import Parts

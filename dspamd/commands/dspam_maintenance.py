@@ -28,7 +28,7 @@ from dspamd.commands.dspam_logrotate import rotate
 from dspamd.config.config import Config
 from dspamd.errors import UsageError
 from dspamd.home.home import Home
-from dspamd.maintenance import Lock
+from dspamd.maintenance.maintenance import Lock
 
 if TYPE_CHECKING:
     from dspamd.app import Parts

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from dspamd.config.config import Config
 from dspamd.errors import Failure, TempFail, UsageError
+from dspamd.maintenance.transfer import Transferred, transfer
 from dspamd.storage.contract import Storage
 from dspamd.storage.drivers import open_storage
-from dspamd.storage.transfer import Transferred, transfer
 
 if TYPE_CHECKING:
     from dspamd.app import Parts

@@ -36,7 +36,7 @@ from pathlib import Path
 from dspamd.engine.model import Label, Lesson, ScoreOptions, Source, TokenOptions, Totals
 from dspamd.filter.dictionary import Dictionary
 from dspamd.filter.training import Trainer
-from dspamd.storage.conformance import all_tokens, learning
+from dspamd.maintenance.conformance import all_tokens, learning
 from dspamd.storage.contract import Change, Signature, Storage
 from tests.contract.drivers import DRIVERS, address, driver
 from tests.contract.mariadb_server import mariadb

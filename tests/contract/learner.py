@@ -10,7 +10,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from dspamd.storage.conformance import learn, new
+from dspamd.maintenance.conformance import learn, new
 from tests.contract.drivers import driver
 
 TOKENS = range(1, 501)

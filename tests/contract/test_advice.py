@@ -12,7 +12,7 @@ from dspamd.commands import dspamd
 from dspamd.config.config import Config
 from dspamd.errors import Problem, TempFail
 from dspamd.home.home import Home
-from dspamd.storage import conformance
+from dspamd.maintenance import conformance
 from dspamd.storage.drivers import advice
 from dspamd.storage.postgres.store import Postgres
 from dspamd.storage.sql.common import Server

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from dspamd.errors import TempFail
-from dspamd.storage import conformance
-from dspamd.storage.conformance import CASES, Case, Violation
+from dspamd.maintenance import conformance
+from dspamd.maintenance.conformance import CASES, Case, Violation
 from dspamd.storage.contract import Change, Storage, Uid, Unreachable
 
 

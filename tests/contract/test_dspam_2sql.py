@@ -14,8 +14,8 @@ import pytest
 
 from dspamd.commands import dspam_2sql
 from dspamd.engine.model import Totals
+from dspamd.maintenance.conformance import EDGES, all_tokens, new
 from dspamd.storage.clock import utc_day
-from dspamd.storage.conformance import EDGES, all_tokens, new
 from dspamd.storage.contract import Storage, TokenRow
 from dspamd.storage.sql.common import Server
 from tests.contract.drivers import driver

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dspamd.storage.conformance import learning
+from dspamd.maintenance.conformance import learning
 from dspamd.storage.contract import Change
 from tests.chaos import kills
 from tests.chaos.kills import Books, Broken, correct, learn, opened, settle

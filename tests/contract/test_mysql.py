@@ -15,8 +15,8 @@ from dspamd.config.config import Config
 from dspamd.engine.model import Label, Learned, Totals
 from dspamd.errors import PermFail, TempFail
 from dspamd.home.home import Home
-from dspamd.storage import conformance
-from dspamd.storage.conformance import all_tokens, counts, learn, learning, new, totals
+from dspamd.maintenance import conformance
+from dspamd.maintenance.conformance import all_tokens, counts, learn, learning, new, totals
 from dspamd.storage.contract import Change, Correct, Signature, TokenRow
 from dspamd.storage.drivers import open_storage
 from dspamd.storage.mysql import server as mysql_server

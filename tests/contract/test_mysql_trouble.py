@@ -13,8 +13,8 @@ import uvloop
 
 from dspamd.engine.model import Hits, Totals
 from dspamd.errors import TempFail
-from dspamd.storage import conformance
-from dspamd.storage.conformance import counts, learn, new, totals
+from dspamd.maintenance import conformance
+from dspamd.maintenance.conformance import counts, learn, new, totals
 from dspamd.storage.contract import Unreachable
 from dspamd.storage.mysql.server import Connection, Connections
 from dspamd.storage.mysql.store import MySQL

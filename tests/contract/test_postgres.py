@@ -24,11 +24,11 @@ from dspamd.errors import PermFail, TempFail
 from dspamd.filter.transaction import Incoming
 from dspamd.filter.verdict import Verdict
 from dspamd.home.home import Home
+from dspamd.maintenance import conformance
+from dspamd.maintenance.conformance import all_tokens, counts, learn, learning, new, totals
 from dspamd.request.envelope import Envelope, Recipient
 from dspamd.request.recipients import Job
 from dspamd.request.request import Request
-from dspamd.storage import conformance
-from dspamd.storage.conformance import all_tokens, counts, learn, learning, new, totals
 from dspamd.storage.contract import Change, Correct, Signature, Stale, Storage, TokenRow, Uid, Unreachable
 from dspamd.storage.drivers import open_storage
 from dspamd.storage.postgres.connections import Connections

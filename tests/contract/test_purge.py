@@ -15,12 +15,12 @@ import pytest
 from dspamd.engine.model import Label, Learned, Mode, ScoreOptions, Totals
 from dspamd.errors import TempFail
 from dspamd.home.home import Home
-from dspamd.storage.conformance import all_tokens, counts, learn, learning, new
+from dspamd.maintenance.conformance import all_tokens, counts, learn, learning, new
+from dspamd.maintenance.purge import Ages, Purged, Unused, purge
 from dspamd.storage.contract import Change, Correct, Signature, Storage, Uid
 from dspamd.storage.files.css import Shape
 from dspamd.storage.files.hash import HashFiles
 from dspamd.storage.files.sqlite import SQLite
-from dspamd.storage.purge import Ages, Purged, Unused, purge
 from tests.day import NUMBER as DAY
 from tests.day import TODAY
 
@@ -149,7 +149,7 @@ async def test_a_busy_store_is_asked_again(storage: Storage, monkeypatch: pytest
         return await delete(uid, tokens)
 
     monkeypatch.setattr(storage, "delete_tokens", busy_at_first)
-    monkeypatch.setattr("dspamd.storage.purge._PATIENCE_S", (0, 0))
+    monkeypatch.setattr("dspamd.maintenance.purge._PATIENCE_S", (0, 0))
     ages = Ages(unused=Unused(90, 30, 15, 15))
     assert await purged(storage, uid, ages, DAY + 16) == Purged(3_000, 100)
 
@@ -163,7 +163,7 @@ async def test_a_store_out_of_order_is_not_asked_for_ever(
         raise TempFail("Storage is busy")
 
     monkeypatch.setattr(storage, "delete_tokens", busy)
-    monkeypatch.setattr("dspamd.storage.purge._PATIENCE_S", (0, 0))
+    monkeypatch.setattr("dspamd.maintenance.purge._PATIENCE_S", (0, 0))
     with pytest.raises(TempFail, match="busy"):
         await purged(storage, uid, Ages(unused=Unused(90, 30, 15, 15)), DAY + 16)
     assert len(await left(storage, uid)) == 3_100
@@ -188,8 +188,8 @@ async def test_rests_follow_the_work_and_not_the_waiting(
         rests.append(seconds)
 
     monkeypatch.setattr(storage, "delete_tokens", busy_once)
-    monkeypatch.setattr("dspamd.storage.purge.asyncio.sleep", rest)
-    monkeypatch.setattr("dspamd.storage.purge._PATIENCE_S", (7.0,))
+    monkeypatch.setattr("dspamd.maintenance.purge.asyncio.sleep", rest)
+    monkeypatch.setattr("dspamd.maintenance.purge._PATIENCE_S", (7.0,))
     assert (await purged(storage, uid, Ages(unused=Unused(any=None)), DAY + 31)).tokens == 3_000
     assert rests.count(7.0) == 1  # before it is asked again
     rests.remove(7.0)

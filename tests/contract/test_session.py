@@ -20,10 +20,10 @@ from dspamd.engine import Tokens
 from dspamd.engine.model import Label, Lesson, Source, Totals
 from dspamd.filter.transaction import Incoming
 from dspamd.filter.verdict import Verdict
+from dspamd.maintenance.conformance import all_tokens, totals
 from dspamd.request.envelope import Envelope, Recipient
 from dspamd.request.recipients import Job
 from dspamd.request.request import Request
-from dspamd.storage.conformance import all_tokens, totals
 from dspamd.storage.contract import Storage
 from dspamd.storage.files import css
 from tests.contract import test_hash, test_mysql, test_postgres, test_sqlite

@@ -17,10 +17,10 @@ import pytest
 from dspamd.engine.model import Label, Learned, ScoreOptions, Totals
 from dspamd.errors import TempFail
 from dspamd.home.home import Home
-from dspamd.storage.conformance import all_tokens, counts, learn, learning, new, totals
+from dspamd.maintenance.conformance import all_tokens, counts, learn, learning, new, totals
+from dspamd.maintenance.purge import Ages, Unused, purge
 from dspamd.storage.contract import Change, Correct, Signature, TokenRow
 from dspamd.storage.files.sqlite import SQLite
-from dspamd.storage.purge import Ages, Unused, purge
 from tests.day import LAST_OF_A_MONTH, NUMBER, TODAY
 from tests.golden.data import rows
 from tests.logged import Logged

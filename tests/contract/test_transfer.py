@@ -14,9 +14,9 @@ import pytest
 
 from dspamd.engine.model import Learned, TokenChange, Totals
 from dspamd.errors import InvalidName, TempFail
-from dspamd.storage.conformance import EDGES, all_tokens, learn, new, totals
+from dspamd.maintenance.conformance import EDGES, all_tokens, learn, new, totals
+from dspamd.maintenance.transfer import OtherCounters, Transferred, transfer
 from dspamd.storage.contract import Change, Signature, Storage, Uid
-from dspamd.storage.transfer import OtherCounters, Transferred, transfer
 from tests.contract.drivers import DRIVERS, driver
 from tests.day import TODAY
 

@@ -17,9 +17,9 @@ import pytest
 from dspamd.commands import dspam_clean
 from dspamd.config.config import Config
 from dspamd.engine.model import ScoreOptions, Totals
+from dspamd.maintenance.purge import stale
 from dspamd.storage.clock import utc_day
 from dspamd.storage.contract import TokenRow
-from dspamd.storage.purge import stale
 from tests.account import TRUST
 from tests.golden.data import rows
 

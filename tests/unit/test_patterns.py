@@ -61,7 +61,7 @@ NEVER_MAIL = {
     "config.option_types": "dspam.conf, preferences",
     "users.lookup_ldap": "settings, names of users",
     "config.manual": "our own texts",
-    "pitfalls": "dspam.conf",
+    "maintenance.config_checks": "dspam.conf",
     "config.preferences": "config.preferences",
     "filter.scan.rbl": "dspam.conf",
     "config.client_config": "dspam.conf",

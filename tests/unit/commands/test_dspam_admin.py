@@ -13,8 +13,8 @@ import pytest
 from dspamd.commands import dspam_admin
 from dspamd.engine.model import Totals
 from dspamd.engine.tokenizer import crc64
-from dspamd.storage import conformance
-from dspamd.storage.conformance import CASES
+from dspamd.maintenance import conformance
+from dspamd.maintenance.conformance import CASES
 from dspamd.storage.contract import Storage
 from tests.unit.commands.site import Site
 

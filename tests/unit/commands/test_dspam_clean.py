@@ -12,7 +12,7 @@ from dspamd.commands.dspam_clean import USAGE, Options, parse
 from dspamd.config.config import Config
 from dspamd.engine.model import Totals
 from dspamd.errors import UsageError
-from dspamd.storage.purge import Ages, Unused
+from dspamd.maintenance.purge import Ages, Unused
 from tests.unit.commands.site import Site
 
 

@@ -12,8 +12,8 @@ from dspamd.commands.dspam_maintenance import USAGE, parse
 from dspamd.config.config import Config
 from dspamd.engine.model import Totals
 from dspamd.errors import UsageError
-from dspamd.maintenance import Lock
-from dspamd.storage.purge import Ages, Unused
+from dspamd.maintenance.maintenance import Lock
+from dspamd.maintenance.purge import Ages, Unused
 from tests.unit.commands.site import Site
 
 Output = pytest.CaptureFixture[str]

@@ -17,7 +17,7 @@ from dspamd.config.option_types import COMMAND, PATH, SOCKET, TEXT, Kind, Tolera
 from dspamd.config.options import OPTIONS, SECTIONS
 from dspamd.config.preferences import PREFERENCES
 from dspamd.errors import ConfigError, UsageError
-from dspamd.pitfalls import pitfalls
+from dspamd.maintenance.config_checks import pitfalls
 
 ROOT = Path(__file__).parents[2]
 

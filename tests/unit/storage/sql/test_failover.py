@@ -13,8 +13,8 @@ import pytest_asyncio
 from dspamd.config.config import Config
 from dspamd.errors import ConfigError, TempFail
 from dspamd.home.home import Home
-from dspamd.storage import conformance
-from dspamd.storage.conformance import counts, learn, new
+from dspamd.maintenance import conformance
+from dspamd.maintenance.conformance import counts, learn, new
 from dspamd.storage.contract import Change, Uid, Unreachable
 from dspamd.storage.drivers import open_storage
 from dspamd.storage.files.sqlite import SQLite

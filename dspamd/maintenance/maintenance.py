@@ -28,10 +28,10 @@ from pathlib import Path
 from dspamd.config.config import Config
 from dspamd.errors import ConfigError, Failure
 from dspamd.home.home import Home
+from dspamd.maintenance.purge import Ages, Purged, Unused, purge
 from dspamd.request.request import Request
 from dspamd.storage.clock import utc_day
 from dspamd.storage.contract import Storage
-from dspamd.storage.purge import Ages, Purged, Unused, purge
 from dspamd.telemetry import log, metrics
 from dspamd.users.users import Users
 

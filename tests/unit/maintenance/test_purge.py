@@ -6,8 +6,8 @@ import pytest
 
 from dspamd.engine.model import Mode, ScoreOptions, Totals
 from dspamd.engine.nameless import probabilities
+from dspamd.maintenance.purge import Ages, Unused, stale
 from dspamd.storage.contract import TokenRow
-from dspamd.storage.purge import Ages, Unused, stale
 
 DAY = 20_000
 TAUGHT = Totals(100, 100)

@@ -14,8 +14,8 @@ from dspamd.config.config import Config
 from dspamd.config.option_types import COMMAND, PATH, SOCKET
 from dspamd.config.options import OPTIONS
 from dspamd.errors import ConfigError
+from dspamd.maintenance.surroundings import in_the_way, surroundings
 from dspamd.server.account import Account
-from dspamd.surroundings import in_the_way, surroundings
 
 
 def told(folder: Path, *lines: str) -> list[str]:

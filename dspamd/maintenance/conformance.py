@@ -17,8 +17,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from dspamd.engine.model import Hits, Label, Learned, ScoreOptions, TokenChange, Totals
 from dspamd.errors import InvalidName
+from dspamd.maintenance.purge import Ages, Purged, Unused, purge
 from dspamd.storage.contract import Change, Correct, Signature, Stale, Storage, TokenRow, Uid, Unreachable
-from dspamd.storage.purge import Ages, Purged, Unused, purge
 
 Case = Callable[[Storage, str], Awaitable[None]]
 

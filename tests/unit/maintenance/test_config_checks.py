@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dspamd.config.config import Config
-from dspamd.pitfalls import pitfalls
+from dspamd.maintenance.config_checks import pitfalls
 
 SOUND = """\
 Home /var/spool/dspam

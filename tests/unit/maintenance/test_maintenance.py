@@ -14,10 +14,10 @@ from dspamd.config.config import Config
 from dspamd.engine.model import Hits, Learned, TokenChange, Totals
 from dspamd.errors import TempFail
 from dspamd.home.home import Home
-from dspamd.maintenance import Lock, Maintenance, ages, purging
+from dspamd.maintenance.maintenance import Lock, Maintenance, ages, purging
+from dspamd.maintenance.purge import Ages, Purged, Unused
 from dspamd.storage.contract import Change, Uid
 from dspamd.storage.files.sqlite import SQLite
-from dspamd.storage.purge import Ages, Purged, Unused
 from dspamd.users.users import Users
 from tests.e2e.wait import until
 from tests.logged import Logged
@@ -105,7 +105,7 @@ async def test_trouble_with_one_owner_stops_no_other(tmp_path: Path, monkeypatch
         return await delete(uid, tokens)
 
     monkeypatch.setattr(site.storage, "delete_tokens", fail_for_bob)
-    monkeypatch.setattr("dspamd.storage.purge._PATIENCE_S", ())
+    monkeypatch.setattr("dspamd.maintenance.purge._PATIENCE_S", ())
     report = await site.maintenance.purge()
     assert report.purged == Purged(tokens=2)
     assert {owner: str(failure) for owner, failure in report.failures.items()} == {"bob": "Storage is busy"}
