@@ -10,7 +10,7 @@ Mail is large and always learned, which costs workers much and them little.  It 
 with few, workers wait for each other, since a dictionary is locked while it learns.
 
 Where the ratio is lost, if it is, the other figures tell: in what a message costs (locks of a
-dictionary that both use, caches), or in sessions that are not spread evenly (`dspamd.server.accept`).
+dictionary that both use, caches), or in sessions that are not spread evenly (`dspamd.daemon.accept`).
 """
 
 from __future__ import annotations

@@ -22,6 +22,15 @@ import uvloop
 
 import dspamd
 from dspamd.config.config import Config
+from dspamd.daemon import notify
+from dspamd.daemon.account import UMASK, Account, raise_open_files
+from dspamd.daemon.listen import Endpoint, owners
+from dspamd.daemon.listeners import Listeners
+from dspamd.daemon.loads import Seat
+from dspamd.daemon.pid_file import pid_file
+from dspamd.daemon.supervisor import Supervisor
+from dspamd.daemon.worker import Post
+from dspamd.daemon.workers import Plan
 from dspamd.delivery.dispatch import Dispatch
 from dspamd.delivery.notices import Notices
 from dspamd.engine import keep_memory
@@ -41,18 +50,9 @@ from dspamd.maintenance.config_checks import pitfalls
 from dspamd.maintenance.maintenance import Maintenance, ages, purging
 from dspamd.maintenance.surroundings import in_the_way, surroundings
 from dspamd.offload.background import Errands
-from dspamd.server import notify
-from dspamd.server.account import UMASK, Account, raise_open_files
-from dspamd.server.crew import Plan
 from dspamd.server.dialogue import ServerMode, Terms
-from dspamd.server.listen import Endpoint, owners
-from dspamd.server.listeners import Listeners
 from dspamd.server.lmtp import LmtpServer
-from dspamd.server.loads import Seat
 from dspamd.server.mailfilter import MailFilter
-from dspamd.server.pid_file import pid_file
-from dspamd.server.supervisor import Supervisor
-from dspamd.server.worker import Post
 from dspamd.storage.contract import Uid
 from dspamd.storage.drivers import advice, family, open_storage, stores, uid_in_signature
 from dspamd.storage.measured import Measured
@@ -377,7 +377,7 @@ def _observed(
     """The answers to monitoring, if it is configured."""
     if not (address := config.text("MetricsListen")):
         return contextlib.nullcontext()
-    from dspamd.server.observe import observed  # its libraries cost 3 MiB
+    from dspamd.web.health import observed  # its libraries cost 3 MiB
 
     return observed(address, parts.storage, parts.home.path, retired)
 

@@ -328,7 +328,7 @@ def test_started_without_standard_streams_it_writes_its_log_into_no_other_file(t
 def test_it_may_be_started_with_a_thousand_open_files(tmp_path: Path) -> None:
     """So many has a supervisor of many workers after some reloads; select(2) would not know the next ones."""
     opening = (
-        "import os, sys; from dspamd.server.account import raise_open_files; raise_open_files();"
+        "import os, sys; from dspamd.daemon.account import raise_open_files; raise_open_files();"
         "[os.dup2(0, number) for number in range(10, 1100)]; os.execv(sys.argv[1], sys.argv[1:])"
     )
     daemon = Daemon(tmp_path, free_port())

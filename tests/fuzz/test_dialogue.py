@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from dspamd.server.accept import Acceptor
+from dspamd.daemon.accept import Acceptor
+from dspamd.daemon.listen import Endpoint, listen
 from dspamd.server.dialogue import ServerMode, Terms
-from dspamd.server.listen import Endpoint, listen
 from dspamd.server.lmtp import LmtpServer
 from tests.e2e.load import event
 from tests.fuzz.dialogue import Books, Client, Place, Wrong, against_daemon, storm

@@ -19,7 +19,7 @@ import pytest
 
 from dspamd.commands import dspam, dspamd
 from dspamd.config.options import OPTIONS
-from dspamd.server.supervisor import Supervisor
+from dspamd.daemon.supervisor import Supervisor
 from dspamd.telemetry import log, metrics
 from dspamd.telemetry.log_target import Stderr
 from tests.account import TRUST

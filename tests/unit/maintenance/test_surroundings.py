@@ -13,9 +13,9 @@ from dspamd.app import plan_of
 from dspamd.config.config import Config
 from dspamd.config.option_types import COMMAND, PATH, SOCKET
 from dspamd.config.options import OPTIONS
+from dspamd.daemon.account import Account
 from dspamd.errors import ConfigError
 from dspamd.maintenance.surroundings import in_the_way, surroundings
-from dspamd.server.account import Account
 
 
 def told(folder: Path, *lines: str) -> list[str]:

@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from dspamd.daemon.accept import Acceptor
+from dspamd.daemon.listen import Endpoint, listen
 from dspamd.errors import Reply
 from dspamd.request.envelope import Envelope, Recipient
-from dspamd.server.accept import Acceptor
 from dspamd.server.dialogue import ServerMode, Terms
 from dspamd.server.filter import Answer, Caller
-from dspamd.server.listen import Endpoint, listen
 from dspamd.server.lmtp import LmtpServer
 
 TERMS = Terms(ServerMode.AUTO, "GIT", "mx.example.org", {"relay1": "secret"})

@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from dspamd.server import account
+from dspamd.daemon import account
 
 _PROBE_S = 1.0
 

@@ -18,10 +18,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-from dspamd.server import worker
-from dspamd.server.listen import Endpoint
-from dspamd.server.loads import Loads
-from dspamd.server.worker import GRACE_S, RETIRE_S, Post
+from dspamd.daemon import worker
+from dspamd.daemon.listen import Endpoint
+from dspamd.daemon.loads import Loads
+from dspamd.daemon.worker import GRACE_S, RETIRE_S, Post
 from dspamd.telemetry import log
 
 YOUNG_S = 60.0

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dspamd.server.listen import Endpoint, listen
+from dspamd.daemon.listen import Endpoint, listen
 
 
 def test_a_socket_file_has_the_mode_it_is_given(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dspamd.server.listen import Endpoint
-from dspamd.server.listeners import Listeners
+from dspamd.daemon.listen import Endpoint
+from dspamd.daemon.listeners import Listeners
 from tests.e2e.postfix import free_port
 
 

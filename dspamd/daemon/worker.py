@@ -23,9 +23,9 @@ from collections.abc import Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
-from dspamd.server.accept import Acceptor
+from dspamd.daemon.accept import Acceptor
+from dspamd.daemon.loads import Seat
 from dspamd.server.lmtp import LmtpServer
-from dspamd.server.loads import Seat
 from dspamd.telemetry import log
 
 READY, BEAT, RETIRE = b"R", b".", b"r"

@@ -15,7 +15,7 @@ import socket
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from dspamd.server.listen import Endpoint, listen, renew
+from dspamd.daemon.listen import Endpoint, listen, renew
 
 Address = tuple[str, str, int]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dspamd.server.notify import Notifier, inherited, notifier
+from dspamd.daemon.notify import Notifier, inherited, notifier
 
 
 @pytest.fixture

@@ -23,10 +23,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 import dspamd
+from dspamd.daemon.listeners import Listeners
+from dspamd.daemon.notify import Notifier
+from dspamd.daemon.workers import Crew, Plan, Worker
 from dspamd.errors import ConfigError
-from dspamd.server.crew import Crew, Plan, Worker
-from dspamd.server.listeners import Listeners
-from dspamd.server.notify import Notifier
 from dspamd.telemetry import log
 
 SILENCE_S = 30.0

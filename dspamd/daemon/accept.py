@@ -19,7 +19,7 @@ import socket
 from collections.abc import Callable, Iterable
 from typing import Protocol, cast
 
-from dspamd.server.loads import Loads, Seat
+from dspamd.daemon.loads import Loads, Seat
 from dspamd.telemetry import log
 
 # A worker at work on messages comes back to its loop, and is given a core, within milliseconds;

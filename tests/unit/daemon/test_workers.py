@@ -8,7 +8,7 @@ import socket
 
 import pytest
 
-from dspamd.server.crew import LONGEST_WAIT_S, YOUNG_S, Crew, Plan, Worker
+from dspamd.daemon.workers import LONGEST_WAIT_S, YOUNG_S, Crew, Plan, Worker
 
 
 class Script(Crew):

@@ -11,9 +11,9 @@ from typing import cast
 
 import pytest
 
-from dspamd.server.accept import Acceptor
-from dspamd.server.listen import Endpoint, listen
-from dspamd.server.loads import TOLERANCE, Loads
+from dspamd.daemon.accept import Acceptor
+from dspamd.daemon.listen import Endpoint, listen
+from dspamd.daemon.loads import TOLERANCE, Loads
 
 
 class Hello(asyncio.Protocol):
@@ -85,7 +85,7 @@ async def test_a_connection_that_the_other_leaves_is_taken_after_all() -> None:
 
 
 async def test_without_descriptors_connections_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dspamd.server.accept.EXHAUSTED_S", 0.01)
+    monkeypatch.setattr("dspamd.daemon.accept.EXHAUSTED_S", 0.01)
     (real,) = listen(Endpoint(host="127.0.0.1", port=0))
 
     class Exhausted(socket.socket):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dspamd.server.pid_file import pid_file
+from dspamd.daemon.pid_file import pid_file
 
 KEEP = """
 import sys; from pathlib import Path; from dspamd.server.pid_file import pid_file
