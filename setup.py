@@ -13,27 +13,37 @@ from setuptools import Extension, setup
 flags = ["-O3", "-fno-math-errno", "-ffp-contract=off"]
 traced: list[str] = []
 links: list[str] = []
-sources = ["dspamd/engine/_kernel.pyx"]
+coverage: list[str] = []
 if os.environ.get("DSPAMD_SANITIZE"):
     flags = ["-O1", "-g", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all"]
     flags += ["-fsanitize=address,undefined"]
     traced = ["-fsanitize-coverage=trace-pc"]
     links = ["-fsanitize=address,undefined"]
-    sources.append("tests/fuzz/coverage.c")
+    coverage = ["tests/fuzz/coverage.c"]
 
-kernel = Extension(
-    "dspamd.engine._kernel",
-    sources,
-    depends=sorted(map(str, Path("dspamd/engine").glob("*.pxi"))),
-    extra_compile_args=flags + traced,
-    extra_link_args=links,
+
+def extension(name: str, *, fuzzed: bool = True) -> Extension:
+    """The extension `name`, compiled again when one of its parts or what the extensions share has changed."""
+    path = Path(name.replace(".", "/"))
+    shared = Path("dspamd/mail").glob("_*.pxd")
+    return Extension(
+        name,
+        [f"{path}.pyx", *(coverage if fuzzed else [])],
+        depends=sorted(map(str, [*path.parent.glob("*.pxi"), *shared])),
+        extra_compile_args=flags + (traced if fuzzed else []),
+        extra_link_args=links,
+    )
+
+
+setup(
+    ext_modules=cythonize(
+        [
+            extension("dspamd.mail._view"),
+            extension("dspamd.engine._kernel"),
+            extension("dspamd.storage.files._css"),
+            extension("dspamd.storage.files._files", fuzzed=False),
+        ],
+        language_level=3,
+        build_dir="build/cython",
+    )
 )
-
-files = Extension(
-    "dspamd.storage.files._files",
-    ["dspamd/storage/_files.pyx"],
-    extra_compile_args=flags,
-    extra_link_args=links,
-)
-
-setup(ext_modules=cythonize([kernel, files], language_level=3, build_dir="build/cython"))

@@ -17,8 +17,9 @@ from typing import ParamSpec
 from bench.figures import Figure
 from bench.sample import messages, of_size
 from dspamd.app import MEMORY_KEPT
-from dspamd.engine import Run, keep_memory, tokenize
+from dspamd.engine import Run, tokenize
 from dspamd.engine.model import Hits, ScoreOptions, Snapshot, TokenOptions, Totals
+from dspamd.mail._view import keep_memory
 from dspamd.mail.classic import View, view
 from dspamd.mail.message import Message
 

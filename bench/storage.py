@@ -28,10 +28,10 @@ from bench import growth, rates
 from bench.figures import Figure
 from bench.filling import fill
 from bench.stores import Place, grown, lesson, places
-from dspamd.engine._kernel import css_find, css_plan, css_store
 from dspamd.engine.model import Totals
 from dspamd.home.home import Home
 from dspamd.storage.contract import Change, Uid
+from dspamd.storage.files._css import css_find, css_plan, css_store
 from dspamd.storage.postgres.statements import BIGINT, Statements
 from dspamd.storage.sql.common import Server, signed
 from tests.contract.drivers import VIRTUAL_USERS

@@ -33,7 +33,6 @@ from dspamd.daemon.worker import Post
 from dspamd.daemon.workers import Plan
 from dspamd.delivery.dispatch import Dispatch
 from dspamd.delivery.notices import Notices
-from dspamd.engine import keep_memory
 from dspamd.errors import ConfigError, Failure, Problem, TempFail
 from dspamd.file_errors import explained
 from dspamd.filter.observers.copies import Keepsakes
@@ -46,6 +45,7 @@ from dspamd.home.home import Home
 from dspamd.home.layout import layout, mixture
 from dspamd.home.templates import Texts, lacking
 from dspamd.mail import signature
+from dspamd.mail._view import keep_memory
 from dspamd.maintenance.config_checks import pitfalls
 from dspamd.maintenance.maintenance import Maintenance, ages, purging
 from dspamd.maintenance.surroundings import in_the_way, surroundings

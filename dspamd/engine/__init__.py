@@ -11,7 +11,7 @@ modes in `modes`, the loops in one extension, `_kernel`.  Reading and writing
 counters is the business of whoever calls.
 """
 
-from dspamd.engine._kernel import Run, keep_memory
+from dspamd.engine._kernel import Run
 from dspamd.engine.model import (
     Explained,
     Factor,
@@ -47,7 +47,6 @@ __all__ = [
     "TokenOptions",
     "Tokens",
     "Totals",
-    "keep_memory",
     "tokenize",
     "tokens_from_signature",
 ]

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, embedsignature=True
-"""The hot loops of the engine: from the bytes of a message to its tokens, and from hits to a verdict.
+"""The hot loops of the engine: from the view of a message to its tokens, and from hits to a verdict.
 
 One extension, one `.pxi` file per noun, in the order of a message's way through it.  All of it works
 on packed C arrays without the GIL and makes no Python object per token, part or header; every
@@ -11,7 +11,7 @@ Whoever wants to know how spam is recognized begins with probability.pxi (Graham
 Robinson's correction for rare tokens) and combination.pxi (Graham, Burton, Robinson, Fisher's
 chi-square), goes on with noise.pxi and training.pxi, and sees them put together in run.pxi.
 
-The readable faces are `dspamd.mail.classic` and `dspamd.engine.tokenizer`; the rules are those of
+The readable face is `dspamd.engine.tokenizer`; the rules are those of
 reference/engine.md, quoted by section.
 """
 
@@ -22,22 +22,17 @@ from libc.stdint cimport int8_t, int64_t, uint8_t, uint32_t, uint64_t, UINT32_MA
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memchr, memcmp, memcpy, memmove, memset, strlen
 
+from dspamd.mail._view cimport (
+    BODY_SPARSE, BODY_WORD, DIGIT, HEADER_SPARSE, HEADER_WORD, KIND, LETTER, LOWER, SPACE, STRING_SIZE,
+    Strings, begins, mixed, out_of_memory, position, room, strings_add, strings_free, strings_have,
+)
+
 import array
 
 cdef extern from "<endian.h>" nogil:
     uint64_t le64toh(uint64_t)
     uint64_t htole64(uint64_t)
 
-cdef extern from "<string.h>" nogil:
-    void* memmem(const void*, size_t, const void*, size_t)
-
-include "memory.pxi"
-include "bytes.pxi"
-include "line_ends.pxi"
-include "decode.pxi"
-include "mime.pxi"
-include "html.pxi"
-include "view.pxi"
 include "crc.pxi"
 include "names.pxi"
 include "tokens.pxi"
@@ -48,4 +43,3 @@ include "combination.pxi"
 include "noise.pxi"
 include "training.pxi"
 include "run.pxi"
-include "css.pxi"

@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from dspamd.engine import _kernel
+from dspamd.mail import _view
 
 
 class View(NamedTuple):
@@ -55,5 +55,5 @@ def view(message: bytes, *, signature_pass: SignaturePass | None = None, documen
     if document:
         message = _NO_HEADERS + message
     if signature_pass is None:
-        return View(*_kernel.flatten_message(message, False, False, False))
-    return View(*_kernel.flatten_message(message, True, signature_pass.headers_only, signature_pass.cut_tags))
+        return View(*_view.flatten_message(message, False, False, False))
+    return View(*_view.flatten_message(message, True, signature_pass.headers_only, signature_pass.cut_tags))

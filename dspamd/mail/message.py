@@ -16,8 +16,8 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from dspamd.engine._kernel import with_crlf, with_lf
 from dspamd.mail import headers
+from dspamd.mail._view import with_crlf, with_lf
 
 _QUARANTINE = b"From QUARANTINE"
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dspamd.engine._kernel import line_ends
+from dspamd.mail._view import line_ends
 
 END_OF_DATA = b"\r\n.\r\n"
 PIECE = 1 << 18  # bytes handled at once: well below a millisecond of work

@@ -22,14 +22,13 @@ from dspamd.engine import (
     tokenize,
     tokens_from_signature,
 )
-from dspamd.engine import _kernel as kernel
 from dspamd.filter.verdict import explanation_lines
 from dspamd.mail import classic, headers, mime, signature
 from dspamd.mail.classic import SignaturePass
 from dspamd.mail.forward import forwarded
 from dspamd.mail.message import Message
 from dspamd.mail.rewrite import Rewrite, rewrite
-from dspamd.storage.files import css
+from dspamd.storage.files import _css, css
 
 TOKENIZERS = ("word", "chain", "osb", "sbph")
 ALGORITHMS = ("naive", "graham", "burton", "robinson", "chi-square")
@@ -156,14 +155,14 @@ def hash_file(data: bytes) -> None:
     """A hash file that is damaged, or no hash file at all."""
     file, tokens = bytearray(data), array("Q", [1, 2, 3, 0x0123456789ABCDEF, 2**64 - 1])
     ones = array("i", [1]) * len(tokens)
-    found = kernel.css_find(file, 100, tokens)
+    found = _css.css_find(file, 100, tokens)
     assert all(len(column) == len(found[0]) for column in found)
-    planned, _, _, spam, innocent = kernel.css_plan(file, 100, tokens, ones, ones, 2**20, 2**20)
-    kernel.css_store(file, 100, planned, spam, innocent, 0)
-    kernel.css_age(file, 3)
-    kernel.css_joined(file, 100, kernel.css_after(file, 0, 10))
-    kernel.css_pour(file, bytearray(css.header(97) + bytes(97 * css.RECORD_BYTES)), 100)
-    kernel.css_delete(file, 100, tokens)
+    planned, _, _, spam, innocent = _css.css_plan(file, 100, tokens, ones, ones, 2**20, 2**20)
+    _css.css_store(file, 100, planned, spam, innocent, 0)
+    _css.css_age(file, 3)
+    _css.css_joined(file, 100, _css.css_after(file, 0, 10))
+    _css.css_pour(file, bytearray(css.header(97) + bytes(97 * css.RECORD_BYTES)), 100)
+    _css.css_delete(file, 100, tokens)
     assert len(file) == len(data)
 
 

@@ -26,7 +26,7 @@ from dspamd.filter import verdict
 from dspamd.filter.scan import blocklist, source
 from dspamd.home import home
 from dspamd.home.history import Fields
-from dspamd.mail import forward, headers, kept, mime, signature
+from dspamd.mail import _view, forward, headers, kept, mime, signature
 from dspamd.mail.message import Message
 from dspamd.mail.rewrite import Rewrite, rewrite
 from dspamd.mail.transparency import Collector, stuffed
@@ -57,7 +57,7 @@ NEVER_MAIL = {
     "delivery.notices": "only writes the time of day",
     "config.directives": "dspam.conf",
     "engine._kernel.css_": "hash files",
-    "engine._kernel.keep_memory": "a number",
+    "mail._view.keep_memory": "a number",
     "config.option_types": "dspam.conf, preferences",
     "users.lookup_ldap": "settings, names of users",
     "config.manual": "our own texts",
@@ -180,9 +180,9 @@ SEES_MAIL: dict[str, tuple[Use, list[Worst]]] = {
         text_of(replies._ENHANCED.match),
         [Worst(b"2.2.2"), Worst(b" ", b"2.2.2")],
     ),
-    "engine._kernel.with_lf": (_kernel.with_lf, LINE_ENDS),
-    "engine._kernel.with_crlf": (_kernel.with_crlf, LINE_ENDS),
-    "engine._kernel.line_ends": (on_the_wire, LINE_ENDS),
+    "mail._view.with_lf": (_view.with_lf, LINE_ENDS),
+    "mail._view.with_crlf": (_view.with_crlf, LINE_ENDS),
+    "mail._view.line_ends": (on_the_wire, LINE_ENDS),
     "engine._kernel.crc64": (_kernel.crc64, [Worst(b"a")]),
     "users.groups._REFUSED": (
         text_of(groups._REFUSED.match),
@@ -382,7 +382,7 @@ BY_HAND = {"request.command_line.is_address"}
 
 TESTED_ELSEWHERE = {
     "engine._kernel.Headings", "engine._kernel.Mime", "engine._kernel.Run", "engine._kernel.Tokens",
-    "engine._kernel.flatten_message", "engine._kernel.tokenize_view",
+    "mail._view.flatten_message", "engine._kernel.tokenize_view",
 }  # fmt: skip
 """By `tests/unit/engine/test_bombs.py`."""
 

@@ -15,8 +15,8 @@ from __future__ import annotations
 from array import array
 from mmap import mmap
 
-from dspamd.engine._kernel import css_after, css_pour
 from dspamd.storage.files import css
+from dspamd.storage.files._css import css_after, css_pour
 from dspamd.storage.files.css import Bytes
 
 ROOM = 4

@@ -29,7 +29,12 @@ from itertools import compress
 from mmap import mmap
 from pathlib import Path
 
-from dspamd.engine._kernel import (
+from dspamd.engine.model import Hits, Label, Learned, Snapshot, TokenChange, Totals
+from dspamd.errors import TempFail
+from dspamd.storage.contract import Change, Correct, Correction, Stale, Stored, TokenRow
+from dspamd.storage.correction import in_effect, pack, unpack
+from dspamd.storage.files import css
+from dspamd.storage.files._css import (
     css_after,
     css_age,
     css_delete,
@@ -39,11 +44,6 @@ from dspamd.engine._kernel import (
     css_resident,
     css_store,
 )
-from dspamd.engine.model import Hits, Label, Learned, Snapshot, TokenChange, Totals
-from dspamd.errors import TempFail
-from dspamd.storage.contract import Change, Correct, Correction, Stale, Stored, TokenRow
-from dspamd.storage.correction import in_effect, pack, unpack
-from dspamd.storage.files import css
 from dspamd.storage.files.compaction import ROOM, compacted, doubled, used
 from dspamd.storage.files.css import Shape
 from dspamd.storage.files.file_lock import FileLock, Seen

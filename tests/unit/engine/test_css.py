@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dspamd.engine._kernel import (
+from dspamd.storage.files._css import (
     css_after,
     css_age,
     css_delete,

@@ -8,7 +8,8 @@ from pathlib import Path
 
 FAULTS = """
 import resource, sys
-from dspamd.engine import TokenOptions, keep_memory, tokenize
+from dspamd.engine import TokenOptions, tokenize
+from dspamd.mail._view import keep_memory
 from dspamd.mail.classic import View
 
 def faults():

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dspamd.engine._kernel import line_ends
 from dspamd.mail import transparency
+from dspamd.mail._view import line_ends
 from dspamd.mail.transparency import PIECE, Collector, stuffed
 from tests.reference.transparency import all_mixes, mixes, received, sent
 

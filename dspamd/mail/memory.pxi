@@ -26,31 +26,6 @@ cdef void* room(void* block, size_t* capacity, size_t needed, size_t item) excep
     return block
 
 
-cdef inline uint64_t mixed(uint64_t value) noexcept nogil:
-    """A hash of `value` whose high bits may be used."""
-    value *= SECRET
-    return (value ^ (value >> 32)) * SECOND_SECRET
-
-
-cdef enum:
-    STRING_SIZE = 127  # the original's buffers for boundaries and headings
-
-
-cdef struct String:
-    uint64_t hash
-    size_t at  # in the pool
-    size_t length  # 0: a free place
-
-
-cdef struct Strings:  # a set of byte strings, asked for members that begin a text
-    uint8_t* pool
-    size_t pool_length, pool_capacity
-    String* slots
-    size_t slot_mask, count
-    bint[STRING_SIZE + 1] lengths  # which lengths there are
-    size_t longest
-
-
 cdef void strings_free(Strings* strings) noexcept nogil:
     free(strings.pool)
     free(strings.slots)

@@ -3,17 +3,8 @@
 # Letters are ASCII, whatever the locale says; bytes from 128 are neither letters nor white space
 # (engine.md 0).
 
-cdef enum:
-    SPACE = 1
-    LETTER = 2
-    DIGIT = 4
-    BODY_WORD = 8  # delimiters of word and chain (2.5)
-    HEADER_WORD = 16
-    BODY_SPARSE = 32  # delimiters of osb and sbph (2.6)
-    HEADER_SPARSE = 64
-
-cdef uint8_t[256] KIND
-cdef uint8_t[256] LOWER
+cdef uint8_t[256] _kind
+cdef uint8_t[256] _lower
 cdef int8_t[256] HEX  # value of a digit, or -1
 cdef int8_t[256] BASE64
 
@@ -24,7 +15,7 @@ cdef int _fill_kinds() except -1:
     alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
     cdef int c
     for c in range(256):
-        KIND[c] = (
+        _kind[c] = (
             (SPACE if c in b" \t\n\v\f\r" else 0)
             | (LETTER if c < 128 and chr(c).isalpha() else 0)
             | (DIGIT if c in b"0123456789" else 0)
@@ -33,35 +24,15 @@ cdef int _fill_kinds() except -1:
             | (BODY_SPARSE if c in sparse else 0)
             | (HEADER_SPARSE if c in sparse and c not in b"._-" else 0)
         )
-        LOWER[c] = c | 32 if 65 <= c <= 90 else c
-        HEX[c] = b"0123456789abcdef".find(LOWER[c])
+        _lower[c] = c | 32 if 65 <= c <= 90 else c
+        HEX[c] = b"0123456789abcdef".find(_lower[c])
         BASE64[c] = alphabet.find(c)
     return 0
 
 
 _fill_kinds()
-
-
-cdef inline bint begins(const uint8_t* text, size_t length, const char* lower) noexcept nogil:
-    """Whether `text` begins with `lower` (in lower case), whatever its case."""
-    cdef size_t i = 0
-    while lower[i]:
-        if i >= length or LOWER[text[i]] != <uint8_t>lower[i]:
-            return False
-        i += 1
-    return True
-
-
-cdef inline bint is_named(const uint8_t* text, size_t length, const char* lower) noexcept nogil:
-    return length == strlen(lower) and begins(text, length, lower)
-
-
-cdef inline size_t position(const uint8_t* text, size_t start, size_t length, uint8_t byte) noexcept nogil:
-    """Index of the next `byte` from `start` on, or `length`."""
-    cdef const uint8_t* found = NULL
-    if start < length:
-        found = <const uint8_t*>memchr(text + start, byte, length - start)
-    return found - text if found else length
+KIND = _kind
+LOWER = _lower
 
 
 cdef size_t position_of(const uint8_t* text, size_t start, size_t length, const char* lower) noexcept nogil:
@@ -72,11 +43,6 @@ cdef size_t position_of(const uint8_t* text, size_t start, size_t length, const 
         if LOWER[text[i]] == first and begins(text + i, length - i, lower):
             return i
     return length
-
-
-cdef struct Buffer:
-    uint8_t* at
-    size_t length, capacity
 
 
 cdef int append(Buffer* buffer, const void* text, size_t length) except -1 nogil:
