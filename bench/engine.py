@@ -17,11 +17,12 @@ from typing import ParamSpec
 from bench.figures import Figure
 from bench.sample import messages, of_size
 from dspamd.app import MEMORY_KEPT
-from dspamd.engine import Run, tokenize
+from dspamd.engine._kernel import Run
 from dspamd.engine.model import Hits, ScoreOptions, Snapshot, TokenOptions, Totals
+from dspamd.engine.tokenizer import tokenize
 from dspamd.mail._view import keep_memory
-from dspamd.mail.classic import View, view
 from dspamd.mail.message import Message
+from dspamd.mail.view_classic import View, view
 
 P = ParamSpec("P")
 

@@ -23,13 +23,13 @@ from typing import TYPE_CHECKING
 from dspamd.commands import help, migration, tool
 from dspamd.config import preferences
 from dspamd.engine.model import Explained, ScoreOptions, Snapshot
-from dspamd.engine.nameless import probabilities
+from dspamd.engine.token_probabilities import probabilities
 from dspamd.engine.tokenizer import crc64
 from dspamd.errors import Failure, UsageError
 from dspamd.filter.dictionary import Dictionary
 from dspamd.filter.transaction import Incoming
 from dspamd.filter.verdict import explanation_lines
-from dspamd.mail.classic import SignaturePass
+from dspamd.mail.view_classic import SignaturePass
 from dspamd.maintenance import conformance
 from dspamd.request.envelope import Envelope
 from dspamd.request.request import Request

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from dspamd.commands import help, tool
 from dspamd.engine.model import Totals
-from dspamd.engine.nameless import probabilities
+from dspamd.engine.token_probabilities import probabilities
 from dspamd.engine.tokenizer import crc64
 from dspamd.errors import UsageError
 from dspamd.request.request import Request

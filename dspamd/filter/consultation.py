@@ -20,9 +20,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
-from dspamd.engine import Run, Tokens, tokens_from_signature
+from dspamd.engine._kernel import Run
 from dspamd.engine.model import Label, Learned, Lesson, Mode, Result, ScoreOptions, Snapshot, Source, Totals
 from dspamd.engine.modes import MISCLASSIFIED
+from dspamd.engine.tokenizer import Tokens, tokens_from_signature
 from dspamd.errors import Failure
 from dspamd.filter.dictionary import Dictionary, Judgement
 from dspamd.request.request import Request

@@ -14,8 +14,9 @@ from array import array
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from dspamd.engine import Run, Tokens
+from dspamd.engine._kernel import Run
 from dspamd.engine.model import Hits, Lesson, ScoreOptions, Snapshot, Totals
+from dspamd.engine.tokenizer import Tokens
 from dspamd.offload.threads import aside
 from dspamd.storage.contract import Storage, Uid
 from dspamd.telemetry.stopwatch import Stopwatch

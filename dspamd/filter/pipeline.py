@@ -24,8 +24,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from dspamd.config.config import Config
-from dspamd.engine import Run, Tokens
+from dspamd.engine._kernel import Run
 from dspamd.engine.model import Learned, Lesson, Mode, Result, Source, Totals
+from dspamd.engine.tokenizer import Tokens
 from dspamd.errors import Failure, InvalidName, TempFail
 from dspamd.filter.consultation import Consultation, Opinion
 from dspamd.filter.dictionary import Dictionary, Judgement

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import os
 
-from dspamd.engine import Tokens, tokens_from_signature
 from dspamd.engine.model import Label, Lesson, Result, ScoreOptions, Source, TokenOptions
+from dspamd.engine.tokenizer import Tokens, tokens_from_signature
 from dspamd.errors import PermFail, TempFail
 from dspamd.filter.dictionary import Dictionary
 from dspamd.storage.contract import Change, Correct, Stale, Storage, Stored, Uid

@@ -14,13 +14,13 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Generic
 
-from dspamd.engine import Tokens, tokenize
 from dspamd.engine.model import TokenOptions
+from dspamd.engine.tokenizer import Tokens, tokenize
 from dspamd.home.history import Fields
 from dspamd.mail import signature
-from dspamd.mail.classic import SignaturePass, view
 from dspamd.mail.message import Message
 from dspamd.mail.signature import Reported, reported
+from dspamd.mail.view_classic import SignaturePass, view
 from dspamd.offload.threads import T, brief
 from dspamd.request.envelope import Envelope
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 from dspamd.engine.model import Mode, ScoreOptions, Totals
-from dspamd.engine.nameless import probabilities
+from dspamd.engine.token_probabilities import probabilities
 from dspamd.errors import TempFail
 from dspamd.storage.contract import Storage, TokenRow, Uid
 

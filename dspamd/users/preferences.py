@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from dspamd.config.config import Config
 from dspamd.engine.model import Lesson, Mode, ScoreOptions, TokenOptions
-from dspamd.mail.classic import SignaturePass
+from dspamd.mail.view_classic import SignaturePass
 from dspamd.request.request import Request
 from dspamd.storage.drivers import driver_name
 from dspamd.users.groups import ALONE, Membership

@@ -12,7 +12,8 @@ from array import array
 
 from dspamd.app import home_of
 from dspamd.config.config import Config
-from dspamd.engine import TokenOptions, tokens_from_signature
+from dspamd.engine.model import TokenOptions
+from dspamd.engine.tokenizer import tokens_from_signature
 from dspamd.storage.contract import Storage
 from dspamd.storage.drivers import open_storage
 from tests.chaos.books import Kept

@@ -29,7 +29,7 @@ from dspamd.engine.model import Hits, Label, Learned, Snapshot, TokenChange, Tok
 from dspamd.engine.tokenizer import tokenize
 from dspamd.errors import ConfigError, TempFail
 from dspamd.home.home import Home
-from dspamd.mail.classic import view
+from dspamd.mail.view_classic import view
 from dspamd.maintenance.conformance import all_tokens, counts, learn, learning, new, totals
 from dspamd.storage.contract import Change, Correct, Signature, Stale
 from dspamd.storage.drivers import open_storage

@@ -16,8 +16,8 @@ import pytest
 
 from dspamd.app import Parts
 from dspamd.config.config import Config
-from dspamd.engine import Tokens
 from dspamd.engine.model import Label, Lesson, Source, Totals
+from dspamd.engine.tokenizer import Tokens
 from dspamd.filter.transaction import Incoming
 from dspamd.filter.verdict import Verdict
 from dspamd.maintenance.conformance import all_tokens, totals

@@ -11,23 +11,15 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable
 
-from dspamd.engine import (
-    Hits,
-    Mode,
-    Run,
-    ScoreOptions,
-    Snapshot,
-    TokenOptions,
-    Totals,
-    tokenize,
-    tokens_from_signature,
-)
+from dspamd.engine._kernel import Run
+from dspamd.engine.model import Hits, Mode, ScoreOptions, Snapshot, TokenOptions, Totals
+from dspamd.engine.tokenizer import tokenize, tokens_from_signature
 from dspamd.filter.verdict import explanation_lines
-from dspamd.mail import classic, headers, mime, signature
-from dspamd.mail.classic import SignaturePass
+from dspamd.mail import headers, mime, signature, view_classic
 from dspamd.mail.forward import forwarded
 from dspamd.mail.message import Message
 from dspamd.mail.rewrite import Rewrite, rewrite
+from dspamd.mail.view_classic import SignaturePass
 from dspamd.storage.files import _css, css
 
 TOKENIZERS = ("word", "chain", "osb", "sbph")
@@ -44,7 +36,7 @@ def message(data: bytes) -> None:
         return
     first, second, third = data[:3]
     text = Message(data[3:]).lf
-    view = classic.view(text, signature_pass=_PASSES[first >> 5])
+    view = view_classic.view(text, signature_pass=_PASSES[first >> 5])
     assert len(view.body) <= len(text) + 1
     tokens = tokenize(
         view,

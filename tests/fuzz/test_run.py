@@ -9,22 +9,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dspamd.engine import (
+from dspamd.engine._kernel import Run
+from dspamd.engine.model import (
     Hits,
     Label,
     Lesson,
     Mode,
-    Run,
     ScoreOptions,
     Snapshot,
     Source,
     TokenOptions,
-    Tokens,
     Totals,
-    tokenize,
 )
-from dspamd.mail import classic
-from dspamd.mail.classic import View
+from dspamd.engine.tokenizer import Tokens, tokenize
+from dspamd.mail import view_classic
+from dspamd.mail.view_classic import View
 from tests.fuzz.pieces import mutated_mail
 from tests.reference import tokens as plain_tokens
 from tests.reference.run import Reference
@@ -109,7 +108,7 @@ def same(a: float, b: float) -> bool:
 
 @given(
     data=st.data(),
-    view=views | mutated_mail(1000).map(classic.view),
+    view=views | mutated_mail(1000).map(view_classic.view),
     tokenizer=st.sampled_from(["word", "chain", "osb", "sbph"]),
     totals=totals,
     score=options,

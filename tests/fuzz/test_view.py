@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from dspamd.engine.model import TokenOptions
 from dspamd.engine.tokenizer import tokenize
-from dspamd.mail import classic
-from dspamd.mail.classic import SignaturePass, View
+from dspamd.mail import view_classic
+from dspamd.mail.view_classic import SignaturePass, View
 from tests.fuzz.pieces import mutated_mail, pieces
 from tests.reference import classic as plain_classic
 from tests.reference import tokens as plain_tokens
@@ -31,7 +31,7 @@ options = st.builds(
 @given(texts | mutated_mail(), passes)
 @settings(max_examples=300, deadline=None)
 def test_view(message: bytes, signature_pass: SignaturePass | None) -> None:
-    assert classic.view(message, signature_pass=signature_pass) == plain_classic.view(
+    assert view_classic.view(message, signature_pass=signature_pass) == plain_classic.view(
         message.replace(b"\0", b""),
         headers_only=signature_pass.headers_only if signature_pass else None,
         cut_tags=bool(signature_pass and signature_pass.cut_tags),

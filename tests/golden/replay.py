@@ -8,18 +8,10 @@ from __future__ import annotations
 
 import gzip
 
-from dspamd.engine import (
-    Label,
-    Lesson,
-    Run,
-    ScoreOptions,
-    Source,
-    TokenOptions,
-    Tokens,
-    tokenize,
-    tokens_from_signature,
-)
-from dspamd.mail.classic import View
+from dspamd.engine._kernel import Run
+from dspamd.engine.model import Label, Lesson, ScoreOptions, Source, TokenOptions
+from dspamd.engine.tokenizer import Tokens, tokenize, tokens_from_signature
+from dspamd.mail.view_classic import View
 from tests.golden.data import FOLDER
 from tests.golden.store import MemoryStore
 

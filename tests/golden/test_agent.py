@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 
-from dspamd.engine import Label, Mode, Run, ScoreOptions, TokenOptions
+from dspamd.engine._kernel import Run
+from dspamd.engine.model import Label, Mode, ScoreOptions, TokenOptions
 from dspamd.filter.verdict import Verdict, header_lines
 from dspamd.home.history import counters
-from dspamd.mail import classic
-from dspamd.mail.classic import SignaturePass
+from dspamd.mail import view_classic
+from dspamd.mail.view_classic import SignaturePass
 from tests.day import NOW
 from tests.golden.data import messages, rows
 from tests.golden.replay import LABELS, Replay, corpus_index
@@ -72,9 +73,9 @@ class Settings:
             strict=True,
         )
 
-    def view(self, message: bytes, *, inbound: bool) -> classic.View:
+    def view(self, message: bytes, *, inbound: bool) -> view_classic.View:
         headers_only = self.preference("signatureLocation") == "headers"
-        return classic.view(message, signature_pass=SignaturePass(headers_only, cut_tags=inbound))
+        return view_classic.view(message, signature_pass=SignaturePass(headers_only, cut_tags=inbound))
 
 
 @functools.cache

@@ -20,8 +20,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from dspamd.engine import Label, Mode, Run, ScoreOptions, TokenOptions, Totals
-from dspamd.mail import classic
+from dspamd.engine._kernel import Run
+from dspamd.engine.model import Label, Mode, ScoreOptions, TokenOptions, Totals
+from dspamd.mail import view_classic
 from tests.golden.data import FOLDER, messages, rows
 from tests.golden.replay import LABELS, Replay, corpus_index
 from tests.golden.store import MemoryStore
@@ -83,15 +84,15 @@ def recordings(file: str) -> dict[str, Recording]:
 
 
 @functools.cache
-def corpus() -> list[tuple[Label, classic.View]]:
+def corpus() -> list[tuple[Label, view_classic.View]]:
     texts = messages("corpus_messages.tar.gz")
-    return [(label, classic.view(texts[name])) for label, name in corpus_index()]
+    return [(label, view_classic.view(texts[name])) for label, name in corpus_index()]
 
 
 @functools.cache
-def noisy_corpus() -> list[tuple[Label, classic.View]]:
+def noisy_corpus() -> list[tuple[Label, view_classic.View]]:
     return [
-        (LABELS[row["label"]], classic.view(row["message"].encode("latin-1")))
+        (LABELS[row["label"]], view_classic.view(row["message"].encode("latin-1")))
         for row in rows("classify/bnr_messages.jsonl")
     ]
 

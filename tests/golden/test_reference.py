@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from dspamd.engine import Label, Lesson, Mode, ScoreOptions, Source
+from dspamd.engine.model import Label, Lesson, Mode, ScoreOptions, Source
 from tests.golden.data import messages, rows
 from tests.golden.replay import LABELS, corpus_index
 from tests.golden.store import MemoryStore

@@ -10,7 +10,7 @@ import pytest
 
 from dspamd.engine.model import TokenOptions
 from dspamd.engine.tokenizer import Tokens, crc64, tokenize
-from dspamd.mail import classic
+from dspamd.mail import view_classic
 from tests.golden.data import messages, rows
 
 
@@ -63,14 +63,14 @@ def test_every_recorded_number() -> None:
     "row", rows("handmade_degenerated.jsonl") + rows("real_degenerated.jsonl"), ids=lambda row: row["message"]
 )
 def test_view(row: dict[str, Any]) -> None:
-    view = classic.view(corpus()[row["message"]])
+    view = view_classic.view(corpus()[row["message"]])
     assert view.headers == row["header_text"].encode("latin-1")
     assert view.body == row["body_text"].encode("latin-1")
 
 
 @pytest.mark.parametrize("row", token_rows())
 def test_tokens(row: dict[str, Any]) -> None:
-    tokens = tokenize(classic.view(corpus()[row["message"]]), options(row))
+    tokens = tokenize(view_classic.view(corpus()[row["message"]]), options(row))
     values, names = tokens.values, [tokens.name(i) for i in range(len(tokens))]
     assert [crc64(name) for name in names] == list(values)
     assert len(tokens) == row["count"]

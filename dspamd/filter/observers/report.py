@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from dspamd.config.config import Config
-from dspamd.engine import Run
+from dspamd.engine._kernel import Run
 from dspamd.engine.model import Label, Lesson, Source
 from dspamd.errors import PermFail
 from dspamd.filter.transaction import Incoming

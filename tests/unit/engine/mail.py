@@ -5,9 +5,10 @@ from __future__ import annotations
 from array import array
 from collections.abc import Mapping
 
-from dspamd.engine import Hits, Lesson, Run, ScoreOptions, Snapshot, TokenOptions, Totals, tokenize
-from dspamd.engine.tokenizer import crc64
-from dspamd.mail.classic import View
+from dspamd.engine._kernel import Run
+from dspamd.engine.model import Hits, Lesson, ScoreOptions, Snapshot, TokenOptions, Totals
+from dspamd.engine.tokenizer import crc64, tokenize
+from dspamd.mail.view_classic import View
 
 Known = Mapping[bytes, tuple[int, int]]
 

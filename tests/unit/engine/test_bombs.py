@@ -19,15 +19,17 @@ from pathlib import Path
 
 import pytest
 
-from dspamd.engine import Hits, Run, ScoreOptions, Snapshot, TokenOptions, Totals, tokenize
+from dspamd.engine._kernel import Run
+from dspamd.engine.model import Hits, ScoreOptions, Snapshot, TokenOptions, Totals
+from dspamd.engine.tokenizer import tokenize
 from dspamd.filter.scan.blocklist import sender_domain
 from dspamd.filter.scan.source import source
 from dspamd.home.history import Fields
-from dspamd.mail import classic, mime, signature
-from dspamd.mail.classic import SignaturePass
+from dspamd.mail import mime, signature, view_classic
 from dspamd.mail.message import Message
 from dspamd.mail.rewrite import Rewrite, rewrite
 from dspamd.mail.transparency import END_OF_DATA, Collector, stuffed
+from dspamd.mail.view_classic import SignaturePass
 from dspamd.request.retrain_address import in_header
 
 MILLION = 1_000_000
@@ -100,7 +102,7 @@ EVERYTHING = Rewrite(lines=(b"X-A: b",), subject_tag=b"[SPAM]", text_tag=b"This 
 
 
 def engine(message: bytes, tokenizer: str) -> None:
-    view = classic.view(message, signature_pass=SignaturePass(cut_tags=True))
+    view = view_classic.view(message, signature_pass=SignaturePass(cut_tags=True))
     tokens = tokenize(view, TokenOptions(tokenizer, url_context=True, whitelist=True, noise=True))
     counts = array("Q", bytes(8 * len(tokens)))
     options = ScoreOptions(frozenset({"graham", "burton", "robinson", "chi-square"}), noise=True)

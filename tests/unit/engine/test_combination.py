@@ -7,17 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from dspamd.engine import (
-    Label,
-    Lesson,
-    Run,
-    ScoreOptions,
-    Source,
-    TokenOptions,
-    Totals,
-    tokenize,
-)
-from dspamd.mail import classic
+from dspamd.engine._kernel import Run
+from dspamd.engine.model import Label, Lesson, ScoreOptions, Source, TokenOptions, Totals
+from dspamd.engine.tokenizer import tokenize
+from dspamd.mail import view_classic
 from tests.golden.store import MemoryStore
 from tests.unit.engine.mail import body_run
 
@@ -53,7 +46,7 @@ class Reader:
             self.read(HAM, Lesson(Label.INNOCENT, Source.CORPUS))
 
     def read(self, message: bytes, lesson: Lesson | None = None) -> Run:
-        tokens = tokenize(classic.view(message), self.token_options)
+        tokens = tokenize(view_classic.view(message), self.token_options)
         run = Run(tokens, self.store.read(tokens.values), self.options, lesson)
         self.store.apply(run.learned)
         return run

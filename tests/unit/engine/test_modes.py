@@ -6,18 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from dspamd.engine import (
-    Label,
-    Lesson,
-    Mode,
-    Run,
-    ScoreOptions,
-    Snapshot,
-    Source,
-    Totals,
-    tokens_from_signature,
-)
-from dspamd.engine.model import TokenOptions
+from dspamd.engine._kernel import Run
+from dspamd.engine.model import Label, Lesson, Mode, ScoreOptions, Snapshot, Source, TokenOptions, Totals
+from dspamd.engine.tokenizer import tokens_from_signature
 from tests.unit.engine.mail import body_run, hits, learned
 
 SEEN = Totals(500, 500)  # past the start of toe

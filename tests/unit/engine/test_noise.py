@@ -6,7 +6,8 @@ from array import array
 
 import pytest
 
-from dspamd.engine import Hits, Label, Lesson, Run, ScoreOptions, Source, Totals
+from dspamd.engine._kernel import Run
+from dspamd.engine.model import Hits, Label, Lesson, ScoreOptions, Source, Totals
 from dspamd.engine.tokenizer import crc64
 from tests.unit.engine.mail import body_run, hits, learned
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from dspamd.engine import Mode, ScoreOptions, Totals
+from dspamd.engine.model import Mode, ScoreOptions, Totals
 from tests.unit.engine.mail import body_run
 
 BIASED = ScoreOptions(bias=True)

@@ -7,23 +7,21 @@ from dataclasses import replace
 
 import pytest
 
-from dspamd.engine import (
+from dspamd.engine._kernel import Run
+from dspamd.engine.model import (
     Hits,
     Label,
     Learned,
     Lesson,
-    Run,
     ScoreOptions,
     Snapshot,
     Source,
     TokenChange,
     TokenOptions,
     Totals,
-    tokenize,
-    tokens_from_signature,
 )
-from dspamd.engine.tokenizer import crc64
-from dspamd.mail.classic import View
+from dspamd.engine.tokenizer import crc64, tokenize, tokens_from_signature
+from dspamd.mail.view_classic import View
 from tests.unit.engine.mail import body_run, learned
 
 TOTALS = Totals(200, 200)

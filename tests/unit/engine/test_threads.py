@@ -9,8 +9,10 @@ from functools import cache
 
 import pytest
 
-from dspamd.engine import Hits, Run, ScoreOptions, Snapshot, TokenOptions, Tokens, Totals, tokenize
-from dspamd.mail.classic import View
+from dspamd.engine._kernel import Run
+from dspamd.engine.model import Hits, ScoreOptions, Snapshot, TokenOptions, Totals
+from dspamd.engine.tokenizer import Tokens, tokenize
+from dspamd.mail.view_classic import View
 
 SIZE = 20_000_000
 SLOT_S = 0.01

@@ -10,8 +10,8 @@ import pytest
 
 from dspamd.engine.model import TokenOptions
 from dspamd.engine.tokenizer import Tokens, crc64, tokenize, tokens_from_signature
-from dspamd.mail import classic
-from dspamd.mail.classic import View
+from dspamd.mail import view_classic
+from dspamd.mail.view_classic import View
 
 V1 = b"""\
 Received: from mx (mx.example.com [192.0.2.7])
@@ -44,7 +44,7 @@ def names(tokens: Tokens) -> list[bytes]:
 
 
 def tokens_of(message: bytes, tokenizer: str = "word", *ignored: bytes) -> Tokens:
-    return tokenize(classic.view(message), options(tokenizer, *ignored))
+    return tokenize(view_classic.view(message), options(tokenizer, *ignored))
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_signature_keeps_one_byte_of_the_frequency_and_the_last_of_equals() -> N
 
 
 def test_sbph_signature_is_text() -> None:
-    view = classic.view(V1)
+    view = view_classic.view(V1)
     tokens = tokenize(view, options("sbph"))
     assert tokens.signature() == view.headers + b"\x01" + view.body + b"\0"
     again = tokens_from_signature(tokens.signature(), options("sbph"))

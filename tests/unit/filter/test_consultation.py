@@ -10,14 +10,13 @@ from typing import cast
 import pytest
 
 from dspamd.config.config import Config
-from dspamd.engine import Tokens, tokenize
 from dspamd.engine.model import Label, Learned, Lesson, Snapshot, Source, TokenChange, Totals
-from dspamd.engine.tokenizer import crc64
+from dspamd.engine.tokenizer import Tokens, crc64, tokenize
 from dspamd.errors import TempFail
 from dspamd.filter import consultation
 from dspamd.filter.consultation import Consultation, Opinion
 from dspamd.filter.dictionary import Dictionary
-from dspamd.mail.classic import View
+from dspamd.mail.view_classic import View
 from dspamd.request.request import Request
 from dspamd.storage.contract import Change, Storage, Uid
 from dspamd.telemetry import log

@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from typing import cast
 
-from dspamd.engine import Hits, Label, Lesson, ScoreOptions, Snapshot, Source, TokenOptions, Totals
+from dspamd.engine.model import Hits, Label, Lesson, ScoreOptions, Snapshot, Source, TokenOptions, Totals
 from dspamd.engine.tokenizer import crc64
 from dspamd.filter.dictionary import Dictionary
 from dspamd.filter.training import Trainer

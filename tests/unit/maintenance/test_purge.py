@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dspamd.engine.model import Mode, ScoreOptions, Totals
-from dspamd.engine.nameless import probabilities
+from dspamd.engine.token_probabilities import probabilities
 from dspamd.maintenance.purge import Ages, Unused, stale
 from dspamd.storage.contract import TokenRow
 

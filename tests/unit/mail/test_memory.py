@@ -8,9 +8,10 @@ from pathlib import Path
 
 FAULTS = """
 import resource, sys
-from dspamd.engine import TokenOptions, tokenize
+from dspamd.engine.model import TokenOptions
+from dspamd.engine.tokenizer import tokenize
 from dspamd.mail._view import keep_memory
-from dspamd.mail.classic import View
+from dspamd.mail.view_classic import View
 
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt

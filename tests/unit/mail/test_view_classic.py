@@ -6,15 +6,15 @@ import base64
 
 import pytest
 
-from dspamd.mail import classic
-from dspamd.mail.classic import SignaturePass, View
+from dspamd.mail import view_classic
+from dspamd.mail.view_classic import SignaturePass, View
 
 INBOUND = SignaturePass(cut_tags=True)
 PROTECTED = SignaturePass(headers_only=True, cut_tags=True)
 
 
 def html(page: bytes) -> bytes:
-    return classic.view(b"Content-Type: text/html\n\n" + page).body
+    return view_classic.view(b"Content-Type: text/html\n\n" + page).body
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_html(page: bytes, text: bytes) -> None:
     ],
 )
 def test_header(header: bytes, line: bytes) -> None:
-    assert classic.view(header + b"\n\n").headers == line
+    assert view_classic.view(header + b"\n\n").headers == line
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_header(header: bytes, line: bytes) -> None:
 )
 def test_transfer_encoding(encoding: bytes, body: bytes, text: bytes) -> None:
     message = b"Content-Transfer-Encoding: " + encoding + b"\n\n" + body
-    assert classic.view(message).body == text
+    assert view_classic.view(message).body == text
 
 
 def part(headers: bytes, body: bytes) -> bytes:
@@ -99,7 +99,7 @@ def multipart(*parts: bytes, subtype: bytes = b"mixed") -> bytes:
 
 
 def test_parts() -> None:
-    view = classic.view(
+    view = view_classic.view(
         multipart(
             part(b"Content-Type: text/plain", b"one"),
             part(b"Content-Type: image/png", b"no text"),
@@ -116,7 +116,7 @@ def test_parts() -> None:
 
 def test_boundaries_match_by_prefix_and_never_expire() -> None:
     message = multipart(part(b"A: 1", b"one"), b"--bcd\nA: 2\n\ntwo\n") + b"\n--b\nA: 3\n\nthree\n"
-    assert classic.view(message).body == b"one\ntwo\nthree\n"
+    assert view_classic.view(message).body == b"one\ntwo\nthree\n"
 
 
 def test_boundary_of_a_forwarded_message() -> None:
@@ -124,7 +124,7 @@ def test_boundary_of_a_forwarded_message() -> None:
         b'Subject: x\nContent-Type: multipart/mixed;\n boundary="inner"\n\n--inner\nA: b\n\ntext\n--inner--\n'
     )
     message = b"Content-Type: message/rfc822\n\n" + inner
-    assert classic.view(message) == View(
+    assert view_classic.view(message) == View(
         b"Content-Type: message/rfc822\nA: b\n",
         b'Subject: x\nContent-Type: multipart/mixed;\n boundary="inner"\n\ntext\n',
     )
@@ -135,13 +135,13 @@ def test_boundary_of_a_forwarded_message() -> None:
 )
 def test_folded_boundary_parameter(fold: bytes) -> None:
     message = b"Content-Type: multipart/mixed" + fold + b"\n\npreamble\n--b\nA: b\n\ntext\n"
-    assert classic.view(message).body == b"preamble\ntext\n"
+    assert view_classic.view(message).body == b"preamble\ntext\n"
 
 
 def test_continuation_at_the_start_of_a_part_belongs_to_the_last_header() -> None:
     message = b"Content-Type: multipart/mixed; boundary=b\nSubject: x\n\n--b\n more\nA: b\n\ntext\n"
     assert (
-        classic.view(message).headers
+        view_classic.view(message).headers
         == b"Content-Type: multipart/mixed; boundary=b\nSubject: x\n more\nA: b\n"
     )
 
@@ -150,9 +150,9 @@ def test_signature_pass_decodes_for_good() -> None:
     encoded = base64.encodebytes(b"50%25 off")
     message = b"Content-Transfer-Encoding: base64\n\n" + encoded
     as_sent = b"Content-Transfer-Encoding: base64\n"
-    assert classic.view(message) == (as_sent, b"50%25 off\n")
-    assert classic.view(message, signature_pass=PROTECTED) == (as_sent, b"50%25 off\n")
-    assert classic.view(message, signature_pass=INBOUND) == (
+    assert view_classic.view(message) == (as_sent, b"50%25 off\n")
+    assert view_classic.view(message, signature_pass=PROTECTED) == (as_sent, b"50%25 off\n")
+    assert view_classic.view(message, signature_pass=INBOUND) == (
         b"Content-Transfer-Encoding: 8bit\n",
         b"50% off\n",
     )
@@ -162,7 +162,7 @@ def test_signed_messages_are_protected() -> None:
     message = multipart(
         part(b"Content-Transfer-Encoding: quoted-printable", b"50%25 !DSPAM:1! =41"), subtype=b"signed"
     )
-    view = classic.view(message, signature_pass=INBOUND)
+    view = view_classic.view(message, signature_pass=INBOUND)
     assert view.body == b"50%25 !DSPAM:1! A\n"
     assert b"8bit" not in view.headers
 
@@ -181,23 +181,23 @@ def test_signed_messages_are_protected() -> None:
 )
 def test_signature_tags_are_cut(body: bytes, rest: bytes) -> None:
     message = b"A: b\n\n" + body
-    assert classic.view(message, signature_pass=INBOUND).body == rest
-    assert classic.view(message, signature_pass=PROTECTED).body == body
-    assert classic.view(message, signature_pass=SignaturePass()).body == body
+    assert view_classic.view(message, signature_pass=INBOUND).body == rest
+    assert view_classic.view(message, signature_pass=PROTECTED).body == body
+    assert view_classic.view(message, signature_pass=SignaturePass()).body == body
 
 
 def test_nul_bytes_are_dropped() -> None:
-    assert classic.view(b"A: b\0c\n\nd\0e") == (b"A: bc\n", b"de")
+    assert view_classic.view(b"A: b\0c\n\nd\0e") == (b"A: bc\n", b"de")
 
 
 @pytest.mark.parametrize("text", [b"Subject: hi\n\nyou", b"no header", b"\n", b".\n..\n"])
 def test_a_document_is_text_from_its_first_line_on(text: bytes) -> None:
-    assert classic.view(text, document=True) == (b": \n", text)
-    assert classic.view(text, signature_pass=PROTECTED, document=True) == (b": \n", text)
+    assert view_classic.view(text, document=True) == (b": \n", text)
+    assert view_classic.view(text, signature_pass=PROTECTED, document=True) == (b": \n", text)
 
 
 @pytest.mark.parametrize("message", [b"", b"\n", b"\n\n", b"A", b"--", b" ", b"\r\n"])
 def test_next_to_nothing(message: bytes) -> None:
-    view = classic.view(message)
+    view = view_classic.view(message)
     assert view.body == b""
     assert view.headers in (b"", message + b": \n")
