@@ -1,0 +1,4 @@
+"""Dialogues with clients: LMTP, and the protocol of dspamc.
+
+The number of replies follows from the number of accepted recipients.
+"""

@@ -56,7 +56,7 @@ NEVER_MAIL = {
     "delivery.digest: email.utils": "only writes the time of day",
     "delivery.notices": "only writes the time of day",
     "config.directives": "dspam.conf",
-    "engine._kernel.css_": "hash files",
+    "storage.files._css": "hash files",
     "mail._view.keep_memory": "a number",
     "config.option_types": "dspam.conf, preferences",
     "users.lookup_ldap": "settings, names of users",
