@@ -21,10 +21,10 @@ from pathlib import Path
 
 from dspamd.config.config import Config
 from dspamd.errors import Problem, TempFail
+from dspamd.home import preference_files
 from dspamd.home.home import Home
 from dspamd.request.command_line import split
 from dspamd.storage.drivers import server_prefix
-from dspamd.storage.files import preference_files
 from dspamd.telemetry import log
 
 PASSWORDS = {

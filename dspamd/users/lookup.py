@@ -24,11 +24,13 @@ import re
 import time
 from collections.abc import Callable
 
+from cachetools import TTLCache
+
 from dspamd.config.config import Config
 from dspamd.config.libraries import needed_by
 from dspamd.errors import ConfigError, PermFail, TempFail
-from dspamd.recent import Recent
 from dspamd.telemetry import log
+from dspamd.users.cache import cache
 from dspamd.users.lookup_program import Program
 from dspamd.users.lookup_source import AT_ONCE, Source
 
@@ -43,7 +45,7 @@ class Lookup:
     ) -> None:
         self._source, self._mode, self._timeout_s = source, mode, timeout_s
         self._turns = asyncio.Semaphore(AT_ONCE)
-        self._answers: Recent[str] = Recent(clock)  # empty: not found
+        self._answers: TTLCache[str, str] = cache(clock)  # empty: not found
 
     @classmethod
     def from_config(cls, config: Config) -> Lookup | None:
@@ -60,7 +62,7 @@ class Lookup:
         found = self._answers.get(name)
         if found is None:
             found = await self._ask(name)
-            self._answers.put(name, found)
+            self._answers[name] = found
         if not found and self._mode != "map":
             raise PermFail(f"Invalid user '{name}'", code=550, enhanced="5.1.1", exit_status=os.EX_NOUSER)
         return found if found and self._mode != "verify" else name

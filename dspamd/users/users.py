@@ -25,14 +25,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from cachetools import TTLCache
+
 from dspamd.config.config import Config
 from dspamd.config.preferences import spelt
 from dspamd.errors import TempFail
 from dspamd.file_errors import explained
 from dspamd.home.home import Home
-from dspamd.recent import Recent
 from dspamd.storage.contract import Storage
 from dspamd.storage.drivers import uid_in_signature
+from dspamd.users.cache import cache
 from dspamd.users.group_file import GroupFile
 from dspamd.users.groups import ALONE, Groups
 from dspamd.users.lookup import Lookup
@@ -68,8 +70,8 @@ class Users:
         self._configured: dict[str, str] = {}
         for name, _, value in (line.partition("=") for line in config.all("Preference")):
             self._configured.setdefault(spelt(name), value)
-        self._known: Recent[User] = Recent(clock)
-        self._records: Recent[dict[str, str]] = Recent(clock)
+        self._known: TTLCache[str, User] = cache(clock)
+        self._records: TTLCache[str, dict[str, str]] = cache(clock)
 
     async def verified(self, name: str) -> str:
         """The name under which the mail of somebody goes on, as the external lookup says, if there is one.
@@ -102,7 +104,7 @@ class Users:
             membership = ALONE if user.ignore_groups else groups.membership(user.name)
             user = replace(user, filtered=await self._filtered(user), membership=membership)
             if groups is self._groups:  # else they have changed meanwhile
-                self._known.put(name, user)
+                self._known[name] = user
         return user
 
     async def preferences(self, name: str) -> Effective:
@@ -110,7 +112,7 @@ class Users:
         everybody = self._records.get("")
         if everybody is None:
             everybody = await self._stored("")
-            self._records.put("", everybody)
+            self._records[""] = everybody
         own, source = await self._own(name) if name else ({}, name)
         values = dict(everybody or self._configured)
         values.update((key, value) for key, value in own.items() if key.lower() in self._allowed)

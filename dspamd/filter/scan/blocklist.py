@@ -18,11 +18,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from cachetools import TTLCache
+
 from dspamd.file_errors import explained
 from dspamd.home.home import Home
 from dspamd.mail.message import Message
-from dspamd.recent import Recent
 from dspamd.telemetry import log
+from dspamd.users.cache import cache
 
 _DOMAIN_END = re.compile(rb"[\s>]")
 
@@ -32,7 +34,7 @@ class Blocklists:
 
     def __init__(self, home: Home, clock: Callable[[], float] = time.monotonic) -> None:
         self._home = home
-        self._known: Recent[frozenset[bytes]] = Recent(clock)
+        self._known: TTLCache[str, frozenset[bytes]] = cache(clock)
 
     async def blocks(self, name: str, message: Message) -> bool:
         """Whether the user whose files are called `name` blocks the sender of a message."""
@@ -43,7 +45,7 @@ class Blocklists:
         domains = self._known.get(name)
         if domains is None:
             domains = await asyncio.to_thread(_read, self._home.file(name, "blocklist"))
-            self._known.put(name, domains)
+            self._known[name] = domains
         return domains
 
 

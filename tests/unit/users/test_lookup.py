@@ -14,7 +14,7 @@ import uvloop
 
 from dspamd.config.config import Config
 from dspamd.errors import ConfigError, Failure, PermFail, TempFail
-from dspamd.recent import REMEMBERED_SECONDS
+from dspamd.users import cache
 from dspamd.users.lookup import Lookup
 from dspamd.users.lookup_program import Program
 from dspamd.users.lookup_source import AT_ONCE, template
@@ -123,7 +123,7 @@ async def test_answers_are_remembered_for_a_while() -> None:
             await lookup.user("carol")
     assert source.asked == 2
     source.users = {"carol": "caroline"}
-    now = REMEMBERED_SECONDS
+    now = cache.SECONDS
     assert await lookup.user("carol") == "caroline"
 
 

@@ -14,9 +14,9 @@ from dspamd.config.preferences import PREFERENCES
 from dspamd.engine.model import Mode, ScoreOptions, TokenOptions
 from dspamd.errors import PermFail, TempFail, UsageError
 from dspamd.home.home import Home
-from dspamd.recent import REMEMBERED_ENTRIES, REMEMBERED_SECONDS
 from dspamd.request.request import Request
 from dspamd.storage.contract import Storage
+from dspamd.users import cache
 from dspamd.users.group_file import INTERVAL_S
 from dspamd.users.groups import ALONE
 from dspamd.users.preferences import Defaults, User
@@ -218,17 +218,17 @@ async def test_users_are_remembered_for_a_while(tmp_path: Path) -> None:
     await found.resolve("alice")
     assert sorted(records.asked) == ["", "alice", "bob"]
     records.records["bob"] = {"spamAction": "deliver"}
-    now[0] = REMEMBERED_SECONDS - 0.01
+    now[0] = cache.SECONDS - 0.01
     assert (await found.resolve("bob")).spam_action == "tag"
-    now[0] = REMEMBERED_SECONDS
+    now[0] = cache.SECONDS
     assert (await found.resolve("bob")).spam_action == "deliver"
 
 
 async def test_not_more_users_are_remembered_than_fit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert REMEMBERED_ENTRIES > 1000
-    monkeypatch.setattr("dspamd.recent.REMEMBERED_ENTRIES", 2)
+    assert cache.ENTRIES > 1000
+    monkeypatch.setattr("dspamd.users.cache.ENTRIES", 2)
     records = Records()
     found = users(tmp_path, records=records)
     for name in ("a", "b", "c", "b", "a"):

@@ -9,7 +9,7 @@ import pytest
 from dspamd.filter.scan.blocklist import Blocklists, sender_domain
 from dspamd.home.home import Home
 from dspamd.mail.message import Message
-from dspamd.recent import REMEMBERED_SECONDS
+from dspamd.users import cache
 from tests.logged import Logged
 
 
@@ -38,7 +38,7 @@ async def test_lists(tmp_path: Path) -> None:
     assert not await lists.blocks("bob", mail("x@spam.example"))
     home.prepare(home.file("bob", "blocklist")).write_text("other.example\r\nSPAM.example\n\n")
     assert not await lists.blocks("bob", mail("x@spam.example"))
-    now[0] = REMEMBERED_SECONDS
+    now[0] = cache.SECONDS
     assert await lists.blocks("bob", mail("x@spam.EXAMPLE"))
     assert await lists.blocks("bob", mail("x@other.example"))
     assert not await lists.blocks("bob", mail("x@a.spam.example"))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dspamd.errors import TempFail, UsageError
-from dspamd.storage.files.preference_files import doubts, read, write
+from dspamd.home.preference_files import doubts, read, write
 
 LINE = st.text(st.characters(blacklist_characters="\r\n\0", blacklist_categories=["Cs"]), max_size=300)
 
