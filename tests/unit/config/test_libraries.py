@@ -13,7 +13,7 @@ import pytest
 from dspamd.config.config import Config
 from dspamd.config.libraries import needed_by
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PROGRAMS = Path(sys.executable).parent
 LDAP = """\
 StorageDriver hash_drv

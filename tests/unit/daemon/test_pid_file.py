@@ -12,7 +12,7 @@ import pytest
 from dspamd.daemon.pid_file import pid_file
 
 KEEP = """
-import sys; from pathlib import Path; from dspamd.server.pid_file import pid_file
+import sys; from pathlib import Path; from dspamd.daemon.pid_file import pid_file
 with pid_file(Path(sys.argv[1])):
     print("kept", flush=True)
     sys.stdin.read()

@@ -36,7 +36,7 @@ def test_what_the_configuration_asks_for_is_looked_for(tmp_path: Path) -> None:
 
 
 def test_the_shipped_texts_are_complete() -> None:
-    shipped = Path(__file__).parents[2] / "etc/txt"
+    shipped = Path(__file__).parents[3] / "etc/txt"
     assert {file.name for file in shipped.iterdir()} == {*NAMES, "README"}
     for name in NAMES:
         text = Texts(shipped).text(name).decode("ascii")

@@ -171,7 +171,7 @@ def test_counting_a_message_costs_little() -> None:
 
 
 def test_the_manual_tells_of_every_metric_and_every_value() -> None:
-    manual = (Path(__file__).parents[2] / "docs/dspamd-metrics.7").read_text()
+    manual = (Path(__file__).parents[3] / "docs/dspamd-metrics.7").read_text()
     for metric in metrics.METRICS:
         described = manual.split(f".B {metric.name}\n", 1)[1].split(".TP\n", 1)[0]
         assert metric.help in described
