@@ -1,7 +1,7 @@
 """The composition root: every part built from one configuration, run, and stopped.
 
 `Parts` is the filter without its listeners, as a command needs it that works by
-itself; `run` is the daemon: a supervisor (server/supervisor.py) and its workers, each
+itself; `run` is the daemon: a supervisor (daemon/supervisor.py) and its workers, each
 a process with its own event loop and its own `Parts`.
 """
 

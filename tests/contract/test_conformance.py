@@ -1,4 +1,4 @@
-"""Every driver keeps the contract, case by case (dspamd/storage/conformance.py)."""
+"""Every driver keeps the contract, case by case (dspamd/maintenance/conformance.py)."""
 
 from __future__ import annotations
 

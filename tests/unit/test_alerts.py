@@ -17,7 +17,7 @@ FILE = Path(__file__).parents[2] / "etc/prometheus/alerts.yml"
 RULES: list[dict[str, Any]] = [
     rule for group in yaml.safe_load(FILE.read_text())["groups"] for rule in group["rules"]
 ]
-ELSEWHERE = {"dspamd_build_info", "dspamd_home_free_bytes"}  # dspamd/server/observe.py
+ELSEWHERE = {"dspamd_build_info", "dspamd_home_free_bytes"}  # dspamd/web/health.py
 KNOWN = {metric.name: metric for metric in metrics.METRICS}
 
 

@@ -2,7 +2,7 @@
 #
 # A file is a row of extents, each a header and an open-addressed table of records
 # (reference/storage.md 6).  Bytes in memory are all that is known here; who maps, locks and grows
-# the file is storage/hash_file.py.  Numbers are little-endian.  A token gets at most one record: it
+# the file is storage/files/hash_file.py.  Numbers are little-endian.  A token gets at most one record: it
 # is looked for in all extents before a free one is taken.  Where another program did not see that
 # record, the token has a second one in a later extent, whose hits count too (`css_joined`).
 

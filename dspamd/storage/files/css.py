@@ -8,7 +8,7 @@ little-endian machines, and convert the others when we meet them.
 We use four bytes that DSPAM leaves empty, at the end of the first header: the day up
 to which the ages of the records were counted.
 
-Finding and changing records is the kernel's (engine/css.pxi).  Pure: bytes in,
+Finding and changing records is the kernel's (storage/files/css.pxi).  Pure: bytes in,
 bytes and numbers out.
 """
 

@@ -2,7 +2,7 @@
 
 The files are those of DSPAM (reference/storage.md 6), and its locks are kept, so that
 both programs can work on them.  Counters are read and changed where they lie; what a
-change overwrites is in the journal until it is complete (`storage/journal.py`).  A
+change overwrites is in the journal until it is complete (`storage/files/journal.py`).  A
 correction is kept beside its signature, under a name that DSPAM's maintenance script
 removes with it.
 
