@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from dspamd.telemetry import log
+from dspamd.telemetry import log, metrics
 from tests.e2e.site import Site, mail_site
 from tests.logged import Logged
 
@@ -30,6 +30,13 @@ def same_account() -> Iterator[None]:
     yield
     os.umask(_UMASK)
     os.setegid(_GROUP)
+
+
+@pytest.fixture(autouse=True)
+def own_counters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon started in this process shares its counters with workers to come; the next test does not."""
+    monkeypatch.setattr(metrics, "_board", metrics._board)
+    monkeypatch.setattr(metrics, "_row", metrics._row)
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,8 @@ They are replayed twice: under `StrictCompatibility on`, where counters and exit
 statuses must be those of the original, and as we are by default.  Whatever
 differs from the recording stands in the tables below, with its reason.
 
-The original kept its counters in hash files, we keep them in SQLite; the numbers
-do not depend on it.
+Counters are kept in hash files, as the original kept them: under StrictCompatibility a
+store in SQL teaches some lessons with other numbers (Q-T9).
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class Site:
         )
         lda.chmod(0o755)
         self.config.write_text(
-            f"Home {folder}\nStorageDriver libsqlite3_drv.so\n{TRUST}\n"
+            f"Home {folder}\nStorageDriver libhash_drv.so\n{TRUST}\n"
             f'TrustedDeliveryAgent "{lda} -d %u"\nUntrustedDeliveryAgent "{lda} -d %u"\n'
             "TrainingMode teft\nTokenizer osb\nAlgorithm graham burton\nPValue bcr\nFeature whitelist\n"
             'Preference "signatureLocation=headers"\nPreference "enableWhitelist=on"\n'
