@@ -14,7 +14,7 @@ LOADED = {
     "etc/daemontools/": "tests/e2e/test_systemd.py::test_supervisors_run_the_daemon",
     "etc/daemontools/log/": "tests/e2e/test_systemd.py::test_supervisors_run_the_daemon",
     "etc/dspam.conf": "tests/e2e/test_samples.py::test_mail_passes_unchanged_and_a_user_corrects_a_verdict",
-    "etc/ignore-headers.txt": "tests/unit/config/test_config.py::test_the_sample_file_is_up_to_date_and_has_nothing",
+    "etc/ignore-headers.txt": "tests/unit/config/test_config.py::test_the_sample_file_is_up_to_date",
     "etc/install-libraries": "tests/e2e/test_make.py::test_what_cannot_be_fetched_is_told_in_one_sentence",
     "etc/install-packages": "tests/unit/test_shipped.py::test_the_packages_to_build_are_there",
     "etc/postfix/main.cf": "tests/e2e/test_samples.py::test_mail_passes_unchanged_and_a_user_corrects",
