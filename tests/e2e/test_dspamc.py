@@ -20,7 +20,7 @@ import pytest
 from tests.account import TRUST
 from tests.e2e.daemon import Daemon
 from tests.e2e.postfix import free_port
-from tests.reference.transparency import all_mixes, mended
+from tests.model.transparency import all_mixes, mended
 
 MESSAGE = b"From: ann@example.org\nSubject: hi\n\nbody words here\n.\n.dot line\n..two dots\nlast \xff"
 

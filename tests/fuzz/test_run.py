@@ -25,8 +25,8 @@ from dspamd.engine.tokenizer import Tokens, tokenize
 from dspamd.mail import view_classic
 from dspamd.mail.view_classic import View
 from tests.fuzz.pieces import mutated_mail
-from tests.reference import tokens as plain_tokens
-from tests.reference.run import Reference
+from tests.model import tokens as plain_tokens
+from tests.model.run import Reference
 
 WORDS = [
     b"one",

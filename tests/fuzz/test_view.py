@@ -13,8 +13,8 @@ from dspamd.engine.tokenizer import tokenize
 from dspamd.mail import view_classic
 from dspamd.mail.view_classic import SignaturePass, View
 from tests.fuzz.pieces import mutated_mail, pieces
-from tests.reference import classic as plain_classic
-from tests.reference import tokens as plain_tokens
+from tests.model import classic as plain_classic
+from tests.model import tokens as plain_tokens
 
 texts = st.lists(pieces, max_size=60).map(b"".join)
 passes = st.none() | st.builds(SignaturePass, st.booleans(), st.booleans())

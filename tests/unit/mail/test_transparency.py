@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from dspamd.mail import transparency
 from dspamd.mail._view import line_ends
 from dspamd.mail.transparency import PIECE, Collector, stuffed
-from tests.reference.transparency import all_mixes, mixes, received, sent
+from tests.model.transparency import all_mixes, mixes, received, sent
 
 # What matters to a message on the wire, much more often than chance would have it.
 WIRE = st.lists(

@@ -19,7 +19,7 @@ from dspamd.server.dlmtp import (
     user_path,
     without_output,
 )
-from tests.reference.transparency import mixes, sent
+from tests.model.transparency import mixes, sent
 
 PASSWORDS = {"relay1": "secret"}
 

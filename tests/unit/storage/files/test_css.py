@@ -18,7 +18,7 @@ from dspamd.storage.files._css import (
     css_pour,
     css_store,
 )
-from tests.reference.css import HITS, Extent, HashTable
+from tests.model.css import HITS, Extent, HashTable
 
 TOKENS = st.integers(1, 40) | st.integers(1, 2**64 - 1)
 PLAIN = st.lists(st.integers(1, 20).map(Extent), min_size=1, max_size=3)

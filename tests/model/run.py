@@ -22,10 +22,10 @@ from dspamd.engine.model import (
     TokenChange,
     Totals,
 )
-from tests.reference import noise
-from tests.reference.combination import Verdict, combine
-from tests.reference.probability import Scale
-from tests.reference.tokens import Entry, Table
+from tests.model import noise
+from tests.model.combination import Verdict, combine
+from tests.model.probability import Scale
+from tests.model.tokens import Entry, Table
 
 Counts = Mapping[int, tuple[int, int]]
 

@@ -11,8 +11,8 @@ import math
 from dataclasses import dataclass
 
 from dspamd.engine.model import Label, Lesson, ScoreOptions
-from tests.reference.probability import f32
-from tests.reference.tokens import Entry, complexity
+from tests.model.probability import f32
+from tests.model.tokens import Entry, complexity
 
 Factors = list[tuple[Entry, float]]
 

@@ -6,8 +6,8 @@ the pattern itself is decided, members that disagree with it are noise.
 
 from __future__ import annotations
 
-from tests.reference.probability import Scale, f32
-from tests.reference.tokens import Entry, Table
+from tests.model.probability import Scale, f32
+from tests.model.tokens import Entry, Table
 
 MODULUS = 3079
 TOTAL = b"bnr.t|"

@@ -11,7 +11,7 @@ import struct
 from dataclasses import dataclass
 
 from dspamd.engine.model import Label, Lesson, Mode, ScoreOptions, Totals
-from tests.reference.tokens import Entry, weight
+from tests.model.tokens import Entry, weight
 
 
 def f32(x: float) -> float:
