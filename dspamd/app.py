@@ -35,7 +35,7 @@ from dspamd.delivery.dispatch import Dispatch
 from dspamd.delivery.notices import Notices
 from dspamd.errors import ConfigError, Failure, Problem, TempFail
 from dspamd.file_errors import explained
-from dspamd.filter.observers.copies import Keepsakes
+from dspamd.filter.observers.copies import Copies
 from dspamd.filter.observers.report import Details
 from dspamd.filter.observers.tracker import Tracker
 from dspamd.filter.pipeline import Pipeline
@@ -88,8 +88,8 @@ class Parts:
         self.notices = Notices(
             self.home, self.outlet, self.texts, quarantine_limit=config.number("QuarantineWarnSize")
         )
-        self.witnesses = (
-            Keepsakes(self.home, self.errands),
+        self.observers = (
+            Copies(self.home, self.errands),
             Tracker(config, self.errands, local_addresses(config)),
             self.notices,
         )
@@ -101,7 +101,7 @@ class Parts:
             self.history,
             scanners=self.scanners,
             texts=self.texts,
-            witnesses=self.witnesses,
+            observers=self.observers,
             details=Details(config),
             new_signature=SignatureIds(with_uid=uid_in_signature(config)),
         )

@@ -34,10 +34,10 @@ from dspamd.config.client_config import BadValue, Settings, config_path
 from dspamd.config.config import Config
 from dspamd.errors import INTERNAL, ConfigError, Failure, PermFail, TempFail, UsageError
 from dspamd.filter.training import UnknownSignature
-from dspamd.filter.transaction import Incoming
+from dspamd.filter.transaction import InboundMessage
 from dspamd.request import command_line
 from dspamd.request.envelope import Envelope, Recipient
-from dspamd.request.recipients import Job, jobs, readdress, reports, requested, unnamed
+from dspamd.request.recipients import Delivery, deliveries, readdress, reports, requested, unnamed
 from dspamd.request.request import Request
 from dspamd.telemetry import log
 from dspamd.telemetry.log_target import Syslog
@@ -251,7 +251,7 @@ class Run:
     async def _process(self, content: bytes) -> None:
         from dspamd.app import Parts
 
-        mail = Incoming(Envelope(self._request.sender, (), content))
+        mail = InboundMessage(Envelope(self._request.sender, (), content))
         users = self._request.users or unnamed(self._config, mail.message)
         if not users:
             raise UsageError("Unable to determine the destination user")
@@ -259,22 +259,24 @@ class Run:
         recipients = [Recipient(os.fsencode(address)) for address in request.recipients]
         try:
             async with Parts(self._config) as parts:
-                for job in reports(self._config, mail.message, jobs(self._config, request, recipients)):
-                    await self._one(parts, mail, job)
+                for delivery in reports(
+                    self._config, mail.message, deliveries(self._config, request, recipients)
+                ):
+                    await self._one(parts, mail, delivery)
         except Failure as failure:  # the store could not be opened
             self._failed(failure, "storage")
 
-    async def _one(self, parts: Parts, mail: Incoming, job: Job) -> None:
+    async def _one(self, parts: Parts, mail: InboundMessage, delivery: Delivery) -> None:
         """Process for one user; what fails for him fails for nobody else."""
         try:
-            outcome = await parts.pipeline.process(mail, job)
+            outcome = await parts.pipeline.process(mail, delivery)
             self._output += (outcome.summary, outcome.printed)
             if not outcome.reply.ok:  # there is a virus in it
                 raise PermFail(outcome.reply.text)
         except Failure as failure:
-            self._failed(failure, job.user)
+            self._failed(failure, delivery.user)
         except Exception as error:
-            self._bug(error, job.user)
+            self._bug(error, delivery.user)
         else:
             self._spam |= outcome.verdict is not None and outcome.verdict.result.spam
 

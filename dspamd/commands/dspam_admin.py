@@ -27,7 +27,7 @@ from dspamd.engine.token_probabilities import probabilities
 from dspamd.engine.tokenizer import crc64
 from dspamd.errors import Failure, UsageError
 from dspamd.filter.dictionary import Dictionary
-from dspamd.filter.transaction import Incoming
+from dspamd.filter.transaction import InboundMessage
 from dspamd.filter.verdict import explanation_lines
 from dspamd.mail.view_classic import SignaturePass
 from dspamd.maintenance import conformance
@@ -186,7 +186,7 @@ async def explain(parts: Parts, user: str, names: Sequence[bytes]) -> int:
         snapshot = await dictionary.read(array("Q", map(crc64, names)))
         explained = _named(names, snapshot, options)
     else:
-        mail = Incoming(Envelope(b"", (), sys.stdin.buffer.read()))
+        mail = InboundMessage(Envelope(b"", (), sys.stdin.buffer.read()))
         tokens = await mail.tokens(resolved.token_options(Request()), _inbound(resolved))
         explained = (await dictionary.judge(tokens, options)).run.explain()
     for line in explanation_lines(explained):

@@ -27,9 +27,9 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from dspamd.commands import dspam_stats, help, tool
 from dspamd.engine.model import Label
 from dspamd.errors import Failure, UsageError
-from dspamd.filter.transaction import Incoming
+from dspamd.filter.transaction import InboundMessage
 from dspamd.request.envelope import Envelope
-from dspamd.request.recipients import Job, recipient_of, requested
+from dspamd.request.recipients import Delivery, recipient_of, requested
 from dspamd.users.trust import login_name
 
 if TYPE_CHECKING:
@@ -160,8 +160,8 @@ class Local:
 
     async def _process(self, user: str, message: bytes, *options: str) -> Outcome:
         request = requested(self._parts.config, ("--user", user, *options))
-        mail = Incoming(Envelope(b"", (), message))
-        return await self._parts.pipeline.process(mail, Job(user, recipient_of(user), request))
+        mail = InboundMessage(Envelope(b"", (), message))
+        return await self._parts.pipeline.process(mail, Delivery(user, recipient_of(user), request))
 
 
 class Daemon:

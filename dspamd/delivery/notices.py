@@ -52,7 +52,7 @@ QUARANTINE_FULL = Notice("quarantinefull.txt", "mboxwarn")
 
 
 class Notices:
-    """Writes to users who want it.  Implements `Witness`.
+    """Writes to users who want it.  Implements `Observer`.
 
     `quarantine_limit` is the size in bytes above which a quarantine is full.
     """
@@ -76,7 +76,7 @@ class Notices:
 
         Only for mail that is delivered: a caller who asks for an answer has nobody to deliver to.
         """
-        user, request = processed.user, processed.job.request
+        user, request = processed.user, processed.delivery.request
         if not (user.notifications and processed.inbound and request.deliver_innocent) or request.stdout:
             return
         if user.name in self._busy or len(self._busy) >= _AT_ONCE:
@@ -133,11 +133,11 @@ class Notices:
         content = b"Date: %s\n%s" % (date.encode(), self._texts.text(notice.text).replace(b"$u", name))
         return Handover(
             sender=b"",
-            recipient=processed.job.recipient.address,
+            recipient=processed.delivery.recipient.address,
             content=Message(content).crlf,
-            user=processed.job.user,
-            arguments=processed.job.request.agent_arguments,
-            trusted=processed.job.request.trusted,
+            user=processed.delivery.user,
+            arguments=processed.delivery.request.agent_arguments,
+            trusted=processed.delivery.request.trusted,
         )
 
 

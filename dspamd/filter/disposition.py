@@ -18,14 +18,14 @@ from dspamd.engine.model import Source
 from dspamd.errors import Reply
 from dspamd.filter.action import Action, choose, status, untouched
 from dspamd.filter.outlet import Handover, Outlet
-from dspamd.filter.transaction import Incoming
+from dspamd.filter.transaction import InboundMessage
 from dspamd.filter.verdict import Outcome, Verdict, header_lines
 from dspamd.home.templates import Texts
 from dspamd.mail.kept import released
 from dspamd.mail.message import Message
 from dspamd.mail.rewrite import Rewrite, rewrite
 from dspamd.offload.threads import aside
-from dspamd.request.recipients import Job, recipient_of
+from dspamd.request.recipients import Delivery, recipient_of
 from dspamd.users.preferences import User
 
 PRINTED = Reply(250, "2.6.0", "Message printed")
@@ -33,20 +33,22 @@ KEPT = Reply(250, "2.6.0", "Nothing to deliver")
 INFECTED = Reply(550, "5.3.0", "A virus was detected in the message contents")
 
 
-class WayOut:
+class Disposition:
     """Sends messages off.  The methods raise `TempFail` and `PermFail` if they do not arrive."""
 
     def __init__(self, config: Config, outlet: Outlet, texts: Texts) -> None:
         self._config, self._outlet, self._texts = config, outlet, texts
 
-    async def send(self, mail: Incoming, job: Job, user: User, verdict: Verdict) -> Outcome:
+    async def send(self, mail: InboundMessage, delivery: Delivery, user: User, verdict: Verdict) -> Outcome:
         """Bring a message where its verdict sends it, with what is to be written into it."""
         corrects = verdict.source is Source.ERROR
-        if corrects and not job.request.recipients:  # it came to an alias, and goes on to the user himself
-            job = dataclasses.replace(job, recipient=recipient_of(user.name))
+        if (
+            corrects and not delivery.request.recipients
+        ):  # it came to an alias, and goes on to the user himself
+            delivery = dataclasses.replace(delivery, recipient=recipient_of(user.name))
         action = choose(
             verdict,
-            job.request,
+            delivery.request,
             user.spam_action,
             self._config.text("ClamAVResponse"),
             agent=bool(self._config.text("QuarantineAgent")),
@@ -60,14 +62,16 @@ class WayOut:
                 len(mail.message),
                 lambda: rewrite(released(mail.message) if release else mail.message, changes),
             )
-        outcome = await self._send(mail, job, action, content, spam=verdict.result.spam, owner=user.file_name)
+        outcome = await self._send(
+            mail, delivery, action, content, spam=verdict.result.spam, owner=user.file_name
+        )
         return dataclasses.replace(outcome, verdict=verdict, status=status(action, verdict, user.spam_action))
 
-    async def pass_on(self, mail: Incoming, job: Job, content: bytes) -> Outcome:
+    async def pass_on(self, mail: InboundMessage, delivery: Delivery, content: bytes) -> Outcome:
         """Deliver a message that was not judged, with this content."""
-        return await self._send(mail, job, untouched(job.request), content)
+        return await self._send(mail, delivery, untouched(delivery.request), content)
 
-    def _changes(self, mail: Incoming, user: User, verdict: Verdict) -> Rewrite:
+    def _changes(self, mail: InboundMessage, user: User, verdict: Verdict) -> Rewrite:
         """What we write into the message: our headers, and what the user's options ask for."""
         spam = verdict.result.spam
         inbound = verdict.source is None
@@ -82,25 +86,32 @@ class WayOut:
         )
 
     async def _send(
-        self, mail: Incoming, job: Job, action: Action, content: bytes, *, spam: bool = False, owner: str = ""
+        self,
+        mail: InboundMessage,
+        delivery: Delivery,
+        action: Action,
+        content: bytes,
+        *,
+        spam: bool = False,
+        owner: str = "",
     ) -> Outcome:
         """Hand the finished message to the next hop, the quarantine of `owner`, or our caller."""
         if action in (Action.NOTHING, Action.REFUSE):
-            return Outcome(job.recipient, INFECTED if action is Action.REFUSE else KEPT, None)
+            return Outcome(delivery.recipient, INFECTED if action is Action.REFUSE else KEPT, None)
         if action is Action.PRINT:
-            return Outcome(job.recipient, PRINTED, None, printed=content)
+            return Outcome(delivery.recipient, PRINTED, None, printed=content)
         handover = Handover(
             sender=mail.envelope.sender,
-            recipient=job.recipient.address,
+            recipient=delivery.recipient.address,
             content=await aside(len(content), lambda: Message(content).crlf),
             mail_parameters=mail.envelope.parameters,
-            rcpt_parameters=job.recipient.parameters,
+            rcpt_parameters=delivery.recipient.parameters,
             xforward=mail.envelope.xforward,
             spam=spam,
-            user=job.user,
-            arguments=job.request.agent_arguments,
-            trusted=job.request.trusted,
+            user=delivery.user,
+            arguments=delivery.request.agent_arguments,
+            trusted=delivery.request.trusted,
         )
         if action is Action.QUARANTINE:
-            return Outcome(job.recipient, await self._outlet.quarantine(handover, owner), None)
-        return Outcome(job.recipient, await self._outlet.deliver(handover), None)
+            return Outcome(delivery.recipient, await self._outlet.quarantine(handover, owner), None)
+        return Outcome(delivery.recipient, await self._outlet.deliver(handover), None)

@@ -45,7 +45,7 @@ class Handover:
     trusted: bool = True
 
 
-class Delivery(Protocol):
+class Transport(Protocol):
     """A way to hand over messages."""
 
     async def deliver(self, handover: Handover) -> Reply:

@@ -30,21 +30,21 @@ from dspamd.engine.tokenizer import Tokens
 from dspamd.errors import Failure, InvalidName, TempFail
 from dspamd.filter.consultation import Consultation, Opinion
 from dspamd.filter.dictionary import Dictionary, Judgement
-from dspamd.filter.disposition import WayOut
+from dspamd.filter.disposition import Disposition
 from dspamd.filter.observers import report
-from dspamd.filter.observers.observer import Processed, Witness
+from dspamd.filter.observers.observer import Observer, Processed
 from dspamd.filter.outlet import Outlet
 from dspamd.filter.reports import Reports
 from dspamd.filter.scan.clamav import NotScanned
 from dspamd.filter.scan.scanners import Finding, Scanners
 from dspamd.filter.training import Trainer, UnknownSignature, told
-from dspamd.filter.transaction import Incoming
+from dspamd.filter.transaction import InboundMessage
 from dspamd.filter.verdict import Outcome, Verdict, explanation_lines, summary_line, unfiltered_lines
 from dspamd.home.history import History, Record, letter
 from dspamd.home.templates import Texts
 from dspamd.mail.rewrite import Rewrite, rewrite
 from dspamd.offload.threads import aside
-from dspamd.request.recipients import Job
+from dspamd.request.recipients import Delivery
 from dspamd.request.request import Request
 from dspamd.storage.contract import Change, Signature, Storage, Uid
 from dspamd.telemetry import log, metrics
@@ -83,82 +83,84 @@ class Pipeline:
         *,
         scanners: Scanners,
         texts: Texts,
-        witnesses: Sequence[Witness] = (),
+        observers: Sequence[Observer] = (),
         details: report.Details | None = None,
         new_signature: Callable[[Uid | None], str],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._config, self._users, self._storage = config, users, storage
-        self._way_out, self._history = WayOut(config, outlet, texts), history
-        self._reports = Reports(config, users, storage, self._way_out)
+        self._disposition, self._history = Disposition(config, outlet, texts), history
+        self._reports = Reports(config, users, storage, self._disposition)
         self._trainer, self._consultation = Trainer(storage), Consultation(storage)
-        self._scanners, self._witnesses = scanners, witnesses
+        self._scanners, self._observers = scanners, observers
         self._details, self._new_signature, self._clock = details, new_signature, clock
 
-    async def process(self, mail: Incoming, job: Job) -> Outcome:
+    async def process(self, mail: InboundMessage, delivery: Delivery) -> Outcome:
         """Everything that happens to one message for one recipient.
 
         Raises `TempFail` and `PermFail`, which know their reply: then the message
         was not handed over, or it brought a lesson that could not be learned.
         """
-        if job.request.lesson is None:
-            return await self._process(mail, job)
-        if await self._reports.brings(mail, job.request):
-            return await self._reports.carry_out(mail, job, self._teach_one)
-        return await self._teach_one(mail, job)
+        if delivery.request.lesson is None:
+            return await self._process(mail, delivery)
+        if await self._reports.brings(mail, delivery.request):
+            return await self._reports.carry_out(mail, delivery, self._teach_one)
+        return await self._teach_one(mail, delivery)
 
-    async def _teach_one(self, mail: Incoming, job: Job) -> Outcome:
+    async def _teach_one(self, mail: InboundMessage, delivery: Delivery) -> Outcome:
         """Process what brings one lesson."""
-        if job.request.lesson is None:
+        if delivery.request.lesson is None:
             raise ValueError("no lesson is asked for")
-        with report.lesson(job.request.lesson):
-            return await self._process(mail, job)
+        with report.lesson(delivery.request.lesson):
+            return await self._process(mail, delivery)
 
-    async def _process(self, mail: Incoming, job: Job) -> Outcome:
+    async def _process(self, mail: InboundMessage, delivery: Delivery) -> Outcome:
         watch = Stopwatch(parse=mail.parse_s)
         # Whatever storage does: who is not known to be a user never gets mail through.
-        if (name := await self._users.verified(job.user)) != job.user:
-            job = dataclasses.replace(job, user=name)
+        if (name := await self._users.verified(delivery.user)) != delivery.user:
+            delivery = dataclasses.replace(delivery, user=name)
         finding: Finding | None = None
         try:
-            user = await self._whose(mail, job)
-            if job.request.classify:
+            user = await self._whose(mail, delivery)
+            if delivery.request.classify:
                 user = user.alone
             watch.mark("store")
             filtered = user.filtered and not self._too_big(mail)
-            finding = await self._scanners.find(mail, job.request.lesson, user) if filtered else None
+            finding = await self._scanners.find(mail, delivery.request.lesson, user) if filtered else None
             watch.mark("scan")
-            judged = await self._judge(mail, job.request, user, finding, watch) if filtered else None
+            judged = await self._judge(mail, delivery.request, user, finding, watch) if filtered else None
         except InvalidName as failure:
-            if job.request.lesson or job.request.classify or await self._scanners.infected(mail):
+            if delivery.request.lesson or delivery.request.classify or await self._scanners.infected(mail):
                 raise
-            return await self._pass_by(mail, job, "not_judged", str(failure))
+            return await self._pass_by(mail, delivery, "not_judged", str(failure))
         except TempFail as failure:
-            if isinstance(failure, NotScanned) or not await self._may_pass(mail, job.request, finding):
+            if isinstance(failure, NotScanned) or not await self._may_pass(mail, delivery.request, finding):
                 raise
-            return await self._pass_unfiltered(mail, job, failure)
+            return await self._pass_unfiltered(mail, delivery, failure)
         if judged is None:
-            return await self._pass_by(mail, job, "not_judged" if user.filtered else "opted_out")
+            return await self._pass_by(mail, delivery, "not_judged" if user.filtered else "opted_out")
         try:
-            outcome = await self._hand_over(mail, job, user, judged)
+            outcome = await self._hand_over(mail, delivery, user, judged)
         except Failure as failure:
-            self._record(mail, job, user, judged, watch, f"Delivery Failed ({failure.text})", failed=True)
+            self._record(
+                mail, delivery, user, judged, watch, f"Delivery Failed ({failure.text})", failed=True
+            )
             raise
         watch.mark("handover")
-        judged = await self._learn(judged, job.request, user)
+        judged = await self._learn(judged, delivery.request, user)
         watch.mark("commit")
-        self._tell(mail, job, user, judged, outcome, watch)
+        self._tell(mail, delivery, user, judged, outcome, watch)
         return outcome
 
-    async def _whose(self, mail: Incoming, job: Job) -> User:
+    async def _whose(self, mail: InboundMessage, delivery: Delivery) -> User:
         """The user whose mail it is; a correction is for the owner that its signature names, if any."""
-        user = await self._users.resolve(job.user)
-        if job.request.lesson is not None and job.request.trusted:
-            seen = await self._seen(mail, job.request, user)
+        user = await self._users.resolve(delivery.user)
+        if delivery.request.lesson is not None and delivery.request.trusted:
+            seen = await self._seen(mail, delivery.request, user)
             return await self._users.signer(seen, user) if seen else user
         return user
 
-    async def _seen(self, mail: Incoming, request: Request, user: User) -> str | None:
+    async def _seen(self, mail: InboundMessage, request: Request, user: User) -> str | None:
         """The signature that a message brings back as a lesson."""
         if request.lesson is None or request.lesson.source is Source.CORPUS:
             return None
@@ -167,7 +169,7 @@ class Pipeline:
     # --- the verdict -----------------------------------------------------------------------
 
     async def _judge(
-        self, mail: Incoming, request: Request, user: User, finding: Finding | None, watch: Stopwatch
+        self, mail: InboundMessage, request: Request, user: User, finding: Finding | None, watch: Stopwatch
     ) -> Judged | None:
         """The verdict: what was found, by signature for what was seen before, else by the text.
 
@@ -183,7 +185,7 @@ class Pipeline:
         return await self._classify(mail, request, user, watch)
 
     async def _found(
-        self, finding: Finding, mail: Incoming, request: Request, user: User, watch: Stopwatch
+        self, finding: Finding, mail: InboundMessage, request: Request, user: User, watch: Stopwatch
     ) -> Judged:
         """A verdict without statistics.  The tokens are kept, so that it can be corrected (Q-T7)."""
         options = user.score_options(request)
@@ -207,7 +209,7 @@ class Pipeline:
         return Judged(self._verdict(told(lesson.label), lesson, signature, user))
 
     async def _classify(
-        self, mail: Incoming, request: Request, user: User, watch: Stopwatch
+        self, mail: InboundMessage, request: Request, user: User, watch: Stopwatch
     ) -> Judged | None:
         lesson, options = request.lesson, user.score_options(request)
         tokens = await mail.tokens(user.token_options(request), user.signature_pass(lesson))
@@ -266,29 +268,33 @@ class Pipeline:
 
     # --- the hand-over ---------------------------------------------------------------------
 
-    async def _hand_over(self, mail: Incoming, job: Job, user: User, judged: Judged) -> Outcome:
+    async def _hand_over(
+        self, mail: InboundMessage, delivery: Delivery, user: User, judged: Judged
+    ) -> Outcome:
         """Bring the message where its verdict sends it; returns when it has arrived there."""
-        outcome = await self._way_out.send(mail, job, user, judged.verdict)
+        outcome = await self._disposition.send(mail, delivery, user, judged.verdict)
         found = judged.finding and judged.finding.status
         return dataclasses.replace(
-            outcome, summary=_summary(user, job.request, judged), status=found or outcome.status
+            outcome, summary=_summary(user, delivery.request, judged), status=found or outcome.status
         )
 
-    async def _pass_by(self, mail: Incoming, job: Job, reason: str, detail: str | None = None) -> Outcome:
+    async def _pass_by(
+        self, mail: InboundMessage, delivery: Delivery, reason: str, detail: str | None = None
+    ) -> Outcome:
         """Deliver the message as it came: its user is not served, or it has no tokens."""
-        request = job.request
+        request = delivery.request
         if request.lesson is not None:
             raise UnknownSignature("Nothing to learn from", detail="no signature, no tokens, or opted out")
-        outcome = await self._way_out.pass_on(mail, job, mail.message.raw)
+        outcome = await self._disposition.pass_on(mail, delivery, mail.message.raw)
         reason = "size" if self._too_big(mail) else reason
-        report.passed(mail, job, outcome, reason=reason, detail=detail)
+        report.passed(mail, delivery, outcome, reason=reason, detail=detail)
         return dataclasses.replace(outcome, status="Delivered")
 
-    async def _pass_unfiltered(self, mail: Incoming, job: Job, failure: TempFail) -> Outcome:
+    async def _pass_unfiltered(self, mail: InboundMessage, delivery: Delivery, failure: TempFail) -> Outcome:
         """Deliver the message marked as unfiltered, as configured, because the store is down."""
         content = rewrite(mail.message, Rewrite(lines=tuple(unfiltered_lines(failure.text))))
-        outcome = await self._way_out.pass_on(mail, job, content)
-        report.passed(mail, job, outcome, reason="storage", detail=str(failure))
+        outcome = await self._disposition.pass_on(mail, delivery, content)
+        report.passed(mail, delivery, outcome, reason="storage", detail=str(failure))
         return dataclasses.replace(outcome, status="Unfiltered")
 
     # --- afterwards ------------------------------------------------------------------------
@@ -337,23 +343,29 @@ class Pipeline:
             await self._storage.apply(judged.uid, judged.change)
 
     def _tell(
-        self, mail: Incoming, job: Job, user: User, judged: Judged, outcome: Outcome, watch: Stopwatch
+        self,
+        mail: InboundMessage,
+        delivery: Delivery,
+        user: User,
+        judged: Judged,
+        outcome: Outcome,
+        watch: Stopwatch,
     ) -> None:
         """One line for whoever looks for this message, and the files of the original."""
         verdict = judged.verdict
-        report.judged(mail, job, user, verdict, outcome, watch, judged.tokens)
+        report.judged(mail, delivery, user, verdict, outcome, watch, judged.tokens)
         if self._details is not None:
-            self._details.tell(job, user, verdict, judged.run, watch)
-        if job.request.classify:
+            self._details.tell(delivery, user, verdict, judged.run, watch)
+        if delivery.request.classify:
             return
-        self._record(mail, job, user, judged, watch, outcome.status)
-        for witness in self._witnesses:
-            witness.note(Processed(mail, job, user, verdict, judged.totals))
+        self._record(mail, delivery, user, judged, watch, outcome.status)
+        for observer in self._observers:
+            observer.note(Processed(mail, delivery, user, verdict, judged.totals))
 
     def _record(
         self,
-        mail: Incoming,
-        job: Job,
+        mail: InboundMessage,
+        delivery: Delivery,
         user: User,
         judged: Judged,
         watch: Stopwatch,
@@ -363,7 +375,7 @@ class Pipeline:
     ) -> None:
         """A record for the files of the original."""
         verdict = judged.verdict
-        lesson = (judged.finding and judged.finding.lesson) or job.request.lesson
+        lesson = (judged.finding and judged.finding.lesson) or delivery.request.lesson
         self._history.add(
             Record(
                 user=user.name,
@@ -379,13 +391,13 @@ class Pipeline:
             )
         )
 
-    async def _may_pass(self, mail: Incoming, request: Request, finding: Finding | None) -> bool:
+    async def _may_pass(self, mail: InboundMessage, request: Request, finding: Finding | None) -> bool:
         """Whether mail passes unfiltered while the store is down: no lesson, and nothing bad."""
         if finding is not None or request.lesson is not None:
             return False
         return self._config.text("OnStorageFailure") == "deliver" and not await self._scanners.infected(mail)
 
-    def _too_big(self, mail: Incoming) -> bool:
+    def _too_big(self, mail: InboundMessage) -> bool:
         limit = self._config.number("MaxMessageSize")
         return 0 < limit < len(mail.message)
 

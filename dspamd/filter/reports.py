@@ -22,16 +22,16 @@ from dspamd.config.config import Config
 from dspamd.engine.model import Learned, Source
 from dspamd.errors import PermFail
 from dspamd.filter.dictionary import Dictionary
-from dspamd.filter.disposition import WayOut
+from dspamd.filter.disposition import Disposition
 from dspamd.filter.observers import report as observation
 from dspamd.filter.training import UnknownSignature
-from dspamd.filter.transaction import Incoming
+from dspamd.filter.transaction import InboundMessage
 from dspamd.filter.verdict import Outcome
 from dspamd.mail.forward import forwarded
 from dspamd.mail.signature import Reported, id_of_text
 from dspamd.offload.threads import aside
 from dspamd.request.envelope import Envelope
-from dspamd.request.recipients import Job
+from dspamd.request.recipients import Delivery
 from dspamd.request.reporter import NotAllowed, Reporter, reporter
 from dspamd.request.request import Request
 from dspamd.storage.contract import Change, Signature, Storage
@@ -39,16 +39,16 @@ from dspamd.telemetry import log
 from dspamd.users.preferences import User
 from dspamd.users.users import Users
 
-Teach = Callable[[Incoming, Job], Awaitable[Outcome]]
+Teach = Callable[[InboundMessage, Delivery], Awaitable[Outcome]]
 
 
 class Reports:
     """Takes reports apart and has each lesson in them taught."""
 
-    def __init__(self, config: Config, users: Users, storage: Storage, way_out: WayOut) -> None:
-        self._config, self._users, self._storage, self._way_out = config, users, storage, way_out
+    def __init__(self, config: Config, users: Users, storage: Storage, disposition: Disposition) -> None:
+        self._config, self._users, self._storage, self._disposition = config, users, storage, disposition
 
-    async def brings(self, mail: Incoming, request: Request) -> bool:
+    async def brings(self, mail: InboundMessage, request: Request) -> bool:
         """Whether a lesson is a report: it came to a retraining address, or is about several messages."""
         if request.report is not None:
             return True
@@ -56,13 +56,13 @@ class Reports:
             return False
         return sum(each.signature is not None for each in await mail.reported()) > 1
 
-    async def carry_out(self, mail: Incoming, job: Job, teach: Teach) -> Outcome:
+    async def carry_out(self, mail: InboundMessage, delivery: Delivery, teach: Teach) -> Outcome:
         """Have every lesson of a report taught by `teach`, which delivers nothing; then deliver the report.
 
         Raises `NotAllowed`, `UnknownSignature` if there is nothing that could be learned, and what
         `teach` raises: then the report has to come again, and what it has taught counts once.
         """
-        lessons = await self._lessons(mail, job)
+        lessons = await self._lessons(mail, delivery)
         outcomes: list[Outcome] = []
         unknown: UnknownSignature | None = None
         for lesson in lessons:
@@ -71,23 +71,25 @@ class Reports:
             except UnknownSignature as failure:
                 unknown = failure
         if unknown is not None and not outcomes:
-            raise UnknownSignature(f"{unknown.text}{_why(job)}", detail=unknown.detail)
+            raise UnknownSignature(f"{unknown.text}{_why(delivery)}", detail=unknown.detail)
         log.get().info(
             "report",
             queue_id=mail.envelope.queue_id,
-            user=job.user,
-            rcpt=job.recipient.text,
+            user=delivery.user,
+            rcpt=delivery.recipient.text,
             messages=len(lessons),
             corrected=len(outcomes),
         )
-        return await self._answer(mail, job, outcomes, len(lessons))
+        return await self._answer(mail, delivery, outcomes, len(lessons))
 
-    async def _lessons(self, mail: Incoming, job: Job) -> list[tuple[Incoming, Job]]:
-        """A message and a job for each lesson.  Raises `NotAllowed`, `UnknownSignature`."""
-        request = job.request
+    async def _lessons(
+        self, mail: InboundMessage, delivery: Delivery
+    ) -> list[tuple[InboundMessage, Delivery]]:
+        """A message and a delivery for each lesson.  Raises `NotAllowed`, `UnknownSignature`."""
+        request = delivery.request
         try:
             who = reporter(self._config, mail.envelope, request.report) if request.report else None
-            user = await self._users.resolve(await self._users.verified(job.user))
+            user = await self._users.resolve(await self._users.verified(delivery.user))
             if who is not None and request.report and user.train_pristine:
                 if not who.for_others:
                     raise NotAllowed(mail.envelope, request.report)
@@ -99,7 +101,7 @@ class Reports:
                 observation.turned_down(request.lesson, failure)
             raise
         for_others = request.trusted and (who is None or who.for_others)
-        return [_lesson(mail, job, each, trusted=for_others) for each in found]
+        return [_lesson(mail, delivery, each, trusted=for_others) for each in found]
 
     async def _signed(self, each: Reported, request: Request, user: User) -> Reported:
         """A message with its signature, which is made of its text if it has none."""
@@ -110,37 +112,39 @@ class Reports:
             raise UnknownSignature("Nothing to correct", detail=f"{user.owner} has no dictionary")
         id_ = id_of_text(each.content)
         if await self._storage.signature(dictionary.uid, id_) is None:
-            text = Incoming(Envelope(b"", (), each.content))
+            text = InboundMessage(Envelope(b"", (), each.content))
             tokens = await text.tokens(user.token_options(request), user.signature_pass(None))
             run = (await dictionary.judge(tokens, user.score_options(request))).run
             stored = Signature(id_, await aside(8 * len(run), lambda: run.signature))
             await self._storage.apply(dictionary.uid, Change(Learned.nothing(), stored))
         return Reported(id_, each.content)
 
-    async def _answer(self, mail: Incoming, job: Job, outcomes: list[Outcome], lessons: int) -> Outcome:
+    async def _answer(
+        self, mail: InboundMessage, delivery: Delivery, outcomes: list[Outcome], lessons: int
+    ) -> Outcome:
         """Deliver the report, if it is wanted; and say how many messages were corrected."""
         first, count = outcomes[0], str(len(outcomes))
         said = f"{count if len(outcomes) == lessons else f'{count} of {lessons}'} messages corrected"
         if lessons == 1:
             said = "1 message corrected"
-        if job.request.report is None or self._config.text("RetrainedMail") == "deliver":
+        if delivery.request.report is None or self._config.text("RetrainedMail") == "deliver":
             if first.verdict is None:
                 raise RuntimeError("a lesson without a verdict")
             owner = await self._users.resolve(first.recipient.text)
-            sent = await self._way_out.send(mail, job, owner, first.verdict)
+            sent = await self._disposition.send(mail, delivery, owner, first.verdict)
             first = dataclasses.replace(sent, status=first.status)
             said = f"Message accepted for delivery, {said}"
         summary = b"".join(outcome.summary for outcome in outcomes)
         return dataclasses.replace(first, summary=summary, said=said)
 
 
-def _why(job: Job) -> str:
+def _why(delivery: Delivery) -> str:
     """What whoever reports can make of it that a signature is unknown; commands have its words alone."""
-    report = job.request.report
+    report = delivery.request.report
     return f": the message is too old, or did not come to {report.address}" if report else ""
 
 
-async def _found(mail: Incoming, who: Reporter | None) -> list[Reported]:
+async def _found(mail: InboundMessage, who: Reporter | None) -> list[Reported]:
     """The messages that can be learned from a report.  Raises `UnknownSignature` if there are none."""
     found = await mail.reported()
     if who is None or not who.vouched:
@@ -155,16 +159,18 @@ async def _found(mail: Incoming, who: Reporter | None) -> list[Reported]:
     return found
 
 
-async def _pristine(mail: Incoming) -> list[Reported]:
+async def _pristine(mail: InboundMessage) -> list[Reported]:
     """The messages as they were: for who has no signatures (`TrainPristine`)."""
     found = await mail.reported() or [Reported(None, mail.message.raw)]
     return [Reported(None, each.content) for each in found]
 
 
-def _lesson(mail: Incoming, job: Job, each: Reported, *, trusted: bool) -> tuple[Incoming, Job]:
+def _lesson(
+    mail: InboundMessage, delivery: Delivery, each: Reported, *, trusted: bool
+) -> tuple[InboundMessage, Delivery]:
     """The lesson that one message of a report is; nothing is delivered of it."""
     request = dataclasses.replace(
-        job.request,
+        delivery.request,
         report=None,
         signature=each.signature,
         deliver_innocent=False,
@@ -173,4 +179,4 @@ def _lesson(mail: Incoming, job: Job, each: Reported, *, trusted: bool) -> tuple
         trusted=trusted,
     )
     envelope = dataclasses.replace(mail.envelope, content=each.content)
-    return Incoming(envelope), dataclasses.replace(job, request=request)
+    return InboundMessage(envelope), dataclasses.replace(delivery, request=request)

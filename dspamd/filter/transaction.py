@@ -36,7 +36,7 @@ class _Shared(Generic[T]):
         return await asyncio.shield(self._result) if isinstance(self._result, asyncio.Task) else self._result
 
 
-class Incoming:
+class InboundMessage:
     """A message with its envelope."""
 
     def __init__(self, envelope: Envelope) -> None:

@@ -1,6 +1,6 @@
-"""Who is served: the jobs that one message makes.
+"""Who is served: the deliveries that one message makes.
 
-A job is one message for one user.  Mail that comes by LMTP is processed for the
+A delivery is one message for one user.  Mail that comes by LMTP is processed for the
 user that each recipient names (StripRcptDomain, plus addresses, Broken case), or
 for the users of `--user` in ServerParameters, with the recipients for delivery
 only; a command names its users and recipients itself (reference/cli.md 3.4).
@@ -9,7 +9,7 @@ Mail to `spam-user@` and `notspam-user@` is a correction (ParseToHeaders, Retrai
 ChangeModeOnParse, ChangeUserOnParse: reference/protocols.md 6).  Each recipient of a
 message stands for himself: what is a correction for one of them is mail for the next.
 
-Pure: a configuration and an envelope in, jobs out.
+Pure: a configuration and an envelope in, deliveries out.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from dspamd.request.retrain_address import RetrainAddress, in_header, of_recipie
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class Delivery:
     """One message for one user: who, delivered to whom, and what is asked for."""
 
     user: str
@@ -125,8 +125,8 @@ def _released(message: Message, request: Request) -> Request:
     )
 
 
-def jobs(config: Config, request: Request, recipients: Sequence[Recipient]) -> list[Job]:
-    """One job for each recipient, or for each user where there are no recipients.
+def deliveries(config: Config, request: Request, recipients: Sequence[Recipient]) -> list[Delivery]:
+    """One delivery for each recipient, or for each user where there are no recipients.
 
     The n-th recipient belongs to the n-th user; when users run out the first one
     is used again, which serves a fixed `--user` in ServerParameters.
@@ -134,20 +134,21 @@ def jobs(config: Config, request: Request, recipients: Sequence[Recipient]) -> l
     named = [_named(config, request, user) for user in request.users]
     if not recipients:
         return [
-            Job(user, recipient_of(given), request) for user, given in zip(named, request.users, strict=True)
+            Delivery(user, recipient_of(given), request)
+            for user, given in zip(named, request.users, strict=True)
         ]
     if not named:
-        return [Job(user_of(config, each.text), each, request) for each in recipients]
+        return [Delivery(user_of(config, each.text), each, request) for each in recipients]
     users = named + named[:1] * max(0, len(recipients) - len(named))
-    return [Job(user, recipient, request) for user, recipient in zip(users, recipients, strict=False)]
+    return [Delivery(user, recipient, request) for user, recipient in zip(users, recipients, strict=False)]
 
 
-def reports(config: Config, message: Message, jobs: Sequence[Job]) -> list[Job]:
-    """The jobs, of which those are corrections whose recipient is a retraining address."""
+def reports(config: Config, message: Message, deliveries: Sequence[Delivery]) -> list[Delivery]:
+    """The deliveries, of which those are corrections whose recipient is a retraining address."""
     if not config.flag("ParseToHeaders") or config.text("RetrainAddress") == "header":
-        return list(jobs)
-    original = _original(config, message) if len(jobs) == 1 else ""
-    return [_report(config, job, original) for job in jobs]
+        return list(deliveries)
+    original = _original(config, message) if len(deliveries) == 1 else ""
+    return [_report(config, delivery, original) for delivery in deliveries]
 
 
 def _original(config: Config, message: Message) -> str:
@@ -156,20 +157,20 @@ def _original(config: Config, message: Message) -> str:
     return (value or b"").strip(b"<>").decode("utf-8", "surrogateescape")
 
 
-def _report(config: Config, job: Job, original: str) -> Job:
-    found = _ours(config, of_recipient(job.recipient, original)) if job.request.trusted else None
+def _report(config: Config, delivery: Delivery, original: str) -> Delivery:
+    found = _ours(config, of_recipient(delivery.recipient, original)) if delivery.request.trusted else None
     if found is None:
-        return job
-    user = without_detail(config, _user_on_parse(config, found)) or _behind_prefix(config, job, found)
-    return Job(user, job.recipient, _reporting(config, job.request, found))
+        return delivery
+    user = without_detail(config, _user_on_parse(config, found)) or _behind_prefix(config, delivery, found)
+    return Delivery(user, delivery.recipient, _reporting(config, delivery.request, found))
 
 
-def _behind_prefix(config: Config, job: Job, found: RetrainAddress) -> str:
+def _behind_prefix(config: Config, delivery: Delivery, found: RetrainAddress) -> str:
     """The user of a report if nothing says which: whom the recipient names without its prefix."""
     for name in (user_of, without_detail):
-        if job.user == name(config, job.recipient.text):
+        if delivery.user == name(config, delivery.recipient.text):
             return name(config, found.address)
-    return job.user
+    return delivery.user
 
 
 def addressed(config: Config, recipients: Sequence[Recipient]) -> list[Recipient]:

@@ -1,7 +1,7 @@
 """The filter behind the servers: an envelope in, one reply for each recipient out.
 
 It turns the options of a session (ServerParameters, or what dspamc asks for) into
-a `Request`, the recipients into jobs, has the pipeline process them side by side,
+a `Request`, the recipients into deliveries, has the pipeline process them side by side,
 and puts the outcomes into the words of reference/protocols.md 2.5.
 
 Mail that comes by standard LMTP always goes somewhere: parameters that would make
@@ -19,11 +19,11 @@ from functools import lru_cache
 from dspamd.config.config import Config
 from dspamd.errors import INTERNAL, Failure, Reply, UsageError
 from dspamd.filter.pipeline import Pipeline
-from dspamd.filter.transaction import Incoming
+from dspamd.filter.transaction import InboundMessage
 from dspamd.filter.verdict import Outcome
 from dspamd.request.command_line import split
 from dspamd.request.envelope import Envelope, Recipient
-from dspamd.request.recipients import Job, addressed, jobs, readdress, reports, requested
+from dspamd.request.recipients import Delivery, addressed, deliveries, readdress, reports, requested
 from dspamd.request.request import Misconfigured, Request
 from dspamd.server.filter import Answer, Caller
 from dspamd.telemetry import log, metrics
@@ -66,54 +66,54 @@ class MailFilter:
         request = self._request(envelope.recipients, options, caller)
         if options is not None:
             envelope = dataclasses.replace(envelope, sender=request.sender)
-        mail = Incoming(envelope)
+        mail = InboundMessage(envelope)
         request = readdress(self._config, mail.message, request)
         lane = asyncio.Semaphore(SIDE_BY_SIDE)
         pipeline = await self._pipeline_of(request.profile)
-        wanted = reports(self._config, mail.message, self._jobs(request, envelope, options))
+        wanted = reports(self._config, mail.message, self._deliveries(request, envelope, options))
         if not (request.stdout or request.summary or request.classify):
             answer.show(b"")
 
-        async def work(number: int, job: Job) -> Outcome:
-            outcome = await self._process(pipeline, mail, job, lane)
+        async def work(number: int, delivery: Delivery) -> Outcome:
+            outcome = await self._process(pipeline, mail, delivery, lane)
             metrics.LMTP_REPLIES.add(f"{outcome.reply.code // 100}xx")
             answer.give(number, self._answered(outcome, told=options is not None))
             return outcome
 
-        works = [work(number, job) for number, job in enumerate(wanted)]
+        works = [work(number, delivery) for number, delivery in enumerate(wanted)]
         # Most mail has one recipient, who needs no task of his own.
         outcomes = [await works[0]] if len(works) == 1 else await asyncio.gather(*works)
         answer.show(b"".join(map(_shown, outcomes)))
 
-    def _jobs(self, request: Request, envelope: Envelope, options: str | None) -> list[Job]:
+    def _deliveries(self, request: Request, envelope: Envelope, options: str | None) -> list[Delivery]:
         recipients = addressed(self._config, envelope.recipients)
         if options is None:
-            return jobs(self._config, request, recipients)
+            return deliveries(self._config, request, recipients)
         users = request.users or tuple(recipient.text for recipient in recipients)
         # What dspamc says with RCPT are users; --rcpt-to says where the mail of each goes.
         given = [Recipient(os.fsencode(address)) for address in request.recipients[: len(recipients)]]
         recipients[: len(given)] = given
-        return jobs(self._config, dataclasses.replace(request, users=users), recipients)
+        return deliveries(self._config, dataclasses.replace(request, users=users), recipients)
 
     async def _process(
-        self, pipeline: Pipeline, mail: Incoming, job: Job, lane: asyncio.Semaphore
+        self, pipeline: Pipeline, mail: InboundMessage, delivery: Delivery, lane: asyncio.Semaphore
     ) -> Outcome:
         async with lane:
             try:
-                return await pipeline.process(mail, job)
+                return await pipeline.process(mail, delivery)
             except Failure as failure:
                 log.get().warning(
                     "refused" if failure.reply.code >= 500 else "deferred",
                     queue_id=mail.envelope.queue_id,
-                    user=job.user,
-                    rcpt=job.recipient.text,
+                    user=delivery.user,
+                    rcpt=delivery.recipient.text,
                     reply=str(failure.reply),
                     reason=failure.detail,
                 )
-                return Outcome(job.recipient, failure.reply, None)
+                return Outcome(delivery.recipient, failure.reply, None)
             except Exception:
-                log.get().exception("bug", queue_id=mail.envelope.queue_id, user=job.user)
-                return Outcome(job.recipient, INTERNAL, None)
+                log.get().exception("bug", queue_id=mail.envelope.queue_id, user=delivery.user)
+                return Outcome(delivery.recipient, INTERNAL, None)
 
     def _answered(self, outcome: Outcome, *, told: bool) -> Reply:
         """The reply for one recipient; dspamc is also told the verdict."""

@@ -21,13 +21,13 @@ from dspamd.app import Parts
 from dspamd.config.config import Config
 from dspamd.engine.model import Label, Learned, Lesson, Source, Totals
 from dspamd.errors import PermFail, TempFail
-from dspamd.filter.transaction import Incoming
+from dspamd.filter.transaction import InboundMessage
 from dspamd.filter.verdict import Verdict
 from dspamd.home.home import Home
 from dspamd.maintenance import conformance
 from dspamd.maintenance.conformance import all_tokens, counts, learn, learning, new, totals
 from dspamd.request.envelope import Envelope, Recipient
-from dspamd.request.recipients import Job
+from dspamd.request.recipients import Delivery
 from dspamd.request.request import Request
 from dspamd.storage.contract import Change, Correct, Signature, Stale, Storage, TokenRow, Uid, Unreachable
 from dspamd.storage.drivers import open_storage
@@ -227,8 +227,8 @@ async def test_the_recorded_session_gives_the_recorded_rows(
 
         async def process(content: bytes, user: str, request: Request) -> Verdict:
             recipient = Recipient(f"{user}@example.net".encode())
-            mail = Incoming(Envelope(b"", (recipient,), content))
-            verdict = (await parts.pipeline.process(mail, Job(user, recipient, request))).verdict
+            mail = InboundMessage(Envelope(b"", (recipient,), content))
+            verdict = (await parts.pipeline.process(mail, Delivery(user, recipient, request))).verdict
             assert verdict is not None
             return verdict
 

@@ -18,11 +18,11 @@ from dspamd.app import Parts
 from dspamd.config.config import Config
 from dspamd.engine.model import Label, Lesson, Source, Totals
 from dspamd.engine.tokenizer import Tokens
-from dspamd.filter.transaction import Incoming
+from dspamd.filter.transaction import InboundMessage
 from dspamd.filter.verdict import Verdict
 from dspamd.maintenance.conformance import all_tokens, totals
 from dspamd.request.envelope import Envelope, Recipient
-from dspamd.request.recipients import Job
+from dspamd.request.recipients import Delivery
 from dspamd.request.request import Request
 from dspamd.storage.contract import Storage
 from dspamd.storage.files import css
@@ -57,8 +57,8 @@ class Filter:
 
     async def process(self, content: bytes, user: str, request: Request = DELIVER) -> Verdict:
         recipient = Recipient(f"{user}@example.net".encode())
-        mail = Incoming(Envelope(b"", (recipient,), content))
-        verdict = (await self._parts.pipeline.process(mail, Job(user, recipient, request))).verdict
+        mail = InboundMessage(Envelope(b"", (recipient,), content))
+        verdict = (await self._parts.pipeline.process(mail, Delivery(user, recipient, request))).verdict
         assert verdict is not None
         return verdict
 

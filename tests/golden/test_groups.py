@@ -21,10 +21,10 @@ from dspamd import app
 from dspamd.config.config import Config
 from dspamd.engine.tokenizer import crc64
 from dspamd.errors import PermFail
-from dspamd.filter.transaction import Incoming
+from dspamd.filter.transaction import InboundMessage
 from dspamd.home.history import counters
 from dspamd.request.envelope import Envelope
-from dspamd.request.recipients import jobs, requested
+from dspamd.request.recipients import deliveries, requested
 from tests.golden.data import rows
 
 RECORDED = rows("groups.jsonl")
@@ -107,9 +107,11 @@ def configuration(row: dict[str, Any], home: Path) -> Config:
 async def step(parts: app.Parts, words: list[str], stdin: str) -> list[str]:
     """What `dspam` shows of its verdict, given these words and a message; nothing if it refuses."""
     request = requested(parts.config, words)
-    mail = Incoming(Envelope(b"", (), stdin.replace("\n", "\r\n").encode("latin-1")))
+    mail = InboundMessage(Envelope(b"", (), stdin.replace("\n", "\r\n").encode("latin-1")))
     try:
-        outcomes = [await parts.pipeline.process(mail, job) for job in jobs(parts.config, request, ())]
+        outcomes = [
+            await parts.pipeline.process(mail, delivery) for delivery in deliveries(parts.config, request, ())
+        ]
     except PermFail:
         return []
     return verdict_lines(b"".join(outcome.summary + outcome.printed for outcome in outcomes))

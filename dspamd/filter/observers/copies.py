@@ -27,8 +27,8 @@ _FRAGMENT_BYTES = 1023
 _FOLDERS = {True: "spam", False: "nonspam"}
 
 
-class Keepsakes:
-    """Keeps what the preferences of users ask for.  Implements `Witness`."""
+class Copies:
+    """Keeps what the preferences of users ask for.  Implements `Observer`."""
 
     def __init__(self, home: Home, errands: Errands) -> None:
         self._home, self._errands = home, errands

@@ -19,9 +19,9 @@ from dspamd.config.config import Config
 from dspamd.engine._kernel import Run
 from dspamd.engine.model import Label, Lesson, Source
 from dspamd.errors import PermFail
-from dspamd.filter.transaction import Incoming
+from dspamd.filter.transaction import InboundMessage
 from dspamd.filter.verdict import Outcome, Verdict
-from dspamd.request.recipients import Job
+from dspamd.request.recipients import Delivery
 from dspamd.request.reporter import NotAllowed
 from dspamd.request.request import Request
 from dspamd.telemetry import log, metrics
@@ -31,8 +31,8 @@ from dspamd.users.preferences import User
 
 
 def judged(
-    mail: Incoming,
-    job: Job,
+    mail: InboundMessage,
+    delivery: Delivery,
     user: User,
     verdict: Verdict,
     outcome: Outcome,
@@ -46,7 +46,7 @@ def judged(
         queue_id=mail.envelope.queue_id,
         message_id=mail.fields.message_id or None,
         user=user.name,
-        rcpt=job.recipient.text,
+        rcpt=delivery.recipient.text,
         result=result.name,
         source=source.value if source else None,
         probability=round(result.probability, 4),
@@ -66,15 +66,17 @@ def judged(
         metrics.STAGE_SECONDS.observe(spent, stage)
 
 
-def passed(mail: Incoming, job: Job, outcome: Outcome, *, reason: str, detail: str | None = None) -> None:
+def passed(
+    mail: InboundMessage, delivery: Delivery, outcome: Outcome, *, reason: str, detail: str | None = None
+) -> None:
     """Tell of a message that was delivered without a verdict; `reason` is one of `metrics.UNFILTERED`."""
     tell = log.get().warning if reason == "storage" else log.get().info
     tell(
         "unfiltered" if reason == "storage" else "passed_by",
         queue_id=mail.envelope.queue_id,
         message_id=mail.fields.message_id or None,
-        user=job.user,
-        rcpt=job.recipient.text,
+        user=delivery.user,
+        rcpt=delivery.recipient.text,
         reason=reason,
         detail=detail,
         size=len(mail.message),
@@ -116,18 +118,20 @@ class Details:
         self._kinds = frozenset(config.all("DebugOpt"))
         self._log = log.logger("debug", config.text("LogFormat"), File(log.directory(config) / "dspam.debug"))
 
-    def tell(self, job: Job, user: User, verdict: Verdict, run: Run | None, watch: Stopwatch) -> None:
+    def tell(
+        self, delivery: Delivery, user: User, verdict: Verdict, run: Run | None, watch: Stopwatch
+    ) -> None:
         """Tell of a message, if it is of a kind and for a user to be told of."""
-        if not self._wanted(user.name, job.request):
+        if not self._wanted(user.name, delivery.request):
             return
         self._log.debug(
             "details",
             user=user.name,
-            rcpt=job.recipient.text,
+            rcpt=delivery.recipient.text,
             signature=verdict.signature,
             result=verdict.result.name,
             probability=verdict.result.probability,
-            settings=str(user.score_options(job.request)),
+            settings=str(user.score_options(delivery.request)),
             groups=str(user.membership),
             seconds={stage: round(spent, 6) for stage, spent in watch.seconds.items()},
         )

@@ -33,7 +33,7 @@ _TEXTS = {
 
 
 class Tracker:
-    """Tells where mail came from.  Implements `Witness`.
+    """Tells where mail came from.  Implements `Observer`.
 
     `local` are the addresses of mail servers of ours.
     """

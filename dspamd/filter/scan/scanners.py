@@ -26,7 +26,7 @@ from dspamd.filter.scan.blocklist import Blocklists
 from dspamd.filter.scan.clamav import ClamAV, NotScanned, TooLarge
 from dspamd.filter.scan.rbl import Blacklists
 from dspamd.filter.scan.source import Address, address, source
-from dspamd.filter.transaction import Incoming
+from dspamd.filter.transaction import InboundMessage
 from dspamd.home.home import Home
 from dspamd.telemetry import log
 from dspamd.users.preferences import User
@@ -55,12 +55,14 @@ class Scanners:
     def __init__(self, config: Config, home: Home) -> None:
         self._clamav = _clamav(config)
         self._pass_unscanned = config.text("ClamAVOnFailure") == "accept"
-        self._scans: WeakKeyDictionary[Incoming, asyncio.Task[str | NotScanned | None]] = WeakKeyDictionary()
+        self._scans: WeakKeyDictionary[InboundMessage, asyncio.Task[str | NotScanned | None]] = (
+            WeakKeyDictionary()
+        )
         self._blocklists = Blocklists(home)
         self._blacklists = _blacklists(config)
         self._local = local_addresses(config)
 
-    async def find(self, mail: Incoming, lesson: Lesson | None, user: User) -> Finding | None:
+    async def find(self, mail: InboundMessage, lesson: Lesson | None, user: User) -> Finding | None:
         """What is to be said of a message for one user.
 
         Raises `NotScanned` if the virus scanner does not answer and mail waits for it.
@@ -75,7 +77,7 @@ class Scanners:
             return _finding("Blocklisted")
         return None if user.skip_blacklists else await self._blacklisted(mail, user)
 
-    async def infected(self, mail: Incoming) -> bool:
+    async def infected(self, mail: InboundMessage) -> bool:
         """Whether there is a virus in a message, for whoever it is.  Raises `NotScanned`."""
         if self._clamav is None:
             return False
@@ -105,7 +107,7 @@ class Scanners:
             log.get().warning("virus_found", queue_id=queue_id, name=virus)
         return virus
 
-    async def _blacklisted(self, mail: Incoming, user: User) -> Finding | None:
+    async def _blacklisted(self, mail: InboundMessage, user: User) -> Finding | None:
         if self._blacklists is None:
             return None
         found = source(mail.message, self._local)

@@ -47,7 +47,7 @@ class Writer:
             quarantine_limit=quarantine_limit,
             clock=lambda: NOW_S + 0.5,
         )
-        b.pipeline._witnesses = (self.notices,)
+        b.pipeline._observers = (self.notices,)
 
 
 async def test_the_first_message_and_the_first_spam(tmp_path: Path) -> None:

@@ -22,11 +22,11 @@ from dspamd.errors import Failure, InvalidName, PermFail, Reply, TempFail
 from dspamd.filter.outlet import Handover
 from dspamd.filter.pipeline import Pipeline
 from dspamd.filter.training import UnknownSignature
-from dspamd.filter.transaction import Incoming
+from dspamd.filter.transaction import InboundMessage
 from dspamd.filter.verdict import Outcome
 from dspamd.mail.kept import entry
 from dspamd.request.envelope import Envelope, Recipient
-from dspamd.request.recipients import Job
+from dspamd.request.recipients import Delivery
 from dspamd.request.request import Request
 from dspamd.storage.contract import Signature, Uid
 from tests.logged import Logged
@@ -86,14 +86,14 @@ class Bench:
             parts.history,
             scanners=parts.scanners,
             texts=parts.texts,
-            witnesses=parts.witnesses,
+            observers=parts.observers,
             new_signature=parts.pipeline._new_signature,
         )
 
     async def process(self, content: bytes, request: Request = BOTH, user: str = "bob") -> Outcome:
         recipient = Recipient(f"{user}@example.net".encode())
-        mail = Incoming(Envelope(b"sender@example.org", (recipient,), content))
-        return await self.pipeline.process(mail, Job(user, recipient, request))
+        mail = InboundMessage(Envelope(b"sender@example.org", (recipient,), content))
+        return await self.pipeline.process(mail, Delivery(user, recipient, request))
 
     async def totals(self, user: str = "bob") -> Totals:
         uid = await self.parts.storage.uid(user, create=True)
@@ -301,8 +301,8 @@ async def test_a_subject_tag_that_is_not_ascii(
     async with bench(tmp_path, *lines) as b:
         await b.feed()
         recipient = Recipient(b"bob")
-        mail = Incoming(Envelope(b"x@example.org", (recipient,), SPAM, parameters))
-        await b.pipeline.process(mail, Job("bob", recipient, BOTH))
+        mail = InboundMessage(Envelope(b"x@example.org", (recipient,), SPAM, parameters))
+        await b.pipeline.process(mail, Delivery("bob", recipient, BOTH))
         assert b"Subject: " + tag + b" pills\r\n" in b.outlet.delivered[0].content
 
 

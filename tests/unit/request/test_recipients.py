@@ -9,7 +9,7 @@ from dspamd.engine.model import Label, Lesson, Source
 from dspamd.errors import UsageError
 from dspamd.mail.message import Message
 from dspamd.request.envelope import Recipient
-from dspamd.request.recipients import addressed, jobs, readdress, reports, requested, unnamed, user_of
+from dspamd.request.recipients import addressed, deliveries, readdress, reports, requested, unnamed, user_of
 from dspamd.request.request import Request
 
 PLAIN = Message(b"To: bob@example.net\n\nbody\n")
@@ -20,8 +20,8 @@ def config(*lines: str) -> Config:
 
 
 def served(request: Request, *recipients: bytes, lines: tuple[str, ...] = ()) -> list[tuple[str, bytes]]:
-    made = jobs(config(*lines), request, [Recipient(each) for each in recipients])
-    return [(job.user, job.recipient.address) for job in made]
+    made = deliveries(config(*lines), request, [Recipient(each) for each in recipients])
+    return [(delivery.user, delivery.recipient.address) for delivery in made]
 
 
 def test_each_recipient_is_a_user() -> None:
@@ -82,14 +82,14 @@ SPAM = Lesson(Label.SPAM, Source.ERROR)
 def told(
     *lines: str, to: bytes = b"", recipients: tuple[bytes, ...], request: Request | None = None
 ) -> list[tuple[str, str, Label | None]]:
-    """User, recipient and lesson of each job that a message makes."""
+    """User, recipient and lesson of each delivery that a message makes."""
     message = Message(b"To: " + to + b"\n\nbody\n")
     settings = config(*lines)
     request = readdress(settings, message, request or Request())
-    made = jobs(settings, request, [Recipient(each) for each in recipients])
+    made = deliveries(settings, request, [Recipient(each) for each in recipients])
     return [
-        (job.user, job.recipient.text, job.request.lesson and job.request.lesson.label)
-        for job in reports(settings, message, made)
+        (delivery.user, delivery.recipient.text, delivery.request.lesson and delivery.request.lesson.label)
+        for delivery in reports(settings, message, made)
     ]
 
 
@@ -165,19 +165,24 @@ def test_who_asks_for_a_lesson_needs_no_leave_and_classifying_stays(lines: tuple
         (Request(lesson=Lesson(Label.INNOCENT, Source.ERROR)), SPAM, False),
         (Request(classify=True), None, False),
     ):
-        made = jobs(settings, readdress(settings, message, asked), [Recipient(b"spam-bob@x.org")])
-        (job,) = reports(settings, message, made)
-        assert (job.request.lesson, job.request.report is not None) == (lesson, report)
+        made = deliveries(settings, readdress(settings, message, asked), [Recipient(b"spam-bob@x.org")])
+        (delivery,) = reports(settings, message, made)
+        assert (delivery.request.lesson, delivery.request.report is not None) == (lesson, report)
 
 
 def test_the_recipient_before_the_alias_counts_where_the_mail_server_says_it() -> None:
     message = Message(b"X-Original-To: spam-bob@x.org\nX-Original-To: spam-eve@x.org\nTo: a@b\n\nfwd\n")
     for lines, lesson in ((PARSE, None), ((*PARSE, "RetrainAddress original"), SPAM)):
         settings = config(*lines, "ChangeUserOnParse full")
-        (job,) = reports(settings, message, jobs(settings, Request(), [Recipient(b"reports@x.org")]))
-        assert (job.user, job.request.lesson) == ("bob@x.org" if lesson else "reports@x.org", lesson)
-    two = jobs(settings, Request(), [Recipient(b"reports@x.org"), Recipient(b"carol@x.org")])
-    assert [job.request.lesson for job in reports(settings, message, two)] == [None, None]
+        (delivery,) = reports(
+            settings, message, deliveries(settings, Request(), [Recipient(b"reports@x.org")])
+        )
+        assert (delivery.user, delivery.request.lesson) == (
+            "bob@x.org" if lesson else "reports@x.org",
+            lesson,
+        )
+    two = deliveries(settings, Request(), [Recipient(b"reports@x.org"), Recipient(b"carol@x.org")])
+    assert [delivery.request.lesson for delivery in reports(settings, message, two)] == [None, None]
 
 
 def test_a_stranger_corrects_by_no_recipient() -> None:
@@ -240,20 +245,20 @@ def test_aliases_of_classes_come_from_the_configuration() -> None:
 def test_the_detail_of_a_named_user_is_for_the_next_hop_only() -> None:
     words = ["--user", "bob+x", "Ann+Y@Example.net"]
     plused = config("EnablePlusedDetail on", "PlusedUserLowercase on")
-    found = jobs(plused, requested(plused, words), [])
-    assert [(job.user, job.recipient.address) for job in found] == [
+    found = deliveries(plused, requested(plused, words), [])
+    assert [(delivery.user, delivery.recipient.address) for delivery in found] == [
         ("bob", b"bob+x"),
         ("ann@example.net", b"Ann+Y@Example.net"),
     ]
-    (given,) = jobs(plused, requested(plused, words[:2]), [Recipient(b"bob@example.net")])
+    (given,) = deliveries(plused, requested(plused, words[:2]), [Recipient(b"bob@example.net")])
     assert (given.user, given.recipient.address) == ("bob", b"bob@example.net")
-    assert [job.user for job in jobs(config(), requested(config(), words), [])] == words[1:]
+    assert [delivery.user for delivery in deliveries(config(), requested(config(), words), [])] == words[1:]
 
 
 def test_a_stranger_keeps_the_name_that_he_has() -> None:
     plused = config("EnablePlusedDetail on")
     stranger = Request(users=("bob+x",), trusted=False)
-    assert [job.user for job in jobs(plused, stranger, [])] == ["bob+x"]
+    assert [delivery.user for delivery in deliveries(plused, stranger, [])] == ["bob+x"]
 
 
 def test_small_letters_hold_for_the_next_hop_too() -> None:

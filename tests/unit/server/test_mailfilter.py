@@ -11,10 +11,10 @@ from dspamd.config.config import Config
 from dspamd.errors import PermFail, TempFail
 from dspamd.filter.disposition import KEPT
 from dspamd.filter.pipeline import Pipeline
-from dspamd.filter.transaction import Incoming
+from dspamd.filter.transaction import InboundMessage
 from dspamd.filter.verdict import Outcome
 from dspamd.request.envelope import Envelope, Recipient
-from dspamd.request.recipients import Job
+from dspamd.request.recipients import Delivery
 from dspamd.server.filter import Answer
 from dspamd.server.mailfilter import MailFilter
 
@@ -29,10 +29,10 @@ FAILURES = {
 class Fates:
     """A pipeline in which the name of a user is his fate."""
 
-    async def process(self, mail: Incoming, job: Job) -> Outcome:
-        if failure := FAILURES.get(job.user):
+    async def process(self, mail: InboundMessage, delivery: Delivery) -> Outcome:
+        if failure := FAILURES.get(delivery.user):
             raise failure
-        return Outcome(job.recipient, KEPT, None)
+        return Outcome(delivery.recipient, KEPT, None)
 
 
 @pytest.mark.parametrize(
@@ -61,11 +61,11 @@ class Slow:
     def __init__(self) -> None:
         self.go = asyncio.Event()
 
-    async def process(self, mail: Incoming, job: Job) -> Outcome:
-        if job.user == "slow":
+    async def process(self, mail: InboundMessage, delivery: Delivery) -> Outcome:
+        if delivery.user == "slow":
             await self.go.wait()
-        summary = b"of " + job.user.encode() + b"\n" if job.request.summary else b""
-        return Outcome(job.recipient, KEPT, None, summary)
+        summary = b"of " + delivery.user.encode() + b"\n" if delivery.request.summary else b""
+        return Outcome(delivery.recipient, KEPT, None, summary)
 
 
 @pytest.mark.parametrize(
@@ -99,9 +99,9 @@ async def test_who_asks_for_users_may_say_where_their_mail_goes() -> None:
     seen: list[tuple[str, str]] = []
 
     class Taken:
-        async def process(self, mail: Incoming, job: Job) -> Outcome:
-            seen.append((job.user, job.recipient.text))
-            return Outcome(job.recipient, KEPT, None)
+        async def process(self, mail: InboundMessage, delivery: Delivery) -> Outcome:
+            seen.append((delivery.user, delivery.recipient.text))
+            return Outcome(delivery.recipient, KEPT, None)
 
     async def pipeline_of(profile: str | None) -> Pipeline:
         return cast(Pipeline, Taken())

@@ -11,11 +11,11 @@ from dspamd.engine.model import Result, Totals
 from dspamd.filter.observers.observer import Processed
 from dspamd.filter.observers.tracker import Tracker
 from dspamd.filter.scan.source import address
-from dspamd.filter.transaction import Incoming
+from dspamd.filter.transaction import InboundMessage
 from dspamd.filter.verdict import Verdict
 from dspamd.offload.background import Errands
 from dspamd.request.envelope import Envelope, Recipient
-from dspamd.request.recipients import Job
+from dspamd.request.recipients import Delivery
 from dspamd.request.request import Request
 from tests.logged import Logged
 from tests.unit.filter.test_pipeline import CORPUS_SPAM, HAM, Bench, bench
@@ -36,8 +36,8 @@ async def processed(
     recipient = Recipient(b"bob@example.net")
     content = (head or RECEIVED % b"192.0.2.7") + HAM
     return Processed(
-        Incoming(Envelope(b"s@example.org", (recipient,), content)),
-        Job("bob", recipient, request),
+        InboundMessage(Envelope(b"s@example.org", (recipient,), content)),
+        Delivery("bob", recipient, request),
         await b.parts.users.resolve("bob"),
         Verdict(Result(name not in ("Innocent", "Whitelisted"), name, 1.0, 1.0)),
         totals,

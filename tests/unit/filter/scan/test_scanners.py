@@ -14,11 +14,11 @@ from dspamd.config.config import Config
 from dspamd.engine.model import Label, Lesson, Source, Totals
 from dspamd.errors import ConfigError, TempFail
 from dspamd.filter.scan.clamav import NotScanned
-from dspamd.filter.transaction import Incoming
+from dspamd.filter.transaction import InboundMessage
 from dspamd.filter.verdict import Outcome
 from dspamd.home.history import letter
 from dspamd.request.envelope import Envelope, Recipient
-from dspamd.request.recipients import Job
+from dspamd.request.recipients import Delivery
 from dspamd.request.request import Request
 from tests.logged import Logged
 from tests.unit.filter.scan.clamd import CLEAN, INFECTED, fake_clamd
@@ -113,9 +113,9 @@ class TestVirus:
     async def test_all_recipients_share_one_scan(self, tmp_path: Path) -> None:
         async with fake_clamd(CLEAN) as clamd, bench(tmp_path, *scanner(clamd.port)) as b:
             recipients = tuple(Recipient(f"u{number}@example.net".encode()) for number in range(20))
-            mail = Incoming(Envelope(b"s@example.org", recipients, HAM))
-            jobs = [Job(recipient.text, recipient, BOTH) for recipient in recipients]
-            outcomes = await asyncio.gather(*(b.pipeline.process(mail, job) for job in jobs))
+            mail = InboundMessage(Envelope(b"s@example.org", recipients, HAM))
+            deliveries = [Delivery(recipient.text, recipient, BOTH) for recipient in recipients]
+            outcomes = await asyncio.gather(*(b.pipeline.process(mail, delivery) for delivery in deliveries))
             assert [outcome.reply.code for outcome in outcomes] == [250] * 20
             assert len(clamd.scanned) == 1
 
@@ -144,10 +144,10 @@ class TestVirus:
         lines = ("ClamAVOnFailure defer",)
         async with fake_clamd(b"") as clamd, bench(tmp_path, *scanner(clamd.port, *lines)) as b:
             recipient = Recipient(b"bob@example.net")
-            mail = Incoming(Envelope(b"s@example.org", (recipient,), HAM))
+            mail = InboundMessage(Envelope(b"s@example.org", (recipient,), HAM))
             known = weakref.ref(mail)
             with contextlib.suppress(NotScanned):
-                await b.pipeline.process(mail, Job("bob", recipient, BOTH))
+                await b.pipeline.process(mail, Delivery("bob", recipient, BOTH))
             del mail
             gc.collect()
             assert known() is None
