@@ -21,14 +21,13 @@ import time
 from array import array
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from datetime import date
 from pathlib import Path
 
 from dspamd.commands import help
 from dspamd.commands.dspam import share_files
 from dspamd.config.config import Config
 from dspamd.errors import ConfigError, Failure
-from dspamd.storage.clock import utc_day
+from dspamd.storage.clock import day_number, utc_day
 from dspamd.storage.contract import TokenRow
 from dspamd.storage.files.css import Shape
 from dspamd.storage.files.hash import shape
@@ -38,7 +37,6 @@ from dspamd.telemetry.log_target import Syslog
 
 _WITHIN_S = 300.0  # as long as DSPAM waits for a lock
 _AT_ONCE = 10_000
-_EPOCH = date(1970, 1, 1).toordinal()
 
 
 def stat() -> int:
@@ -105,7 +103,7 @@ def _compress(file: HashFile, shape: Shape, words: Sequence[str]) -> None:
 
 def _clean(file: HashFile, shape: Shape, words: Sequence[str]) -> None:
     today = utc_day()
-    day, heavy = today.toordinal() - _EPOCH, "heavy" in words
+    day, heavy = day_number(today), "heavy" in words
     last = 0
     while rows := file.tokens(last, _AT_ONCE, today):
         last = rows[-1].token

@@ -18,12 +18,12 @@ import sys
 from array import array
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from datetime import date
 from typing import TYPE_CHECKING
 
 from dspamd.commands import help, tool
 from dspamd.engine.model import Totals
 from dspamd.errors import InvalidName, UsageError
+from dspamd.storage.clock import day_of
 from dspamd.storage.contract import TokenRow, Uid
 from dspamd.storage.sql.common import UserTable, owner_name
 
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 USAGE = "syntax: dspam_2sql [--profile=PROFILE] [-d mysql_drv|pgsql_drv] [--user=USER ...]\n"
 _ROWS = 500  # in one statement: some 25 kB, which every server takes
-_EPOCH = date(1970, 1, 1).toordinal()
 _SIGNED = 2**63
 
 
@@ -141,7 +140,7 @@ async def _dictionary(parts: Parts, uid: Uid, number: int, dialect: Dialect) -> 
 
 
 def _row(number: int, row: TokenRow, dialect: Dialect) -> str:
-    day = date.fromordinal(_EPOCH + row.last_hit).isoformat()
+    day = day_of(row.last_hit).isoformat()
     return f"({number}, {dialect.number(row.token)}, {row.spam}, {row.innocent}, '{day}')"
 
 

@@ -14,7 +14,6 @@ import sys
 import time
 from array import array
 from collections.abc import Iterator, Sequence
-from datetime import date
 from typing import TYPE_CHECKING
 
 from dspamd.commands import help, tool
@@ -23,6 +22,7 @@ from dspamd.engine.token_probabilities import probabilities
 from dspamd.engine.tokenizer import crc64
 from dspamd.errors import UsageError
 from dspamd.request.request import Request
+from dspamd.storage.clock import day_of
 from dspamd.storage.contract import TokenRow, Uid
 from dspamd.users.trust import login_name, trusted
 
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 USAGE = "syntax: dspam_dump [--profile=Profile] [-d sqlite_drv] username [token]\n"
 _DAY_S = 86_400
-_EPOCH = date(1970, 1, 1).toordinal()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -109,7 +108,7 @@ def _row(row: TokenRow, probability: float) -> str:
 
 
 def _insert(row: TokenRow) -> str:
-    day = date.fromordinal(_EPOCH + row.last_hit).isoformat()
+    day = day_of(row.last_hit).isoformat()
     columns = ("token", "spam_hits", "innocent_hits", "last_hit")
     return _statement("dspam_token_data", columns, (str(row.token), row.spam, row.innocent, day))
 

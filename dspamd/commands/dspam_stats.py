@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from dspamd.commands import help, tool
 from dspamd.engine.model import Totals
 from dspamd.errors import Failure, UsageError
+from dspamd.files import atomic_replace
 from dspamd.home.history import counters
 from dspamd.home.home import Home
 from dspamd.users.trust import login_name, trusted
@@ -172,9 +173,7 @@ def read_snapshot(path: Path) -> Figures:
 
 def write_snapshot(home: Home, user: str, figures: Figures) -> None:
     path = home.prepare(home.file(user, "rstats"))
-    fresh = path.with_name(path.name + ".new")
-    fresh.write_text(",".join(map(str, figures)) + "\n")
-    fresh.replace(path)
+    atomic_replace(path, b"%s\n" % ",".join(map(str, figures)).encode(), ending=str(os.getpid()))
 
 
 class Form:

@@ -14,6 +14,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from dspamd.files import is_still
+
 
 @contextlib.contextmanager
 def pid_file(path: Path) -> Iterator[None]:
@@ -39,17 +41,10 @@ def _locked(path: Path) -> int:
         try:
             # A record lock belongs to one process: workers do not inherit it.
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_there(path, descriptor):
+            if is_still(path, descriptor):
                 return descriptor
         except BlockingIOError:
             pid = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
             os.close(descriptor)
             raise FileExistsError(errno.EEXIST, f"another daemon runs as process {pid}", str(path)) from None
         os.close(descriptor)  # its daemon has ended and removed it just now
-
-
-def _is_there(path: Path, descriptor: int) -> bool:
-    try:
-        return os.path.samestat(path.stat(), os.fstat(descriptor))
-    except FileNotFoundError:
-        return False

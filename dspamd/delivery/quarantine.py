@@ -23,6 +23,7 @@ from weakref import WeakValueDictionary
 
 from dspamd.errors import Reply, TempFail
 from dspamd.file_errors import explained
+from dspamd.files import is_still
 from dspamd.mail.kept import entry
 
 _THREADS = 4
@@ -81,7 +82,7 @@ def _locked(mailbox: Path, deadline: float) -> Iterator[int]:
         file = os.open(mailbox, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o660)
         try:
             _lock(file, deadline)
-            if _is_still(mailbox, file):
+            if is_still(mailbox, file):
                 yield file
                 return
         finally:
@@ -96,14 +97,6 @@ def _lock(file: int, deadline: float) -> None:
         except (BlockingIOError, PermissionError):  # EAGAIN or EACCES, as the system likes
             time.sleep(_POLL_S)
     raise TimeoutError
-
-
-def _is_still(mailbox: Path, file: int) -> bool:
-    """Whether nobody has put another file in the place of ours while we waited."""
-    try:
-        return os.path.samestat(mailbox.stat(), os.fstat(file))
-    except FileNotFoundError:
-        return False
 
 
 def _write(file: int, mailbox: Path, text: bytes) -> None:

@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 from dspamd.engine.model import Label, Lesson, Source, Totals
 from dspamd.errors import Failure
+from dspamd.files import atomic_replace
 from dspamd.home.home import Home
 from dspamd.mail.message import Message
 from dspamd.telemetry.recurring import Recurring
@@ -176,7 +177,8 @@ class History:
                 _append(self._home.prepare(path), "".join(lines))
         for path, text in stats.items():
             with self._told(path):
-                _replace(self._home.prepare(path), text)
+                content = text.encode("utf-8", "surrogateescape")
+                atomic_replace(self._home.prepare(path), content, ending=str(os.getpid()))
         self._trouble.well()
 
     @contextlib.contextmanager
@@ -197,13 +199,3 @@ def _append(path: Path, text: str) -> None:
         if file.write(content) < len(content):
             file.truncate(size)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-
-
-def _replace(path: Path, text: str) -> None:
-    new = path.with_name(f"{path.name}.{os.getpid()}")  # several workers may be at it
-    try:
-        new.write_text(text)
-        new.replace(path)
-    except OSError:
-        new.unlink(missing_ok=True)
-        raise

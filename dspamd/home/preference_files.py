@@ -15,7 +15,6 @@ These functions block: call them in a thread.  The directory must exist.
 from __future__ import annotations
 
 import fcntl
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from pathlib import Path
 from dspamd.config.preferences import doubt, meant
 from dspamd.errors import Problem, TempFail, UsageError
 from dspamd.file_errors import explained
+from dspamd.files import atomic_replace
 
 _FILE_MODE = 0o660
 _LOCK_TIMEOUT = 10.0  # seconds; the lock is held for one short write
@@ -99,13 +99,8 @@ def _replace(path: Path, lines: list[str]) -> None:
     if not lines:
         path.unlink(missing_ok=True)
         return
-    fresh = path.with_name(path.name + ".new")
-    with fresh.open("wb") as file:
-        file.write("".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape"))
-        file.flush()
-        os.fchmod(file.fileno(), _FILE_MODE)
-        os.fsync(file.fileno())
-    fresh.replace(path)
+    content = "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")
+    atomic_replace(path, content, mode=_FILE_MODE, durable=True)
 
 
 @contextmanager

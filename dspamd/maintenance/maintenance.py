@@ -30,7 +30,7 @@ from dspamd.errors import ConfigError, Failure
 from dspamd.home.home import Home
 from dspamd.maintenance.purge import Ages, Purged, Unused, purge
 from dspamd.request.request import Request
-from dspamd.storage.clock import utc_day
+from dspamd.storage.clock import day_number, utc_day
 from dspamd.storage.contract import Storage
 from dspamd.telemetry import log, metrics
 from dspamd.users.users import Users
@@ -38,7 +38,6 @@ from dspamd.users.users import Users
 UNUSED = ("PurgeUnused", "PurgeHapaxes", "PurgeHits1S", "PurgeHits1I")
 _HOUR_S = 3600
 _AGAIN_S = 600.0  # until we look again, after trouble or if another worker is purging
-_EPOCH = date(1970, 1, 1).toordinal()
 _FLAGS = os.O_RDWR | os.O_CLOEXEC  # of the file that tells when a site was purged
 
 
@@ -107,7 +106,7 @@ class Maintenance:
         uid = await self._storage.uid(owner, create=False)
         done = Purged()
         if uid is not None:
-            today = self._today().toordinal() - _EPOCH
+            today = day_number(self._today())
             async for done in purge(self._storage, uid, self._ages, options, today):
                 told(owner, done)
             if self._whole:

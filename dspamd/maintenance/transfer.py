@@ -22,12 +22,12 @@ from typing import NamedTuple
 
 from dspamd.engine.model import Learned, TokenChange, Totals
 from dspamd.errors import PermFail
+from dspamd.storage.clock import day_of
 from dspamd.storage.contract import Change, Signature, Storage, TokenRow, Uid
 from dspamd.telemetry import log
 
 _AT_ONCE = 5_000  # tokens in one transaction
 _MOST = 2**31 - 1  # hits that one change can add
-_EPOCH = date(1970, 1, 1).toordinal()
 
 
 class OtherCounters(PermFail):
@@ -182,4 +182,4 @@ async def _preferences(source: Storage, target: Storage, owner: str, *, replace:
 
 def _date(day: int) -> date | None:
     """A day as a date; None, which means today, for one that no store ever knew."""
-    return date.fromordinal(_EPOCH + day) if day > 0 else None
+    return day_of(day) if day > 0 else None

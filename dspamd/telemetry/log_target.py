@@ -23,6 +23,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from dspamd.files import is_still
+
 _SAFE_BYTES = 4096
 """So much can be written to a pipe that poll(2) calls writable, at once and in one piece."""
 
@@ -147,7 +149,7 @@ class File:
 
         If that fails, lines go on into the one that was moved away.
         """
-        if self._descriptor is not None and self._in_place(self._descriptor):
+        if self._descriptor is not None and is_still(self._path, self._descriptor):
             return
         directory = self._path.parent
         if not directory.exists():
@@ -160,12 +162,6 @@ class File:
         if self._descriptor is not None:
             os.close(self._descriptor)
         self._descriptor = fresh
-
-    def _in_place(self, descriptor: int) -> bool:
-        try:
-            return os.path.samestat(self._path.stat(), os.fstat(descriptor))
-        except FileNotFoundError:
-            return False
 
 
 def _give(path: Path) -> None:

@@ -31,6 +31,8 @@ from pathlib import Path
 
 from dspamd.engine.model import Hits, Label, Learned, Snapshot, TokenChange, Totals
 from dspamd.errors import TempFail
+from dspamd.files import replacement
+from dspamd.storage.clock import day_number
 from dspamd.storage.contract import Change, Correct, Correction, Stale, Stored, TokenRow
 from dspamd.storage.correction import in_effect, pack, unpack
 from dspamd.storage.files import css
@@ -53,7 +55,6 @@ from dspamd.telemetry import log
 HITS_MAX = 2**28 - 1
 _ID = re.compile(r"[0-9A-Za-z, ]{1,127}")  # protocols.md 8; anything else could lead out of the directory
 _SIGNATURE, _CORRECTION = ".sig", ".corrected.sig"
-_EPOCH = date(1970, 1, 1).toordinal()
 _OLDEST_COUNT = 366  # days; what is older was not written by us, but found in DSPAM's padding
 _DAY_S = 86_400
 _BLOCK_BYTES = 512  # of st_blocks, see stat(2)
@@ -142,15 +143,10 @@ class HashFile:
 
     def _replace(self, content: bytes | bytearray) -> None:
         """Put a file with this content, completed by free records, in place of what is there."""
-        fresh = self._path.with_suffix(".css.new")
-        try:
+        with replacement(self._path) as fresh:
             write_file(fresh, content, durable=True)
             os.truncate(fresh, css.sound_length(content) or 0)
             self._give(fresh)
-            fresh.rename(self._path)
-        except OSError:
-            fresh.unlink(missing_ok=True)
-            raise
 
     def _give(self, fresh: Path) -> None:
         """Let a new file belong to whom the old one belongs, as far as we may: its group counts most."""
@@ -210,7 +206,7 @@ class HashFile:
     def apply(self, change: Change, today: date) -> None:
         with self._locked(write=True) as file:
             learned, totals = change.learned, css.totals(file)
-            day = _number(change.day or today)  # of the files; tokens age by days that go by here
+            day = day_number(change.day or today)  # of the files; tokens age by days that go by here
             files = {}
             if change.signature is not None:
                 files[_name(change.signature.id, _SIGNATURE)] = change.signature.data
@@ -333,11 +329,11 @@ class HashFile:
         elapsed = self._elapsed(file, today)
         if elapsed:
             css_age(file, elapsed)
-        css.set_day(file, _number(today))
+        css.set_day(file, day_number(today))
 
     def _elapsed(self, file: mmap, today: date) -> int:
         """The days that are not counted in the ages of the records."""
-        elapsed = _number(today) - css.day(file)
+        elapsed = day_number(today) - css.day(file)
         return elapsed if 0 < elapsed <= _OLDEST_COUNT else 0
 
     def signature(self, signature: str) -> Stored | None:
@@ -380,7 +376,7 @@ class HashFile:
 
     def tokens(self, after: int, limit: int, today: date, *, ordered: bool = True) -> list[TokenRow]:
         with self._locked(write=False) as file:
-            day = _number(today) - self._elapsed(file, today)
+            day = day_number(today) - self._elapsed(file, today)
             while some := self._following(file, after, limit):
                 rows = css_joined(file, self._shape.seek, some)
                 if rows[0]:
@@ -431,11 +427,6 @@ class HashFile:
         was = len(file)
         self._replace(compacted(file, taken, self._shape.seek, least, folded=self._shape.folded))
         log.get().info("hash_file_compacted", file=str(self._path), was=was, length=len(self._mapped()))
-
-
-def _number(day: date) -> int:
-    """Days since 1970-01-01."""
-    return day.toordinal() - _EPOCH
 
 
 def _name(signature: str, ending: str) -> str:

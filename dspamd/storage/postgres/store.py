@@ -27,14 +27,14 @@ from dspamd.config.config import Config
 from dspamd.engine.model import Hits, Label, Snapshot, TokenChange, Totals
 from dspamd.errors import InvalidName, PermFail, TempFail
 from dspamd.home.home import Home
-from dspamd.storage.clock import utc_day
+from dspamd.storage.clock import day_number, utc_day
 from dspamd.storage.contract import Change, Correct, Correction, Signature, Stale, Stored, TokenRow, Uid
 from dspamd.storage.correction import in_effect, pack, unpack
 from dspamd.storage.postgres import statements as sql
 from dspamd.storage.postgres.connections import POOLER, Connections, nothing, transaction
 from dspamd.storage.postgres.statements import BIGINT, DECIMAL, Statements
 from dspamd.storage.sql import schema
-from dspamd.storage.sql.common import EVERYBODY, Server, UserTable, day_number, owner_name, storable, unsigned
+from dspamd.storage.sql.common import EVERYBODY, Server, UserTable, owner_name, storable, unsigned
 from dspamd.storage.sql.owner_lock import Turns
 from dspamd.telemetry import log
 

@@ -17,7 +17,6 @@ import re
 from array import array
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import date
 from pathlib import Path
 from typing import TypeVar
 
@@ -33,7 +32,6 @@ EVERYBODY = 0
 NAME_LENGTH = 128
 """Characters that a user name may have (reference/storage.md 3)."""
 
-_EPOCH = date(1970, 1, 1)
 _ATTEMPTS = 6
 _FIRST_PAUSE_S = 0.01
 
@@ -135,8 +133,3 @@ def signed(tokens: array[int]) -> array[int]:
 def unsigned(tokens: array[int]) -> array[int]:
     """Signed numbers ('q') as the tokens ('Q') of the same bits."""
     return array("Q", tokens.tobytes())
-
-
-def day_number(day: date | None) -> int:
-    """Days since 1970-01-01; 0 if there is no date."""
-    return 0 if day is None else (day - _EPOCH).days

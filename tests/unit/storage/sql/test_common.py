@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from array import array
-from datetime import date
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,6 @@ from dspamd.errors import ConfigError, PermFail
 from dspamd.storage.sql.common import (
     Server,
     UserTable,
-    day_number,
     owner_name,
     retried,
     signed,
@@ -67,10 +65,6 @@ def test_tokens_keep_their_bits() -> None:
     tokens = array("Q", [0, 1, 2**63 - 1, 2**63, 2**64 - 1])
     assert list(signed(tokens)) == [0, 1, 2**63 - 1, -(2**63), -1]
     assert unsigned(signed(tokens)) == tokens
-
-
-def test_days_are_counted_from_1970() -> None:
-    assert [day_number(day) for day in (None, date(1970, 1, 1), date(2000, 2, 29))] == [0, 0, 11016]
 
 
 async def test_what_was_given_up_is_done_again() -> None:
