@@ -122,5 +122,8 @@ def test_who_is_not_known(site: Site, capsys: Output) -> None:
 def test_usage(words: list[str], status: int, capsys: Output) -> None:
     assert dspam_2sql.main(words) == status
     out, err = capsys.readouterr()
-    assert out == ""
-    assert err in (dspam_2sql.USAGE, "invalid driver or no driver specified\n")
+    if status == 0:
+        assert (out, err) == (dspam_2sql.USAGE, "")
+    else:
+        assert out == ""
+        assert err in (dspam_2sql.USAGE, "invalid driver or no driver specified\n")
