@@ -49,7 +49,7 @@ from dspamd.mail._view import keep_memory
 from dspamd.maintenance.config_checks import pitfalls
 from dspamd.maintenance.maintenance import Maintenance, ages, purging
 from dspamd.maintenance.surroundings import in_the_way, surroundings
-from dspamd.offload.background import Errands
+from dspamd.offload.background import BackgroundWriter
 from dspamd.server.dialogue import ServerMode, Terms
 from dspamd.server.lmtp import LmtpServer
 from dspamd.server.mailfilter import MailFilter
@@ -84,13 +84,13 @@ class Parts:
         )
         self.scanners = Scanners(config, self.home)
         self.texts = Texts(self.home.texts)
-        self.errands = Errands()
+        self.background = BackgroundWriter()
         self.notices = Notices(
             self.home, self.outlet, self.texts, quarantine_limit=config.number("QuarantineWarnSize")
         )
         self.observers = (
-            Copies(self.home, self.errands),
-            Tracker(config, self.errands, local_addresses(config)),
+            Copies(self.home, self.background),
+            Tracker(config, self.background, local_addresses(config)),
             self.notices,
         )
         self.pipeline = Pipeline(
@@ -114,7 +114,7 @@ class Parts:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.notices.close()
-        await self.errands.close()
+        await self.background.close()
         if not self._borrowed:
             await self.outlet.close()
         await self.history.close()

@@ -15,14 +15,14 @@ from dspamd.telemetry import log
 from dspamd.telemetry.recurring import Recurring
 
 WAITING_BYTES = 64 << 20
-_ERRAND_BYTES = 1024  # what an errand weighs by itself
+_JOB_BYTES = 1024  # what a job weighs by itself
 
 
 class _Late(Exception):
     """There is more to do than can be kept."""
 
 
-class Errands:
+class BackgroundWriter:
     """Does jobs in the order in which they came, in a thread."""
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class Errands:
 
     def add(self, work: Callable[[], None], size: int = 0) -> None:
         """Have `work` done soon, which keeps `size` bytes in memory; it may raise OSError."""
-        size += _ERRAND_BYTES
+        size += _JOB_BYTES
         if self._bytes and self._bytes + size > WAITING_BYTES:
             self._left_out.tell(_Late(f"{len(self._waiting)} are not done yet, with {self._bytes} bytes"), "")
             return

@@ -20,7 +20,7 @@ from dspamd.engine.model import Source
 from dspamd.filter.observers.observer import Processed
 from dspamd.home.home import Home
 from dspamd.mail.message import Message
-from dspamd.offload.background import Errands
+from dspamd.offload.background import BackgroundWriter
 from dspamd.users.preferences import User
 
 _FRAGMENT_BYTES = 1023
@@ -30,8 +30,8 @@ _FOLDERS = {True: "spam", False: "nonspam"}
 class Copies:
     """Keeps what the preferences of users ask for.  Implements `Observer`."""
 
-    def __init__(self, home: Home, errands: Errands) -> None:
-        self._home, self._errands = home, errands
+    def __init__(self, home: Home, writer: BackgroundWriter) -> None:
+        self._home, self._writer = home, writer
 
     def note(self, processed: Processed) -> None:
         """Have a message kept, or its copy moved; one without a signature has no name."""
@@ -41,14 +41,14 @@ class Copies:
             return
         if verdict.source is Source.ERROR:
             if user.make_corpus:
-                self._errands.add(lambda: self._move(user, signature, spam=spam))
+                self._writer.add(lambda: self._move(user, signature, spam=spam))
             return
         if user.make_corpus:
             copy = self._copy(user, signature, spam=spam)
-            self._errands.add(lambda: self._write(copy, message.lf), len(message))
+            self._writer.add(lambda: self._write(copy, message.lf), len(message))
         if user.store_fragments:
             file = self._home.file(user.file_name, "frag") / f"{signature}.frag"
-            self._errands.add(lambda: self._write(file, fragment(message)), len(message))
+            self._writer.add(lambda: self._write(file, fragment(message)), len(message))
 
     def _copy(self, user: User, signature: str, *, spam: bool) -> Path:
         return self._home.file(user.file_name, "corpus") / _FOLDERS[spam] / f"{signature}.msg"

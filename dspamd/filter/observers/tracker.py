@@ -21,7 +21,7 @@ from pathlib import Path
 from dspamd.config.config import Config
 from dspamd.filter.observers.observer import Processed
 from dspamd.filter.scan.source import Address, source
-from dspamd.offload.background import Errands
+from dspamd.offload.background import BackgroundWriter
 from dspamd.telemetry import log
 
 _EXPERIENCED = 2500
@@ -38,11 +38,11 @@ class Tracker:
     `local` are the addresses of mail servers of ours.
     """
 
-    def __init__(self, config: Config, errands: Errands, local: Collection[Address]) -> None:
+    def __init__(self, config: Config, writer: BackgroundWriter, local: Collection[Address]) -> None:
         self._kinds = config.all("TrackSources")
         queue = config.text("RABLQueue")
         self._queue = Path(queue) if queue else None
-        self._errands, self._local = errands, local
+        self._writer, self._local = writer, local
 
     def note(self, processed: Processed) -> None:
         """Tell where a message came from, if its kind is tracked."""
@@ -57,4 +57,4 @@ class Tracker:
             return
         log.get().info("source_tracked", text=f"{_TEXTS[kind]} {address}", user=processed.user.name)
         if kind == "spam" and self._queue is not None:
-            self._errands.add((self._queue / str(address)).touch)
+            self._writer.add((self._queue / str(address)).touch)

@@ -6,42 +6,42 @@ import threading
 
 import pytest
 
-from dspamd.offload.background import WAITING_BYTES, Errands
+from dspamd.offload.background import WAITING_BYTES, BackgroundWriter
 from tests.logged import Logged
 
 
 async def test_jobs_are_done_in_order() -> None:
-    errands, done = Errands(), list[int]()
+    writer, done = BackgroundWriter(), list[int]()
     for number in range(100):
-        errands.add(lambda number=number: done.append(number))  # type: ignore[misc]  # mypy infers no lambda with a default
-    await errands.close()
-    errands.add(lambda: done.append(100))
-    await errands.close()
+        writer.add(lambda number=number: done.append(number))  # type: ignore[misc]  # mypy infers no lambda with a default
+    await writer.close()
+    writer.add(lambda: done.append(100))
+    await writer.close()
     assert done == list(range(101))
 
 
 @pytest.mark.parametrize("error", [OSError("disk full"), KeyError("a bug")])
 async def test_a_failure_is_told_and_stops_nothing(error: Exception, logged: Logged) -> None:
-    errands, done = Errands(), list[str]()
+    writer, done = BackgroundWriter(), list[str]()
 
     def fail() -> None:
         raise error
 
-    errands.add(fail)
-    errands.add(lambda: done.append("next"))
-    await errands.close()
+    writer.add(fail)
+    writer.add(lambda: done.append("next"))
+    await writer.close()
     assert done == ["next"]
     assert str(error) in logged.take()
 
 
 async def test_what_waits_is_bounded(logged: Logged) -> None:
-    errands, done, go = Errands(), list[str](), threading.Event()
-    errands.add(lambda: assert_set(go), WAITING_BYTES // 2)
-    errands.add(lambda: done.append("fits"), WAITING_BYTES // 4)
-    errands.add(lambda: done.append("too much"), WAITING_BYTES // 2)
-    errands.add(lambda: done.append("fits, too"), WAITING_BYTES // 8)
+    writer, done, go = BackgroundWriter(), list[str](), threading.Event()
+    writer.add(lambda: assert_set(go), WAITING_BYTES // 2)
+    writer.add(lambda: done.append("fits"), WAITING_BYTES // 4)
+    writer.add(lambda: done.append("too much"), WAITING_BYTES // 2)
+    writer.add(lambda: done.append("fits, too"), WAITING_BYTES // 8)
     go.set()
-    await errands.close()
+    await writer.close()
     assert done == ["fits", "fits, too"]
     assert "errand_left_out" in logged.take()
 
@@ -51,7 +51,7 @@ def assert_set(event: threading.Event) -> None:
 
 
 async def test_one_big_job_is_done_if_nothing_else_waits() -> None:
-    errands, done = Errands(), list[str]()
-    errands.add(lambda: done.append("big"), 2 * WAITING_BYTES)
-    await errands.close()
+    writer, done = BackgroundWriter(), list[str]()
+    writer.add(lambda: done.append("big"), 2 * WAITING_BYTES)
+    await writer.close()
     assert done == ["big"]

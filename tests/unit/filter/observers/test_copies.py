@@ -29,7 +29,7 @@ def kept(home: Path) -> dict[str, bytes]:
 async def test_a_message_is_kept_as_it_came(tmp_path: Path) -> None:
     async with bench(tmp_path, CORPUS) as b:
         seen = await b.process(HAM)
-        await b.parts.errands.close()
+        await b.parts.background.close()
         expected = {f"bob/bob.corpus/nonspam/{signature_of(seen)}.msg": HAM.replace(b"\r\n", b"\n")}
         assert kept(tmp_path) == expected
 
@@ -40,7 +40,7 @@ async def test_a_correction_moves_it_and_the_opposite_one_back(tmp_path: Path) -
         for label, folder in ((Label.SPAM, "spam"), (Label.SPAM, "spam"), (Label.INNOCENT, "nonspam")):
             lesson = Lesson(label, Source.ERROR)
             await b.process(b"\n\n", Request(lesson=lesson, signature=signature))
-            await b.parts.errands.close()
+            await b.parts.background.close()
             assert list(kept(tmp_path)) == [f"bob/bob.corpus/{folder}/{signature}.msg"]
 
 
@@ -49,14 +49,14 @@ async def test_a_correction_of_what_was_never_kept_makes_nothing(tmp_path: Path)
         signature = signature_of(await b.process(SPAM))
     async with bench(tmp_path, CORPUS) as b:
         await b.process(b"\n\n", Request(lesson=Lesson(Label.SPAM, Source.ERROR), signature=signature))
-        await b.parts.errands.close()
+        await b.parts.background.close()
         assert kept(tmp_path) == {}
 
 
 async def test_first_lines(tmp_path: Path) -> None:
     async with bench(tmp_path, FRAGMENTS) as b:
         seen = await b.process(HAM)
-        await b.parts.errands.close()
+        await b.parts.background.close()
         body = b"\n\nproject meeting minutes agenda review lunch\n\n"
         assert kept(tmp_path) == {f"bob/bob.frag/{signature_of(seen)}.frag": body}
 
@@ -65,14 +65,14 @@ async def test_first_lines(tmp_path: Path) -> None:
 async def test_what_has_no_signature_is_not_kept(tmp_path: Path, request_: Request) -> None:
     async with bench(tmp_path, CORPUS, FRAGMENTS) as b:
         await b.process(SPAM, request_)
-        await b.parts.errands.close()
+        await b.parts.background.close()
         assert kept(tmp_path) == {}
 
 
 async def test_without_the_preferences_nothing_is_kept(tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
         await b.process(SPAM, BOTH)
-        await b.parts.errands.close()
+        await b.parts.background.close()
         assert kept(tmp_path) == {}
 
 

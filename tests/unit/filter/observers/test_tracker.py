@@ -13,7 +13,7 @@ from dspamd.filter.observers.tracker import Tracker
 from dspamd.filter.scan.source import address
 from dspamd.filter.transaction import InboundMessage
 from dspamd.filter.verdict import Verdict
-from dspamd.offload.background import Errands
+from dspamd.offload.background import BackgroundWriter
 from dspamd.request.envelope import Envelope, Recipient
 from dspamd.request.recipients import Delivery
 from dspamd.request.request import Request
@@ -50,13 +50,13 @@ class Site:
     def __init__(self, home: Path, kinds: str = "spam nonspam virus") -> None:
         self.queue = home / "rabl"
         self.queue.mkdir()
-        self.errands = Errands()
+        self.writer = BackgroundWriter()
         config = Config.from_text(f"Home {home}\nTrackSources {kinds}\nRABLQueue {self.queue}\n")
         local = [found for found in [address("192.0.2.99")] if found]
-        self.tracker = Tracker(config, self.errands, local)
+        self.tracker = Tracker(config, self.writer, local)
 
     async def queued(self) -> list[str]:
-        await self.errands.close()
+        await self.writer.close()
         return [file.name for file in self.queue.iterdir()]
 
 
@@ -121,5 +121,5 @@ async def test_a_missing_queue_is_told_in_the_log(tmp_path: Path, logged: Logged
     site.queue.rmdir()
     async with bench(tmp_path) as b:
         site.tracker.note(await processed(b, "Spam"))
-        await site.errands.close()
+        await site.writer.close()
         assert "errand_failed" in logged.take()
