@@ -43,7 +43,7 @@ from dspamd.storage.mysql.server import (
 )
 from dspamd.storage.mysql.tables import Tables
 from dspamd.storage.sql.common import EVERYBODY, Server, UserTable, owner_name
-from dspamd.storage.sql.owner_lock import Turns
+from dspamd.storage.sql.owner_lock import OwnerLock
 from dspamd.telemetry import log
 
 T = TypeVar("T")
@@ -77,7 +77,7 @@ class MySQL:
         self._create = create
         self._today = today
         self._tables: Tables | None = None
-        self._turns = Turns(writes.deadline_s)
+        self._owner_lock = OwnerLock(writes.deadline_s)
 
     @classmethod
     def from_config(cls, config: Config, home: Home) -> MySQL:
@@ -177,7 +177,7 @@ class MySQL:
             await connection.execute(release)
 
         alone = change.correct is not None and tables.without_transactions
-        async with self._turns.of(owner):
+        async with self._owner_lock.held(owner):
             await self._writes.run(apply_alone if alone else apply)
 
     async def has_room(self, uid: Uid, signature: Signature) -> bool:

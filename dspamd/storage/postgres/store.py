@@ -35,7 +35,7 @@ from dspamd.storage.postgres.connections import POOLER, Connections, nothing, tr
 from dspamd.storage.postgres.statements import BIGINT, DECIMAL, Statements
 from dspamd.storage.sql import schema
 from dspamd.storage.sql.common import EVERYBODY, Server, UserTable, owner_name, storable, unsigned
-from dspamd.storage.sql.owner_lock import Turns
+from dspamd.storage.sql.owner_lock import OwnerLock
 from dspamd.telemetry import log
 
 T = TypeVar("T")
@@ -87,7 +87,7 @@ class Postgres:
         self._today = today
         self._statements: Statements
         self._complained = False
-        self._turns = Turns(deadline_s)
+        self._owner_lock = OwnerLock(deadline_s)
         self._connections = Connections(
             server, self._adopt, count=connections, deadline_s=deadline_s, prepared=prepared
         )
@@ -203,7 +203,7 @@ class Postgres:
                 row = (uid, storable(correct.signature), correct.label.value, pack(applied))
                 await connection.execute(sql.STORE_CORRECTION, *row)
 
-        async with self._turns.of(uid):
+        async with self._owner_lock.held(uid):
             if rises and change.correct is None:
                 await self._run(add)
             else:

@@ -1,4 +1,4 @@
 """What the drivers of database servers share.
 
-Servers and tables as configured, retries, turns of one owner, and fail-over to another profile.
+Servers and tables as configured, retries, the lock of an owner, and fail-over to another profile.
 """

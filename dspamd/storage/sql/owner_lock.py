@@ -1,8 +1,8 @@
-"""One change of an owner at a time, and no connection held by those that wait.
+"""One change of an owner at a time, and changes that wait hold no connection.
 
-Changes of one owner wait for each other anyway, in the database, where all of them lock the row of
-his totals.  But who waits there holds one of a few connections, and a single mailbox that gets
-much mail could have them all.  So those of one process wait here.
+Changes of one owner wait for each other in the database anyway, because each locks the row of
+the owner's totals.  A change that waits there holds one of a few connections, so a single mailbox
+that gets much mail could have them all.  Changes of one process therefore wait here.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from dspamd.errors import TempFail
 from dspamd.storage.contract import Uid
 
 
-class Turns:
-    """The turns of all owners; nobody waits longer than `deadline_s` seconds for his."""
+class OwnerLock:
+    """A lock for each owner; a change waits for it for `deadline_s` seconds at most."""
 
     def __init__(self, deadline_s: float) -> None:
         self._deadline_s = deadline_s
         self._locks: WeakValueDictionary[Uid, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
-    async def of(self, uid: Uid) -> AsyncIterator[None]:
-        """The only turn of an owner as long as the block runs.  Raises `TempFail` if it does not come."""
+    async def held(self, uid: Uid) -> AsyncIterator[None]:
+        """Hold the lock of an owner.  Raises `TempFail` if other changes hold it too long."""
         lock = self._locks.setdefault(uid, asyncio.Lock())
         try:
             async with asyncio.timeout(self._deadline_s):
