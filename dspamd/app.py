@@ -26,11 +26,11 @@ from dspamd.daemon import notify
 from dspamd.daemon.account import UMASK, Account, raise_open_files
 from dspamd.daemon.listen import Endpoint, owners
 from dspamd.daemon.listeners import Listeners
-from dspamd.daemon.loads import Seat
+from dspamd.daemon.loads import OwnLoad
 from dspamd.daemon.pid_file import pid_file
 from dspamd.daemon.supervisor import Supervisor
-from dspamd.daemon.worker import Post
-from dspamd.daemon.workers import Plan
+from dspamd.daemon.worker import WorkerContext
+from dspamd.daemon.workers import DaemonSpec
 from dspamd.delivery.dispatch import Dispatch
 from dspamd.delivery.notices import Notices
 from dspamd.errors import ConfigError, Failure, Problem, TempFail
@@ -240,7 +240,7 @@ def terms(config: Config) -> Terms:
     )
 
 
-def plan_of(config: Config) -> Plan:
+def daemon_spec(config: Config) -> DaemonSpec:
     """What a configuration asks of the supervisor.
 
     The parts are built here for nothing but this: what they import is then shared by
@@ -261,7 +261,7 @@ def plan_of(config: Config) -> Plan:
     workers = config.number("ServerWorkers") or len(os.sched_getaffinity(0))
     if (sessions := connection_limit(config, workers)) < config.number("ServerMaxConnections"):
         log.get().warning("few_open_files", allowed=raise_open_files(), connections=sessions)
-    return Plan(tuple(listening), workers, lambda post: _work(config, account, workers, post))
+    return DaemonSpec(tuple(listening), workers, partial(_work, config, account, workers))
 
 
 def _account(config: Config) -> Account | None:
@@ -298,23 +298,23 @@ def run(config: Config, ready: Callable[[], None] = lambda: None) -> int:
         log.get().info("socket_inherited", name=each.name, address=each.socket.getsockname())
     listeners = Listeners([each.socket for each in given])
 
-    def replan() -> Plan:
+    def reread() -> DaemonSpec:
         fresh = Config.load(Path(config.file))
-        plan = plan_of(fresh)
+        spec = daemon_spec(fresh)
         start_log(fresh)
-        return plan
+        return spec
 
     metrics.share()
-    plan = plan_of(config)
+    spec = daemon_spec(config)
     with pid_file(Path(config.text("ServerPID"))), contextlib.closing(listeners):
-        return Supervisor(listeners, replan, notifier, ready).run(plan)
+        return Supervisor(listeners, reread, notifier, ready).run(spec)
 
 
 def oddities(config: Config) -> list[Problem]:
     """What is odd about a configuration that can be used, and about what it names."""
     texts = Home(Path(config.text("Home")), txt=texts_of(config)).texts
     found = [*config.warnings, *pitfalls(config).warnings, *lacking(config, texts), *mixture(config)]
-    with contextlib.suppress(LookupError):  # an account that nobody knows is told by `plan_of`
+    with contextlib.suppress(LookupError):  # an account that nobody knows is told by `daemon_spec`
         account = _account(config)
         found += surroundings(config, account.borrowed() if account else contextlib.nullcontext())
     return found
@@ -338,14 +338,14 @@ def start_log(config: Config) -> None:
         log.get().warning("configuration", file=warning.file, line=warning.line or None, text=warning.text)
 
 
-def _work(config: Config, account: Account | None, workers: int, post: Post) -> int:
+def _work(config: Config, account: Account | None, workers: int, context: WorkerContext) -> int:
     """The life of a worker, in its own process; returns its exit status."""
     try:
         if account:
             account.assume()
         keep_memory(MEMORY_KEPT)
         metrics.claim()
-        uvloop.run(post.work(_server(config, workers, post.seat)))
+        uvloop.run(context.serve(_server(config, workers, context.load)))
     except (OSError, Failure) as error:
         log.get().error("cannot_start", reason=str(error))
         return 1
@@ -353,20 +353,20 @@ def _work(config: Config, account: Account | None, workers: int, post: Post) -> 
 
 
 @contextlib.asynccontextmanager
-async def _server(config: Config, workers: int, seat: Seat) -> AsyncIterator[LmtpServer]:
+async def _server(config: Config, workers: int, load: OwnLoad) -> AsyncIterator[LmtpServer]:
     """The server of one of `workers`, within the limits that they have together."""
     async with (
         Parts(config, workers=workers) as parts,
         Profiles(parts) as profiles,
         purging(config, parts.home, profiles.stores, profiles.maintenance),
-        _observed(config, parts, lambda: seat.left),
+        _observed(config, parts, lambda: load.left),
     ):
         yield LmtpServer(
             MailFilter(config, profiles.pipeline),
             terms(config),
             idle_s=config.number("ServerTimeout"),
             connection_limit=connection_limit(config, workers),
-            elsewhere=lambda: seat.others,
+            elsewhere=lambda: load.others,
             memory_limit=_memory_limit(config, workers),
         )
 

@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def check(config: Config) -> int:
     """Say what is odd about a configuration.  Raises `ConfigError` if the daemon would not start with it."""
-    from dspamd.app import oddities, plan_of, store_oddities
+    from dspamd.app import daemon_spec, oddities, store_oddities
 
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # the file may be in any character set
@@ -44,7 +44,7 @@ def check(config: Config) -> int:
     for warning in warnings:
         print(f"warning: {warning}")
     try:
-        plan_of(config)
+        daemon_spec(config)
     except LookupError as error:
         print(error, file=sys.stderr)
         return os.EX_CONFIG

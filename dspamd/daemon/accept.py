@@ -19,7 +19,7 @@ import socket
 from collections.abc import Callable, Iterable
 from typing import Protocol, cast
 
-from dspamd.daemon.loads import Loads, Seat
+from dspamd.daemon.loads import Loads, OwnLoad
 from dspamd.telemetry import log
 
 # A worker at work on messages comes back to its loop, and is given a core, within milliseconds;
@@ -35,7 +35,7 @@ class Session(Protocol):
 
 
 class Acceptor:
-    """Makes a `Session` of `factory` for each connection; counts them at `seat`.
+    """Makes a `Session` of `factory` for each connection; counts them at `load`.
 
     To be made in a running loop.  The sockets must not block; they are ours from now on.
     """
@@ -44,21 +44,21 @@ class Acceptor:
         self,
         sockets: Iterable[socket.socket],
         factory: Callable[[], asyncio.BaseProtocol],
-        seat: Seat | None = None,
+        load: OwnLoad | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._factory = factory
-        self._seat = seat or Loads(1).seat(0)
+        self._load = load or Loads(1).own(0)
         self._timers: dict[socket.socket, asyncio.TimerHandle] = {}
         self._sessions: set[asyncio.Task[None]] = set()
         self._sockets = tuple(sockets)
-        self._seat.take()
+        self._load.take()
         for each in self._sockets:
             self._watch(each)
 
     def close(self) -> None:
         """Accept nothing more: close our copies of the sockets.  Sessions go on."""
-        self._seat.leave()
+        self._load.leave()
         for each in self._sockets:
             self._loop.remove_reader(each)
             each.close()
@@ -74,7 +74,7 @@ class Acceptor:
         self._loop.add_reader(listening, self._knocked, listening)
 
     def _knocked(self, listening: socket.socket) -> None:
-        if self._seat.ahead:
+        if self._load.ahead:
             self._later(COURTESY_S, listening)
         else:
             self._take(listening)
@@ -97,7 +97,7 @@ class Acceptor:
             log.get().error("cannot_accept", reason=str(error))
             self._later(EXHAUSTED_S, listening)
             return
-        self._seat.add(1)
+        self._load.add(1)
         task = self._loop.create_task(self._attend(connection))
         self._sessions.add(task)
         task.add_done_callback(self._sessions.discard)
@@ -110,4 +110,4 @@ class Acceptor:
             log.get().debug("not_connected", reason=str(error))
             connection.close()
         finally:
-            self._seat.add(-1)
+            self._load.add(-1)

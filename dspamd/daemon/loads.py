@@ -30,12 +30,12 @@ class Loads:
         """Nobody is there (any more): connections need not be left to it."""
         self._counts[place] = _ABSENT
 
-    def seat(self, place: int) -> Seat:
+    def own(self, place: int) -> OwnLoad:
         """The place of one worker."""
-        return Seat(self._counts, place)
+        return OwnLoad(self._counts, place)
 
 
-class Seat:
+class OwnLoad:
     """A worker's own count, beside those of the others."""
 
     def __init__(self, counts: memoryview[int], place: int) -> None:

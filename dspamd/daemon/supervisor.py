@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator, Sequence
 import dspamd
 from dspamd.daemon.listeners import Listeners
 from dspamd.daemon.notify import Notifier
-from dspamd.daemon.workers import Crew, Plan, Worker
+from dspamd.daemon.workers import DaemonSpec, Worker, Workers
 from dspamd.errors import ConfigError
 from dspamd.telemetry import log
 
@@ -36,7 +36,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
 
 class Supervisor:
-    """One daemon.  `replan` makes the plan of the configuration as it is now, at a reload.
+    """One daemon.  `reread` makes the spec of the configuration as it is now, at a reload.
 
     `ready` is called once, when all workers accept connections.
     """
@@ -44,44 +44,44 @@ class Supervisor:
     def __init__(
         self,
         listeners: Listeners,
-        replan: Callable[[], Plan],
+        reread: Callable[[], DaemonSpec],
         notifier: Notifier,
         ready: Callable[[], None] = lambda: None,
     ) -> None:
-        self._listeners, self._replan, self._notifier = listeners, replan, notifier
+        self._listeners, self._reread, self._notifier = listeners, reread, notifier
         self._ready = ready
         self._stopping = False
         self._outdated = False  # a reload is wanted
         self._status = os.EX_OK
-        self._crew: Crew | None = None
-        self._successor: Crew | None = None
+        self._current: Workers | None = None
+        self._successor: Workers | None = None
         self._leaving: list[Worker] = []
         self._silence_s = min(SILENCE_S, notifier.watchdog_s / 3) if notifier.watchdog_s else SILENCE_S
 
-    def run(self, plan: Plan) -> int:
+    def run(self, spec: DaemonSpec) -> int:
         """Run the daemon until it is told to stop; its exit status.
 
         Raises `OSError` or `LookupError` if it cannot listen.
         """
         with self._signals() as self._wake:
-            self._successor = Crew(plan, self._listeners.open(plan.endpoints), self._forget)
+            self._successor = Workers(spec, self._listeners.open(spec.endpoints), self._forget)
             try:
-                while not self._stopping or self._workers:
+                while not self._stopping or self._everyone:
                     self._look_after(time.monotonic())
                     self._wait()
             finally:
-                for worker in self._workers:  # only if we failed
+                for worker in self._everyone:  # only if we failed
                     worker.kill()
         return self._status
 
     @property
-    def _workers(self) -> list[Worker]:
-        crews = [crew for crew in (self._crew, self._successor) if crew]
-        return [worker for crew in crews for worker in crew.workers] + self._leaving
+    def _everyone(self) -> list[Worker]:
+        groups = [group for group in (self._current, self._successor) if group]
+        return [worker for workers in groups for worker in workers.running] + self._leaving
 
     def _wait(self) -> None:
         """Wait a moment for signals and signs of life, and act on them."""
-        workers = self._workers
+        workers = self._everyone
         speaking = {worker.channel.fileno(): worker for worker in workers if not worker.mute}
         poll = select.poll()  # select(2) knows descriptors below 1024 only
         for descriptor in (self._wake.fileno(), *speaking):
@@ -107,22 +107,22 @@ class Supervisor:
 
     def _look_after(self, now: float) -> None:
         """Everything that is due."""
-        silent = [worker for worker in self._workers if now - worker.heard > self._silence_s]
-        late = [worker for worker in self._workers if worker.deadline and now > worker.deadline]
+        silent = [worker for worker in self._everyone if now - worker.heard > self._silence_s]
+        late = [worker for worker in self._everyone if worker.deadline and now > worker.deadline]
         for worker in {*silent, *late}:
             if not worker.killed:
                 log.get().error("worker_killed", worker=worker.pid, silent_s=round(now - worker.heard))
                 worker.kill()
         if not silent:
             self._notifier.alive()
-        for crew in (self._crew, self._successor):
-            if crew:
-                crew.fill(now)
+        for workers in (self._current, self._successor):
+            if workers:
+                workers.fill(now)
         if self._successor and self._successor.complete:
             self._succeed(self._successor, now)
-        if self._outdated and self._crew:  # not before the daemon has started
+        if self._outdated and self._current:  # not before the daemon has started
             self._outdated = False
-            self._reload(now, self._crew)
+            self._reload(now, self._current)
 
     def _bury(self, worker: Worker, now: float) -> None:
         """If a worker has ended, see what that means."""
@@ -134,68 +134,68 @@ class Supervisor:
             log.get().info("worker_left", worker=worker.pid, status=status)
             return
         log.get().error("worker_died", worker=worker.pid, status=status)
-        if self._crew and worker in self._crew.workers:
-            self._crew.lost(worker, now)
+        if self._current and worker in self._current.running:
+            self._current.lost(worker, now)
         elif self._successor:
             self._successor.lost(worker, now)
             self._give_up(self._successor, status, now)
 
-    def _succeed(self, crew: Crew, now: float) -> None:
-        """All workers of a crew are ready: it takes over."""
-        former, self._crew, self._successor = self._crew, crew, None
+    def _succeed(self, workers: Workers, now: float) -> None:
+        """All workers of a spec are ready: they take over."""
+        former, self._current, self._successor = self._current, workers, None
         self._dismiss(former, Worker.retire, now)
-        self._listeners.keep(crew.plan.endpoints)
+        self._listeners.keep(workers.spec.endpoints)
         log.get().info(
             "reloaded" if former else "started",
             pid=os.getpid(),
-            workers=crew.plan.workers,
+            workers=workers.spec.count,
             version=dspamd.__version__,
         )
-        self._notifier.ready(f"Serving with {crew.plan.workers} workers")
+        self._notifier.ready(f"Serving with {workers.spec.count} workers")
         if not former:
             self._ready()
 
-    def _give_up(self, crew: Crew, status: int, now: float) -> None:
-        """A crew cannot start: the daemon goes on with the one it has, or ends if it has none."""
+    def _give_up(self, workers: Workers, status: int, now: float) -> None:
+        """The workers of a spec cannot start: the daemon goes on with those it has, or ends if it has none."""
         self._successor = None
-        self._dismiss(crew, Worker.retire, now)  # some of its workers may serve already
-        if self._crew is None:
+        self._dismiss(workers, Worker.retire, now)  # some of its workers may serve already
+        if self._current is None:
             self._status = max(1, status)
             self._stop(now)
         else:
-            self._keep_old(self._crew, "a worker could not start with it")
+            self._keep_old(self._current, "a worker could not start with it")
 
-    def _dismiss(self, crew: Crew | None, how: Callable[[Worker, float], None], now: float) -> None:
-        for worker in crew.workers if crew else ():
+    def _dismiss(self, workers: Workers | None, how: Callable[[Worker, float], None], now: float) -> None:
+        for worker in workers.running if workers else ():
             how(worker, now)
             self._leaving.append(worker)
 
     # --- reload and stop -------------------------------------------------------------------
 
-    def _reload(self, now: float, crew: Crew) -> None:
+    def _reload(self, now: float, workers: Workers) -> None:
         log.get().info("reloading")
         self._notifier.reloading()
         self._dismiss(self._successor, Worker.retire, now)
         self._successor = None
         try:
-            plan = self._replan()
-            sockets = self._listeners.open(plan.endpoints)
+            spec = self._reread()
+            sockets = self._listeners.open(spec.endpoints)
         except ConfigError as error:
             for problem in error.problems:
                 log.get().error(
                     "bad_configuration", file=problem.file, line=problem.line or None, text=problem.text
                 )
-            self._keep_old(crew, "see the log")
+            self._keep_old(workers, "see the log")
         except (OSError, LookupError) as error:
-            self._keep_old(crew, str(error))
+            self._keep_old(workers, str(error))
         except Exception:  # a bug of ours must not end a daemon that works
             log.get().exception("reload_failed")
-            self._keep_old(crew, "see the log")
+            self._keep_old(workers, "see the log")
         else:
-            self._successor = Crew(plan, sockets, self._forget)
+            self._successor = Workers(spec, sockets, self._forget)
 
-    def _keep_old(self, crew: Crew, reason: str) -> None:
-        self._listeners.keep(crew.plan.endpoints)
+    def _keep_old(self, workers: Workers, reason: str) -> None:
+        self._listeners.keep(workers.spec.endpoints)
         log.get().error("not_reloaded", reason=reason)
         self._notifier.ready(f"Serving with the old configuration, the new one is unusable: {reason}")
 
@@ -203,11 +203,11 @@ class Supervisor:
         self._stopping = True
         self._notifier.stopping()
         self._listeners.close()
-        for crew in (self._crew, self._successor):
-            self._dismiss(crew, Worker.stop, now)
+        for workers in (self._current, self._successor):
+            self._dismiss(workers, Worker.stop, now)
         for worker in self._leaving:
             worker.stop(now)
-        self._crew = self._successor = None
+        self._current = self._successor = None
 
     # --- signals ---------------------------------------------------------------------------
 
@@ -233,8 +233,8 @@ class Supervisor:
         """In a new worker: close what belongs to the supervisor and to workers of other plans.
 
         As long as a worker held the channels of others, they would not notice our death;
-        as long as it held a socket that no plan has any more, clients could still connect to it.
+        as long as it held a socket that no spec has any more, clients could still connect to it.
         """
         self._listeners.forget(sockets)
-        for own in (*self._own, *(worker.channel for worker in self._workers)):
+        for own in (*self._own, *(worker.channel for worker in self._everyone)):
             own.close()

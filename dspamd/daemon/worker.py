@@ -24,7 +24,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from dspamd.daemon.accept import Acceptor
-from dspamd.daemon.loads import Seat
+from dspamd.daemon.loads import OwnLoad
 from dspamd.server.lmtp import LmtpServer
 from dspamd.telemetry import log
 
@@ -38,27 +38,27 @@ GRACE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Post:
+class WorkerContext:
     """Where a worker works: the sockets, its seat among the others, its end of the channel."""
 
     sockets: Sequence[socket.socket]
-    seat: Seat
+    load: OwnLoad
     channel: socket.socket
 
-    async def work(self, opening: AbstractAsyncContextManager[LmtpServer]) -> None:
+    async def serve(self, opening: AbstractAsyncContextManager[LmtpServer]) -> None:
         """Open a server, and serve until the supervisor wants no more, or SIGTERM comes."""
         beating = asyncio.create_task(self._beat())
         try:
             async with opening as server:
-                await self._serve(server)
+                await self._attend(server)
         finally:
             beating.cancel()
 
-    async def _serve(self, server: LmtpServer) -> None:
+    async def _attend(self, server: LmtpServer) -> None:
         retired, stopped = asyncio.Event(), asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
         listening = asyncio.create_task(self._listen(retired, stopped))
-        acceptor = Acceptor(self.sockets, server, self.seat)
+        acceptor = Acceptor(self.sockets, server, self.load)
         try:
             self._send(READY)
             await _first(retired.wait(), stopped.wait())

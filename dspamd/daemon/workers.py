@@ -21,7 +21,7 @@ from typing import NoReturn
 from dspamd.daemon import worker
 from dspamd.daemon.listen import Endpoint
 from dspamd.daemon.loads import Loads
-from dspamd.daemon.worker import GRACE_S, RETIRE_S, Post
+from dspamd.daemon.worker import GRACE_S, RETIRE_S, WorkerContext
 from dspamd.telemetry import log
 
 YOUNG_S = 60.0
@@ -31,15 +31,15 @@ SLACK_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class DaemonSpec:
     """What a configuration asks for: where to listen, how many workers, what a worker does.
 
     `work` is the life of a worker; it returns its exit status.
     """
 
     endpoints: tuple[Endpoint, ...]
-    workers: int
-    work: Callable[[Post], int]
+    count: int
+    work: Callable[[WorkerContext], int]
 
 
 @dataclass(eq=False, slots=True)
@@ -112,22 +112,25 @@ class _Place:
         self.free = now + (min(2.0 ** (self.deaths - 2), LONGEST_WAIT_S) if self.deaths > 1 else 0)
 
 
-class Crew:
-    """The workers of one plan, on sockets that are open already.
+class Workers:
+    """The workers of one spec, on sockets that are open already.
 
     `forget` is called in each new worker with its sockets, to close what it must not hold.
     """
 
     def __init__(
-        self, plan: Plan, sockets: Sequence[socket.socket], forget: Callable[[Sequence[socket.socket]], None]
+        self,
+        spec: DaemonSpec,
+        sockets: Sequence[socket.socket],
+        forget: Callable[[Sequence[socket.socket]], None],
     ) -> None:
-        self.plan = plan
+        self.spec = spec
         self._sockets, self._forget = sockets, forget
-        self._loads = Loads(plan.workers)
-        self._places = [_Place() for _ in range(plan.workers)]
+        self._loads = Loads(spec.count)
+        self._places = [_Place() for _ in range(spec.count)]
 
     @property
-    def workers(self) -> list[Worker]:
+    def running(self) -> list[Worker]:
         return [place.worker for place in self._places if place.worker]
 
     @property
@@ -181,7 +184,7 @@ class Crew:
             supervisor.close()
             self._forget(self._sockets)
             channel.setblocking(False)
-            status = self.plan.work(Post(self._sockets, self._loads.seat(number), channel))
+            status = self.spec.work(WorkerContext(self._sockets, self._loads.own(number), channel))
         except BaseException:
             log.get().exception("worker_failed")
         finally:

@@ -59,7 +59,7 @@ async def test_sessions_are_spread_evenly() -> None:
     (shared,) = listen(Endpoint(host="127.0.0.1", port=0))
     port = shared.getsockname()[1]
     acceptors = [
-        Acceptor([shared.dup()], saying(word), loads.seat(place)) for place, word in enumerate((b"a", b"b"))
+        Acceptor([shared.dup()], saying(word), loads.own(place)) for place, word in enumerate((b"a", b"b"))
     ]
     shared.close()
     words, writers = zip(*[await greeting(port) for _ in range(8)], strict=True)
@@ -73,10 +73,10 @@ async def test_sessions_are_spread_evenly() -> None:
 
 async def test_a_connection_that_the_other_leaves_is_taken_after_all() -> None:
     loads = Loads(2)
-    loads.seat(1).take()  # a worker that is busy and takes none
+    loads.own(1).take()  # a worker that is busy and takes none
     (listening,) = listen(Endpoint(host="127.0.0.1", port=0))
     port = listening.getsockname()[1]
-    acceptor = Acceptor([listening], saying(b"a"), loads.seat(0))
+    acceptor = Acceptor([listening], saying(b"a"), loads.own(0))
     for _ in range(3):
         word, writer = await greeting(port)
         assert word == b"a"
@@ -108,7 +108,7 @@ async def test_without_descriptors_connections_wait(monkeypatch: pytest.MonkeyPa
 
 def test_a_worker_is_ahead_of_those_who_are_there() -> None:
     loads = Loads(3)
-    own, other = loads.seat(0), loads.seat(1)
+    own, other = loads.own(0), loads.own(1)
     own.take()
     own.add(1)
     assert not own.ahead  # nobody else is there
@@ -120,10 +120,10 @@ def test_a_worker_is_ahead_of_those_who_are_there() -> None:
 
 def test_among_many_sessions_a_few_are_no_difference() -> None:
     loads = Loads(2)
-    own, other = loads.seat(0), loads.seat(1)
-    for seat in (own, other):
-        seat.take()
-        seat.add(10 * TOLERANCE)
+    own, other = loads.own(0), loads.own(1)
+    for load in (own, other):
+        load.take()
+        load.add(10 * TOLERANCE)
     own.add(10)
     assert not own.ahead
     own.add(1)

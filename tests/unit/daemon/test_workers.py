@@ -8,11 +8,11 @@ import socket
 
 import pytest
 
-from dspamd.daemon.workers import LONGEST_WAIT_S, YOUNG_S, Crew, Plan, Worker
+from dspamd.daemon.workers import LONGEST_WAIT_S, YOUNG_S, DaemonSpec, Worker, Workers
 
 
-class Script(Crew):
-    """A crew whose workers are no processes."""
+class Script(Workers):
+    """Workers that are no processes."""
 
     def _fork(self, number: int, now: float) -> Worker:
         ours, theirs = socket.socketpair()
@@ -22,49 +22,49 @@ class Script(Crew):
 
 
 @pytest.fixture
-def crew() -> Crew:
-    return Script(Plan((), 2, lambda post: 0), [], lambda sockets: None)
+def workers() -> Workers:
+    return Script(DaemonSpec((), 2, lambda context: 0), [], lambda sockets: None)
 
 
-def test_it_is_complete_when_all_are_ready(crew: Crew) -> None:
-    assert not crew.complete
-    crew.fill(0)
-    assert [worker.place for worker in crew.workers] == [0, 1]
-    for worker in crew.workers:
-        assert not crew.complete
+def test_it_is_complete_when_all_are_ready(workers: Workers) -> None:
+    assert not workers.complete
+    workers.fill(0)
+    assert [worker.place for worker in workers.running] == [0, 1]
+    for worker in workers.running:
+        assert not workers.complete
         worker.ready = True
-    assert crew.complete
+    assert workers.complete
 
 
-def test_a_worker_that_served_long_is_replaced_at_once(crew: Crew) -> None:
-    crew.fill(0)
+def test_a_worker_that_served_long_is_replaced_at_once(workers: Workers) -> None:
+    workers.fill(0)
     for now in (YOUNG_S, 2 * YOUNG_S, 3 * YOUNG_S):
-        crew.lost(crew.workers[0], now)
-        crew.fill(now)
-        assert len(crew.workers) == 2
+        workers.lost(workers.running[0], now)
+        workers.fill(now)
+        assert len(workers.running) == 2
 
 
-def test_workers_that_die_young_are_replaced_later_and_later(crew: Crew) -> None:
+def test_workers_that_die_young_are_replaced_later_and_later(workers: Workers) -> None:
     now, waits = 0.0, []
-    crew.fill(now)
+    workers.fill(now)
     for _ in range(8):
         died = now
-        crew.lost(crew.workers[0], now)
-        while len(crew.workers) < 2:
-            crew.fill(now)
+        workers.lost(workers.running[0], now)
+        while len(workers.running) < 2:
+            workers.fill(now)
             now += 1
-        now = crew.workers[0].born
+        now = workers.running[0].born
         waits.append(now - died)
     assert waits == [0, 1, 2, 4, 8, 16, LONGEST_WAIT_S, LONGEST_WAIT_S]
 
 
 def test_a_machine_that_is_full_costs_no_worker_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    crew = Crew(Plan((), 1, lambda post: 0), [], lambda sockets: None)
+    workers = Workers(DaemonSpec((), 1, lambda context: 0), [], lambda sockets: None)
 
     def fork() -> int:
         raise BlockingIOError("Resource temporarily unavailable")
 
     monkeypatch.setattr(os, "fork", fork)
-    crew.fill(0)
-    assert not crew.workers
+    workers.fill(0)
+    assert not workers.running
     assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == set()

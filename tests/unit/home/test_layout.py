@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from dspamd.app import Parts, home_of, oddities, plan_of
+from dspamd.app import Parts, daemon_spec, home_of, oddities
 from dspamd.commands import dspam_admin, dspam_dump, dspam_stats, dspamd
 from dspamd.config.config import Config
 from dspamd.engine.model import Totals
@@ -51,7 +51,7 @@ def test_what_dspam_made_is_taken_as_it_is(tmp_path: Path, layout: Layout) -> No
         config = configured(tmp_path, *lines)
         assert home_of(config).layout is layout
         assert not [each for each in oddities(config) if "DirectoryLayout" in each.text]
-        plan_of(config)
+        daemon_spec(config)
 
 
 @pytest.mark.parametrize("file", range(5))
@@ -89,7 +89,7 @@ def test_a_directive_that_contradicts_the_tree_stops_the_start(
     if wanted is there:
         assert dspamd.main(["--config", config.file, "--check-config"]) == os.EX_OK
         return
-    for start in (home_of, plan_of, Parts):
+    for start in (home_of, daemon_spec, Parts):
         with pytest.raises(ConfigError, match=f"write DirectoryLayout {there.value}$"):
             start(config)
     for words in ([], ["--check-config"]):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dspamd.app import plan_of
+from dspamd.app import daemon_spec
 from dspamd.config.config import Config
 from dspamd.config.option_types import COMMAND, PATH, SOCKET
 from dspamd.config.options import OPTIONS
@@ -112,7 +112,7 @@ def test_what_is_in_the_way_stops_the_start_with_its_line(line: str, complaint: 
     (problem,) = in_the_way(config)
     assert str(problem).startswith(f"x.conf:2: {complaint}")
     with pytest.raises(ConfigError, match="the daemon cannot start"):
-        plan_of(config)
+        daemon_spec(config)
 
 
 def test_the_debug_log_and_the_log_are_both_about_log_directory(tmp_path: Path) -> None:
