@@ -1,3 +1,3 @@
-"""dspamd: a statistical spam filter for mail servers, heir of DSPAM 3.10.2."""
+"""dspamd: a statistical spam filter for mail servers, successor of DSPAM 3.10.2."""
 
 __version__ = "4.0.0"

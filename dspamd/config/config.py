@@ -221,8 +221,8 @@ class _Draft:
     def _unknown(self, directive: Directive, name: str) -> None:
         """Warn of a directive that is not in the table, with the one that was probably meant."""
         if name.lower() in RETIRED:
-            heir = RETIRED[name.lower()]
-            self._once(directive, f"{name} is retired" + (f", use {heir}" if heir else ""))
+            successor = RETIRED[name.lower()]
+            self._once(directive, f"{name} is retired" + (f", use {successor}" if successor else ""))
             return
         from difflib import get_close_matches  # rarely needed, and costs every start of a command
 

@@ -53,12 +53,12 @@ KINDS: dict[str, Kind] = {
 }
 
 PREFERENCES = tuple(KINDS)
-"""Every preference there is, spelt as documented; comparisons ignore case."""
+"""Every preference there is, spelled as documented; comparisons ignore case."""
 
 _SPELLING = {name.lower(): name for name in PREFERENCES}
 
 
-def spelt(name: str) -> str:
+def canonical(name: str) -> str:
     """A preference as the documentation spells it; names of others stay."""
     return _SPELLING.get(name.lower(), name)
 
@@ -69,14 +69,14 @@ def meant(name: str, value: str) -> str:
     DSPAM took comments for parts of values, and yet had such lines in the `default.prefs` of its web pages.
     In a text a comment has blanks on both sides of its sign: a subject may be "[SPAM #1]".
     """
-    kind = KINDS.get(spelt(name))
+    kind = KINDS.get(canonical(name))
     comment = kind and (_BEHIND_TEXT if kind is TEXT else _BEHIND_WORD).search(value)
     return value[: comment.start()].rstrip(" \t") if comment else value
 
 
 def doubt(name: str, value: str) -> str:
     """Why a preference will not do what its writer wants; empty if nothing speaks against it."""
-    kind = KINDS.get(spelt(name))
+    kind = KINDS.get(canonical(name))
     if kind is None:
         from difflib import get_close_matches  # rarely needed, and costs every start of a command
 

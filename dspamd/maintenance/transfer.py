@@ -169,11 +169,11 @@ async def _preferences(source: Storage, target: Storage, owner: str, *, replace:
     """Bring the preferences; what the target has under the same name stays, unless it is to be replaced."""
     wanted = await source.preferences(owner)
     found = await target.preferences(owner) if wanted else {}
-    spelt = {name.lower(): value for name, value in found.items()}
+    known = {name.lower(): value for name, value in found.items()}
     missing = {
         name: value
         for name, value in wanted.items()
-        if name.lower() not in spelt or (replace and spelt[name.lower()] != value)
+        if name.lower() not in known or (replace and known[name.lower()] != value)
     }
     for name, value in missing.items():
         await target.set_preference(owner, name, value)

@@ -28,7 +28,7 @@ from typing import NamedTuple
 from cachetools import TTLCache
 
 from dspamd.config.config import Config
-from dspamd.config.preferences import spelt
+from dspamd.config.preferences import canonical
 from dspamd.errors import TempFail
 from dspamd.file_errors import explained
 from dspamd.home.home import Home
@@ -69,7 +69,7 @@ class Users:
         self._opt_in = config.text("Opt") == "in"
         self._configured: dict[str, str] = {}
         for name, _, value in (line.partition("=") for line in config.all("Preference")):
-            self._configured.setdefault(spelt(name), value)
+            self._configured.setdefault(canonical(name), value)
         self._known: TTLCache[str, User] = cache(clock)
         self._records: TTLCache[str, dict[str, str]] = cache(clock)
 
@@ -132,7 +132,7 @@ class Users:
 
     async def _stored(self, owner: str) -> dict[str, str]:
         stored = await self._storage.preferences(owner)
-        return {spelt(name): value for name, value in stored.items()}
+        return {canonical(name): value for name, value in stored.items()}
 
     async def _filtered(self, user: User) -> bool:
         opt_in, opt_out = self._home.opt_in(user.file_name), self._home.opt_out(user.file_name)

@@ -29,7 +29,7 @@ cdef enum:
     ANY_DAY = -1
     EMPTY = 0  # how a file begins
     BEGUN = 1
-    NAMELESS = 2
+    UNLINKED = 2
     _BUSY = -1
     _GONE = -2
 
@@ -47,7 +47,7 @@ def lock(bytes path not None, bint shared, mode_t mode, bytes beside not None, i
     cdef const char* other = beside
     cdef flock wanted
     cdef struct_stat state
-    cdef int file, answer, failed = 0, found = NAMELESS
+    cdef int file, answer, failed = 0, found = UNLINKED
     memset(&wanted, 0, sizeof(wanted))
     memset(&state, 0, sizeof(state))
     wanted.l_type = F_RDLCK if shared else F_WRLCK
@@ -74,7 +74,7 @@ def lock(bytes path not None, bint shared, mode_t mode, bytes beside not None, i
                 close(file)
     if failed:
         raise OSError(failed, os.strerror(failed), os.fsdecode(path))
-    return answer, state.st_ino, state.st_size, None if found == NAMELESS else found == BEGUN
+    return answer, state.st_ino, state.st_size, None if found == UNLINKED else found == BEGUN
 
 
 def begun(int file, size_t length):
@@ -84,7 +84,7 @@ def begun(int file, size_t length):
         found = beginning(file, length)
     if found < 0:
         raise OSError(-found, os.strerror(-found))
-    return None if found == NAMELESS else found == BEGUN
+    return None if found == UNLINKED else found == BEGUN
 
 
 cdef int beginning(int file, size_t length) noexcept nogil:
@@ -95,7 +95,7 @@ cdef int beginning(int file, size_t length) noexcept nogil:
     if fstat(file, &state) < 0:
         return -errno
     if state.st_nlink == 0:
-        return NAMELESS
+        return UNLINKED
     count = pread(file, head, min(length, <size_t>HEAD), 0)
     if count < 0:
         return -errno
