@@ -156,7 +156,7 @@ class Supervisor:
             self._ready()
 
     def _give_up(self, workers: Workers, status: int, now: float) -> None:
-        """The workers of a spec cannot start: the daemon goes on with those it has, or ends if it has none."""
+        """Workers of a spec cannot start: the daemon goes on with those it has, or ends if it has none."""
         self._successor = None
         self._dismiss(workers, Worker.retire, now)  # some of its workers may serve already
         if self._current is None:
