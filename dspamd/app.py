@@ -78,16 +78,14 @@ class Parts:
         self.outlet = outlet or Dispatch(config, self.home, workers)
         self.history = History(
             self.home,
-            system=config.flag("SystemLog"),
-            user=config.flag("UserLog"),
-            stats=config.flag("WebStats"),
+            system=config.SystemLog,
+            user=config.UserLog,
+            stats=config.WebStats,
         )
         self.scanners = Scanners(config, self.home)
         self.texts = Texts(self.home.texts)
         self.background = BackgroundWriter()
-        self.notices = Notices(
-            self.home, self.outlet, self.texts, quarantine_limit=config.number("QuarantineWarnSize")
-        )
+        self.notices = Notices(self.home, self.outlet, self.texts, quarantine_limit=config.QuarantineWarnSize)
         self.observers = (
             Copies(self.home, self.background),
             Tracker(config, self.background, local_addresses(config)),
@@ -196,33 +194,31 @@ class SignatureIds:
 
 def home_of(config: Config) -> Home:
     """The tree of files that a configuration names.  Raises `ConfigError` if it lies in another layout."""
-    return Home(Path(config.text("Home")), layout(config), texts_of(config))
+    return Home(Path(config.Home), layout(config), texts_of(config))
 
 
 def texts_of(config: Config) -> Path | None:
     """`TxtDirectory`, if it is set."""
-    txt = config.text("TxtDirectory")
+    txt = config.TxtDirectory
     return Path(txt) if txt else None
 
 
 def endpoints(config: Config) -> list[Endpoint]:
     """Where the daemon listens: its unix socket; TCP if there is none, or a ServerHost besides."""
-    backlog = config.number("ServerQueueSize")
+    backlog = config.ServerQueueSize
     found = []
-    if path := config.text("ServerDomainSocketPath"):
+    if path := config.ServerDomainSocketPath:
         owner, group = _socket_owner(config)
-        mode = config.number("SocketMode")
+        mode = config.SocketMode
         found.append(Endpoint(path=path, mode=mode, owner=owner, group=group, backlog=backlog))
-    if not path or config.text("ServerHost"):
-        found.append(
-            Endpoint(host=config.text("ServerHost"), port=config.number("ServerPort"), backlog=backlog)
-        )
+    if not path or config.ServerHost:
+        found.append(Endpoint(host=config.ServerHost, port=config.ServerPort, backlog=backlog))
     return found
 
 
 def _socket_owner(config: Config) -> tuple[str, str]:
     """Whose the unix socket is: root's own group, if root started us, would keep everybody out."""
-    if given := config.text("SocketOwner"):
+    if given := config.SocketOwner:
         owner, _, group = given.partition(":")
         return owner, group
     account = _account(config)
@@ -232,11 +228,11 @@ def _socket_owner(config: Config) -> tuple[str, str]:
 def terms(config: Config) -> Terms:
     """What our servers offer to their clients."""
     return Terms(
-        mode=ServerMode(config.text("ServerMode")),
+        mode=ServerMode(config.ServerMode),
         version=dspamd.__version__,
-        ident=config.text("ServerIdent"),
-        passwords=config.suffixes("ServerPass"),
-        size_limit=config.number("ServerMaxMessageSize"),
+        ident=config.ServerIdent,
+        passwords=config.suffixes(Config.ServerPass),
+        size_limit=config.ServerMaxMessageSize,
     )
 
 
@@ -258,19 +254,19 @@ def daemon_spec(config: Config) -> DaemonSpec:
     for endpoint in listening:
         with _known(config, "SocketOwner"):
             owners(endpoint)
-    workers = config.number("ServerWorkers") or len(os.sched_getaffinity(0))
-    if (sessions := connection_limit(config, workers)) < config.number("ServerMaxConnections"):
+    workers = config.ServerWorkers or len(os.sched_getaffinity(0))
+    if (sessions := connection_limit(config, workers)) < config.ServerMaxConnections:
         log.get().warning("few_open_files", allowed=raise_open_files(), connections=sessions)
     return DaemonSpec(tuple(listening), workers, partial(_work, config, account, workers))
 
 
 def _account(config: Config) -> Account | None:
     """The account of the workers, if they change theirs."""
-    if not (user := config.text("ServerUser")):
+    if not (user := config.ServerUser):
         return None
     with _known(config, "ServerUser"):
         account = Account.of(user)
-    if group := config.text("ServerGroup"):
+    if group := config.ServerGroup:
         with _known(config, "ServerGroup"):
             account = Account.of(user, group)
     return account
@@ -306,13 +302,13 @@ def run(config: Config, ready: Callable[[], None] = lambda: None) -> int:
 
     metrics.share()
     spec = daemon_spec(config)
-    with pid_file(Path(config.text("ServerPID"))), contextlib.closing(listeners):
+    with pid_file(Path(config.ServerPID)), contextlib.closing(listeners):
         return Supervisor(listeners, reread, notifier, ready).run(spec)
 
 
 def oddities(config: Config) -> list[Problem]:
     """What is odd about a configuration that can be used, and about what it names."""
-    texts = Home(Path(config.text("Home")), txt=texts_of(config)).texts
+    texts = Home(Path(config.Home), txt=texts_of(config)).texts
     found = [*config.warnings, *pitfalls(config).warnings, *lacking(config, texts), *mixture(config)]
     with contextlib.suppress(LookupError):  # an account that nobody knows is told by `daemon_spec`
         account = _account(config)
@@ -327,12 +323,12 @@ def store_oddities(config: Config) -> list[Problem]:
 
 def start_log(config: Config) -> None:
     """Log as configured, beginning with what is odd about the configuration."""
-    level, form, target = config.text("LogLevel"), config.text("LogFormat"), log.target(config)
+    level, form, target = config.LogLevel, config.LogFormat, log.target(config)
     try:
         target.open()  # as root, if we are root yet
     except OSError as error:
         log.configure(level, form)  # which is stderr
-        log.get().error("log_out_of_reach", target=config.text("LogTarget"), reason=explained(error))
+        log.get().error("log_out_of_reach", target=config.LogTarget, reason=explained(error))
     log.configure(level, form, target)
     for warning in oddities(config):
         log.get().warning("configuration", file=warning.file, line=warning.line or None, text=warning.text)
@@ -364,7 +360,7 @@ async def _server(config: Config, workers: int, load: OwnLoad) -> AsyncIterator[
         yield LmtpServer(
             MailFilter(config, profiles.pipeline),
             terms(config),
-            idle_s=config.number("ServerTimeout"),
+            idle_s=config.ServerTimeout,
             connection_limit=connection_limit(config, workers),
             elsewhere=lambda: load.others,
             memory_limit=_memory_limit(config, workers),
@@ -375,7 +371,7 @@ def _observed(
     config: Config, parts: Parts, retired: Callable[[], bool] = lambda: False
 ) -> contextlib.AbstractAsyncContextManager[None]:
     """The answers to monitoring, if it is configured."""
-    if not (address := config.text("MetricsListen")):
+    if not (address := config.MetricsListen):
         return contextlib.nullcontext()
     from dspamd.web.health import observed  # its libraries cost 3 MiB
 
@@ -384,11 +380,11 @@ def _observed(
 
 def connection_limit(config: Config, workers: int) -> int:
     """Sessions of all workers together: half of the files that each may open are left to serve them."""
-    return min(config.number("ServerMaxConnections"), workers * (raise_open_files() // 2))
+    return min(config.ServerMaxConnections, workers * (raise_open_files() // 2))
 
 
 def _memory_limit(config: Config, workers: int) -> int:
     """Bytes of messages that one of `workers` may hold."""
-    limit = config.number("ServerMaxMemory")
+    limit = config.ServerMaxMemory
     # The largest message must fit, or it would be put off until its sender gives up.
-    return max(limit // workers, config.number("ServerMaxMessageSize")) if limit else sys.maxsize
+    return max(limit // workers, config.ServerMaxMessageSize) if limit else sys.maxsize

@@ -70,7 +70,7 @@ def _run(name: str, work: Work) -> int:
         path = Path(words[0]).resolve(strict=True)
         config = Config.load()
         share_files(config)
-        log.configure(config.text("LogLevel"), config.text("LogFormat"), Syslog("dspam"))
+        log.configure(config.LogLevel, config.LogFormat, Syslog("dspam"))
         form = shape(config)
         with closing(HashFile(path, form, _WITHIN_S, time.monotonic() + _WITHIN_S)) as file:
             work(file, form, words)

@@ -31,7 +31,7 @@ from dspamd.commands import dspamc, dspamd
 from dspamd.commands.complaint import Trouble, WrongUsage, hold_standard_streams, tell, unprintable
 from dspamd.commands.spool import write_all
 from dspamd.config.client_config import BadValue, Settings, config_path
-from dspamd.config.config import Config
+from dspamd.config.config import Config, contains
 from dspamd.errors import INTERNAL, ConfigError, Failure, PermFail, TempFail, UsageError
 from dspamd.filter.training import UnknownSignature
 from dspamd.filter.transaction import InboundMessage
@@ -137,8 +137,8 @@ class Mail:
 
 def _is_client(config: Config) -> bool:
     """Whether a daemon is configured that would have us: by a password, or by our account."""
-    host, ident = config.text("ClientHost"), config.text("ClientIdent")
-    return bool(host and (ident or (host.startswith("/") and not config.flag("StrictCompatibility"))))
+    host, ident = config.ClientHost, config.ClientIdent
+    return bool(host and (ident or (host.startswith("/") and not config.StrictCompatibility)))
 
 
 def share_files(config: Config) -> None:
@@ -150,7 +150,7 @@ def share_files(config: Config) -> None:
     os.umask(UMASK)
     if os.geteuid() == 0:
         with suppress(OSError):  # no Home: there will be nothing to share
-            os.setegid(Path(config.text("Home")).stat().st_gid)
+            os.setegid(Path(config.Home).stat().st_gid)
 
 
 def complain(text: str) -> None:
@@ -167,7 +167,7 @@ def version() -> str:
     if not trusted(config, os.getuid()):
         return command_line.version([])
     parameters = command_line.parameters(
-        config.text("Home"), config.text("StorageDriver"), config.file, config.text("DirectoryLayout")
+        config.Home, config.StorageDriver, config.file, config.DirectoryLayout
     )
     return command_line.version(parameters)
 
@@ -209,10 +209,10 @@ class Run:
 
     def main(self) -> int:
         """Read the message, process it, print what was asked for; returns the exit status."""
-        log.configure(self._config.text("LogLevel"), self._config.text("LogFormat"), Syslog("dspam"))
+        log.configure(self._config.LogLevel, self._config.LogFormat, Syslog("dspam"))
         for warning in self._request.warnings:
             log.get().warning("options", text=warning)
-        if not self._request.users and not self._config.flag("ParseToHeaders"):
+        if not self._request.users and not self._config.ParseToHeaders:
             raise UsageError("Unable to determine the destination user")
         content = self._message()
         try:
@@ -227,7 +227,7 @@ class Run:
         content = self._mail.content
         if not content:
             raise UsageError("empty message (no data received)")
-        return content.replace(b"\r\n", b"\n") if self._config.matches("Broken", "lineStripping") else content
+        return content.replace(b"\r\n", b"\n") if contains(self._config.Broken, "lineStripping") else content
 
     def _finish(self) -> int:
         """Print what was asked for, once all is known; returns the exit status."""
@@ -287,7 +287,7 @@ class Run:
     def _failed(self, failure: Failure, whose: str) -> None:
         log.get().warning("failed", user=whose, reply=str(failure.reply), reason=failure.detail)
         if isinstance(failure, UnknownSignature):
-            failure.exit_status = self._config.number("CorrectionFailureExit")
+            failure.exit_status = self._config.CorrectionFailureExit
             if self._strict or not failure.exit_status:
                 return
         self._failures.append(failure)
@@ -295,7 +295,7 @@ class Run:
 
     @property
     def _strict(self) -> bool:
-        return self._config.flag("StrictCompatibility")
+        return self._config.StrictCompatibility
 
     def _status(self) -> int:
         """A failure wins over spam: the message has to be tried again."""
@@ -303,7 +303,7 @@ class Run:
             if self._strict:
                 return 256 - len(self._failures)
             return os.EX_TEMPFAIL if self._deferred else self._failures[0].exit_status
-        return 99 if self._spam and self._config.matches("Broken", "returnCodes") else os.EX_OK
+        return 99 if self._spam and contains(self._config.Broken, "returnCodes") else os.EX_OK
 
 
 if __name__ == "__main__":

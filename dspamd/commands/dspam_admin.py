@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from dspamd.commands import help, migration, tool
 from dspamd.config import preferences
+from dspamd.config.config import Config, contains
 from dspamd.engine.model import Explained, ScoreOptions, Snapshot
 from dspamd.engine.token_probabilities import probabilities
 from dspamd.engine.tokenizer import crc64
@@ -143,10 +144,10 @@ async def doubts(parts: Parts, owner: str, name: str, value: str) -> list[str]:
     """Why a preference that is about to be stored will not do what was probably meant."""
     config = parts.config
     found = [f"{name}={value}: {doubt}"] if (doubt := preferences.doubt(name, value)) else []
-    if not found and owner and not config.matches("AllowOverride", name):
+    if not found and owner and not contains(config.AllowOverride, name):
         found.append(f"{name} of a user does not count: AllowOverride does not name it")
-    if not owner and config.given("Preference") and not await parts.storage.preferences(owner):
-        lines = len(config.all("Preference"))
+    if not owner and config.given(Config.Preference) and not await parts.storage.preferences(owner):
+        lines = len(config.Preference)
         found.append(
             f"what is stored for everybody replaces all {lines} preferences that {config.file} has: "
             "store those, too, that are to count"

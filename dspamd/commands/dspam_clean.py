@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 from dspamd.commands import help, tool
 from dspamd.config.config import Config
+from dspamd.config.option import Days
 from dspamd.errors import UsageError
 from dspamd.maintenance.maintenance import UNUSED, Maintenance, Report, ages
 from dspamd.maintenance.purge import Ages, Purged, Unused
@@ -88,22 +89,25 @@ def purge_ages(config: Config, options: Options) -> Ages:
     """The ages that hold: those configured, overridden by those of the command line."""
     chosen = ages(config)
     if options.signatures is not None:
-        chosen = replace(chosen, signatures=_age(options.signatures, config, "PurgeSignatures", _SIGNATURES))
+        chosen = replace(
+            chosen, signatures=_age(options.signatures, config, Config.PurgeSignatures, _SIGNATURES)
+        )
     if options.neutral is not None:
-        chosen = replace(chosen, neutral=_age(options.neutral, config, "PurgeNeutral", _NEUTRAL))
+        chosen = replace(chosen, neutral=_age(options.neutral, config, Config.PurgeNeutral, _NEUTRAL))
     if options.unused is not None:
         given = [*options.unused.split(","), "", "", ""][:4]
         rules = zip(given, UNUSED, Unused(), strict=True)
-        unused = Unused(*(_age(text, config, name, otherwise) for text, name, otherwise in rules))
+        unused = Unused(*(_age(text, config, option, otherwise) for text, option, otherwise in rules))
         chosen = replace(chosen, unused=unused)
     return chosen
 
 
-def _age(text: str, config: Config, directive: str, otherwise: int | None) -> int | None:
+def _age(text: str, config: Config, option: Days, otherwise: int | None) -> int | None:
     """The age given, else that configured, which may be off, else the one built in."""
     if text:
         return int(text)
-    return config.days(directive) if config.text(directive) else otherwise
+    absent = config.words(option) == ("",)
+    return otherwise if absent else config.value(option)
 
 
 async def clean(parts: Parts, options: Options) -> int:

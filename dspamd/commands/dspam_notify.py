@@ -77,7 +77,7 @@ async def _write(parts: Parts, text: bytes, mailbox: Path, user: User) -> None:
     kept = await asyncio.to_thread(digest.read, mailbox)
     if not kept:
         return
-    letter = Message(digest.compose(text, user.name, kept, url=parts.config.text("WebURL")))
+    letter = Message(digest.compose(text, user.name, kept, url=parts.config.WebURL))
     recipient = parseaddr((letter.first("To") or b"").decode("utf-8", "surrogateescape"))[1]
     if not recipient:
         raise PermFail(f"{digest.TEXT} has no address in its To header")

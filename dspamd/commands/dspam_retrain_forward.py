@@ -130,7 +130,7 @@ def _correct(options: Options) -> int:
     if not ids:
         sys.stderr.write("dspam-retrain-forward: Unable to find a valid signature\n")
         try:
-            return Config.load().number("CorrectionFailureExit")
+            return Config.load().CorrectionFailureExit
         except ConfigError as error:
             sys.stderr.write(f"dspam-retrain-forward: {error}\n")
             return os.EX_TEMPFAIL

@@ -134,7 +134,7 @@ async def show(parts: Parts, options: Options) -> int:
     own = not options.profile and set(options.users) == {login_name(uid)}
     if not own and not trusted(parts.config, uid):
         raise tool.NotTrusted
-    form = Form(options.flags, long_names=parts.config.flag("LongUsernames"))
+    form = Form(options.flags, long_names=parts.config.LongUsernames)
     sum_totals, sum_figures = Totals(), Figures()
     status = os.EX_OK
     for user in options.users or await parts.storage.owners():

@@ -47,7 +47,7 @@ def run(work: Callable[[Parts], Awaitable[int]], profile: str = "", *, anybody: 
             raise NotTrusted
         if profile:
             config = config.with_profile(profile)
-        log.configure(config.text("LogLevel"), config.text("LogFormat"), Syslog("dspam"))
+        log.configure(config.LogLevel, config.LogFormat, Syslog("dspam"))
         return asyncio.run(_with_parts(config, work))
     except (ConfigError, UsageError, Failure) as error:
         sys.stderr.write(f"{error}\n")

@@ -6,10 +6,11 @@ everything wrong in it at once.  What meant something to DSPAM, and what a migra
 may well contain, is only warned of: unknown and retired directives, repeated ones,
 options without effect.
 
-Values are asked for by the name of their option.  Every option has a value,
-absent ones their default; an absent text is empty.  Asking for a name that is
-not in the table is a bug, and a KeyError.  Names are matched in any case; of a
-repeated scalar the first value counts.
+Each option of the table is an attribute with its type: `config.DeliveryHost` is a `str`,
+`config.MaxMessageSize` an `int`, `config.Trust` a tuple.  Every option has a value,
+absent ones their default; an absent text is empty.  A name that is not in the table is an
+error of mypy.  In the file, names are matched in any case; of a repeated scalar the first
+value counts.
 
 Options of storage and processing may carry a profile after a dot
 (`HashRecMax.big`); under that profile they hold, under any other the plain ones.
@@ -20,20 +21,22 @@ A configuration never changes.  Reloading builds a new one (reference/config.md)
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from dspamd.config.directives import Directive, Reader
+from dspamd.config.option import Option, T
 from dspamd.config.option_types import Tolerated
-from dspamd.config.options import OPTIONS, RETIRED, Option
+from dspamd.config.options import OPTIONS, RETIRED, Options
 from dspamd.errors import ConfigError, Problem, UsageError
 
 DEFAULT_PATH = Path("/etc/dspam/dspam.conf")
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+@dataclass(frozen=True)
+class Config(Options):
     """A checked configuration.  Values hold passwords, so they stay out of its repr."""
 
     file: str
@@ -58,53 +61,33 @@ class Config:
 
     def with_profile(self, name: str) -> Config:
         """The same under another storage profile; UsageError if the file declares no such one."""
-        if name.lower() not in map(str.lower, self.all("Profile")):
+        if name.lower() not in map(str.lower, self.Profile):
             raise UsageError(f"No such profile '{name}'")
         return replace(self, profile=name)
 
-    def text(self, name: str) -> str:
-        """The value of a scalar in its canonical spelling; empty if it has none."""
-        return self.all(name)[0]
-
-    def flag(self, name: str) -> bool:
-        return self.text(name) == "on"
-
-    def number(self, name: str) -> int:
-        """The value of a number: bytes for sizes, seconds for times, bits for file modes."""
-        return int(self.text(name))
-
-    def days(self, name: str) -> int | None:
-        """An age in days; None if it is off or absent."""
-        text = self.text(name)
-        return None if text in ("", "off") else int(text)
-
-    def all(self, name: str) -> tuple[str, ...]:
-        """All values of a list, in the order of the file."""
-        key = name.lower()
-        if self.profile and OPTIONS[key].suffix == "profile":
+    def words(self, option: Option[Any]) -> tuple[str, ...]:
+        """The words of an option in their canonical spelling, those of the profile first."""
+        key = option.key
+        if self.profile and option.suffix == "profile":
             return self._values.get(f"{key}.{self.profile.lower()}", self._values[key])
         return self._values[key]
 
-    def matches(self, name: str, word: str) -> bool:
-        """Whether a list contains a word, in any case."""
-        return word.lower() in map(str.lower, self.all(name))
+    def value(self, option: Option[T]) -> T:
+        """The value of an option that a variable holds."""
+        return option.read(self.words(option))
 
-    def keyed(self, name: str, suffix: str) -> str:
-        """The value under a suffix (`DeliveryHost`, "example.org"), else that without one, else empty."""
-        option = OPTIONS[name.lower()]
-        values = self._values.get(f"{name.lower()}.{suffix.lower()}")
-        if values is None:
-            return self.text(name) if option.bare else ""
-        return values[0]
-
-    def suffixes(self, name: str) -> dict[str, str]:
+    def suffixes(self, option: Option[T]) -> dict[str, T]:
         """The values of an option under its suffixes, by suffix in lower case."""
-        start = f"{name.lower()}."
-        return {key[len(start) :]: values[0] for key, values in self._values.items() if key.startswith(start)}
+        start = f"{option.key}."
+        return {
+            key[len(start) :]: option.read(words)
+            for key, words in self._values.items()
+            if key.startswith(start)
+        }
 
-    def given(self, name: str) -> bool:
-        """Whether an option is set in the file, with or without a suffix."""
-        return self._place(name) is not None
+    def given(self, option: Option[Any], suffix: str = "") -> bool:
+        """Whether an option is set in the file: under this suffix, or else with or without one."""
+        return self._place(f"{option.key}.{suffix}" if suffix else option.key) is not None
 
     def problem(self, name: str, text: str) -> Problem:
         """Something wrong with an option, told with the place where it is set, if it is."""
@@ -115,6 +98,11 @@ class Config:
         name = name.lower()
         keys = (key for key in self._places if key.partition(".")[0] == name)
         return self._places.get(name) or self._places.get(next(keys, ""))
+
+
+def contains(values: Iterable[str], word: str) -> bool:
+    """Whether a list of words contains a word, in any case."""
+    return word.lower() in map(str.lower, values)
 
 
 def default_path() -> Path:
@@ -151,7 +139,7 @@ def _shown(value: str) -> str:
     return value if 0 < len(value) <= _SHOWN else f"{value[:_SHOWN]}..." if value else '""'
 
 
-def _glued(directive: Directive, option: Option) -> str:
+def _glued(directive: Directive, option: Option[Any]) -> str:
     """The directive that should have begun a line of its own, and stands in this one; empty if none does."""
     if option.name in _NAMED_ALIKE:
         return ""
@@ -203,7 +191,7 @@ class _Draft:
             self.values[directive.key.lower()] = values
             self.places.setdefault(directive.key.lower(), (directive.file, directive.line))
 
-    def _option(self, directive: Directive) -> Option | None:
+    def _option(self, directive: Directive) -> Option[Any] | None:
         name, dot, suffix = directive.key.partition(".")
         option = OPTIONS.get(name.lower())
         if option is None:
@@ -230,7 +218,7 @@ class _Draft:
         hint = f", did you mean {OPTIONS[near[0]].name}?" if near else ""
         self.warnings.append(directive.problem(f"unknown directive {name}{hint}"))
 
-    def _canonical(self, option: Option, directive: Directive) -> Iterator[str]:
+    def _canonical(self, option: Option[Any], directive: Directive) -> Iterator[str]:
         for value in directive.values:
             try:
                 yield option.kind.canonical(value)

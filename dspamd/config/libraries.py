@@ -10,14 +10,16 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 from dspamd.config.config import Config
+from dspamd.config.option import Option
 from dspamd.errors import ConfigError
 
 
 @contextlib.contextmanager
-def needed_by(config: Config, directive: str, package: str, remedy: str = "") -> Iterator[None]:
-    """Import in the body what a directive needs, which is in a package of PyPI, or comes by another `remedy`.
+def needed_by(config: Config, option: Option[Any], package: str, remedy: str = "") -> Iterator[None]:
+    """Import in the body what an option needs, which is in a package of PyPI, or comes by another `remedy`.
 
     Raises `ConfigError` that names the package and what installs it.
     """
@@ -27,5 +29,6 @@ def needed_by(config: Config, directive: str, package: str, remedy: str = "") ->
         if (error.name or "").partition(".")[0] == "dspamd":
             raise  # a bug of ours, which no package mends
         remedy = remedy or f"to install it: {sys.executable or 'python3'} -m pip install {package}"
-        text = f"{directive} {config.text(directive)} needs the Python package {package} ({error}); {remedy}"
-        raise ConfigError([config.problem(directive, text)]) from error
+        needs = f"needs the Python package {package} ({error}); {remedy}"
+        text = f"{option.name} {config.words(option)[0]} {needs}"
+        raise ConfigError([config.problem(option.name, text)]) from error

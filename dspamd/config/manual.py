@@ -16,9 +16,11 @@ import sys
 import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
+from dspamd.config.option import Option
 from dspamd.config.option_types import FLAG
-from dspamd.config.options import SECTIONS, Option
+from dspamd.config.options import SECTIONS
 from dspamd.config.preferences import PREFERENCES
 
 _IGNORE_HEADERS = Path("etc/ignore-headers.txt")
@@ -130,7 +132,7 @@ def sample(ignore_headers: Iterable[str]) -> str:
     return "".join(parts)
 
 
-def _sample_option(option: Option) -> Iterator[str]:
+def _sample_option(option: Option[Any]) -> Iterator[str]:
     yield "\n"
     for line in textwrap.wrap(option.help, 76):
         yield f"# {line}\n"
@@ -153,7 +155,7 @@ def man() -> str:
     return "".join(parts) + _MAN_TAIL
 
 
-def _man_option(option: Option) -> Iterator[str]:
+def _man_option(option: Option[Any]) -> Iterator[str]:
     suffix = f"\\fR[\\fP.\\fI{option.suffix}\\fP\\fR]\\fP" if option.suffix else ""
     if not option.bare:
         suffix = f".\\fI{option.suffix}\\fP"

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from dspamd.config.config import Config
+from dspamd.config.option import Text
 from dspamd.delivery.agent import Agent
 from dspamd.delivery.connection import Deadlines, Tls
 from dspamd.delivery.quarantine import Quarantine
@@ -39,7 +40,7 @@ class Dispatch:
 
     def __init__(self, config: Config, home: Home, workers: int = 1) -> None:
         self._config, self._home = config, home
-        self._timeout_s = config.number("DeliveryTimeout")
+        self._timeout_s = config.DeliveryTimeout
         self._quarantine = Quarantine(timeout_s=self._timeout_s)
         self._next_hop = _next_hop(config, workers)
 
@@ -49,17 +50,17 @@ class Dispatch:
             return await self._deliver(handover)
 
     async def _deliver(self, handover: Handover) -> Reply:
-        if handover.spam and (mailbox := self._config.text("QuarantineMailbox")):
+        if handover.spam and (mailbox := self._config.QuarantineMailbox):
             handover = replace(handover, recipient=self._mailbox(handover.recipient, mailbox))
         if self._next_hop is not None:
             return await self._next_hop.deliver(handover)
-        name = "TrustedDeliveryAgent" if handover.trusted else "UntrustedDeliveryAgent"
-        return await self._run(name, handover, handover.arguments if handover.trusted else ())
+        agent = Config.TrustedDeliveryAgent if handover.trusted else Config.UntrustedDeliveryAgent
+        return await self._run(agent, handover, handover.arguments if handover.trusted else ())
 
     async def quarantine(self, handover: Handover, owner: str) -> Reply:
         """Put into the quarantine of `owner`.  Raises `TempFail`, `PermFail` from an agent."""
-        if self._config.text("QuarantineAgent"):
-            return await self._run("QuarantineAgent", handover, ())
+        if self._config.QuarantineAgent:
+            return await self._run(Config.QuarantineAgent, handover, ())
         mailbox = self._home.file(owner, "mbox")
         try:
             await asyncio.to_thread(self._home.prepare, mailbox)
@@ -73,25 +74,25 @@ class Dispatch:
             await self._next_hop.close()
         await self._quarantine.close()
 
-    async def _run(self, name: str, handover: Handover, arguments: tuple[str, ...]) -> Reply:
-        command = self._config.text(name)
+    async def _run(self, agent: Text, handover: Handover, arguments: tuple[str, ...]) -> Reply:
+        command = self._config.value(agent)
         if not command.strip():
-            raise TempFail(f"No {name} configured, and --stdout not specified")
-        agent = Agent(
+            raise TempFail(f"No {agent.name} configured, and --stdout not specified")
+        program = Agent(
             command,
             arguments,
             user=handover.user,
             timeout_s=self._timeout_s,
-            errors_permanent=self._config.flag("LMTPLDAErrorsPermanent"),
+            errors_permanent=self._config.LMTPLDAErrorsPermanent,
         )
-        return await agent.deliver(handover)
+        return await program.deliver(handover)
 
     def _mailbox(self, recipient: bytes, mailbox: str) -> bytes:
         """The recipient's address for spam: `bob+detail@domain` becomes `bob+quarantine@domain`."""
         local, at, domain = recipient.rpartition(b"@")
         if not at:
             local, domain = recipient, b""
-        separator = self._config.text("PlusedCharacter")[:1].encode()
+        separator = self._config.PlusedCharacter[:1].encode()
         return local.split(separator, 1)[0] + mailbox.encode() + at + domain
 
 
@@ -123,19 +124,19 @@ def _reason(failure: Failure) -> str:
 
 
 def _next_hop(config: Config, workers: int) -> SmtpDelivery | None:
-    hosts = config.suffixes("DeliveryHost")
-    if host := config.text("DeliveryHost"):
+    hosts = config.suffixes(Config.DeliveryHost)
+    if host := config.DeliveryHost:
         hosts[""] = host
     if not hosts:
         return None
-    ports = {domain: int(port) for domain, port in config.suffixes("DeliveryPort").items()}
-    timeout = config.number("DeliveryTimeout")
+    ports = config.suffixes(Config.DeliveryPort)
+    timeout = config.DeliveryTimeout
     return SmtpDelivery(
         hosts,
-        {**ports, "": config.number("DeliveryPort")},
-        lmtp=config.text("DeliveryProto").upper() == "LMTP",
-        ident=config.text("DeliveryIdent"),
-        connections=max(1, config.number("DeliveryConnections") // workers),
+        {**ports, "": config.DeliveryPort},
+        lmtp=config.DeliveryProto.upper() == "LMTP",
+        ident=config.DeliveryIdent,
+        connections=max(1, config.DeliveryConnections // workers),
         deadlines=Deadlines(command=timeout, reply=max(timeout, Deadlines().reply)),
         tls=_tls(config),
     )
@@ -143,9 +144,9 @@ def _next_hop(config: Config, workers: int) -> SmtpDelivery | None:
 
 def _tls(config: Config) -> Tls | None:
     """How the next hop is encrypted.  Raises `ConfigError`."""
-    file = config.text("DeliveryTLSCAFile")
+    file = config.DeliveryTLSCAFile
     try:
-        return Tls.of(config.text("DeliveryTLS"), file)
+        return Tls.of(config.DeliveryTLS, file)
     except OSError as error:
         raise ConfigError(
             [config.problem("DeliveryTLSCAFile", f"DeliveryTLSCAFile {file}: {error}")]

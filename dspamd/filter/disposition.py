@@ -50,9 +50,9 @@ class Disposition:
             verdict,
             delivery.request,
             user.spam_action,
-            self._config.text("ClamAVResponse"),
-            agent=bool(self._config.text("QuarantineAgent")),
-            next_hop=bool(self._config.text("DeliveryHost") or self._config.suffixes("DeliveryHost")),
+            self._config.ClamAVResponse,
+            agent=bool(self._config.QuarantineAgent),
+            next_hop=bool(self._config.DeliveryHost or self._config.suffixes(Config.DeliveryHost)),
         )
         content = b""
         if action not in (Action.NOTHING, Action.REFUSE):

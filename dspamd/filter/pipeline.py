@@ -263,7 +263,7 @@ class Pipeline:
             source=lesson.source if lesson else None,
             signature=signature,
             user=user.name if result.spam and user.file_name != user.name else None,
-            improbability=self._config.flag("ImprobabilityDrive"),
+            improbability=self._config.ImprobabilityDrive,
         )
 
     # --- the hand-over ---------------------------------------------------------------------
@@ -395,10 +395,10 @@ class Pipeline:
         """Whether mail passes unfiltered while the store is down: no lesson, and nothing bad."""
         if finding is not None or request.lesson is not None:
             return False
-        return self._config.text("OnStorageFailure") == "deliver" and not await self._scanners.infected(mail)
+        return self._config.OnStorageFailure == "deliver" and not await self._scanners.infected(mail)
 
     def _too_big(self, mail: InboundMessage) -> bool:
-        limit = self._config.number("MaxMessageSize")
+        limit = self._config.MaxMessageSize
         return 0 < limit < len(mail.message)
 
 

@@ -127,7 +127,7 @@ class Reports:
         said = f"{count if len(outcomes) == lessons else f'{count} of {lessons}'} messages corrected"
         if lessons == 1:
             said = "1 message corrected"
-        if delivery.request.report is None or self._config.text("RetrainedMail") == "deliver":
+        if delivery.request.report is None or self._config.RetrainedMail == "deliver":
             if first.verdict is None:
                 raise RuntimeError("a lesson without a verdict")
             owner = await self._users.resolve(first.recipient.text)

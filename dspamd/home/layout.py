@@ -31,8 +31,8 @@ Examples = dict[Layout, Path]
 
 def layout(config: Config) -> Layout:
     """How files lie, or are to lie in an empty tree.  Raises `ConfigError` if that is not what is set."""
-    wanted, found = Layout(config.text("DirectoryLayout")), examples(Path(config.text("Home")))
-    if not config.given("DirectoryLayout") and found:
+    wanted, found = Layout(config.DirectoryLayout), examples(Path(config.Home))
+    if not config.given(Config.DirectoryLayout) and found:
         if len(found) > 1:
             raise ConfigError([_problem(config, f"must be set: {_mixture(found)}")])
         (wanted,) = found
@@ -45,8 +45,8 @@ def layout(config: Config) -> Layout:
 
 def mixture(config: Config) -> list[Problem]:
     """A warning where files lie as it is set, and in another layout, too."""
-    found = examples(Path(config.text("Home")))
-    if len(found) < 2 or Layout(config.text("DirectoryLayout")) not in found:
+    found = examples(Path(config.Home))
+    if len(found) < 2 or Layout(config.DirectoryLayout) not in found:
         return []
     return [_problem(config, _mixture(found))]
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dspamd.config.config import Config
+from dspamd.config.config import Config, contains
 from dspamd.errors import Problem
 from dspamd.telemetry import log
 
@@ -40,9 +40,9 @@ class Texts:
 
 def lacking(config: Config, directory: Path) -> list[Problem]:
     """The texts that dspam.conf asks for, for everybody, and that are not in `directory`."""
-    wanted: tuple[str, ...] = NOTICES if config.flag("Notifications") else ()
+    wanted: tuple[str, ...] = NOTICES if config.Notifications else ()
     for preference, name in ("tagSpam=on", "msgtag.spam"), ("tagNonspam=on", "msgtag.nonspam"):
-        wanted += (name,) * config.matches("Preference", preference)
+        wanted += (name,) * contains(config.Preference, preference)
     found = [(name, _read(directory / name)) for name in wanted]
     return [
         config.problem("TxtDirectory", f"{directory / name}: {text.strerror}; mail goes without it")

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from dspamd.config.config import Config
+from dspamd.config.config import Config, contains
+from dspamd.config.option import Option
 from dspamd.errors import Problem, UsageError
 from dspamd.request.command_line import split
 from dspamd.request.recipients import requested
@@ -40,7 +41,7 @@ def pitfalls(config: Config) -> Pitfalls:
 
 def _errors(config: Config) -> Iterator[str]:
     try:
-        requested(config, split(config.text("ServerParameters")))
+        requested(config, split(config.ServerParameters))
     except UsageError as error:
         yield f"ServerParameters: {error}: all mail that comes by LMTP would be returned to its sender"
     if _own_port(config):
@@ -48,55 +49,57 @@ def _errors(config: Config) -> Iterator[str]:
 
 
 def _warnings(config: Config) -> Iterator[str]:
-    if config.text("ServerMode") != "dspam":
+    if config.ServerMode != "dspam":
         yield from _parameters(config)
-    local = config.text("ServerDomainSocketPath")
-    if config.text("ServerMode") == "dspam" and not config.suffixes("ServerPass") and not local:
+    local = config.ServerDomainSocketPath
+    if config.ServerMode == "dspam" and not config.suffixes(Config.ServerPass) and not local:
         yield "ServerMode dspam without ServerPass: no client can log in; mail servers need standard or auto"
-    for ident, password in config.suffixes("ServerPass").items():
+    for ident, password in config.suffixes(Config.ServerPass).items():
         if not password:
             yield f"ServerPass.{ident} is empty: whoever can connect may act for everybody"
-    if not (_hosts(config) or config.text("TrustedDeliveryAgent")):
+    if not (_hosts(config) or config.TrustedDeliveryAgent):
         yield "neither DeliveryHost nor TrustedDeliveryAgent: mail that is to be delivered waits for ever"
     if not _hosts(config):
         yield from _needless(config)
-    if 0 < config.number("ServerMaxMemory") < config.number("ServerMaxMessageSize"):
+    if 0 < config.ServerMaxMemory < config.ServerMaxMessageSize:
         yield "ServerMaxMemory is less than ServerMaxMessageSize, which counts then"
     yield from _scanners(config)
-    base = config.text("ExtLookupLDAPScope") == "base" and not config.flag("StrictCompatibility")
-    if config.flag("ExtLookup") and base:
+    base = config.ExtLookupLDAPScope == "base" and not config.StrictCompatibility
+    if config.ExtLookup and base:
         yield "ExtLookupLDAPScope base finds nobody below ExtLookupDB; for DSPAM it meant sub"
-    if config.text("ServerGroup") and not config.text("ServerUser"):
+    if config.ServerGroup and not config.ServerUser:
         yield "ServerGroup without ServerUser has no effect"
-    if any(map(_EXCLUSIVE.search, config.all("SQLitePragma"))):
+    if any(map(_EXCLUSIVE.search, config.SQLitePragma)):
         yield "SQLitePragma locking_mode = EXCLUSIVE lets one process in: for the others mail waits"
 
 
 def _needless(config: Config) -> Iterator[str]:
     """Directives about a next hop where there is none."""
-    taker = (
-        "TrustedDeliveryAgent takes the mail"
-        if config.text("TrustedDeliveryAgent")
-        else "nobody takes the mail"
+    taker = "TrustedDeliveryAgent takes the mail" if config.TrustedDeliveryAgent else "nobody takes the mail"
+    about: tuple[Option[Any], ...] = (
+        Config.DeliveryPort,
+        Config.DeliveryIdent,
+        Config.DeliveryProto,
+        Config.DeliveryTLS,
+        Config.DeliveryTLSCAFile,
     )
-    for name in ("DeliveryPort", "DeliveryIdent", "DeliveryProto", "DeliveryTLS", "DeliveryTLSCAFile"):
-        if config.given(name):
-            yield f"{name} has no effect without DeliveryHost: {taker}"
+    for option in filter(config.given, about):
+        yield f"{option.name} has no effect without DeliveryHost: {taker}"
 
 
 def _scanners(config: Config) -> Iterator[str]:
     """What keeps the scanners from looking at mail, though they seem to be configured."""
-    host, port = config.text("ClamAVHost"), config.number("ClamAVPort")
+    host, port = config.ClamAVHost, config.ClamAVPort
     if bool(host) != bool(port) and not host.startswith("/"):
         yield "ClamAVHost and ClamAVPort are needed both: no mail is scanned for viruses"
-    if config.text("RABLQueue") and not config.matches("TrackSources", "spam"):
+    if config.RABLQueue and not contains(config.TrackSources, "spam"):
         yield "RABLQueue without TrackSources spam stays empty"
 
 
 def _parameters(config: Config) -> Iterator[str]:
     """What ServerParameters say that cannot be meant for mail that comes by LMTP."""
     try:
-        request = requested(config, split(config.text("ServerParameters")))
+        request = requested(config, split(config.ServerParameters))
     except UsageError:
         return  # an error already
     if request.stdout:
@@ -112,20 +115,15 @@ def _parameters(config: Config) -> Iterator[str]:
 
 
 def _hosts(config: Config) -> set[str]:
-    return {config.text("DeliveryHost"), *config.suffixes("DeliveryHost").values()} - {""}
+    return {config.DeliveryHost, *config.suffixes(Config.DeliveryHost).values()} - {""}
 
 
 def _own_port(config: Config) -> bool:
     """Whether the next hop is the port that we listen on."""
-    host, path = config.text("ServerHost"), config.text("ServerDomainSocketPath")
-    next_host = config.text("DeliveryHost")
+    host, path = config.ServerHost, config.ServerDomainSocketPath
+    next_host = config.DeliveryHost
     if path and path == next_host:
         return True
     listening = bool(host) or not path
     same = next_host == host or (next_host in _LOCAL and host in _LOCAL)
-    return (
-        bool(next_host)
-        and listening
-        and same
-        and config.number("DeliveryPort") == config.number("ServerPort")
-    )
+    return bool(next_host) and listening and same and config.DeliveryPort == config.ServerPort

@@ -35,7 +35,7 @@ from dspamd.storage.contract import Storage
 from dspamd.telemetry import log, metrics
 from dspamd.users.users import Users
 
-UNUSED = ("PurgeUnused", "PurgeHapaxes", "PurgeHits1S", "PurgeHits1I")
+UNUSED = (Config.PurgeUnused, Config.PurgeHapaxes, Config.PurgeHits1S, Config.PurgeHits1I)
 _HOUR_S = 3600
 _AGAIN_S = 600.0  # until we look again, after trouble or if another worker is purging
 _FLAGS = os.O_RDWR | os.O_CLOEXEC  # of the file that tells when a site was purged
@@ -43,10 +43,10 @@ _FLAGS = os.O_RDWR | os.O_CLOEXEC  # of the file that tells when a site was purg
 
 def ages(config: Config) -> Ages:
     """What the Purge directives activate; unused tokens only if none of the four is off."""
-    unused = [config.days(name) for name in UNUSED]
+    unused = [config.value(option) for option in UNUSED]
     return Ages(
-        signatures=config.days("PurgeSignatures"),
-        neutral=config.days("PurgeNeutral"),
+        signatures=config.PurgeSignatures,
+        neutral=config.PurgeNeutral,
         unused=Unused(*filter(None, unused)) if all(unused) else None,
     )
 
@@ -139,7 +139,7 @@ async def purging(
 
     `profiles` are those whose stores are purged, one after the other; `maintenance` opens one of them.
     """
-    hours = config.number("PurgeInterval")
+    hours = config.PurgeInterval
     if not hours:
         yield
         return

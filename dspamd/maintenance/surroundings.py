@@ -28,14 +28,14 @@ from dspamd.storage.drivers import server_prefix
 from dspamd.telemetry import log
 
 PASSWORDS = {
-    "ServerPass": "may act for every user",
-    "ClientIdent": "may act for every user",
-    "MySQLPass": "may change the database",
-    "MySQLWritePass": "may change the database",
-    "PgSQLPass": "may change the database",
-    "ExtLookupPassword": "may ask the directory",
+    Config.ServerPass: "may act for every user",
+    Config.ClientIdent: "may act for every user",
+    Config.MySQLPass: "may change the database",
+    Config.MySQLWritePass: "may change the database",
+    Config.PgSQLPass: "may change the database",
+    Config.ExtLookupPassword: "may ask the directory",
 }
-AGENTS = ("TrustedDeliveryAgent", "UntrustedDeliveryAgent", "QuarantineAgent")
+AGENTS = (Config.TrustedDeliveryAgent, Config.UntrustedDeliveryAgent, Config.QuarantineAgent)
 
 
 def surroundings(config: Config, workers: AbstractContextManager[object] | None = None) -> list[Problem]:
@@ -52,20 +52,24 @@ def surroundings(config: Config, workers: AbstractContextManager[object] | None 
 
 def in_the_way(config: Config) -> list[Problem]:
     """What stands where the daemon has to make a file: it cannot start."""
-    named = [("ServerPID", stat.S_ISREG, "a file"), ("ServerDomainSocketPath", stat.S_ISSOCK, "a socket")]
+    named = [
+        (Config.ServerPID, stat.S_ISREG, "a file"),
+        (Config.ServerDomainSocketPath, stat.S_ISSOCK, "a socket"),
+    ]
     found = []
-    for key, is_right, what in named:
-        kind, wrong = _kind(Path(config.text(key))) if config.text(key) else (0, "absent")
+    for option, is_right, what in named:
+        key, path = option.name, config.value(option)
+        kind, wrong = _kind(Path(path)) if path else (0, "absent")
         if not wrong and not is_right(kind):
             what_is = "a folder" if stat.S_ISDIR(kind) else "something else"
-            text = f"{key} {config.text(key)} is {what_is}, not {what}; the daemon cannot start"
+            text = f"{key} {path} is {what_is}, not {what}; the daemon cannot start"
             found.append(config.problem(key, text))
     return found
 
 
 def _default_preferences(config: Config) -> list[Problem]:
     """What `default.prefs` says that may be meant otherwise; servers have a table instead."""
-    home = Path(config.text("Home"))
+    home = Path(config.Home)
     if server_prefix(config) or _folder(home, ""):
         return []
     file = Home(home).default_preferences
@@ -77,7 +81,7 @@ def _default_preferences(config: Config) -> list[Problem]:
 
 def _missed_at_start(config: Config) -> Iterator[tuple[str, str]]:
     """Keys, and what is wrong with what they name; empty: nothing."""
-    pid, path, target = (config.text(name) for name in ("ServerPID", "ServerDomainSocketPath", "LogTarget"))
+    pid, path, target = config.ServerPID, config.ServerDomainSocketPath, config.LogTarget
     yield "ServerPID", _folder(Path(pid).parent, "the daemon cannot start")
     if path:
         yield "ServerDomainSocketPath", _folder(Path(path).parent, "the daemon cannot start")
@@ -88,9 +92,9 @@ def _missed_at_start(config: Config) -> Iterator[tuple[str, str]]:
 
 def _open_to_all(config: Config) -> Iterator[tuple[str, str]]:
     """Passwords in files that everybody on this machine may read."""
-    for name, power in PASSWORDS.items():
-        plain = [name] if config.text(name) else []
-        for key in [*plain, *(f"{name}.{suffix}" for suffix in config.suffixes(name))]:
+    for option, power in PASSWORDS.items():
+        plain = [option.name] if config.value(option) else []
+        for key in [*plain, *(f"{option.name}.{suffix}" for suffix in config.suffixes(option))]:
             file = config.problem(key, "").file
             mode, wrong = _kind(Path(file))
             if not wrong and mode & stat.S_IROTH:
@@ -101,32 +105,33 @@ def _open_to_all(config: Config) -> Iterator[tuple[str, str]]:
 
 
 def _missed_by_workers(config: Config) -> Iterator[tuple[str, str]]:
-    yield "Home", _folder(Path(config.text("Home")), "mail waits until the daemon has its folder")
-    if queue := config.text("RABLQueue"):
+    yield "Home", _folder(Path(config.Home), "mail waits until the daemon has its folder")
+    if queue := config.RABLQueue:
         yield "RABLQueue", _folder(Path(queue), "no source of spam is noted")
-    if config.all("Debug"):
+    if config.Debug:
         yield "LogDirectory", _place(_ancestor(log.directory(config) / "dspam.debug"), "it will be missing")
-    if texts := config.text("TxtDirectory"):
+    if texts := config.TxtDirectory:
         yield "TxtDirectory", _readable(Path(texts), "mail goes without its texts", folder=True)
-    if groups := config.text("GroupConfig"):
+    if groups := config.GroupConfig:
         yield "GroupConfig", _readable(Path(groups), "nobody is in a group")
-    if authorities := config.text("DeliveryTLSCAFile"):
+    if authorities := config.DeliveryTLSCAFile:
         yield "DeliveryTLSCAFile", _readable(Path(authorities), "no certificate can be checked")
-    for name in AGENTS:
-        if name == "QuarantineAgent" or not config.text("DeliveryHost"):  # else nobody asks them
-            yield name, _program(config.text(name))
-    if config.flag("ExtLookup") and config.text("ExtLookupDriver") == "program":
-        yield "ExtLookupServer", _program(config.text("ExtLookupServer"))
+    for agent in AGENTS:
+        if agent is Config.QuarantineAgent or not config.DeliveryHost:  # else nobody asks them
+            yield agent.name, _program(config.value(agent))
+    if config.ExtLookup and config.ExtLookupDriver == "program":
+        yield "ExtLookupServer", _program(config.ExtLookupServer)
     yield from _sockets(config)
 
 
 def _sockets(config: Config) -> Iterator[tuple[str, str]]:
     """Servers that are named by the path of their socket."""
-    named = {"DeliveryHost": config.text("DeliveryHost"), "ClamAVHost": config.text("ClamAVHost")}
-    for domain, host in config.suffixes("DeliveryHost").items():
+    named = {"DeliveryHost": config.DeliveryHost, "ClamAVHost": config.ClamAVHost}
+    for domain, host in config.suffixes(Config.DeliveryHost).items():
         named[f"DeliveryHost.{domain}"] = host
     if prefix := server_prefix(config):
-        named[f"{prefix}Server"] = config.text(f"{prefix}Server")
+        servers = {"MySQL": config.MySQLServer, "PgSQL": config.PgSQLServer}
+        named[f"{prefix}Server"] = servers[prefix]
     for key, path in named.items():
         if path.startswith("/"):
             yield key, _kind(Path(path))[1]

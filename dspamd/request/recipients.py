@@ -18,7 +18,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dspamd.config.config import Config
+from dspamd.config.config import Config, contains
 from dspamd.engine.model import Label, Lesson, Source
 from dspamd.mail.message import Message
 from dspamd.request.envelope import Recipient
@@ -41,8 +41,7 @@ def requested(
     """The request that these words make under a configuration.  Raises UsageError."""
     aliases = {
         word: label
-        for name, label in (("ClassAliasSpam", Label.SPAM), ("ClassAliasNonspam", Label.INNOCENT))
-        for word in config.all(name)
+        for word, label in ((config.ClassAliasSpam, Label.SPAM), (config.ClassAliasNonspam, Label.INNOCENT))
         if word
     }
     return parse(
@@ -51,7 +50,7 @@ def requested(
         login=login,
         uid=uid,
         class_aliases=aliases,
-        lower_case=config.matches("Broken", "case"),
+        lower_case=contains(config.Broken, "case"),
     )
 
 
@@ -63,7 +62,7 @@ def readdress(config: Config, message: Message, request: Request) -> Request:
     act for himself only.
     """
     request = _released(message, request)
-    if not config.flag("ParseToHeaders") or config.text("RetrainAddress") != "header":
+    if not config.ParseToHeaders or config.RetrainAddress != "header":
         return request
     found = _ours(config, in_header(message))
     if found is None:
@@ -78,7 +77,7 @@ def unnamed(config: Config, message: Message) -> tuple[str, ...]:
 
     This is how an alias of the mail server pipes reports into a command.
     """
-    if not config.flag("ParseToHeaders") or config.text("ChangeUserOnParse") == "off":
+    if not config.ParseToHeaders or config.ChangeUserOnParse == "off":
         return ()
     found = _ours(config, in_header(message))
     return (found.whole,) if found else ()
@@ -86,7 +85,7 @@ def unnamed(config: Config, message: Message) -> tuple[str, ...]:
 
 def _ours(config: Config, found: RetrainAddress | None) -> RetrainAddress | None:
     """A retraining address, unless it belongs to a domain that is none of ours (RetrainDomain)."""
-    domains = [domain.lower() for domain in config.all("RetrainDomain")]
+    domains = [domain.lower() for domain in config.RetrainDomain]
     domain = found.address.rpartition("@")[2].lower() if found else ""
     return None if domains and found and found.user and domain not in domains else found
 
@@ -96,7 +95,7 @@ def _reporting(config: Config, request: Request, found: RetrainAddress) -> Reque
 
     Who asks for a lesson anyway, or may act for himself only, needs no other leave.
     """
-    if not config.flag("ChangeModeOnParse") or request.classify:
+    if not config.ChangeModeOnParse or request.classify:
         return request
     report = found if request.trusted and request.lesson is None else None
     return dataclasses.replace(request, lesson=Lesson(found.label, Source.ERROR), report=report)
@@ -104,7 +103,7 @@ def _reporting(config: Config, request: Request, found: RetrainAddress) -> Reque
 
 def _user_on_parse(config: Config, found: RetrainAddress) -> str:
     """The user that a retraining address names (ChangeUserOnParse); empty: none."""
-    match config.text("ChangeUserOnParse"):
+    match config.ChangeUserOnParse:
         case "on" | "user":
             return found.user
         case "full":
@@ -145,7 +144,7 @@ def deliveries(config: Config, request: Request, recipients: Sequence[Recipient]
 
 def reports(config: Config, message: Message, deliveries: Sequence[Delivery]) -> list[Delivery]:
     """The deliveries, of which those are corrections whose recipient is a retraining address."""
-    if not config.flag("ParseToHeaders") or config.text("RetrainAddress") == "header":
+    if not config.ParseToHeaders or config.RetrainAddress == "header":
         return list(deliveries)
     original = _original(config, message) if len(deliveries) == 1 else ""
     return [_report(config, delivery, original) for delivery in deliveries]
@@ -153,7 +152,7 @@ def reports(config: Config, message: Message, deliveries: Sequence[Delivery]) ->
 
 def _original(config: Config, message: Message) -> str:
     """The recipient before any alias, in the header on top, which Postfix writes with `flags=O`."""
-    value = message.first("X-Original-To") if config.text("RetrainAddress") == "original" else None
+    value = message.first("X-Original-To") if config.RetrainAddress == "original" else None
     return (value or b"").strip(b"<>").decode("utf-8", "surrogateescape")
 
 
@@ -175,7 +174,7 @@ def _behind_prefix(config: Config, delivery: Delivery, found: RetrainAddress) ->
 
 def addressed(config: Config, recipients: Sequence[Recipient]) -> list[Recipient]:
     """The recipients as mail is processed for them and handed over: in small letters with `Broken case`."""
-    if not config.matches("Broken", "case"):
+    if not contains(config.Broken, "case"):
         return list(recipients)
     return [Recipient(recipient.address.lower(), recipient.parameters) for recipient in recipients]
 
@@ -187,10 +186,10 @@ def recipient_of(user: str) -> Recipient:
 
 def user_of(config: Config, address: str) -> str:
     """The user that an address names (config.md 4.1 items 12 to 14 and 134)."""
-    if config.matches("Broken", "case"):
+    if contains(config.Broken, "case"):
         address = address.lower()
     user = without_detail(config, address)
-    if config.flag("StripRcptDomain"):
+    if config.StripRcptDomain:
         local, at, _ = user.rpartition("@")
         return local if at else user
     return user
@@ -203,11 +202,11 @@ def _named(config: Config, request: Request, name: str) -> str:
 
 def without_detail(config: Config, address: str) -> str:
     """The address without what follows PlusedCharacter in its local part."""
-    if not config.flag("EnablePlusedDetail"):
+    if not config.EnablePlusedDetail:
         return address
     local, at, domain = address.rpartition("@")
     if not at:
         local, domain = address, ""
-    local = local.split(config.text("PlusedCharacter")[:1], 1)[0] or local
+    local = local.split(config.PlusedCharacter[:1], 1)[0] or local
     user = f"{local}{at}{domain}"
-    return user.lower() if config.flag("PlusedUserLowercase") else user
+    return user.lower() if config.PlusedUserLowercase else user

@@ -46,7 +46,7 @@ class Reporter(NamedTuple):
 
 def reporter(config: Config, envelope: Envelope, report: RetrainAddress) -> Reporter:
     """Who sent a report.  Raises `NotAllowed` if RetrainFrom does not let them in."""
-    allowed = config.all("RetrainFrom")
+    allowed = config.RetrainFrom
     vouched = envelope.xforward.get("SOURCE", "").upper() == "LOCAL"
     for_others = "any" in allowed or (vouched and "local" in allowed)
     if not for_others and not ("user" in allowed and _is_user(config, envelope, report)):

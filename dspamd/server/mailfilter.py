@@ -16,7 +16,7 @@ import os
 from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
 
-from dspamd.config.config import Config
+from dspamd.config.config import Config, contains
 from dspamd.errors import INTERNAL, Failure, Reply, UsageError
 from dspamd.filter.pipeline import Pipeline
 from dspamd.filter.transaction import InboundMessage
@@ -120,7 +120,7 @@ class MailFilter:
         reply, name = outcome.reply, outcome.recipient.text
         if not reply.ok:
             code = reply.code
-            if self._config.flag("StrictCompatibility"):  # its codes, which say something else
+            if self._config.StrictCompatibility:  # its codes, which say something else
                 code = 530 if code >= 500 else 421
             return dataclasses.replace(reply, code=code, text=f"<{name}> {reply.text}")
         text = f"<{name}> {outcome.said or 'Message accepted for delivery'}"
@@ -133,8 +133,8 @@ class MailFilter:
         return (
             caller.uid == os.geteuid()
             or trusted(self._config, caller.uid, caller.name)
-            or self._config.matches("SocketLMTP", "*")
-            or self._config.matches("SocketLMTP", caller.name)
+            or contains(self._config.SocketLMTP, "*")
+            or contains(self._config.SocketLMTP, caller.name)
         )
 
     def _request(
@@ -151,7 +151,7 @@ class MailFilter:
 
     def _parsed(self, options: str | None) -> Request:
         """The request that these options make; those of ServerParameters if None."""
-        words = split(self._config.text("ServerParameters") if options is None else options)
+        words = split(self._config.ServerParameters if options is None else options)
         request = requested(self._config, words)
         if request.profile is not None:
             self._config.with_profile(request.profile)  # or raise UsageError: there is none of that name

@@ -16,7 +16,6 @@ from dspamd.errors import ConfigError, Failure, Problem, UsageError
 from dspamd.storage.sql.common import Server, UserTable
 
 if TYPE_CHECKING:  # who needs the contract alone must not pay for these
-    from dspamd.config.config import Config
     from dspamd.home.home import Home
     from dspamd.storage.contract import Storage
 
@@ -27,7 +26,7 @@ def open_storage(config: Config, home: Home) -> Storage:
     Raises `ConfigError` if there is no driver, an unknown profile, or no library of the driver.
     """
     profile = config.profile.lower()
-    following = {name: after.lower() for name, after in config.suffixes("Failover").items()}
+    following = {name: after.lower() for name, after in config.suffixes(Config.Failover).items()}
     if profile not in following:
         return _store(config, home)
     from dspamd.storage.sql.failover import Failover
@@ -39,7 +38,7 @@ def open_storage(config: Config, home: Home) -> Storage:
         except UsageError as error:
             option = next(f"Failover.{name}" for name, after in following.items() if after == profile)
             raise ConfigError([config.problem(option, f"{option}: {error}")]) from error
-    return Failover(config.profile.lower(), stores, following, config.number("FailoverAttempts"))
+    return Failover(config.profile.lower(), stores, following, config.FailoverAttempts)
 
 
 def family(config: Config) -> str:
@@ -54,7 +53,7 @@ def stores(config: Config, home: Home) -> list[str]:
     Raises `ConfigError` if a file that says where a store is cannot be read.
     """
     names: dict[object, str] = {_place(config, home): config.profile}
-    for name in config.all("Profile"):
+    for name in config.Profile:
         names.setdefault(_place(config.with_profile(name), home), name)
     return list(names.values())
 
@@ -68,14 +67,19 @@ async def advice(config: Config, home: Home) -> list[Problem]:
     prefix = server_prefix(config)
     if prefix == "MySQL":
         from dspamd.storage.mysql.store import advice as ask
+
+        server = Config.MySQLServer
     elif prefix == "PgSQL":
         from dspamd.storage.postgres.store import advice as ask
+
+        server = Config.PgSQLServer
     else:
         return []
     found = []
     for name in stores(config, home):
         under = config.with_profile(name) if name else config
-        option = f"{prefix}Server.{name}" if config.given(f"{prefix}Server.{name}") else f"{prefix}Server"
+        own = name and config.given(server, name)
+        option = f"{server.name}.{name}" if own else server.name
         try:
             texts = await ask(under, home)
         except Failure as failure:
@@ -92,7 +96,7 @@ def _place(config: Config, home: Home) -> tuple[object, ...]:
     prefix = server_prefix(config)
     if not prefix:
         return ()
-    changes = "MySQLWrite" if prefix == "MySQL" and config.text("MySQLWriteServer") else prefix
+    changes = "MySQLWrite" if prefix == "MySQL" and config.MySQLWriteServer else prefix
     server = Server.from_config(config, changes, home.path / f"{prefix.lower()}.data")
     return server, UserTable.from_config(config, prefix)
 
@@ -102,23 +106,23 @@ def _store(config: Config, home: Home) -> Storage:
     driver, server = driver_name(config), server_prefix(config)
     if not driver:
         raise ConfigError([config.problem("StorageDriver", f"StorageDriver is required: one of {DRIVERS}")])
-    deadline_s = config.number("StorageTimeout")
+    deadline_s = config.StorageTimeout
     if "sqlite" in driver:
-        with needed_by(config, "StorageDriver", "sqlite3", "Python was built without it"):
+        with needed_by(config, Config.StorageDriver, "sqlite3", "Python was built without it"):
             from dspamd.storage.files.sqlite import SQLite
 
-        return SQLite(home, config.all("SQLitePragma") or None, deadline_s=deadline_s)
+        return SQLite(home, config.SQLitePragma or None, deadline_s=deadline_s)
     if "hash" in driver:
         from dspamd.storage.files.hash import HashFiles, shape
 
-        open_files = config.number("HashConnectionCache")
+        open_files = config.HashConnectionCache
         return HashFiles(home, shape(config), open_files=open_files, deadline_s=deadline_s)
     if server == "MySQL":
-        with needed_by(config, "StorageDriver", "aiomysql"):
+        with needed_by(config, Config.StorageDriver, "aiomysql"):
             from dspamd.storage.mysql.store import MySQL
 
         return MySQL.from_config(config, home)
-    with needed_by(config, "StorageDriver", "asyncpg"):
+    with needed_by(config, Config.StorageDriver, "asyncpg"):
         from dspamd.storage.postgres.store import Postgres
 
     return Postgres.from_config(config, home)
@@ -126,7 +130,7 @@ def _store(config: Config, home: Home) -> Storage:
 
 def driver_name(config: Config) -> str:
     """The last part of `StorageDriver`: files written for DSPAM name it by the path of its library."""
-    return PurePath(config.text("StorageDriver")).name.lower()
+    return PurePath(config.StorageDriver).name.lower()
 
 
 def server_prefix(config: Config) -> str:
@@ -140,4 +144,4 @@ def server_prefix(config: Config) -> str:
 def uid_in_signature(config: Config) -> bool:
     """Whether ids of signatures begin with the number of their owner and a comma."""
     prefix = server_prefix(config)
-    return bool(prefix) and config.flag(f"{prefix}UIDInSignature")
+    return {"MySQL": config.MySQLUIDInSignature, "PgSQL": config.PgSQLUIDInSignature}.get(prefix, False)

@@ -63,12 +63,12 @@ def logger(level: str, form: str, target: Target) -> Any:
 
 def directory(config: Config) -> Path:
     """Where files of logs are that have no path of their own."""
-    return Path(config.text("LogDirectory") or Path(config.text("Home"), "log"))
+    return Path(config.LogDirectory or Path(config.Home, "log"))
 
 
 def target(config: Config) -> Target:
     """The target that `LogTarget` names: stderr, syslog, or a file."""
-    match config.text("LogTarget"):
+    match config.LogTarget:
         case "stderr":
             return Stderr()
         case "syslog":

@@ -50,9 +50,9 @@ class Lookup:
     @classmethod
     def from_config(cls, config: Config) -> Lookup | None:
         """The lookup of a site, if it has one.  Raises `ConfigError`."""
-        if not config.flag("ExtLookup"):
+        if not config.ExtLookup:
             return None
-        return cls(_source(config), config.text("ExtLookupMode"), config.number("ExtLookupTimeout"))
+        return cls(_source(config), config.ExtLookupMode, config.ExtLookupTimeout)
 
     async def user(self, name: str) -> str:
         """The name under which somebody goes on.
@@ -81,7 +81,7 @@ class Lookup:
 
 def _source(config: Config) -> Source:
     """What the site asks.  Raises `ConfigError`."""
-    driver, server = config.text("ExtLookupDriver"), config.text("ExtLookupServer")
+    driver, server = config.ExtLookupDriver, config.ExtLookupServer
     try:
         if not driver:
             raise ValueError("ExtLookup needs ExtLookupDriver: ldap or program")
@@ -89,7 +89,7 @@ def _source(config: Config) -> Source:
             raise ValueError("ExtLookup needs ExtLookupServer: a directory server or a command line")
         if driver == "program":
             return Program(server)
-        with needed_by(config, "ExtLookupDriver", "ldap3"):
+        with needed_by(config, Config.ExtLookupDriver, "ldap3"):
             from dspamd.users.lookup_ldap import Directory
 
         return Directory.from_config(config)

@@ -69,29 +69,29 @@ class Directory:
     @classmethod
     def from_config(cls, config: Config) -> Directory:
         """Raises ValueError for settings that do not go together."""
-        query, attribute = config.text("ExtLookupQuery"), config.text("ExtLookupLDAPAttribute")
-        version, tls = config.number("ExtLookupLDAPVersion"), config.text("ExtLookupCrypto") == "tls"
+        query, attribute = config.ExtLookupQuery, config.ExtLookupLDAPAttribute
+        version, tls = config.ExtLookupLDAPVersion, config.ExtLookupCrypto == "tls"
         if "%u" not in query:
             raise ValueError("ExtLookup needs ExtLookupQuery: a filter with %u for the user")
-        if not attribute and config.text("ExtLookupMode") != "verify":
+        if not attribute and config.ExtLookupMode != "verify":
             raise ValueError("ExtLookupMode needs ExtLookupLDAPAttribute: which one holds the user")
         if tls and version < 3:
             raise ValueError("ExtLookupCrypto tls needs ExtLookupLDAPVersion 3")
-        scope = config.text("ExtLookupLDAPScope")
-        if scope == "base" and config.flag("StrictCompatibility"):
+        scope = config.ExtLookupLDAPScope
+        if scope == "base" and config.StrictCompatibility:
             scope = "sub"  # which it always was
         search = Search(
-            host=config.text("ExtLookupServer"),
-            port=config.number("ExtLookupPort"),
-            base=config.text("ExtLookupDB"),
+            host=config.ExtLookupServer,
+            port=config.ExtLookupPort,
+            base=config.ExtLookupDB,
             filter=template(query),
             attribute=attribute,
             scope=_SCOPES[scope],
             version=version,
-            login=config.text("ExtLookupLogin"),
-            password=config.text("ExtLookupPassword"),
+            login=config.ExtLookupLogin,
+            password=config.ExtLookupPassword,
             tls=tls,
-            timeout_s=config.number("ExtLookupTimeout"),
+            timeout_s=config.ExtLookupTimeout,
         )
         return cls(search)
 

@@ -204,27 +204,27 @@ class Defaults:
     @classmethod
     def of(cls, config: Config) -> Defaults:
         tokens = TokenOptions(
-            tokenizer=config.text("Tokenizer"),
-            url_context=config.flag("ProcessorURLContext"),
+            tokenizer=config.Tokenizer,
+            url_context=config.ProcessorURLContext,
             ignore_headers=frozenset(
-                name.lower().encode("utf-8", "surrogateescape") for name in config.all("IgnoreHeader")
+                name.lower().encode("utf-8", "surrogateescape") for name in config.IgnoreHeader
             ),
-            document=config.text("DataSource") == "document",
+            document=config.DataSource == "document",
         )
         score = ScoreOptions(
-            algorithms=frozenset(config.all("Algorithm")),
-            pvalue=config.text("PValue"),
-            mode=Mode(config.text("TrainingMode")),
-            bias=config.flag("ProcessorBias"),
-            occurrence=config.text("ProcessorWordFrequency") == "occurrence",
-            strict=config.flag("StrictCompatibility"),
-            control_token=config.flag("StrictCompatibility") and "hash" not in driver_name(config),
+            algorithms=frozenset(config.Algorithm),
+            pvalue=config.PValue,
+            mode=Mode(config.TrainingMode),
+            bias=config.ProcessorBias,
+            occurrence=config.ProcessorWordFrequency == "occurrence",
+            strict=config.StrictCompatibility,
+            control_token=config.StrictCompatibility and "hash" not in driver_name(config),
         )
         return cls(
             tokens=tokens,
             score=score,
-            features=config.all("Feature"),
-            train_pristine=config.flag("TrainPristine"),
-            learn_blacklisted=config.flag("RBLInoculate"),
-            notifications=config.flag("Notifications"),
+            features=config.Feature,
+            train_pristine=config.TrainPristine,
+            learn_blacklisted=config.RBLInoculate,
+            notifications=config.Notifications,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pwd
 
-from dspamd.config.config import Config
+from dspamd.config.config import Config, contains
 from dspamd.errors import UsageError
 
 
@@ -22,6 +22,6 @@ def trusted(config: Config, uid: int, name: str | None = None) -> bool:
     `name` is that of the account, if it is known already; otherwise raises UsageError if
     there is none.
     """
-    if uid == 0 or not config.flag("TrustedUserSecurity"):
+    if uid == 0 or not config.TrustedUserSecurity:
         return True
-    return config.matches("Trust", login_name(uid) if name is None else name)
+    return contains(config.Trust, login_name(uid) if name is None else name)

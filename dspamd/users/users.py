@@ -58,17 +58,17 @@ class Users:
         self, config: Config, storage: Storage, home: Home, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._storage, self._home = storage, home
-        group_file = config.text("GroupConfig")
+        group_file = config.GroupConfig
         self._group_file = GroupFile(Path(group_file) if group_file else home.path / "group", clock)
         self._groups = Groups()
         self._lookup = Lookup.from_config(config)
         self._uid_in_signature = uid_in_signature(config)
         self._defaults = Defaults.of(config)
-        self._allowed = {name.lower() for name in config.all("AllowOverride")}
-        self._fallback_domains = config.flag("FallbackDomains")
-        self._opt_in = config.text("Opt") == "in"
+        self._allowed = {name.lower() for name in config.AllowOverride}
+        self._fallback_domains = config.FallbackDomains
+        self._opt_in = config.Opt == "in"
         self._configured: dict[str, str] = {}
-        for name, _, value in (line.partition("=") for line in config.all("Preference")):
+        for name, _, value in (line.partition("=") for line in config.Preference):
             self._configured.setdefault(canonical(name), value)
         self._known: TTLCache[str, User] = cache(clock)
         self._records: TTLCache[str, dict[str, str]] = cache(clock)

@@ -38,7 +38,7 @@ def configured(home: Path, prefix: str, server: Server, *lines: str) -> Config:
 
 
 async def told(config: Config) -> list[Problem]:
-    return await advice(config, Home(Path(config.text("Home"))))
+    return await advice(config, Home(Path(config.Home)))
 
 
 async def test_a_pooler_that_gives_each_transaction_another_connection(

@@ -29,9 +29,9 @@ def test_all_libraries_come_with_it() -> None:
 def test_the_sample_names_folders_that_it_has() -> None:
     (account,) = instructions("USER")
     made = re.findall(rf"install -d -o {account} -g {account} (?:-m \d+ )?(\S+)", DOCKERFILE)
-    pid = Path(SAMPLE.text("ServerPID")).parent
-    assert {SAMPLE.text("Home"), str(pid).replace("/var/run", "/run")} == set(made)
-    assert instructions("VOLUME") == [SAMPLE.text("Home")]
+    pid = Path(SAMPLE.ServerPID).parent
+    assert {SAMPLE.Home, str(pid).replace("/var/run", "/run")} == set(made)
+    assert instructions("VOLUME") == [SAMPLE.Home]
 
 
 def test_the_program_is_where_pip_puts_it() -> None:
@@ -44,4 +44,4 @@ def test_the_program_is_where_pip_puts_it() -> None:
 def test_compose_keeps_the_dictionaries() -> None:
     service = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["dspamd"]
     folders = dict(volume.split(":")[:2] for volume in service["volumes"])
-    assert folders == {"/etc/dspam": "/etc/dspam", "dictionaries": SAMPLE.text("Home")}
+    assert folders == {"/etc/dspam": "/etc/dspam", "dictionaries": SAMPLE.Home}

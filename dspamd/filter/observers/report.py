@@ -114,9 +114,9 @@ class Details:
     """Whose messages are told in detail, and where."""
 
     def __init__(self, config: Config) -> None:
-        self._users = frozenset(config.all("Debug"))
-        self._kinds = frozenset(config.all("DebugOpt"))
-        self._log = log.logger("debug", config.text("LogFormat"), File(log.directory(config) / "dspam.debug"))
+        self._users = frozenset(config.Debug)
+        self._kinds = frozenset(config.DebugOpt)
+        self._log = log.logger("debug", config.LogFormat, File(log.directory(config) / "dspam.debug"))
 
     def tell(
         self, delivery: Delivery, user: User, verdict: Verdict, run: Run | None, watch: Stopwatch

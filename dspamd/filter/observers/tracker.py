@@ -39,8 +39,8 @@ class Tracker:
     """
 
     def __init__(self, config: Config, writer: BackgroundWriter, local: Collection[Address]) -> None:
-        self._kinds = config.all("TrackSources")
-        queue = config.text("RABLQueue")
+        self._kinds = config.TrackSources
+        queue = config.RABLQueue
         self._queue = Path(queue) if queue else None
         self._writer, self._local = writer, local
 

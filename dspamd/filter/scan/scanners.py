@@ -54,7 +54,7 @@ class Scanners:
 
     def __init__(self, config: Config, home: Home) -> None:
         self._clamav = _clamav(config)
-        self._pass_unscanned = config.text("ClamAVOnFailure") == "accept"
+        self._pass_unscanned = config.ClamAVOnFailure == "accept"
         self._scans: WeakKeyDictionary[InboundMessage, asyncio.Task[str | NotScanned | None]] = (
             WeakKeyDictionary()
         )
@@ -122,22 +122,22 @@ class Scanners:
 
 def local_addresses(config: Config) -> frozenset[Address]:
     """The addresses of our own mail servers (LocalMX)."""
-    return frozenset(filter(None, map(address, config.all("LocalMX"))))
+    return frozenset(filter(None, map(address, config.LocalMX)))
 
 
 def _clamav(config: Config) -> ClamAV | None:
-    host, port = config.text("ClamAVHost"), config.number("ClamAVPort")
+    host, port = config.ClamAVHost, config.ClamAVPort
     if not host or not (port or host.startswith("/")):
         return None
-    return ClamAV(host, port, timeout_s=config.number("ClamAVTimeout"))
+    return ClamAV(host, port, timeout_s=config.ClamAVTimeout)
 
 
 def _blacklists(config: Config) -> Blacklists | None:
-    zones = config.all("Lookup")
+    zones = config.Lookup
     if not zones:
         return None
     try:
-        with needed_by(config, "Lookup", "dnspython"):
-            return Blacklists(zones, server=config.text("DNSServer"), timeout_s=config.number("DNSTimeout"))
+        with needed_by(config, Config.Lookup, "dnspython"):
+            return Blacklists(zones, server=config.DNSServer, timeout_s=config.DNSTimeout)
     except ValueError as error:
         raise ConfigError([config.problem("Lookup", f"Lookup: {error}")]) from error

@@ -25,14 +25,14 @@ from dspamd.storage.files.hash_file import HashFile
 def shape(config: Config) -> Shape:
     """How a configuration wants files to be made, to grow and to be searched."""
     return Shape(
-        records=config.number("HashRecMax"),
-        extend=config.flag("HashAutoExtend"),
-        extents=config.number("HashMaxExtents"),
-        percent=config.number("HashPctIncrease"),
-        seek=config.number("HashMaxSeek"),
-        folded=config.flag("HashPow2"),
-        solid=config.flag("HashNoHoles") or config.flag("HashFallocate"),
-        limited=config.flag("StrictCompatibility"),
+        records=config.HashRecMax,
+        extend=config.HashAutoExtend,
+        extents=config.HashMaxExtents,
+        percent=config.HashPctIncrease,
+        seek=config.HashMaxSeek,
+        folded=config.HashPow2,
+        solid=config.HashNoHoles or config.HashFallocate,
+        limited=config.StrictCompatibility,
     )
 
 

@@ -82,18 +82,18 @@ class MySQL:
     @classmethod
     def from_config(cls, config: Config, home: Home) -> MySQL:
         """The store of a site.  Raises `ConfigError` if `mysql.data` cannot be used."""
-        size, deadline_s = config.number("MySQLConnectionCache"), config.number("StorageTimeout")
+        size, deadline_s = config.MySQLConnectionCache, config.StorageTimeout
         reads = Connections(Server.from_config(config, "MySQL", home.path / "mysql.data"), size, deadline_s)
         writes = reads
-        if config.text("MySQLWriteServer"):
+        if config.MySQLWriteServer:
             server = Server.from_config(config, "MySQLWrite", home.path / "mysql.data")
             writes = Connections(server, size, deadline_s)
         return cls(
             reads,
             writes,
             UserTable.from_config(config, "MySQL"),
-            signatures_from_writes=config.flag("MySQLReadSignaturesFromWriteDb"),
-            create=config.flag("MySQLCreateSchema"),
+            signatures_from_writes=config.MySQLReadSignaturesFromWriteDb,
+            create=config.MySQLCreateSchema,
         )
 
     async def open(self) -> None:
@@ -321,9 +321,9 @@ class MySQL:
 
 async def advice(config: Config, home: Home) -> list[str]:
     """What could be better about the tables; nothing is changed.  Raises `TempFail`, `ConfigError`."""
-    changes = "MySQLWrite" if config.text("MySQLWriteServer") else "MySQL"
+    changes = "MySQLWrite" if config.MySQLWriteServer else "MySQL"
     server = Server.from_config(config, changes, home.path / "mysql.data")
-    connections = Connections(server, 1, config.number("StorageTimeout"))
+    connections = Connections(server, 1, config.StorageTimeout)
     try:
         tables = await connections.run(mysql_tables.inspect)
     finally:

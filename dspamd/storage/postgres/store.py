@@ -98,10 +98,10 @@ class Postgres:
         return cls(
             Server.from_config(config, "PgSQL", home.path / "pgsql.data"),
             UserTable.from_config(config, "PgSQL"),
-            connections=config.number("PgSQLConnectionCache"),
-            deadline_s=config.number("StorageTimeout"),
-            create=config.flag("PgSQLCreateSchema"),
-            prepared=config.flag("PgSQLPreparedStatements"),
+            connections=config.PgSQLConnectionCache,
+            deadline_s=config.StorageTimeout,
+            create=config.PgSQLCreateSchema,
+            prepared=config.PgSQLPreparedStatements,
         )
 
     async def open(self) -> None:
@@ -327,14 +327,14 @@ class Postgres:
 async def advice(config: Config, home: Home) -> list[str]:
     """What could be better about the settings; nothing is changed.  Raises `TempFail`, `ConfigError`."""
     server = Server.from_config(config, "PgSQL", home.path / "pgsql.data")
-    deadline_s = config.number("StorageTimeout")
+    deadline_s = config.StorageTimeout
     connections = Connections(server, nothing, count=2, deadline_s=deadline_s, prepared=False)
     await connections.open()
     try:
         mixed_up = await connections.pooled()
     finally:
         await connections.close()
-    if mixed_up and config.flag("PgSQLPreparedStatements"):
+    if mixed_up and config.PgSQLPreparedStatements:
         return [f"{POOLER}; it may be on if the pooler keeps statements, as pgbouncer can from 1.21"]
     return []
 

@@ -32,6 +32,21 @@ EVERYBODY = 0
 NAME_LENGTH = 128
 """Characters that a user name may have (reference/storage.md 3)."""
 
+_LOGINS = {
+    "MySQL": (Config.MySQLServer, Config.MySQLUser, Config.MySQLPass, Config.MySQLDb),
+    "MySQLWrite": (
+        Config.MySQLWriteServer,
+        Config.MySQLWriteUser,
+        Config.MySQLWritePass,
+        Config.MySQLWriteDb,
+    ),
+    "PgSQL": (Config.PgSQLServer, Config.PgSQLUser, Config.PgSQLPass, Config.PgSQLDb),
+}
+_PORTS = {"MySQL": Config.MySQLPort, "MySQLWrite": Config.MySQLWritePort, "PgSQL": Config.PgSQLPort}
+_USER_TABLES = {
+    "MySQL": (Config.MySQLVirtualTable, Config.MySQLVirtualUIDField, Config.MySQLVirtualUsernameField),
+    "PgSQL": (Config.PgSQLVirtualTable, Config.PgSQLVirtualUIDField, Config.PgSQLVirtualUsernameField),
+}
 _ATTEMPTS = 6
 _FIRST_PAUSE_S = 0.01
 
@@ -53,16 +68,16 @@ class Server:
         Raises `ConfigError` for a file that cannot be used, and where no database is named:
         the library would take one that is called like the account, or none.
         """
-        host, user, password, database = (
-            config.text(prefix + name) for name in ("Server", "User", "Pass", "Db")
-        )
+        login, port = _LOGINS[prefix], config.value(_PORTS[prefix])
+        host, user, password, database = map(config.value, login)
         if not host and file.exists():
             return cls.from_file(file)
         if not database:
-            names = (f"{prefix}Db", f"{prefix}Server", "StorageDriver")
-            named = next(filter(config.given, names))
-            raise ConfigError([config.problem(named, f"{prefix}Db is required, or {file} with all of it")])
-        return cls(host, config.number(f"{prefix}Port"), user, password, database)
+            named = next(filter(config.given, (login[3], login[0], Config.StorageDriver)))
+            raise ConfigError(
+                [config.problem(named.name, f"{prefix}Db is required, or {file} with all of it")]
+            )
+        return cls(host, port, user, password, database)
 
     @classmethod
     def from_file(cls, file: Path) -> Server:
@@ -91,10 +106,7 @@ class UserTable:
 
     @classmethod
     def from_config(cls, config: Config, prefix: str) -> UserTable:
-        table, uid, name = (
-            config.text(f"{prefix}Virtual{what}") for what in ("Table", "UIDField", "UsernameField")
-        )
-        return cls(table, uid, name)
+        return cls(*map(config.value, _USER_TABLES[prefix]))
 
 
 async def retried(work: Callable[[], Awaitable[T]], gave_up: Callable[[Exception], bool]) -> T:

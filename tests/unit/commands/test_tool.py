@@ -68,7 +68,7 @@ def test_profiles(site: Site, capsys: Output) -> None:
     site.configure("Profile big", "HashRecMax.big 7")
 
     async def work(parts: Parts) -> int:
-        return parts.config.number("HashRecMax")
+        return parts.config.HashRecMax
 
     assert tool.run(work, "big") == 7
     assert tool.run(work, "none") == 1

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dspamd.config import manual
-from dspamd.config.config import Config, default_path
+from dspamd.config.config import Config, contains, default_path
 from dspamd.config.directives import classic_words, words
+from dspamd.config.option import Days, Flag, Number, Text, Words
 from dspamd.config.option_types import COMMAND, PATH, SOCKET, TEXT, Kind, Tolerated
 from dspamd.config.options import OPTIONS, SECTIONS
 from dspamd.config.preferences import PREFERENCES
@@ -92,14 +96,14 @@ def test_a_line_that_dspam_read_differently_is_warned_of_without_showing_it() ->
 
 def test_strict_compatibility_cuts_comments_as_dspam_did() -> None:
     strict = config("StrictCompatibility on", 'ServerPass.relay "se#cret"', "Trust a;b # both")
-    assert strict.keyed("ServerPass", "relay") == "se"
-    assert strict.all("Trust") == ("a;b",)
+    assert strict.suffixes(Config.ServerPass) == {"relay": "se"}
+    assert strict.Trust == ("a;b",)
     assert strict.warnings == ()
 
 
 def test_line_ends_of_windows_and_bytes_that_are_no_text() -> None:
     text = b"Home /x\r\nTrust caf\xe9\r\n".decode("utf-8", "surrogateescape")
-    assert Config.from_text(text).all("Trust")[0].encode("utf-8", "surrogateescape") == b"caf\xe9"
+    assert Config.from_text(text).Trust[0].encode("utf-8", "surrogateescape") == b"caf\xe9"
 
 
 # --- values --------------------------------------------------------------------------------
@@ -107,30 +111,30 @@ def test_line_ends_of_windows_and_bytes_that_are_no_text() -> None:
 
 def test_defaults_of_the_original() -> None:
     plain = config()
-    assert plain.number("ServerPort") == 24
-    assert plain.text("ServerIdent") == "localhost.localdomain"
-    assert plain.text("ServerMode") == "dspam"
-    assert plain.text("DeliveryHost") == ""
-    assert plain.all("Algorithm") == ("graham", "burton")
-    assert (plain.text("Tokenizer"), plain.text("PValue")) == ("chain", "bcr")
-    assert plain.number("QuarantineWarnSize") == 2097152
-    assert plain.flag("WebStats") is False
-    assert plain.all("Trust") == ()
-    assert plain.text("OnStorageFailure") == "defer"
+    assert plain.ServerPort == 24
+    assert plain.ServerIdent == "localhost.localdomain"
+    assert plain.ServerMode == "dspam"
+    assert plain.DeliveryHost == ""
+    assert plain.Algorithm == ("graham", "burton")
+    assert (plain.Tokenizer, plain.PValue) == ("chain", "bcr")
+    assert plain.QuarantineWarnSize == 2097152
+    assert plain.WebStats is False
+    assert plain.Trust == ()
+    assert plain.OnStorageFailure == "defer"
 
 
 def test_keys_and_choices_are_matched_in_any_case() -> None:
     odd = config("deliveryproto lmtp", "TRAININGMODE ToE", "Broken LINESTRIPPING", "DELIVERYHOST mx")
-    assert odd.text("DeliveryProto") == "LMTP"
-    assert odd.text("TrainingMode") == "toe"
-    assert odd.matches("broken", "lineStripping")
-    assert odd.text("DeliveryHost") == "mx"
+    assert odd.DeliveryProto == "LMTP"
+    assert odd.TrainingMode == "toe"
+    assert contains(odd.Broken, "linestripping")
+    assert odd.DeliveryHost == "mx"
 
 
 def test_lists_add_up_and_scalars_take_the_first() -> None:
     both = config("Trust a b", "Trust c", "ServerIdent one", "ServerIdent two")
-    assert both.all("Trust") == ("a", "b", "c")
-    assert both.text("ServerIdent") == "one"
+    assert both.Trust == ("a", "b", "c")
+    assert both.ServerIdent == "one"
     assert [str(w) for w in both.warnings] == [
         "dspam.conf:5: ServerIdent is given several times; the first value counts"
     ]
@@ -138,18 +142,18 @@ def test_lists_add_up_and_scalars_take_the_first() -> None:
 
 def test_of_repeated_words_the_one_that_dspam_looked_for_first_counts() -> None:
     both = config("Tokenizer osb", "Tokenizer chained", "WebStats off", "WebStats on")
-    assert both.text("Tokenizer") == "chain"
-    assert both.flag("WebStats")
+    assert both.Tokenizer == "chain"
+    assert both.WebStats
 
 
 @pytest.mark.parametrize("word", ["on", "ON", "yes", "true", "1"])
 def test_words_for_on(word: str) -> None:
-    assert config(f"ProcessorBias {word}").flag("ProcessorBias")
+    assert config(f"ProcessorBias {word}").ProcessorBias
 
 
 @pytest.mark.parametrize("word", ["off", "OFF", "no", "false", "0"])
 def test_words_for_off(word: str) -> None:
-    assert not config(f"HashAutoExtend {word}").flag("HashAutoExtend")
+    assert not config(f"HashAutoExtend {word}").HashAutoExtend
 
 
 # For each kind of value what is none, though DSPAM took it for something: nobody can tell what was meant.
@@ -205,9 +209,7 @@ def test_a_value_that_is_none_stops_the_start(line: str, expected: str) -> None:
 
 
 def test_an_empty_host_is_none_whatever_is_named_further_down() -> None:
-    assert (
-        config('DeliveryHost ""', "DeliveryHost 127.0.0.1", "DeliveryProto SMTP").text("DeliveryHost") == ""
-    )
+    assert config('DeliveryHost ""', "DeliveryHost 127.0.0.1", "DeliveryProto SMTP").DeliveryHost == ""
 
 
 def test_every_kind_of_value_refuses_some_junk() -> None:
@@ -234,7 +236,7 @@ DRIVERS = ("hash_drv", "libhash_drv.so", "/usr/lib/dspam/libmysql_drv.so.7.0.0",
 
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_drivers_by_name_and_by_path(driver: str) -> None:
-    assert config(f"StorageDriver {driver}").text("StorageDriver") == driver
+    assert config(f"StorageDriver {driver}").StorageDriver == driver
 
 
 @pytest.mark.parametrize(
@@ -306,37 +308,73 @@ def test_typographic_quotes_where_they_are_meant(line: str) -> None:
 
 def test_sizes_days_and_modes() -> None:
     sized = config("ServerMaxMessageSize 2M", "PurgeUnused off", "PurgeNeutral 90", "SocketMode 0660")
-    assert sized.number("ServerMaxMessageSize") == 2 * 1024 * 1024
-    assert sized.days("PurgeUnused") is None
-    assert sized.days("PurgeNeutral") == 90
-    assert sized.number("SocketMode") == 0o660
-    assert config("HashRecMax 0x100").number("HashRecMax") == 256
-    assert config("PValue graham").text("PValue") == "bcr"  # its name in older releases
+    assert sized.ServerMaxMessageSize == 2 * 1024 * 1024
+    assert sized.PurgeUnused is None
+    assert sized.PurgeNeutral == 90
+    assert sized.SocketMode == 0o660
+    assert config("HashRecMax 0x100").HashRecMax == 256
+    assert config("PValue graham").PValue == "bcr"  # its name in older releases
 
 
 def test_features_by_their_first_letters() -> None:
-    assert config("Feature no wh tb=5").all("Feature") == ("noise", "whitelist", "tb=5")
+    assert config("Feature no wh tb=5").Feature == ("noise", "whitelist", "tb=5")
     odd = config("Feature chained whitelist")  # as before 3.8
-    assert odd.all("Feature") == ("whitelist",)
+    assert odd.Feature == ("whitelist",)
     assert [w.line for w in odd.warnings] == [2]
 
 
-def test_keyed_values_fall_back_to_the_plain_one() -> None:
+def test_suffixed_values() -> None:
     hosts = config("DeliveryHost a", "DeliveryHost.Example.org b", "DeliveryPort.example.org 2525",
                    "DeliveryProto SMTP", "ServerPass.Relay1 secret")  # fmt: skip
-    assert hosts.keyed("DeliveryHost", "example.ORG") == "b"
-    assert hosts.keyed("DeliveryHost", "example.net") == "a"
-    assert hosts.keyed("DeliveryPort", "example.org") == "2525"
-    assert hosts.keyed("DeliveryPort", "example.net") == "24"
-    assert hosts.keyed("ServerPass", "relay1") == "secret"
-    assert hosts.keyed("ServerPass", "nobody") == ""
-    assert hosts.suffixes("ServerPass") == {"relay1": "secret"}
-    assert hosts.suffixes("DeliveryHost") == {"example.org": "b"}
+    assert hosts.suffixes(Config.ServerPass) == {"relay1": "secret"}
+    assert hosts.suffixes(Config.DeliveryHost) == {"example.org": "b"}
+    assert hosts.suffixes(Config.DeliveryPort) == {"example.org": 2525}
+    assert (hosts.DeliveryHost, hosts.DeliveryPort, hosts.ServerPass) == ("a", 24, "")
+    assert hosts.given(Config.DeliveryPort)
+    assert hosts.given(Config.DeliveryPort, "Example.ORG")
+    assert not hosts.given(Config.DeliveryPort, "example.net")
 
 
-def test_asking_for_an_option_that_is_not_in_the_table_is_a_bug() -> None:
-    with pytest.raises(KeyError):
-        config().text("NoSuchOption")
+def test_every_option_is_an_attribute_with_the_type_of_its_row() -> None:
+    types: dict[type, Any] = {Text: str, Number: int, Flag: bool, Days: (int, type(None)), Words: tuple}
+    plain = config()
+    for option in OPTIONS.values():
+        assert getattr(Config, option.name) is option
+        value = getattr(plain, option.name)
+        assert isinstance(value, types[type(option)]), option.name
+        assert value == plain.value(option)
+        assert getattr(plain, option.name) is value
+
+
+def test_a_configuration_cannot_be_changed() -> None:
+    with pytest.raises(AttributeError):
+        config().ServerPort = 25
+
+
+def test_a_name_that_is_not_in_the_table_is_an_error_of_mypy(tmp_path: Path) -> None:
+    """And so is a value of the wrong type."""
+    file = tmp_path / "asks.py"
+    file.write_text(
+        "from dspamd.config.config import Config\n"
+        "def ask(config: Config) -> int:\n"
+        "    config.DeliveryHots\n"
+        "    return config.DeliveryHost\n"
+    )
+    mypy = [sys.executable, "-m", "mypy", "--strict", "--config-file=", f"--cache-dir={tmp_path / 'cache'}"]
+    done = subprocess.run([*mypy, str(file)], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert 'asks.py:3: error: "Config" has no attribute "DeliveryHots"' in done.stdout
+    assert 'asks.py:4: error: Incompatible return value type (got "str", expected "int")' in done.stdout
+
+
+def test_names_in_texts_are_those_of_the_table() -> None:
+    """Problems name their option as a text, and so do the questions of the thin client."""
+    texts = re.compile(
+        r'(?:problem\(|ettings(?:\(config_path\(\)\))?\.(?:text|flag|number|all|matches)\()\s*"(\w+)"'
+    )
+    source = "".join(file.read_text() for file in (ROOT / "dspamd").rglob("*.py"))
+    named = texts.findall(source)
+    assert len(named) > 10
+    assert [name for name in named if name.lower() not in OPTIONS or OPTIONS[name.lower()].name != name] == []
 
 
 def test_passwords_are_not_shown() -> None:
@@ -353,16 +391,16 @@ PROFILES = ("Profile big", "Profile Small", "HashRecMax 10", "HashRecMax.big 20"
 
 def test_a_profile_falls_back_to_plain_values_and_to_defaults() -> None:
     plain = config(*PROFILES)
-    assert plain.number("HashRecMax") == 10
+    assert plain.HashRecMax == 10
     big = plain.with_profile("big")
-    assert (big.number("HashRecMax"), big.number("HashMaxSeek")) == (20, 100)
+    assert (big.HashRecMax, big.HashMaxSeek) == (20, 100)
     small = plain.with_profile("small")
-    assert (small.number("HashRecMax"), small.number("HashMaxSeek")) == (10, 7)
-    assert plain.number("HashRecMax") == 10
+    assert (small.HashRecMax, small.HashMaxSeek) == (10, 7)
+    assert plain.HashRecMax == 10
 
 
 def test_the_default_profile() -> None:
-    assert config(*PROFILES, "DefaultProfile big").number("HashRecMax") == 20
+    assert config(*PROFILES, "DefaultProfile big").HashRecMax == 20
     undeclared = "dspam.conf:7: DefaultProfile huge is not declared with Profile"
     assert errors(*PROFILES, "DefaultProfile huge") == [undeclared]
     assert warnings(*PROFILES, "DefaultProfile huge", "HashRecMax.huge 30") == [undeclared]
@@ -430,14 +468,14 @@ def test_lines_that_mean_nothing_are_warned_of(line: str, expected: str) -> None
 
 def test_a_delivery_host_without_protocol() -> None:
     guessed = config("DeliveryHost 127.0.0.1", "DeliveryPort 10034")
-    assert guessed.text("DeliveryProto") == "SMTP"
+    assert guessed.DeliveryProto == "SMTP"
     assert "SMTP is assumed" in str(guessed.warnings[0])
     assert errors("DeliveryHost 127.0.0.1") == [
         "dspam.conf:2: DeliveryHost needs DeliveryProto, SMTP or LMTP"
     ]
     assert errors("DeliveryHost.example.org 127.0.0.1", "DeliveryHost.example.net 127.0.0.1")
     strict = config("DeliveryHost h", "DeliveryHost.example.org h", "StrictCompatibility on")
-    assert (strict.text("DeliveryHost"), strict.suffixes("DeliveryHost")) == ("", {})
+    assert (strict.DeliveryHost, strict.suffixes(Config.DeliveryHost)) == ("", {})
     assert "is ignored" in str(strict.warnings[0])
 
 
@@ -453,7 +491,7 @@ def test_include_of_directory_file_and_pattern(tmp_path: Path) -> None:
     (parts / "more.inc").write_text("Trust more\n")
     main = tmp_path / "dspam.conf"
     main.write_text("Home /x\nTrust first\nInclude dspam.d/\nInclude dspam.d/*.inc\nTrust last\n")
-    assert Config.load(main).all("Trust") == ("first", "a", "more", "b", "more", "last")
+    assert Config.load(main).Trust == ("first", "a", "more", "b", "more", "last")
 
 
 def test_problems_of_included_files_are_told_with_their_own_file(tmp_path: Path) -> None:
@@ -479,7 +517,7 @@ def test_dspam_conf_of_the_environment(tmp_path: Path, monkeypatch: pytest.Monke
     main = tmp_path / "mine.conf"
     main.write_text("Home /mine\n")
     monkeypatch.setenv("DSPAM_CONF", str(main))
-    assert Config.load().text("Home") == "/mine"
+    assert Config.load().Home == "/mine"
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     assert default_path() == Path("/etc/dspam/dspam.conf")
 
@@ -497,17 +535,11 @@ def test_names_are_unique_and_every_default_is_valid() -> None:
 
 
 def test_used_marks_what_the_program_asks_for() -> None:
-    table = ("options.py", "option_types.py", "manual.py", "client_config.py")
+    table = ("options.py", "option_types.py", "manual.py")
     source = "".join(file.read_text() for file in (ROOT / "dspamd").rglob("*.py") if file.name not in table)
-    asked = {option.name for option in OPTIONS.values() if f'"{option.name}"' in source}
+    words = re.findall(r'onfig\.([A-Z]\w+)|(?:ettings(?:\(config_path\(\)\))?|draft)\.\w+\("(\w+)"', source)
+    asked = {name for pair in words for name in pair} & {option.name for option in OPTIONS.values()}
     used = {option.name for option in OPTIONS.values() if option.used}
-    # Those of SQL servers are asked for by what comes after the server (storage/sql/common.py).
-    servers = [server for server in ("MySQL", "MySQLWrite", "PgSQL") if f'"{server}"' in source]
-    what = ("Server", "Port", "User", "Pass", "Db", "VirtualTable", "VirtualUIDField", "VirtualUsernameField",
-            "UIDInSignature")  # fmt: skip
-    asked |= {server + name for server in servers for name in what} & {
-        option.name for option in OPTIONS.values()
-    }
     assert not asked - used
     # Include is carried out while reading; the others ask for what happens anyway.
     always = {"MySQLReconnect", "MySQLWriteReconnect"}
@@ -525,8 +557,8 @@ def test_the_sample_file_is_up_to_date_and_has_nothing_to_complain_of() -> None:
     loaded = Config.load(ROOT / "etc/dspam.conf")
     assert loaded.warnings == ()
     assert pitfalls(loaded) == ([], [])
-    assert loaded.all("IgnoreHeader") == tuple(headers)
-    assert loaded.all("AllowOverride") == PREFERENCES
+    assert loaded.IgnoreHeader == tuple(headers)
+    assert loaded.AllowOverride == PREFERENCES
 
 
 def test_what_the_sample_file_has_commented_out_can_be_used() -> None:
