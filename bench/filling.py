@@ -26,7 +26,7 @@ from dspamd.engine.model import Learned, TokenChange, Totals
 from dspamd.home.home import Home
 from dspamd.storage.contract import Change, Storage, Uid
 from dspamd.storage.sql.common import Server, signed
-from tests.day import TODAY
+from tests.support.day import TODAY
 
 _PORTIONS = 10
 _AT_ONCE = 100_000  # tokens that a hash file is taught by one change

@@ -30,8 +30,8 @@ from bench.stores import Place, grown, lesson
 from dspamd.engine.model import Totals
 from dspamd.storage.contract import Change, Storage, Uid
 from dspamd.storage.sql.common import Server
-from tests.contract.mariadb_server import MariaDB
-from tests.contract.postgres_server import PostgreSQL
+from tests.support.mariadb_server import MariaDB
+from tests.support.postgres_server import PostgreSQL
 
 SIZES = (10_000, 1_000_000, int(os.environ.get("DSPAMD_BENCH_TOKENS", "10000000")))
 MESSAGE, LONG = 900, 9_000  # tokens

@@ -14,7 +14,7 @@ from bench.figures import Figure
 from bench.memory import pss_mib
 from bench.path import Server, flood, load, process, serving
 from bench.source import MAILS
-from tests.e2e.postfix import free_port
+from tests.support.ports import free_port
 
 WORKERS = (1, 2)
 MODES = ("toe", "teft")

@@ -7,8 +7,8 @@ import tempfile
 from pathlib import Path
 
 from bench.figures import Figure
-from tests.e2e.daemon import Daemon
-from tests.e2e.postfix import free_port
+from tests.support.daemon import Daemon
+from tests.support.ports import free_port
 
 BUDGET_MIB = 64.0
 

@@ -30,9 +30,9 @@ from bench import large, source
 from bench.client import names
 from bench.figures import Figure
 from bench.sample import of_size
-from tests.e2e.daemon import Daemon
-from tests.e2e.postfix import free_port, greets
-from tests.e2e.wait import until
+from tests.support.daemon import Daemon
+from tests.support.ports import free_port, greets
+from tests.support.wait import until
 
 ROUNDS, COUNT, SESSIONS, SIZE = 5, 400, 8, 10_000
 CLASSIC_CPU_MS = {"toe": 4.1, "teft": 7.0}  # DSPAM 3.10.2 in this setting: golden/speed_baseline.jsonl

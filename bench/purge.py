@@ -28,8 +28,8 @@ from bench.sample import of_size
 from bench.stores import Place, grown, places
 from dspamd.engine.model import Totals
 from dspamd.storage.clock import utc_day
-from tests.e2e.daemon import Daemon
-from tests.e2e.postfix import free_port
+from tests.support.daemon import Daemon
+from tests.support.ports import free_port
 
 STALE = 1_000_000
 SHARE = 0.5  # of the rate that the daemon can take

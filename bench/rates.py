@@ -14,8 +14,8 @@ from bench.filling import fill
 from bench.path import load, process
 from bench.stores import Place
 from dspamd.engine.model import Totals
-from tests.e2e.daemon import Daemon
-from tests.e2e.postfix import free_port
+from tests.support.daemon import Daemon
+from tests.support.ports import free_port
 
 USERS = (1, 4, 16)
 COUNT = 160

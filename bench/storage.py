@@ -34,8 +34,8 @@ from dspamd.storage.contract import Change, Uid
 from dspamd.storage.files._css import css_find, css_plan, css_store
 from dspamd.storage.postgres.statements import BIGINT, Statements
 from dspamd.storage.sql.common import Server, signed
-from tests.contract.drivers import VIRTUAL_USERS
-from tests.day import TODAY
+from tests.support.day import TODAY
+from tests.support.drivers import VIRTUAL_USERS
 
 TOKENS = 2_300  # of one message
 KNOWN = 100_000

@@ -14,10 +14,10 @@ from pathlib import Path
 from dspamd.engine.model import Learned, TokenChange, Totals
 from dspamd.storage.contract import Storage
 from dspamd.storage.sql.common import Server
-from tests.contract.drivers import address, driver
-from tests.contract.mariadb_server import MariaDB, mariadb
-from tests.contract.postgres_server import PostgreSQL, postgresql
-from tests.day import TODAY
+from tests.support.day import TODAY
+from tests.support.drivers import address, driver
+from tests.support.mariadb_server import MariaDB, mariadb
+from tests.support.postgres_server import PostgreSQL, postgresql
 
 _MEMORY = 2**31  # of a server, for its tables: caches that are too small are the site's affair
 _LOG = 2**30  # that is not written out while tables are filled

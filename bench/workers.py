@@ -24,7 +24,7 @@ from pathlib import Path
 
 from bench.figures import Figure
 from bench.path import Flood, Server, cpu_s, flood, process, serving
-from tests.e2e.postfix import free_port
+from tests.support.ports import free_port
 
 ROUNDS, SESSIONS, COUNT, SIZE, MODE = 2, 16, 608, 50_000, "teft"
 

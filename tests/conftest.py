@@ -10,8 +10,8 @@ import pytest
 from hypothesis import settings
 
 from dspamd.telemetry import log, metrics
-from tests.e2e.site import Site, mail_site
-from tests.logged import Logged
+from tests.support.logged import Logged
+from tests.support.mail_site import Site, mail_site
 
 USERS = ("alice", "bob", "carol", "dave")
 

@@ -1,9 +1,9 @@
 """The tests on other days, in other time zones and locales: `python -m tests.dates [PART ...]`.
 
-Each run is a whole run of pytest with the wall clock of all Python programs set (tests/clock.c).  Servers,
-the file system and the monotonic clock stay as they are: so they belong to another host, whose clock goes
-wrong.  The library of the package faketime would take them along, but with it some sleeps and timeouts of
-Python fail, or never end, and so do those of MariaDB.
+Each run is a whole run of pytest with the wall clock of all Python programs set (tests/support/clock.c).
+Servers, the file system and the monotonic clock stay as they are: so they belong to another host, whose
+clock goes wrong.  The library of the package faketime would take them along, but with it some sleeps and
+timeouts of Python fail, or never end, and so do those of MariaDB.
 
 Parts of pure arithmetic are left out: they cannot know what day it is (pyproject.toml, "The core is pure").
 """
@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.clock import Clock
+from tests.support.clock import Clock
 
 PARTS = ("unit", "golden", "dialogue", "contract")
 PURE = (

@@ -22,7 +22,7 @@ from tests.chaos.books import Kill, Trouble
 from tests.chaos.ground import DATABASES, Ground
 from tests.chaos.load import Load
 from tests.chaos.vanishing import Step, vanish
-from tests.e2e.wait import until
+from tests.support.wait import until
 
 _DAY_S = 86_400
 _NO_MORE = 3  # open files: standard input, output and error; those that are open stay so

@@ -21,12 +21,12 @@ from dspamd.storage.sql.common import Server
 from tests.chaos.fates import DEADLINE_S
 from tests.chaos.mails import USERS
 from tests.chaos.next_hop import NextHop
-from tests.clock import Clock
-from tests.contract.mariadb_server import mariadb
-from tests.contract.postgres_server import postgresql
-from tests.e2e.clamd import Clamd
-from tests.e2e.daemon import Daemon
-from tests.e2e.postfix import Postfix
+from tests.support.clamd import Clamd
+from tests.support.clock import Clock
+from tests.support.daemon import Daemon
+from tests.support.mariadb_server import mariadb
+from tests.support.postfix import Postfix
+from tests.support.postgres_server import postgresql
 
 STORES = {"postgresql": "pgsql_drv", "mariadb": "mysql_drv", "sqlite": "sqlite3_drv", "hash": "hash_drv"}
 DATABASES = {"postgresql": "PgSQL", "mariadb": "MySQL"}

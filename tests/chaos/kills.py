@@ -38,9 +38,9 @@ from dspamd.filter.dictionary import Dictionary
 from dspamd.filter.training import Trainer
 from dspamd.maintenance.conformance import all_tokens, learning
 from dspamd.storage.contract import Change, Signature, Storage
-from tests.contract.drivers import DRIVERS, address, driver
-from tests.contract.mariadb_server import mariadb
-from tests.contract.postgres_server import postgresql
+from tests.support.drivers import DRIVERS, address, driver
+from tests.support.mariadb_server import mariadb
+from tests.support.postgres_server import postgresql
 
 OWNER = "bob"
 COMMON = range(1, 201)  # tokens of every message

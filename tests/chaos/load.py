@@ -10,8 +10,8 @@ import threading
 
 from tests.chaos.mails import Mail
 from tests.chaos.next_hop import NextHop
-from tests.e2e.postfix import Postfix
-from tests.e2e.wait import until
+from tests.support.postfix import Postfix
+from tests.support.wait import until
 
 UNDER_WAY = 60  # copies
 _PATIENCE_S = 300

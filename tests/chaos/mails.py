@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from random import Random
 
-from tests.e2e.message import as_sent, compose
+from tests.support.message import as_sent, compose
 
 USERS = ("alice", "bob", "carol", "dave")
 _WORDS = [

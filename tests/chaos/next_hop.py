@@ -23,8 +23,8 @@ from typing import AnyStr
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from tests.chaos.books import Arrival
-from tests.e2e.postfix import free_port, greets
-from tests.e2e.wait import until
+from tests.support.ports import free_port, greets
+from tests.support.wait import until
 
 _REPOSITORY = Path(__file__).parents[2]
 

@@ -30,8 +30,8 @@ from tests.chaos.ground import DATABASES, Ground, ground
 from tests.chaos.kept import kept
 from tests.chaos.load import Load
 from tests.chaos.mails import Mail
-from tests.e2e.postfix import Postfix
-from tests.e2e.wait import until
+from tests.support.postfix import Postfix
+from tests.support.wait import until
 
 PATIENCE_S = 180
 

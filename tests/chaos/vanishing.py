@@ -8,7 +8,7 @@ from enum import Enum
 from typing import BinaryIO
 
 from tests.chaos.mails import Mail
-from tests.e2e.postfix import DOMAIN, SENDER, stuffed
+from tests.support.postfix import DOMAIN, SENDER, stuffed
 
 
 class Step(Enum):

@@ -9,9 +9,9 @@ import pytest
 import pytest_asyncio
 
 from dspamd.storage.contract import Storage
-from tests.contract.drivers import DRIVERS, address, driver
-from tests.contract.mariadb_server import MariaDB, mariadb
-from tests.contract.postgres_server import PostgreSQL, postgresql
+from tests.support.drivers import DRIVERS, address, driver
+from tests.support.mariadb_server import MariaDB, mariadb
+from tests.support.postgres_server import PostgreSQL, postgresql
 
 
 @pytest.fixture(params=DRIVERS)

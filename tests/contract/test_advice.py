@@ -16,10 +16,10 @@ from dspamd.maintenance import conformance
 from dspamd.storage.drivers import advice
 from dspamd.storage.postgres.store import Postgres
 from dspamd.storage.sql.common import Server
-from tests.contract.drivers import VIRTUAL_USERS
-from tests.contract.mariadb_server import MariaDB
-from tests.contract.pgbouncer import pgbouncer
-from tests.contract.postgres_server import PostgreSQL
+from tests.support.drivers import VIRTUAL_USERS
+from tests.support.mariadb_server import MariaDB
+from tests.support.pgbouncer import pgbouncer
+from tests.support.postgres_server import PostgreSQL
 
 POOLED = "PgSQLPreparedStatements has to be off, since a pooler"
 

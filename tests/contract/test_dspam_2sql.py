@@ -18,9 +18,9 @@ from dspamd.maintenance.conformance import EDGES, all_tokens, new
 from dspamd.storage.clock import utc_day
 from dspamd.storage.contract import Storage, TokenRow
 from dspamd.storage.sql.common import Server
-from tests.contract.drivers import driver
-from tests.contract.postgres_server import PostgreSQL
-from tests.unit.commands.site import Site
+from tests.support.drivers import driver
+from tests.support.postgres_server import PostgreSQL
+from tests.support.site import Site
 
 T = TypeVar("T")
 Output = pytest.CaptureFixture[str]

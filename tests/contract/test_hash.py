@@ -38,9 +38,9 @@ from dspamd.storage.files.css import Shape
 from dspamd.storage.files.hash import HashFiles, shape
 from dspamd.storage.files.hash_file import HashFile
 from dspamd.storage.files.journal import Before, Journal
-from tests.day import TODAY
 from tests.golden.data import rows
-from tests.logged import Logged
+from tests.support.day import TODAY
+from tests.support.logged import Logged
 
 SMALL = Shape(records=13, seek=3, percent=10)
 GROWN = [row for row in rows("css_files.jsonl") if row["steps"][-1]["exit"] == 0]

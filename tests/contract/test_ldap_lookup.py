@@ -19,8 +19,8 @@ from dspamd.errors import PermFail, TempFail
 from dspamd.users.lookup import Lookup
 from dspamd.users.lookup_ldap import escaped
 from dspamd.users.lookup_source import AT_ONCE
-from tests.e2e.postfix import free_port
-from tests.e2e.wait import until
+from tests.support.ports import free_port
+from tests.support.wait import until
 
 CONFIGURATION = """\
 include /etc/ldap/schema/core.schema

@@ -24,11 +24,11 @@ from dspamd.storage.mysql import statements as mysql_statements
 from dspamd.storage.mysql.server import Connections
 from dspamd.storage.mysql.store import MySQL
 from dspamd.storage.sql.common import Server, UserTable
-from tests.contract.drivers import VIRTUAL_USERS, address
-from tests.contract.mariadb_server import MariaDB
-from tests.day import NUMBER, TODAY
 from tests.golden.data import rows
-from tests.logged import Logged
+from tests.support.day import NUMBER, TODAY
+from tests.support.drivers import VIRTUAL_USERS, address
+from tests.support.logged import Logged
+from tests.support.mariadb_server import MariaDB
 
 GOLDEN = {row["driver"]: row for row in rows("storage.jsonl")}
 TABLES = {

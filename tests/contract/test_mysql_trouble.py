@@ -19,8 +19,8 @@ from dspamd.storage.contract import Unreachable
 from dspamd.storage.mysql.server import Connection, Connections
 from dspamd.storage.mysql.store import MySQL
 from dspamd.storage.sql.common import Server
-from tests.contract.drivers import VIRTUAL_USERS
-from tests.contract.mariadb_server import MariaDB, mariadb
+from tests.support.drivers import VIRTUAL_USERS
+from tests.support.mariadb_server import MariaDB, mariadb
 
 AsyncWork = Callable[[Connection], Awaitable[None]]
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]

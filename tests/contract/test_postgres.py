@@ -34,11 +34,11 @@ from dspamd.storage.drivers import open_storage
 from dspamd.storage.postgres.connections import Connections
 from dspamd.storage.postgres.store import Postgres
 from dspamd.storage.sql.common import Server, UserTable
-from tests.contract.drivers import VIRTUAL_USERS, address
-from tests.contract.postgres_server import PostgreSQL
-from tests.day import LAST_OF_A_MONTH, NUMBER, TODAY
 from tests.golden.data import rows
-from tests.logged import Logged
+from tests.support.day import LAST_OF_A_MONTH, NUMBER, TODAY
+from tests.support.drivers import VIRTUAL_USERS, address
+from tests.support.logged import Logged
+from tests.support.postgres_server import PostgreSQL
 
 GOLDEN, NUMBERED = (
     next(row for row in rows("storage.jsonl") if row["driver"] == name)

@@ -10,11 +10,11 @@ import pytest
 
 from dspamd.maintenance.conformance import counts, new, totals
 from dspamd.storage.contract import Storage
-from tests.contract.learner import TOKENS
+from tests.support.learner import TOKENS
 
 
 async def _learner(name: str, folder: Path, count: int) -> asyncio.subprocess.Process:
-    words = ("-m", "tests.contract.learner", name, str(folder), "shared", str(count))
+    words = ("-m", "tests.support.learner", name, str(folder), "shared", str(count))
     return await asyncio.create_subprocess_exec(sys.executable, *words, stdout=asyncio.subprocess.PIPE)
 
 

@@ -21,8 +21,8 @@ from dspamd.storage.contract import Change, Correct, Signature, Storage, Uid
 from dspamd.storage.files.css import Shape
 from dspamd.storage.files.hash import HashFiles
 from dspamd.storage.files.sqlite import SQLite
-from tests.day import NUMBER as DAY
-from tests.day import TODAY
+from tests.support.day import NUMBER as DAY
+from tests.support.day import TODAY
 
 RARE, COMMON = range(1, 3_001), range(3_001, 3_101)
 

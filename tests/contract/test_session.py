@@ -27,7 +27,7 @@ from dspamd.request.request import Request
 from dspamd.storage.contract import Storage
 from dspamd.storage.files import css
 from tests.contract import test_hash, test_mysql, test_postgres, test_sqlite
-from tests.contract.drivers import address
+from tests.support.drivers import address
 
 LIBRARY = {
     "sqlite": "libsqlite3_drv.so",

@@ -11,7 +11,7 @@ from dspamd.engine.model import Label, Learned
 from dspamd.home.home import Home
 from dspamd.maintenance.conformance import learning
 from dspamd.storage.contract import Change, Correct, Signature
-from tests.contract.drivers import driver
+from tests.support.drivers import driver
 
 DAY_S = 86_400
 

@@ -21,9 +21,9 @@ from dspamd.maintenance.conformance import all_tokens, counts, learn, learning, 
 from dspamd.maintenance.purge import Ages, Unused, purge
 from dspamd.storage.contract import Change, Correct, Signature, TokenRow
 from dspamd.storage.files.sqlite import SQLite
-from tests.day import LAST_OF_A_MONTH, NUMBER, TODAY
 from tests.golden.data import rows
-from tests.logged import Logged
+from tests.support.day import LAST_OF_A_MONTH, NUMBER, TODAY
+from tests.support.logged import Logged
 
 RARE_ONES = Ages(unused=Unused(any=None))
 GOLDEN = next(row for row in rows("storage.jsonl") if row["driver"] == "sqlite3")
@@ -280,7 +280,7 @@ async def test_a_file_that_may_not_grow_leaves_whole_messages(tmp_path: Path) ->
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 
-    words = ("-m", "tests.contract.learner", "sqlite", str(tmp_path), "bob", "1000000")
+    words = ("-m", "tests.support.learner", "sqlite", str(tmp_path), "bob", "1000000")
     learner = await asyncio.create_subprocess_exec(
         sys.executable,
         *words,

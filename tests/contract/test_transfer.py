@@ -17,8 +17,8 @@ from dspamd.errors import InvalidName, TempFail
 from dspamd.maintenance.conformance import EDGES, all_tokens, learn, new, totals
 from dspamd.maintenance.transfer import OtherCounters, Transferred, transfer
 from dspamd.storage.contract import Change, Signature, Storage, Uid
-from tests.contract.drivers import DRIVERS, driver
-from tests.day import TODAY
+from tests.support.day import TODAY
+from tests.support.drivers import DRIVERS, driver
 
 BOB = "o'brien+x@example.org"
 LONG_AGO = TODAY - timedelta(days=70)

@@ -31,7 +31,7 @@ import pytest
 from dspamd.errors import Reply
 from dspamd.server.dialogue import ServerMode
 from dspamd.server.lmtp import LmtpServer
-from tests.unit.server.scripted import TERMS, Client, ScriptedFilter, connected, running
+from tests.support.scripted_filter import TERMS, Client, ScriptedFilter, connected, running
 
 FILES = sorted(Path(__file__).parent.glob("*.txt"))
 

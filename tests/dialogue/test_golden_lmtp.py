@@ -18,7 +18,7 @@ from dspamd.errors import Reply
 from dspamd.server.dialogue import ServerMode
 from dspamd.server.lmtp import LmtpServer
 from tests.golden import data
-from tests.unit.server.scripted import TERMS, Client, ScriptedFilter, connected, running
+from tests.support.scripted_filter import TERMS, Client, ScriptedFilter, connected, running
 
 CLOSED = b"<closed>"
 XFORWARD = b"XFORWARD NAME ADDR PORT PROTO HELO IDENT SOURCE"

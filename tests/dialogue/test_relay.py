@@ -14,8 +14,8 @@ from dspamd.filter.outlet import Handover
 from dspamd.request.envelope import Envelope, Recipient
 from dspamd.server.filter import Answer, Caller
 from dspamd.server.lmtp import LmtpServer
-from tests.unit.delivery.sink import Sink, always
-from tests.unit.server.scripted import MESSAGE, TERMS, Client, connected, running
+from tests.support.scripted_filter import MESSAGE, TERMS, Client, connected, running
+from tests.support.sink import Sink, always
 
 CONTENTS = {
     "plain": MESSAGE,

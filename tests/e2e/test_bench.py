@@ -16,7 +16,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from bench import large, loads, path, source, workers
 from bench.client import names
 from bench.sample import of_size
-from tests.e2e.postfix import free_port
+from tests.support.ports import free_port
 
 
 class Mailbox:

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from bench.memory import BUDGET_MIB, pss_mib
-from tests.e2e.daemon import PROGRAM, Daemon
-from tests.e2e.load import ACCEPTED, PATIENCE_S, NextHop, event, mail, session
-from tests.e2e.postfix import free_port, greets
-from tests.e2e.wait import until
+from tests.support.daemon import PROGRAM, Daemon
+from tests.support.load import ACCEPTED, PATIENCE_S, NextHop, event, mail, session
+from tests.support.ports import free_port, greets
+from tests.support.wait import until
 
 TWO = "ServerWorkers 2\n"
 

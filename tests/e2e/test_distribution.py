@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from tests.e2e.tree import ROOT, copy_to, tracked
+from tests.support.source_tree import ROOT, copy_to, tracked
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 COMPILED = {".pyx", ".pxi"}

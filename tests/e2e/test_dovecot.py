@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.daemon import Daemon
-from tests.e2e.dovecot import Dovecot, dovecot
-from tests.e2e.message import as_sent, compose, ours
-from tests.e2e.postfix import SENDER, stuffed
+from tests.support.daemon import Daemon
+from tests.support.dovecot import Dovecot, dovecot
+from tests.support.message import as_sent, compose, ours
+from tests.support.postfix import SENDER, stuffed
 
 MAIL = compose("Minutes", "The minutes.\n.\n..\nFrom here on: Grüße\n" + "x" * 2000)
 

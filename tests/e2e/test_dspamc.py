@@ -17,10 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.account import TRUST
-from tests.e2e.daemon import Daemon
-from tests.e2e.postfix import free_port
 from tests.model.transparency import all_mixes, mended
+from tests.support.account import TRUST
+from tests.support.daemon import Daemon
+from tests.support.ports import free_port
 
 MESSAGE = b"From: ann@example.org\nSubject: hi\n\nbody words here\n.\n.dot line\n..two dots\nlast \xff"
 

@@ -9,11 +9,11 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from tests.e2e.daemon import Daemon
-from tests.e2e.message import compose, ours
-from tests.e2e.postfix import DOMAIN, SENDER
-from tests.unit.delivery.sink import Sink
-from tests.unit.filter.scan.name_server import name_server
+from tests.support.daemon import Daemon
+from tests.support.message import compose, ours
+from tests.support.name_server import name_server
+from tests.support.postfix import DOMAIN, SENDER
+from tests.support.sink import Sink
 
 LOTTERY = "Claim the lottery jackpot now, unclaimed millions wait for the lucky winner of the jackpot."
 PILLS = "Order cheap pills without prescription from our certified pharmacy, discreet parcels worldwide."

@@ -11,9 +11,9 @@ from pathlib import Path
 import dkim
 import pytest
 
-from tests.e2e.message import as_sent, compose, ours
-from tests.e2e.site import Site, mail_site
-from tests.e2e.wait import until
+from tests.support.mail_site import Site, mail_site
+from tests.support.message import as_sent, compose, ours
+from tests.support.wait import until
 
 LOTTERY = "Claim the lottery jackpot now, unclaimed millions wait for the lucky winner of the jackpot."
 

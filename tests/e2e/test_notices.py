@@ -8,9 +8,9 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from tests.account import TRUST
-from tests.e2e.daemon import Daemon
-from tests.e2e.load import ACCEPTED, NextHop, mail, session
+from tests.support.account import TRUST
+from tests.support.daemon import Daemon
+from tests.support.load import ACCEPTED, NextHop, mail, session
 
 TEXTS = Path(__file__).parents[2] / "etc/txt"
 SETTINGS = f"""\

@@ -14,9 +14,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from bench.memory import BUDGET_MIB, pss_mib
-from tests.e2e.daemon import Daemon
-from tests.e2e.load import ACCEPTED, NextHop, event, mail, session
-from tests.e2e.postfix import free_port
+from tests.support.daemon import Daemon
+from tests.support.load import ACCEPTED, NextHop, event, mail, session
+from tests.support.ports import free_port
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.postfix import Postfix, free_port
+from tests.support.ports import free_port
+from tests.support.postfix import Postfix
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.daemon import Daemon
-from tests.e2e.load import ACCEPTED, NextHop, Sender, event, mail, session
+from tests.support.daemon import Daemon
+from tests.support.load import ACCEPTED, NextHop, Sender, event, mail, session
 
 MIB = 1 << 20
 

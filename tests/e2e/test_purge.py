@@ -13,12 +13,12 @@ from dspamd.engine.model import Learned, TokenChange, Totals
 from dspamd.storage.contract import Change
 from dspamd.storage.postgres.store import Postgres
 from dspamd.storage.sql.common import Server
-from tests.contract.drivers import VIRTUAL_USERS
-from tests.contract.postgres_server import postgresql
-from tests.e2e.daemon import Daemon
-from tests.e2e.postfix import free_port
-from tests.e2e.wait import until
-from tests.unit.commands.site import Site
+from tests.support.daemon import Daemon
+from tests.support.drivers import VIRTUAL_USERS
+from tests.support.ports import free_port
+from tests.support.postgres_server import postgresql
+from tests.support.site import Site
+from tests.support.wait import until
 
 SETTINGS = "PurgeInterval 24\nPurgeNeutral 0\nServerWorkers 2\n"
 

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.daemon import Daemon
-from tests.e2e.message import compose, ours
-from tests.e2e.postfix import DOMAIN, Postfix, free_port
-from tests.e2e.site import Site, mail_site
-from tests.e2e.wait import until
+from tests.support.daemon import Daemon
+from tests.support.mail_site import Site, mail_site
+from tests.support.message import compose, ours
+from tests.support.ports import free_port
+from tests.support.postfix import DOMAIN, Postfix
+from tests.support.wait import until
 
 BOB = f"bob@{DOMAIN}"
 USERS = ("alice", "bob", "carol", "dave", "erin", "frank")

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.daemon import PROGRAM, Daemon
-from tests.e2e.postfix import DOMAIN, SENDER, Postfix, free_port, stuffed
-from tests.e2e.wait import until
+from tests.support.daemon import PROGRAM, Daemon
+from tests.support.ports import free_port
+from tests.support.postfix import DOMAIN, SENDER, Postfix, stuffed
+from tests.support.wait import until
 
 ROOT = Path(__file__).parents[2]
 POSTFIX = ROOT / "etc/postfix"

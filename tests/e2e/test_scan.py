@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.clamd import NAME, STREAM_BYTES, VIRUS, Clamd
-from tests.e2e.daemon import Daemon
-from tests.e2e.message import compose, ours
-from tests.e2e.postfix import Postfix
+from tests.support.clamd import NAME, STREAM_BYTES, VIRUS, Clamd
+from tests.support.daemon import Daemon
+from tests.support.message import compose, ours
+from tests.support.postfix import Postfix
 
 USERS = ("alice", "bob")
 CLEAN = compose("Minutes", "The minutes of the meeting.")

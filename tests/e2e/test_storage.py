@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.daemon import Daemon
-from tests.e2e.database import Database, database
-from tests.e2e.load import ACCEPTED, NextHop, mail, session
+from tests.support.daemon import Daemon
+from tests.support.database import Database, database
+from tests.support.load import ACCEPTED, NextHop, mail, session
 
 WAIT = 451
 SOON_S = 5  # to find the server again

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.daemon import PROGRAM, Daemon
-from tests.e2e.load import ACCEPTED, NextHop, event, mail, session
-from tests.e2e.postfix import free_port, greets
-from tests.e2e.wait import until
+from tests.support.daemon import PROGRAM, Daemon
+from tests.support.load import ACCEPTED, NextHop, event, mail, session
+from tests.support.ports import free_port, greets
+from tests.support.wait import until
 
 REPOSITORY = Path(__file__).parents[2]
 UNITS = REPOSITORY / "systemd"

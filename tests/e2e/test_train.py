@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from dspamd.commands import dspam_train
-from tests.e2e.daemon import Daemon
-from tests.e2e.postfix import free_port
+from tests.support.daemon import Daemon
+from tests.support.ports import free_port
 
 SETTINGS = """\
 ServerMode auto

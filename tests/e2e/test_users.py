@@ -15,11 +15,12 @@ from typing import Any
 
 import pytest
 
-from tests.contract.mariadb_server import MariaDB, mariadb
-from tests.e2e.daemon import Daemon
-from tests.e2e.postfix import DOMAIN, free_port
-from tests.e2e.wait import until
 from tests.golden.data import rows
+from tests.support.daemon import Daemon
+from tests.support.mariadb_server import MariaDB, mariadb
+from tests.support.ports import free_port
+from tests.support.postfix import DOMAIN
+from tests.support.wait import until
 
 MESSAGE = "From: ann@example.org\r\nSubject: hi\r\n\r\nwords of a letter\r\n"
 HEADERS = 'Preference "signatureLocation=headers"\n'

@@ -30,9 +30,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dspamd.mail.transparency import PIECE
-from tests.e2e.daemon import Daemon
-from tests.e2e.load import NextHop, event
 from tests.fuzz.sessions import SIZE_LIMIT, Session, session
+from tests.support.daemon import Daemon
+from tests.support.load import NextHop, event
 
 AT_ONCE = 30
 PATIENCE_S = 60.0

@@ -16,10 +16,10 @@ from dspamd.daemon.accept import Acceptor
 from dspamd.daemon.listen import Endpoint, listen
 from dspamd.server.dialogue import ServerMode, Terms
 from dspamd.server.lmtp import LmtpServer
-from tests.e2e.load import event
 from tests.fuzz.dialogue import Books, Client, Place, Wrong, against_daemon, storm
 from tests.fuzz.sessions import SIZE_LIMIT, Session, session
-from tests.unit.server.scripted import ScriptedFilter
+from tests.support.load import event
+from tests.support.scripted_filter import ScriptedFilter
 
 SEED = "smoke"
 TERMS = Terms(ServerMode.AUTO, "GIT", passwords={"relay1": "secret"}, size_limit=SIZE_LIMIT)

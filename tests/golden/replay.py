@@ -13,7 +13,7 @@ from dspamd.engine.model import Label, Lesson, ScoreOptions, Source, TokenOption
 from dspamd.engine.tokenizer import Tokens, tokenize, tokens_from_signature
 from dspamd.mail.view_classic import View
 from tests.golden.data import FOLDER
-from tests.golden.store import MemoryStore
+from tests.support.memory_store import MemoryStore
 
 LABELS = {"spam": Label.SPAM, "ham": Label.INNOCENT}
 

@@ -20,10 +20,10 @@ from dspamd.filter.verdict import Verdict, header_lines
 from dspamd.home.history import counters
 from dspamd.mail import view_classic
 from dspamd.mail.view_classic import SignaturePass
-from tests.day import NOW
 from tests.golden.data import messages, rows
 from tests.golden.replay import LABELS, Replay, corpus_index
-from tests.golden.store import MemoryStore
+from tests.support.day import NOW
+from tests.support.memory_store import MemoryStore
 
 ROWS = rows("classify/agent.jsonl")
 HEADS = {row["config"]: row for row in ROWS if "dspam_conf" in row}

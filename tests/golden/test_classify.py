@@ -25,7 +25,7 @@ from dspamd.engine.model import Label, Mode, ScoreOptions, TokenOptions, Totals
 from dspamd.mail import view_classic
 from tests.golden.data import FOLDER, messages, rows
 from tests.golden.replay import LABELS, Replay, corpus_index
-from tests.golden.store import MemoryStore
+from tests.support.memory_store import MemoryStore
 
 MAIN = (
     *("main-chain-notrain", "main-chain-teft", "main-chain-teft-noise", "main-chain-toe", "main-chain-tum"),

@@ -20,8 +20,8 @@ from dspamd.engine.model import ScoreOptions, Totals
 from dspamd.maintenance.purge import stale
 from dspamd.storage.clock import utc_day
 from dspamd.storage.contract import TokenRow
-from tests.account import TRUST
 from tests.golden.data import rows
+from tests.support.account import TRUST
 
 TOKENS, SIGNATURES, *ROWS = rows("clean.jsonl")
 RUNS = [row for row in ROWS if row["id"] == "dspam_clean"]

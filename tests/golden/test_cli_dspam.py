@@ -27,8 +27,8 @@ from dspamd import app
 from dspamd.commands import dspam
 from dspamd.config.config import Config
 from dspamd.engine.model import Totals
-from tests.account import TRUST
 from tests.golden.data import messages, rows
+from tests.support.account import TRUST
 
 ROWS = rows("cli_dspam.jsonl")
 RUNS = [

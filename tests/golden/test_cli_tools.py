@@ -27,7 +27,7 @@ from dspamd.commands import (
 )
 from dspamd.engine.model import Totals
 from tests.golden.data import messages, rows
-from tests.unit.commands.site import Site
+from tests.support.site import Site
 
 ROWS = rows("cli_tools.jsonl")
 MAIN = {

@@ -20,7 +20,7 @@ from dspamd.storage.clock import utc_day
 from dspamd.storage.contract import TokenRow
 from dspamd.storage.files import css
 from tests.golden.data import rows
-from tests.unit.commands.site import Site
+from tests.support.site import Site
 
 FILES = rows("css_files.jsonl")
 MAIN: dict[str, Callable[[], int]] = {

@@ -18,7 +18,7 @@ import pytest
 
 from tests.golden.data import rows
 from tests.golden.test_cli_dspam import Ended, Site
-from tests.unit.delivery.sink import Sink
+from tests.support.sink import Sink
 
 Row = dict[str, Any]
 

@@ -22,7 +22,7 @@ from dspamd.maintenance.conformance import counts, learn
 from dspamd.storage.contract import Storage
 from dspamd.storage.files import css
 from tests.golden.data import FOLDER
-from tests.unit.commands.site import Site
+from tests.support.site import Site
 
 TOKENS = 93_485
 SEEK = 10

@@ -22,8 +22,8 @@ from dspamd.config.config import Config
 from dspamd.server.lmtp import LmtpServer
 from dspamd.server.mailfilter import MailFilter
 from tests.golden.data import rows
-from tests.unit.delivery.sink import Sink, always
-from tests.unit.server.scripted import Client, connected, running
+from tests.support.scripted_filter import Client, connected, running
+from tests.support.sink import Sink, always
 
 SITE = """\
 Home {home}

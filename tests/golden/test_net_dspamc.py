@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from dspamd.commands import dspamc as program
-from tests.account import TRUST
 from tests.golden.data import messages, rows
-from tests.scripted_daemon import Turn, daemon, run
+from tests.support.account import TRUST
+from tests.support.scripted_daemon import Turn, daemon, run
 
 ROWS = [row for row in rows("net_dspamc.jsonl") if "argv" in row]
 

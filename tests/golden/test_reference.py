@@ -14,11 +14,11 @@ import pytest
 from dspamd.engine.model import Label, Lesson, Mode, ScoreOptions, Source
 from tests.golden.data import messages, rows
 from tests.golden.replay import LABELS, corpus_index
-from tests.golden.store import MemoryStore
 from tests.model import classic
 from tests.model.combination import chi2q
 from tests.model.run import Reference
 from tests.model.tokens import Table, Tokenizer, from_signature
+from tests.support.memory_store import MemoryStore
 
 HANDMADE = {row["message"]: bytes.fromhex(row["hex"]) for row in rows("handmade_messages.jsonl")}
 NUL = "nul.eml"  # the original cut it at its NUL, we drop the NUL

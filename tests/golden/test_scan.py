@@ -15,7 +15,7 @@ import pytest
 
 from dspamd.request.recipients import requested
 from tests.golden.data import rows
-from tests.unit.filter.scan.clamd import CLEAN, INFECTED, fake_clamd
+from tests.support.fake_clamd import CLEAN, INFECTED, fake_clamd
 from tests.unit.filter.test_pipeline import bench
 
 Row = dict[str, Any]

@@ -12,8 +12,8 @@ import pytest
 
 from dspamd.engine.model import Factor, Result
 from dspamd.filter.verdict import Verdict, header_lines
-from tests.day import NOW
 from tests.golden.data import rows
+from tests.support.day import NOW
 
 MESSAGES = [row for row in rows("classify/agent.jsonl") if "X-DSPAM-Factors" in row.get("headers", {})]
 CONFIGS = sorted({row["config"] for row in MESSAGES})

@@ -12,7 +12,7 @@ import pytest
 from tests.dates import Moment, run
 
 TESTS = Path(__file__).parents[1]
-BY_DESIGN = {"day.py", "dates.py", "unit/test_day.py"}
+BY_DESIGN = {"support/day.py", "dates.py", "unit/test_day.py"}
 FIRST_NEAR = 2020  # a year; what is older was long past when the first test was written
 EPOCHS = range(1_577_836_800, 2_100_000_000)  # 2020 to 2036, in seconds
 MOST_OF_A_DAY = {"date", "datetime", "mktime", "timegm", "struct_time"}  # calls whose arguments are a day
@@ -51,12 +51,14 @@ def real_clocks(tree: ast.AST) -> Iterator[int]:
 
 
 def knows_the_fixed_day(tree: ast.AST) -> bool:
-    return any(isinstance(node, ast.ImportFrom) and node.module == "tests.day" for node in ast.walk(tree))
+    return any(
+        isinstance(node, ast.ImportFrom) and node.module == "tests.support.day" for node in ast.walk(tree)
+    )
 
 
 def complaints(name: str, source: str) -> list[str]:
     tree = ast.parse(source)
-    found = [f"{name}:{line}: take the day from tests/day.py" for line in near_days(tree)]
+    found = [f"{name}:{line}: take the day from tests/support/day.py" for line in near_days(tree)]
     if knows_the_fixed_day(tree):
         found += [f"{name}:{line}: asks a real clock beside the fixed day" for line in real_clocks(tree)]
     return found
@@ -79,9 +81,9 @@ def test_fixed_days_and_real_clocks_are_kept_apart() -> None:
         "now = datetime(2027, 3, 28, tzinfo=UTC)",
         "now = time.mktime((2026, 11, 6, 8, 56, 5, 0, 0, -1))",
         "clock = lambda: 1795166169.5",
-        "from tests.day import TODAY\nassert entry.when == time.time()",
-        "from tests.day import NOW\nage = NOW_S - path.stat().st_mtime",
-        "def test() -> None:\n    from tests.day import TODAY\n    assert utc_day() == TODAY",
+        "from tests.support.day import TODAY\nassert entry.when == time.time()",
+        "from tests.support.day import NOW\nage = NOW_S - path.stat().st_mtime",
+        "def test() -> None:\n    from tests.support.day import TODAY\n    assert utc_day() == TODAY",
     ],
 )
 def test_a_doctored_test_is_found(source: str) -> None:
@@ -93,7 +95,7 @@ def test_a_doctored_test_is_found(source: str) -> None:
     [
         "epoch = date(1970, 1, 1)",
         "mail = 'Date: Fri, 20 Nov 2026 08:00:00 +0000'",
-        "from tests.day import TODAY\nlater = TODAY + timedelta(30)\nbegun = time.monotonic()",
+        "from tests.support.day import TODAY\nlater = TODAY + timedelta(30)\nbegun = time.monotonic()",
         "assert notice.when == pytest.approx(time.time(), abs=60)",
     ],
 )

@@ -24,8 +24,8 @@ from dspamd.storage.contract import Change, Storage
 from dspamd.storage.files.css import Shape
 from dspamd.storage.files.hash import HashFiles
 from dspamd.storage.files.sqlite import SQLite
-from tests.full import full_beyond
-from tests.unreadable import folder_of_stranger, give, stranger
+from tests.support.full_disk import full_beyond
+from tests.support.stranger import folder_of_stranger, give, stranger
 
 LIMIT = r"\(this process may write {} bytes to a file: ulimit -f, LimitFSIZE\)"
 

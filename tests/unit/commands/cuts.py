@@ -18,7 +18,7 @@ from pathlib import Path
 from dspamd.commands import client, dspamc
 from dspamd.mail.transparency import stuffed
 from dspamd.telemetry import log_target
-from tests.account import TRUST
+from tests.support.account import TRUST
 
 Turn = tuple[str, bytes]  # "S" and what the daemon says, or "C" and what the client says
 

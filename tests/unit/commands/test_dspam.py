@@ -16,10 +16,11 @@ from typing import NamedTuple
 import pytest
 
 from dspamd.commands import dspam
-from tests.account import TRUST
-from tests.e2e.wait import until
-from tests.scripted_daemon import Turn, daemon, run
-from tests.unit.filter.scan.clamd import INFECTED, fake_clamd
+from tests.support.account import TRUST
+from tests.support.fake_clamd import INFECTED, fake_clamd
+from tests.support.ports import free_port
+from tests.support.scripted_daemon import Turn, daemon, run
+from tests.support.wait import until
 
 MESSAGE = b"From: ann@example.org\nSubject: hi\n\nbody words here\n"
 SPAM = "--class=spam --source=corpus"
@@ -376,11 +377,6 @@ async def test_a_client_whose_daemon_is_gone(program: Program, words: str, ended
     assert (status, stdout) == ended
     assert stderr.startswith(b"dspamc: ")
     assert stderr.count(b"\n") == 1
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 @pytest.mark.parametrize("words", ["--daemon", "--daemon --nofork"])

@@ -16,7 +16,7 @@ from dspamd.engine.tokenizer import crc64
 from dspamd.maintenance import conformance
 from dspamd.maintenance.conformance import CASES
 from dspamd.storage.contract import Storage
-from tests.unit.commands.site import Site
+from tests.support.site import Site
 
 Output = pytest.CaptureFixture[str]
 

@@ -13,7 +13,7 @@ from dspamd.config.config import Config
 from dspamd.engine.model import Totals
 from dspamd.errors import UsageError
 from dspamd.maintenance.purge import Ages, Unused
-from tests.unit.commands.site import Site
+from tests.support.site import Site
 
 
 @pytest.fixture(params=["libsqlite3_drv.so", "libhash_drv.so"])

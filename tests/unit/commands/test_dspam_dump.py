@@ -14,7 +14,7 @@ from dspamd.commands import dspam_dump, dspam_merge
 from dspamd.engine.model import Totals
 from dspamd.engine.tokenizer import crc64
 from dspamd.storage.clock import utc_day
-from tests.unit.commands.site import Site
+from tests.support.site import Site
 
 Output = pytest.CaptureFixture[str]
 HITS = {crc64(b"zebra"): (9, 1), 2**64 - 1: (0, 3)}

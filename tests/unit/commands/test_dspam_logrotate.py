@@ -11,7 +11,7 @@ import pytest
 
 from dspamd.commands import dspam_logrotate
 from dspamd.commands.dspam_logrotate import Options, parse, rotate
-from tests.e2e.wait import until
+from tests.support.wait import until
 
 
 @pytest.mark.parametrize(

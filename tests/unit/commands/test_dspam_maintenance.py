@@ -14,7 +14,7 @@ from dspamd.engine.model import Totals
 from dspamd.errors import UsageError
 from dspamd.maintenance.maintenance import Lock
 from dspamd.maintenance.purge import Ages, Unused
-from tests.unit.commands.site import Site
+from tests.support.site import Site
 
 Output = pytest.CaptureFixture[str]
 DAY_S = 86_400

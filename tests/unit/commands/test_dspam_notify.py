@@ -17,7 +17,7 @@ from dspamd.config.config import Config
 from dspamd.delivery.digest import TEXT
 from dspamd.engine.model import Totals
 from dspamd.mail.kept import entry
-from tests.unit.commands.site import Site
+from tests.support.site import Site
 
 Output = pytest.CaptureFixture[str]
 SPAM = b"From: x@spam.example\nSubject: Cheap pills\nX-DSPAM-Signature: 6b000a80122151437417508\n\npills\n"

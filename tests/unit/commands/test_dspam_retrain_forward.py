@@ -16,7 +16,7 @@ from dspamd.engine.model import Totals
 from dspamd.errors import UsageError
 from dspamd.mail.message import Message
 from dspamd.users.trust import login_name
-from tests.unit.commands.site import Site
+from tests.support.site import Site
 
 Output = pytest.CaptureFixture[str]
 MAIL = b"From: x@spam.example\nSubject: pills\n\ncheap pills offer %d free money winner\n"

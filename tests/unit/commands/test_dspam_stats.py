@@ -11,7 +11,7 @@ import pytest
 from dspamd.commands import dspam_stats
 from dspamd.commands.dspam_stats import Figures, Options, parse
 from dspamd.engine.model import Totals
-from tests.unit.commands.site import Site
+from tests.support.site import Site
 
 Output = pytest.CaptureFixture[str]
 

@@ -10,7 +10,7 @@ import pytest
 from dspamd.commands import dspam_train
 from dspamd.commands.dspam_train import Item, Options, corpus, in_turns
 from dspamd.engine.model import Label
-from tests.unit.commands.site import Site
+from tests.support.site import Site
 
 
 def _items(label: Label, count: int) -> list[Item]:

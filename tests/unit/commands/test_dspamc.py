@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from dspamd.commands import client as client_side
 from dspamd.commands.client import send_message
 from dspamd.commands.spool import LIMIT
-from tests.account import TRUST
-from tests.scripted_daemon import Ended, Turn, daemon, run
+from tests.support.account import TRUST
+from tests.support.scripted_daemon import Ended, Turn, daemon, run
 
 GREETING: list[Turn] = [
     ("S", b"220 DSPAM DLMTP 3.10.2 Authentication Required\r\n"),

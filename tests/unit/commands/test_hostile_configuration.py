@@ -22,8 +22,8 @@ from dspamd.config.options import OPTIONS
 from dspamd.daemon.supervisor import Supervisor
 from dspamd.telemetry import log, metrics
 from dspamd.telemetry.log_target import Stderr
-from tests.account import TRUST
-from tests.unreadable import folder_of_stranger, give, stranger
+from tests.support.account import TRUST
+from tests.support.stranger import folder_of_stranger, give, stranger
 
 SOUND = """\
 Home {folder}

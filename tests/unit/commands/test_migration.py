@@ -9,7 +9,7 @@ import pytest
 
 from dspamd.commands import dspam_admin
 from dspamd.engine.model import Totals
-from tests.unit.commands.site import Site
+from tests.support.site import Site
 
 Output = pytest.CaptureFixture[str]
 HITS = {1: (2, 3), 2**64 - 1: (4, 0)}

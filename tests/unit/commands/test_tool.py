@@ -12,7 +12,7 @@ import pytest
 from dspamd.app import Parts
 from dspamd.commands import tool
 from dspamd.errors import TempFail
-from tests.unit.commands.site import Site
+from tests.support.site import Site
 
 Output = pytest.CaptureFixture[str]
 

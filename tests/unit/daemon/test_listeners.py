@@ -10,7 +10,7 @@ import pytest
 
 from dspamd.daemon.listen import Endpoint
 from dspamd.daemon.listeners import Listeners
-from tests.e2e.postfix import free_port
+from tests.support.ports import free_port
 
 
 def tcp(port: int) -> Endpoint:

@@ -14,7 +14,7 @@ import uvloop
 from dspamd.delivery.agent import Agent
 from dspamd.errors import PermFail, Reply, TempFail
 from dspamd.filter.outlet import Handover
-from tests.e2e.wait import until
+from tests.support.wait import until
 
 CONTENT = b"Subject: x\r\n\r\nbody\r\n"
 HANDOVER = Handover(sender=b"ann@example.org", recipient=b"bob+x@example.net", content=CONTENT)

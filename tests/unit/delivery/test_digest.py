@@ -9,7 +9,7 @@ import pytest
 from dspamd.delivery import digest
 from dspamd.delivery.digest import Kept, compose, read
 from dspamd.mail.kept import entry
-from tests.day import EARLIER
+from tests.support.day import EARLIER
 
 NOW = EARLIER.timestamp()
 TODAY, ID = "Thu Nov  5 2026", "6b000a80122151437417508"

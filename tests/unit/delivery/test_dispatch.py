@@ -13,7 +13,7 @@ from dspamd.delivery.dispatch import Dispatch
 from dspamd.errors import TempFail
 from dspamd.filter.outlet import Handover
 from dspamd.telemetry import metrics
-from tests.unit.delivery.sink import Sink
+from tests.support.sink import Sink
 from tests.unit.delivery.test_agent import Recorder
 
 MAIL = Handover(

@@ -17,7 +17,7 @@ from dspamd.delivery.smtp import SmtpDelivery
 from dspamd.errors import Failure, PermFail, TempFail
 from dspamd.filter.outlet import Handover
 from tests.golden import data
-from tests.unit.delivery.sink import Sink, always
+from tests.support.sink import Sink, always
 
 ROWS = [
     row

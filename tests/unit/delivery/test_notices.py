@@ -13,9 +13,9 @@ from dspamd.errors import Reply, TempFail
 from dspamd.filter.outlet import Handover
 from dspamd.home.templates import Texts
 from dspamd.request.request import Request
-from tests.day import NOW_S
 from tests.golden.data import rows
-from tests.logged import Logged
+from tests.support.day import NOW_S
+from tests.support.logged import Logged
 from tests.unit.filter.test_pipeline import HAM, INNOCENT_ONLY, SPAM, Bench, Recorder, bench
 
 ON = "Notifications on"

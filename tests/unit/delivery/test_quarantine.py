@@ -18,7 +18,7 @@ from dspamd.delivery.quarantine import Quarantine
 from dspamd.errors import TempFail
 from dspamd.mail.kept import entry, released
 from dspamd.mail.message import Message
-from tests.day import NOW_S
+from tests.support.day import NOW_S
 
 MESSAGE = b"Subject: x\r\n\r\nbody\r\n"
 

@@ -16,7 +16,7 @@ from dspamd.errors import Failure, PermFail, Reply, TempFail
 from dspamd.filter.outlet import Handover
 from dspamd.telemetry import metrics
 from tests.model.transparency import all_mixes, sent
-from tests.unit.delivery.sink import ANSWERS, CLOSE, HANG, Script, Sink, always, first
+from tests.support.sink import ANSWERS, CLOSE, HANG, Script, Sink, always, first
 
 MESSAGE = b"From: a@example.org\r\nSubject: hi\r\n\r\nbody\r\n"
 HANDOVER = Handover(b"a@example.org", b"bob@example.net", MESSAGE)

@@ -17,7 +17,7 @@ from dspamd.delivery.smtp import SmtpDelivery
 from dspamd.errors import ConfigError, Reply, TempFail
 from dspamd.filter.outlet import Handover
 from dspamd.home.home import Home
-from tests.unit.delivery.sink import Sink, always
+from tests.support.sink import Sink, always
 
 MESSAGE = b"Subject: hi\r\n\r\nbody\r\n"
 HANDOVER = Handover(b"a@example.org", b"bob@example.net", MESSAGE)

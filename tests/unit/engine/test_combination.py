@@ -11,8 +11,8 @@ from dspamd.engine._kernel import Run
 from dspamd.engine.model import Label, Lesson, ScoreOptions, Source, TokenOptions, Totals
 from dspamd.engine.tokenizer import tokenize
 from dspamd.mail import view_classic
-from tests.golden.store import MemoryStore
-from tests.unit.engine.mail import body_run
+from tests.support.engine import body_run
+from tests.support.memory_store import MemoryStore
 
 SPAM = b"""From: Spam <sp@example.com>
 Subject: buy now cheap pills

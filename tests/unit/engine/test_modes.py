@@ -9,7 +9,7 @@ import pytest
 from dspamd.engine._kernel import Run
 from dspamd.engine.model import Label, Lesson, Mode, ScoreOptions, Snapshot, Source, TokenOptions, Totals
 from dspamd.engine.tokenizer import tokens_from_signature
-from tests.unit.engine.mail import body_run, hits, learned
+from tests.support.engine import body_run, hits, learned
 
 SEEN = Totals(500, 500)  # past the start of toe
 NEW = Totals(50, 500)

@@ -9,7 +9,7 @@ import pytest
 from dspamd.engine._kernel import Run
 from dspamd.engine.model import Hits, Label, Lesson, ScoreOptions, Source, Totals
 from dspamd.engine.tokenizer import crc64
-from tests.unit.engine.mail import body_run, hits, learned
+from tests.support.engine import body_run, hits, learned
 
 NOISE = ScoreOptions(noise=True)
 COLLECTING = Totals(1500, 1500)  # above 1000 innocent messages: patterns are learned

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from dspamd.engine.model import Mode, ScoreOptions, Totals
-from tests.unit.engine.mail import body_run
+from tests.support.engine import body_run
 
 BIASED = ScoreOptions(bias=True)
 

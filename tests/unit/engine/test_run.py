@@ -22,7 +22,7 @@ from dspamd.engine.model import (
 )
 from dspamd.engine.tokenizer import crc64, tokenize, tokens_from_signature
 from dspamd.mail.view_classic import View
-from tests.unit.engine.mail import body_run, learned
+from tests.support.engine import body_run, learned
 
 TOTALS = Totals(200, 200)
 SENDER = b"From*Bob <bob@example.org>"

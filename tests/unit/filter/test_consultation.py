@@ -22,7 +22,7 @@ from dspamd.storage.contract import Change, Storage, Uid
 from dspamd.telemetry import log
 from dspamd.users.groups import Asks, Membership
 from dspamd.users.preferences import Defaults, User
-from tests.golden.store import MemoryStore
+from tests.support.memory_store import MemoryStore
 from tests.unit.filter.test_pipeline import (
     BOTH,
     CORPUS_SPAM,

@@ -29,7 +29,7 @@ from dspamd.request.envelope import Envelope, Recipient
 from dspamd.request.recipients import Delivery
 from dspamd.request.request import Request
 from dspamd.storage.contract import Signature, Uid
-from tests.logged import Logged
+from tests.support.logged import Logged
 
 BASE = """
 StorageDriver sqlite3_drv

@@ -16,7 +16,7 @@ from dspamd.request.request import Request
 from dspamd.server.filter import Answer
 from dspamd.server.mailfilter import MailFilter
 from dspamd.telemetry import metrics
-from tests.logged import Logged
+from tests.support.logged import Logged
 from tests.unit.filter.observers.test_report import counted
 from tests.unit.filter.test_pipeline import BOTH, HAM, SPAM, Bench, bench, signature_of
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from dspamd.engine.model import Explained, Factor, Result, Source
 from dspamd.filter.verdict import Verdict, explanation_lines, header_lines, summary_line, unfiltered_lines
-from tests.day import EARLIER
+from tests.support.day import EARLIER
 
 SPAM = Result(True, "Spam", 1.0, 0.9899)
 WHITELISTED = Result(False, "Whitelisted", 0.0, 0.9899)

@@ -12,10 +12,10 @@ from dspamd.engine.model import Totals
 from dspamd.home.history import Fields, History, Record
 from dspamd.home.home import Home
 from dspamd.mail.message import Message
-from tests.day import NOW_S
-from tests.full import full_beyond
 from tests.golden.data import rows
-from tests.logged import Logged
+from tests.support.day import NOW_S
+from tests.support.full_disk import full_beyond
+from tests.support.logged import Logged
 
 RECORD = Record(
     user="bob",

@@ -18,7 +18,7 @@ from dspamd.errors import ConfigError
 from dspamd.home.home import Home, Layout
 from dspamd.home.layout import examples
 from tests.golden.data import rows
-from tests.unit.commands.site import Site
+from tests.support.site import Site
 
 BUILDS = {
     "default (with long usernames)": Layout.NORMAL,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dspamd.config.config import Config
 from dspamd.home.templates import NAMES, Texts, lacking
-from tests.logged import Logged
+from tests.support.logged import Logged
 
 
 def test_texts_are_what_is_in_the_files(tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ from dspamd.maintenance.purge import Ages, Purged, Unused
 from dspamd.storage.contract import Change, Uid
 from dspamd.storage.files.sqlite import SQLite
 from dspamd.users.users import Users
-from tests.e2e.wait import until
-from tests.logged import Logged
+from tests.support.logged import Logged
+from tests.support.wait import until
 
 HOURS = 3600
 

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from dspamd.offload.background import WAITING_BYTES, BackgroundWriter
-from tests.logged import Logged
+from tests.support.logged import Logged
 
 
 async def test_jobs_are_done_in_order() -> None:

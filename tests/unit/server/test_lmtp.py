@@ -18,9 +18,9 @@ from dspamd.request.envelope import Envelope
 from dspamd.server.filter import Answer, Caller
 from dspamd.server.lmtp import LmtpServer
 from dspamd.telemetry import metrics
-from tests.logged import Logged
 from tests.model.transparency import all_mixes, received
-from tests.unit.server.scripted import MESSAGE, TERMS, Client, ScriptedFilter, accepted, connected, running
+from tests.support.logged import Logged
+from tests.support.scripted_filter import MESSAGE, TERMS, Client, ScriptedFilter, accepted, connected, running
 
 FIFTY = [b"user%d@example.net" % n for n in range(50)]
 

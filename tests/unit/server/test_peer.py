@@ -20,7 +20,7 @@ from dspamd.server.dialogue import ServerMode
 from dspamd.server.filter import Caller
 from dspamd.server.lmtp import LmtpServer
 from dspamd.server.mailfilter import MailFilter
-from tests.unit.server.scripted import MESSAGE, TERMS, Client, ScriptedFilter, connected, running
+from tests.support.scripted_filter import MESSAGE, TERMS, Client, ScriptedFilter, connected, running
 
 ANN = Caller(7, "ann")
 NOBODY_KNOWN = Caller(7, "")

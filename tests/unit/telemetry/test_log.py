@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from dspamd.config.config import Config
 from dspamd.telemetry import log
 from dspamd.telemetry.log_target import File, Stderr, Syslog
-from tests.logged import Logged
+from tests.support.logged import Logged
 
 BUDGET_S = 15e-6
 SLACK = 4  # for a machine that is slow or busy with other tests

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dspamd.telemetry.log_target import File, Stderr, Syslog
-from tests.full import full_beyond
+from tests.support.full_disk import full_beyond
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import errno
 import os
 
 from dspamd.telemetry.recurring import AGAIN_S, WELL_S, Recurring
-from tests.logged import Logged
+from tests.support.logged import Logged
 
 
 def failure(number: int, file: str = "") -> OSError:

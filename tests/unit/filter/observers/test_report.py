@@ -9,7 +9,7 @@ import pytest
 from dspamd.errors import PermFail, TempFail
 from dspamd.request.request import Request
 from dspamd.telemetry import metrics
-from tests.logged import Logged
+from tests.support.logged import Logged
 from tests.unit.filter.test_pipeline import (
     BOTH,
     CORPUS_SPAM,

@@ -17,7 +17,7 @@ from dspamd.offload.background import BackgroundWriter
 from dspamd.request.envelope import Envelope, Recipient
 from dspamd.request.recipients import Delivery
 from dspamd.request.request import Request
-from tests.logged import Logged
+from tests.support.logged import Logged
 from tests.unit.filter.test_pipeline import CORPUS_SPAM, HAM, Bench, bench
 
 INBOUND = Request()

@@ -10,7 +10,7 @@ from dspamd.filter.scan.blocklist import Blocklists, sender_domain
 from dspamd.home.home import Home
 from dspamd.mail.message import Message
 from dspamd.users import cache
-from tests.logged import Logged
+from tests.support.logged import Logged
 
 
 def mail(sender: str) -> Message:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dspamd.filter.scan.clamav import ClamAV, NotScanned, TooLarge
-from tests.unit.filter.scan.clamd import CLEAN, INFECTED, FakeClamd, fake_clamd
+from tests.support.fake_clamd import CLEAN, INFECTED, FakeClamd, fake_clamd
 
 
 async def scan(clamd: FakeClamd, content: bytes = b"Subject: x\r\n\r\nhello\r\n") -> str | None:

@@ -7,7 +7,7 @@ import ipaddress
 import pytest
 
 from dspamd.filter.scan.rbl import Blacklists, question
-from tests.unit.filter.scan.name_server import BROKEN, SILENT, name_server
+from tests.support.name_server import BROKEN, SILENT, name_server
 
 SOURCE = ipaddress.ip_address("192.0.2.7")
 

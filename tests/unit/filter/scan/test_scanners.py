@@ -20,9 +20,9 @@ from dspamd.home.history import letter
 from dspamd.request.envelope import Envelope, Recipient
 from dspamd.request.recipients import Delivery
 from dspamd.request.request import Request
-from tests.logged import Logged
-from tests.unit.filter.scan.clamd import CLEAN, INFECTED, fake_clamd
-from tests.unit.filter.scan.name_server import name_server
+from tests.support.fake_clamd import CLEAN, INFECTED, fake_clamd
+from tests.support.logged import Logged
+from tests.support.name_server import name_server
 from tests.unit.filter.test_pipeline import (
     BOTH,
     CORPUS_SPAM,

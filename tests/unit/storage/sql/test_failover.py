@@ -19,7 +19,7 @@ from dspamd.storage.contract import Change, Uid, Unreachable
 from dspamd.storage.drivers import open_storage
 from dspamd.storage.files.sqlite import SQLite
 from dspamd.storage.sql.failover import Failover
-from tests.logged import Logged
+from tests.support.logged import Logged
 
 
 class Sometimes(SQLite):

@@ -16,8 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dspamd.storage.sql.common import Server
-from tests.contract.postgres_server import USER
-from tests.e2e.wait import until
+from tests.support.ports import free_port
+from tests.support.postgres_server import USER
+from tests.support.wait import until
 
 _WITHIN_S = 30
 _PROGRAM = "/usr/sbin/pgbouncer"
@@ -28,7 +29,7 @@ _KEEPS_STATEMENTS = (1, 21)
 def pgbouncer(behind: Server, mode: str) -> Iterator[Server]:
     """The way to a database through a pooler that keeps no statements; `mode` is its `pool_mode`."""
     folder = Path(tempfile.mkdtemp(prefix="dspamd-pgbouncer-"))
-    port = _free_port()
+    port = free_port()
     user = "postgres" if os.getuid() == 0 else None
     lines = [
         "[databases]",
@@ -71,10 +72,3 @@ def _listens(process: subprocess.Popen[bytes], port: int, log: Path) -> bool:
         raise RuntimeError(log.read_text(errors="replace"))
     with socket.socket() as client:
         return client.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port

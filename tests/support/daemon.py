@@ -16,9 +16,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from tests.account import TRUST
-from tests.e2e.postfix import DOMAIN, SENDER, free_port, greets, stuffed
-from tests.e2e.wait import until
+from tests.support.account import TRUST
+from tests.support.ports import free_port, greets
+from tests.support.postfix import DOMAIN, SENDER, stuffed
+from tests.support.wait import until
 
 PROGRAM = Path(sys.executable).with_name("dspamd")
 

@@ -24,7 +24,8 @@ from typing import Any
 import pymysql
 
 from dspamd.storage.sql.common import Server
-from tests.e2e.wait import until
+from tests.support.ports import free_port
+from tests.support.wait import until
 
 _WITHIN_S = 60
 _OPTIONS = (
@@ -49,7 +50,7 @@ class MariaDB:
         self._process: subprocess.Popen[bytes] | None = None
         self._numbers = count(1)
         self.socket = folder / "socket"
-        self.port = _free_port()
+        self.port = free_port()
 
     def install(self) -> None:
         """Make the system's own tables."""
@@ -171,10 +172,3 @@ def mariadb(*, tls: bool = False) -> Iterator[MariaDB]:
     finally:
         server.stop()
         shutil.rmtree(folder)
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port

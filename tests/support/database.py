@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.contract.mariadb_server import MariaDB, mariadb
-from tests.contract.postgres_server import PostgreSQL, postgresql
+from tests.support.mariadb_server import MariaDB, mariadb
+from tests.support.postgres_server import PostgreSQL, postgresql
 
 
 class PostgresDatabase:

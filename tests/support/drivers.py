@@ -9,7 +9,7 @@ from pathlib import Path
 from dspamd.home.home import Home
 from dspamd.storage.contract import Storage
 from dspamd.storage.sql.common import Server, UserTable
-from tests.day import TODAY
+from tests.support.day import TODAY
 
 DRIVERS = ("sqlite", "hash", "postgres", "mysql")
 VIRTUAL_USERS = UserTable("dspam_virtual_uids", "uid", "username")

@@ -24,13 +24,13 @@ import pwd
 import shutil
 import signal
 import smtplib
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from tests.e2e.wait import until
+from tests.support.ports import free_port, greets
+from tests.support.wait import until
 
 DOMAIN = "example.org"
 SENDER = "sender@example.net"
@@ -110,22 +110,6 @@ anvil     unix - - n - 1 anvil
 scache    unix - - n - 1 scache
 postlog   unix-dgram n - n - 1 postlogd
 """
-
-
-def free_port() -> int:
-    """A loopback port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def greets(port: int) -> bool:
-    """Does a mail server answer on this loopback port?"""
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 5) as connection:
-        connection.settimeout(5)
-        return connection.recv(4) == b"220 "
-    return False
 
 
 class Postfix:

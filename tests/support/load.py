@@ -13,7 +13,7 @@ import re
 from collections.abc import AsyncIterator, Callable
 from typing import Self, cast
 
-from tests.e2e.wait import until
+from tests.support.wait import until
 
 PATIENCE_S = 30
 ACCEPTED = 250

@@ -16,7 +16,7 @@ from dspamd.engine.model import Learned, TokenChange, Totals
 from dspamd.maintenance.conformance import all_tokens
 from dspamd.storage.contract import Change, Signature, Storage
 from dspamd.storage.drivers import open_storage
-from tests.account import TRUST
+from tests.support.account import TRUST
 
 T = TypeVar("T")
 Hits = Mapping[int, tuple[int, int]]  # by token: spam, innocent

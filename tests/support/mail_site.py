@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.e2e.daemon import Daemon
-from tests.e2e.postfix import Postfix
+from tests.support.daemon import Daemon
+from tests.support.postfix import Postfix
 
 
 @dataclass(frozen=True)

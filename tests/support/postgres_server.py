@@ -12,7 +12,6 @@ import itertools
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -20,7 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dspamd.storage.sql.common import Server
-from tests.e2e.wait import until
+from tests.support.ports import free_port
+from tests.support.wait import until
 
 _WITHIN_S = 60
 USER = "dspam"
@@ -41,7 +41,7 @@ class PostgreSQL:
         self._user = "postgres" if os.getuid() == 0 else None
         self._process: subprocess.Popen[bytes] | None = None
         self._numbers = itertools.count(1)
-        self.port = _free_port()
+        self.port = free_port()
 
     def install(self) -> None:
         """Make the system's own tables.  By TCP, TLS is offered and a password asked for."""
@@ -152,10 +152,3 @@ def _program(name: str) -> str:
     """Debian keeps the programs of the server out of the way, by version."""
     versions = Path("/usr/lib/postgresql").glob(f"*/bin/{name}")
     return str(max(versions, key=lambda path: int(path.parts[-3]), default=name))
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port

@@ -13,8 +13,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from tests.e2e.postfix import free_port
-from tests.e2e.wait import until
+from tests.support.ports import free_port
+from tests.support.wait import until
 
 PROGRAM = "/usr/sbin/clamd"
 VIRUS = b"DSPAMD-TEST-VIRUS/4f1c9a"

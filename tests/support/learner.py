@@ -1,4 +1,4 @@
-"""A process that learns: `python -m tests.contract.learner DRIVER FOLDER OWNER COUNT`.
+"""A process that learns: `python -m tests.support.learner DRIVER FOLDER OWNER COUNT`.
 
 Each message adds one to the total and to every token, so a store in which they
 differ has a message half.  A line on stdout follows each message that was applied.
@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from dspamd.maintenance.conformance import learn, new
-from tests.contract.drivers import driver
+from tests.support.drivers import driver
 
 TOKENS = range(1, 501)
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.e2e.wait import until
+from tests.support.wait import until
 
 PROGRAM = "/usr/sbin/dovecot"
 USERS = ("alice@example.org", "bob@example.com")
