@@ -1,11 +1,10 @@
 """Failures that already know their answer.
 
-A failure is born where it happens, with the reply that the sending mail server
-gets and the exit status that a calling program gets.  `TempFail` keeps the mail
-where it is (it will be tried again), `PermFail` returns it to its sender.
-Anything else that is raised is a bug of ours: it is logged with its traceback
-and answered like a `TempFail` (`INTERNAL`), because our bugs must never cost
-anybody a message.
+A failure is born where it happens, with the reply that the sending mail server gets, the exit status
+that a calling program gets, and the reason that metrics count.  `TempFail` keeps the mail where it is
+(its sender tries again), `PermFail` returns it to its sender.  Any other exception is a bug of
+ours: it is logged with its traceback and answered like a `TempFail` (`INTERNAL`), because our bugs
+must never cost anybody a message.
 
 Replies follow RFC 5321 4.2 with the enhanced codes of RFC 3463; exit statuses
 follow sysexits.h, which Postfix pipe(8), procmail and maildrop understand.
@@ -35,14 +34,15 @@ class Reply:
 
 
 class Failure(Exception):
-    """Something that went wrong and what to tell the peer.
+    """Something that went wrong, and the answer to the peer.
 
-    `text` is shown to the peer, so it stays generic; `detail` goes to the log.
+    `text` is for the peer, so it stays generic; `detail` goes to the log; metrics count failures by `reason`.
     """
 
     code = 451
     enhanced = "4.3.0"
     exit_status = os.EX_TEMPFAIL
+    reason = "other"
 
     def __init__(
         self,
@@ -52,12 +52,14 @@ class Failure(Exception):
         code: int | None = None,
         enhanced: str | None = None,
         exit_status: int | None = None,
+        reason: str | None = None,
     ) -> None:
         super().__init__(f"{text}: {detail}" if detail else text)
         self.text = text
         self.detail = detail
         self.reply = Reply(code or self.code, enhanced or self.enhanced, text)
         self.exit_status = self.exit_status if exit_status is None else exit_status
+        self.reason = reason or self.reason
 
 
 class TempFail(Failure):
@@ -70,10 +72,11 @@ class PermFail(Failure):
     code = 550
     enhanced = "5.3.0"
     exit_status = os.EX_UNAVAILABLE
+    reason = "refused"
 
 
 class InvalidName(PermFail):
-    """A name under which nothing can be kept: who is called so has no dictionary, but he may have mail."""
+    """A name under which nothing can be kept: its user has no dictionary, but may get mail."""
 
     code = 553
     enhanced = "5.1.3"

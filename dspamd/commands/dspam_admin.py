@@ -189,7 +189,7 @@ async def explain(parts: Parts, user: str, names: Sequence[bytes]) -> int:
     else:
         mail = InboundMessage(Envelope(b"", (), sys.stdin.buffer.read()))
         tokens = await mail.tokens(resolved.token_options(Request()), _inbound(resolved))
-        explained = (await dictionary.judge(tokens, options)).run.explain()
+        explained = (await dictionary.score(tokens, options)).run.explain()
     for line in explanation_lines(explained):
         sys.stdout.write(f"{line.decode('ascii')}\n")
     return os.EX_OK

@@ -21,18 +21,11 @@ from dspamd.delivery.agent import Agent
 from dspamd.delivery.connection import Deadlines, Tls
 from dspamd.delivery.quarantine import Quarantine
 from dspamd.delivery.smtp import SmtpDelivery
-from dspamd.errors import ConfigError, Failure, PermFail, Reply, TempFail
+from dspamd.errors import ConfigError, Failure, Reply, TempFail
 from dspamd.file_errors import explained
 from dspamd.filter.outlet import Handover
 from dspamd.home.home import Home
 from dspamd.telemetry import metrics
-
-_REASONS = {
-    "Unable to connect": "unreachable",
-    "HELO": "deferred",
-    "Deferred": "deferred",
-    "Packet send failure": "broken",
-}
 
 
 class Dispatch:
@@ -104,23 +97,12 @@ def _measured() -> Iterator[None]:
         yield
         metrics.LAST_HANDOVER.set(time.time())
     except Failure as failure:
-        reason = _reason(failure)
-        metrics.HANDOVER_FAILURES.add(reason)
-        away = reason in ("unreachable", "broken")
+        metrics.HANDOVER_FAILURES.add(failure.reason)
+        away = failure.reason in ("unreachable", "broken")
         (metrics.LAST_UNREACHED if away else metrics.LAST_HANDOVER).set(time.time())
         raise
     finally:
         metrics.HANDOVER_SECONDS.observe(time.perf_counter() - started)
-
-
-def _reason(failure: Failure) -> str:
-    """The word of `metrics.HANDOVER_FAILURES`, by the texts of `delivery.handover`."""
-    if isinstance(failure, PermFail):
-        return "refused"
-    for text, reason in _REASONS.items():
-        if failure.text.startswith(text):
-            return reason
-    return metrics.OTHER
 
 
 def _next_hop(config: Config, workers: int) -> SmtpDelivery | None:

@@ -24,7 +24,7 @@ def accepted(response: SMTPResponse) -> Reply:
 
 def deferred(text: str, *, enhanced: str | None = None) -> TempFail:
     """The mail is to come again later, for this reason."""
-    return TempFail(f"Deferred: {_one_line(text)}", code=450, enhanced=enhanced)
+    return TempFail(f"Deferred: {_one_line(text)}", code=450, enhanced=enhanced, reason="deferred")
 
 
 def refusal(response: SMTPResponse) -> TempFail | PermFail:
@@ -37,7 +37,8 @@ def refusal(response: SMTPResponse) -> TempFail | PermFail:
 def unwelcome(command: str, response: SMTPResponse) -> TempFail:
     """The next hop will not talk to us: that is never the fault of a message."""
     text = f"{command}: {_told(response)}" if command else _told(response)
-    return TempFail(text, code=450, enhanced=_enhanced(response) if response.code < 500 else None)
+    enhanced = _enhanced(response) if response.code < 500 else None
+    return TempFail(text, code=450, enhanced=enhanced, reason="deferred")
 
 
 def _told(response: SMTPResponse) -> str:

@@ -123,7 +123,9 @@ class SmtpDelivery:
         except (OSError, UnicodeError) as error:
             # UnicodeError: a host name that no DNS query can be made of.
             detail = f"{target}: {error}"
-            raise TempFail("Unable to connect to server", detail=detail, code=450) from error
+            raise TempFail(
+                "Unable to connect to server", detail=detail, code=450, reason="unreachable"
+            ) from error
         return await self._converse(pool, connection, handover)
 
     async def _converse(self, pool: Pool, connection: Connection, handover: Handover) -> Reply:
@@ -192,7 +194,7 @@ async def _send(connection: Connection, content: bytes) -> SMTPResponse:
         connection.abort()
         if last_words is not None and last_words.code >= 400:
             return last_words
-        raise TempFail("Packet send failure", detail=str(error), code=450) from error
+        raise TempFail("Packet send failure", detail=str(error), code=450, reason="broken") from error
     try:
         return await connection.end_data()
     except TimeoutError:

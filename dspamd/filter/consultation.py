@@ -1,16 +1,15 @@
-"""Asking other users what they think of a message, and telling them what is spam.
+"""Asking the dictionaries of other users about a message, and teaching them reported spam.
 
-A member of a classification group who is not sure asks its other members; with
-global users he does not trust himself, either, until he has seen enough mail
-(reference/engine.md 9.4).  What they say counts as if he had said it himself, and
-becomes part of what the message teaches him.  The others learn nothing by being asked.
+A dictionary that is not sure asks the other members of a classification group.  Where a group has global
+users, it asks them even when it is sure, until its user has received enough mail
+(reference/engine.md 9.4).  The answer counts as the user's own, and becomes part of what the message
+teaches them.  The others learn nothing by being asked.
 
-In an inoculation group a report of spam, by a member or by a blacklist that his mail is
-learned from (RBLInoculate), is taught to the other members, as far as they do not know it
-already (9.6).
+In an inoculation group a report of spam is taught to the other members, unless they take the message
+for spam already (9.6).  A member makes the report, or a blacklist does (RBLInoculate).
 
-Nobody's mail depends on other people's dictionaries: those that fail are passed
-over, and after `PATIENCE_S` nobody else is asked.
+No mail depends on the dictionaries of other users: one that fails is left out, and after
+`PATIENCE_S` no other is asked.
 """
 
 from __future__ import annotations
@@ -18,14 +17,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import NamedTuple
 
 from dspamd.engine._kernel import Run
-from dspamd.engine.model import Label, Learned, Lesson, Mode, Result, ScoreOptions, Snapshot, Source, Totals
+from dspamd.engine.model import Label, Learned, Lesson, Mode, ScoreOptions, Snapshot, Source, Totals
 from dspamd.engine.modes import MISCLASSIFIED
 from dspamd.engine.tokenizer import Tokens, tokens_from_signature
 from dspamd.errors import Failure
-from dspamd.filter.dictionary import Dictionary, Judgement
+from dspamd.filter.dictionary import Dictionary, Scoring
 from dspamd.request.request import Request
 from dspamd.storage.contract import Change, Storage
 from dspamd.telemetry import log
@@ -33,20 +31,13 @@ from dspamd.users.groups import Asks
 from dspamd.users.preferences import User
 
 PATIENCE_S = 20.0
-"""As long others are asked or told, one after the other; the sender of the mail waits."""
+"""Seconds for asking or teaching others, one after the other; the sender of the mail waits."""
 
-_SURE = 0.65  # confidence from which nobody is asked
+_SURE = 0.65  # from this confidence on nobody is asked
 _DISTRUSTED = 0.60  # confidence of verdicts that are not trusted
-_EXPERIENCE = Totals(spam_learned=250, innocent_learned=1000)  # messages from which they are
+_EXPERIENCE = Totals(spam_learned=250, innocent_learned=1000)  # from these totals on they are
 
 _INOCULATION = Lesson(Label.SPAM, Source.INOCULATION)
-
-
-class Opinion(NamedTuple):
-    """A verdict and what it teaches its reader."""
-
-    result: Result
-    learned: Learned
 
 
 class Consultation:
@@ -55,31 +46,30 @@ class Consultation:
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
 
-    async def ask(self, user: User, request: Request, judgement: Judgement) -> Opinion:
-        """What the user thinks of new mail after asking those whom he asks."""
-        run, snapshot = judgement.run, judgement.snapshot
-        own, options = Opinion(run.result, run.learned), user.score_options(request)
+    async def ask(self, user: User, request: Request, own: Scoring) -> Scoring:
+        """The scoring of new mail after asking those whom the user asks; `own` is that of the user alone."""
+        options = user.score_options(request)
         if not user.membership.peers or own.result.name == "Whitelisted":
             return own
-        totals = snapshot.totals.plus(own.learned.totals)
+        totals = own.snapshot.totals.plus(own.learned.totals)
         result = own.result
         if user.membership.asks is Asks.GLOBAL and not _experienced(totals, options.mode):
             result = result._replace(spam=False, confidence=_DISTRUSTED)
         if result.spam or result.confidence >= _SURE:
             return own
-        tokens = tokens_from_signature(run.signature, user.token_options(request))
+        tokens = tokens_from_signature(own.run.signature, user.token_options(request))
         spam = await self._spam(user.membership.peers, tokens, options)
         if spam is None:
             return own
         result = result._replace(spam=spam, name="Spam" if spam else "Innocent")
         if spam == own.result.spam or options.mode is Mode.NOTRAIN:
-            return Opinion(result, own.learned)
+            return own.but(result, own.learned)
         label = Label.SPAM if spam else Label.INNOCENT
-        corrected = _corrected(tokens, Snapshot(totals, snapshot.hits), options, label)
-        return Opinion(result, own.learned.joined(corrected))
+        corrected = _corrected(tokens, Snapshot(totals, own.snapshot.hits), options, label)
+        return own.but(result, own.learned.joined(corrected))
 
     async def _spam(self, peers: Iterable[str], tokens: Tokens, options: ScoreOptions) -> bool | None:
-        """Whether one of the peers takes it for spam; None if none of them could be asked."""
+        """Whether one of the peers takes it for spam; None if no peer could be asked."""
         answered = None
         for peer in _in_time(peers):
             try:
@@ -92,7 +82,7 @@ class Consultation:
         return answered
 
     async def inoculate(self, user: User, request: Request, lesson: Lesson, tokens: Tokens) -> None:
-        """Teach what was reported to the user, if it is spam, to the others of his inoculation groups."""
+        """Teach a lesson that reports spam to the other members of the user's inoculation groups."""
         if not _concerns_others(lesson):
             return
         options = replace(user.score_options(request), mode=Mode.TEFT)
@@ -102,8 +92,8 @@ class Consultation:
                 dictionary = Dictionary(self._storage, uid)
                 if uid is None or await _takes_for_spam(dictionary, tokens, options):
                     continue
-                run = (await dictionary.judge(tokens, options, _INOCULATION)).run
-                await self._storage.apply(uid, Change(run.learned))
+                scoring = await dictionary.score(tokens, options, _INOCULATION)
+                await self._storage.apply(uid, Change(scoring.learned))
             except Failure as failure:
                 log.get().warning("not_inoculated", user=member, reason=str(failure))
 
@@ -114,10 +104,9 @@ def _concerns_others(lesson: Lesson) -> bool:
 
 
 async def _takes_for_spam(dictionary: Dictionary, tokens: Tokens, options: ScoreOptions) -> bool:
-    """The verdict of another user: his counters, none of his settings (quirk Q-G6)."""
+    """The verdict of another user: their counters, none of their settings (quirk Q-G6)."""
     plain = replace(options, whitelist=False, sedation=0, classify_only=True)
-    result = (await dictionary.judge(tokens, plain)).run.result
-    return result.spam
+    return (await dictionary.score(tokens, plain)).result.spam
 
 
 def _experienced(totals: Totals, mode: Mode) -> bool:
@@ -129,7 +118,7 @@ def _experienced(totals: Totals, mode: Mode) -> bool:
 
 
 def _corrected(tokens: Tokens, snapshot: Snapshot, options: ScoreOptions, label: Label) -> Learned:
-    """What correcting his own verdict teaches a user; nobody was wrong, so no error is counted."""
+    """What correcting their own verdict teaches a user; nobody was wrong, so no error is counted."""
     run = Run(tokens, snapshot, options, Lesson(label, Source.ERROR))
     if run.patterns is not None:
         run.weigh(snapshot.hits)

@@ -1,8 +1,8 @@
-"""The dictionary that a user's mail is judged by, wherever its counters are kept.
+"""The dictionary that scores a user's mail, wherever its counters are kept.
 
-It is his own, or that of the group that shares one; a merged group adds its
-counters to his (reference/engine.md 9.3 and 9.5).  Who judges by it need not know
-which: `read` brings the sums, and what a message teaches is applied to `uid` alone.
+It is the user's own, or that of the group that shares one; a merged group adds its counters to it
+(reference/engine.md 9.3 and 9.5).  Callers need not know which: `read` brings the sums, and
+what a message teaches is applied to `uid` alone.
 
 A merged group costs a second read, at the same time as the first.
 """
@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import asyncio
 from array import array
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 from dspamd.engine._kernel import Run
-from dspamd.engine.model import Hits, Lesson, ScoreOptions, Snapshot, Totals
+from dspamd.engine.model import Hits, Learned, Lesson, Result, ScoreOptions, Snapshot, Totals
 from dspamd.engine.tokenizer import Tokens
 from dspamd.offload.threads import aside
 from dspamd.storage.contract import Storage, Uid
@@ -23,18 +22,26 @@ from dspamd.telemetry.stopwatch import Stopwatch
 from dspamd.users.preferences import User
 
 _EMPTY = Snapshot(Totals(), Hits.none())
+_NO_TOKENS = array("Q")
 
 
-class Judgement(NamedTuple):
-    """A run, and what the dictionary said before it."""
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """What a message is, and what it teaches the dictionary; `snapshot` is the dictionary before it."""
 
-    run: Run
-    snapshot: Snapshot
+    result: Result
+    learned: Learned
+    run: Run = field(compare=False)
+    snapshot: Snapshot = field(compare=False)
+
+    def but(self, result: Result, learned: Learned) -> Scoring:
+        """The same statistics, overruled: by a scanner, or by other users."""
+        return Scoring(result, learned, self.run, self.snapshot)
 
 
 @dataclass(frozen=True, slots=True)
 class Dictionary:
-    """`uid` is who learns, None if the store does not know him; `group` adds its counters."""
+    """`uid` is the owner who learns, None if the store does not know them; `group` adds its counters."""
 
     storage: Storage
     uid: Uid | None
@@ -51,20 +58,24 @@ class Dictionary:
         return cls(storage, uid, await storage.uid(merged, create=False) if merged else None)
 
     async def read(self, tokens: array[int]) -> Snapshot:
-        """Totals and hits, summed; nothing of owners whom the store does not know.  Raises `TempFail`."""
+        """Totals and hits, summed; an owner whom the store does not know has none.  Raises `TempFail`."""
         if self.group is None:
             return await self._read(self.uid, tokens)
         own, group = await asyncio.gather(self._read(self.uid, tokens), self._read(self.group, tokens))
         return own.joined(group)
 
-    async def judge(
+    async def totals(self) -> Totals:
+        """Totals as they are now.  Raises `TempFail`."""
+        return (await self.read(_NO_TOKENS)).totals
+
+    async def score(
         self,
         tokens: Tokens,
         options: ScoreOptions,
         lesson: Lesson | None = None,
         watch: Stopwatch | None = None,
-    ) -> Judgement:
-        """The run of a message, its noise patterns weighed.  Raises `TempFail`."""
+    ) -> Scoring:
+        """Score a message, its noise patterns weighed.  Raises `TempFail`."""
         watch = watch or Stopwatch()
         snapshot = await self.read(tokens.values)
         watch.mark("store")
@@ -76,7 +87,7 @@ class Dictionary:
             watch.mark("store")
             await aside(size, lambda: run.weigh(hits))
         watch.mark("classify")
-        return Judgement(run, snapshot)
+        return Scoring(run.result, run.learned, run, snapshot)
 
     async def _read(self, uid: Uid | None, tokens: array[int]) -> Snapshot:
         return _EMPTY if uid is None else await self.storage.read(uid, tokens)

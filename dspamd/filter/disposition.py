@@ -1,12 +1,11 @@
-"""The way out of a message: what is written into it, where it goes, and that it has arrived.
+"""The disposition of a message: what we write into it, where it goes, and that it has arrived.
 
     verdict  ->  action (deliver, print, quarantine, refuse, nothing)  ->  our headers, tags and the
-    signature  ->  the next hop, a quarantine, or whoever asked
+    signature  ->  the next hop, a quarantine, or the client
 
-It ends when the next hop has answered; what it refuses, or cannot take now, is raised as
-`PermFail` or `TempFail`.  Nothing is learned and nothing is logged here: that comes afterwards
-(`pipeline`).  What an action is, is decided by `action`; how a message is edited, by
-`mail.rewrite`; how it gets there, by the `Outlet`.
+It ends when the next hop has answered; a refusal raises `PermFail`, a failure that may pass
+`TempFail`.  Nothing is learned and nothing is logged here: the pipeline does that afterwards.  `action`
+chooses the action, `mail.rewrite` edits the message, the `Outlet` brings it away.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from dspamd.engine.model import Source
 from dspamd.errors import Reply
 from dspamd.filter.action import Action, choose, status, untouched
 from dspamd.filter.outlet import Handover, Outlet
+from dspamd.filter.passage import Passage
 from dspamd.filter.transaction import InboundMessage
 from dspamd.filter.verdict import Outcome, Verdict, header_lines
 from dspamd.home.templates import Texts
@@ -34,17 +34,21 @@ INFECTED = Reply(550, "5.3.0", "A virus was detected in the message contents")
 
 
 class Disposition:
-    """Sends messages off.  The methods raise `TempFail` and `PermFail` if they do not arrive."""
+    """Sends messages off.  The methods raise `TempFail` and `PermFail` if a message does not arrive."""
 
     def __init__(self, config: Config, outlet: Outlet, texts: Texts) -> None:
         self._config, self._outlet, self._texts = config, outlet, texts
 
-    async def send(self, mail: InboundMessage, delivery: Delivery, user: User, verdict: Verdict) -> Outcome:
-        """Bring a message where its verdict sends it, with what is to be written into it."""
-        corrects = verdict.source is Source.ERROR
-        if (
-            corrects and not delivery.request.recipients
-        ):  # it came to an alias, and goes on to the user himself
+    async def send(
+        self, passage: Passage, verdict: Verdict, *, found: str = "", summary: bytes = b"", said: str = ""
+    ) -> Outcome:
+        """Bring a message where its verdict sends it, with what we write into it.
+
+        `found` is what a scanner calls it in the logs, `summary` and `said` go to the client (`Outcome`).
+        """
+        mail, delivery, user = passage.mail, passage.delivery, passage.user
+        corrects, spam = verdict.source is Source.ERROR, verdict.result.spam
+        if corrects and not delivery.request.recipients:  # it came to an alias, and goes on to the user
             delivery = dataclasses.replace(delivery, recipient=recipient_of(user.name))
         action = choose(
             verdict,
@@ -57,19 +61,27 @@ class Disposition:
         content = b""
         if action not in (Action.NOTHING, Action.REFUSE):
             changes = self._changes(mail, user, verdict)
-            release = corrects and not verdict.result.spam
+            release = corrects and not spam
             content = await aside(
                 len(mail.message),
                 lambda: rewrite(released(mail.message) if release else mail.message, changes),
             )
-        outcome = await self._send(
-            mail, delivery, action, content, spam=verdict.result.spam, owner=user.file_name
+        return Outcome(
+            delivery.recipient,
+            await self._bring(mail, delivery, action, content, spam=spam, owner=user.file_name),
+            verdict,
+            summary,
+            content if action is Action.PRINT else b"",
+            found or status(action, verdict, user.spam_action),
+            said,
         )
-        return dataclasses.replace(outcome, verdict=verdict, status=status(action, verdict, user.spam_action))
 
-    async def pass_on(self, mail: InboundMessage, delivery: Delivery, content: bytes) -> Outcome:
-        """Deliver a message that was not judged, with this content."""
-        return await self._send(mail, delivery, untouched(delivery.request), content)
+    async def pass_on(self, mail: InboundMessage, delivery: Delivery, content: bytes, status: str) -> Outcome:
+        """Deliver a message without a verdict, with this content; `status` is for the logs."""
+        action = untouched(delivery.request)
+        reply = await self._bring(mail, delivery, action, content)
+        printed = content if action is Action.PRINT else b""
+        return Outcome(delivery.recipient, reply, None, printed=printed, status=status)
 
     def _changes(self, mail: InboundMessage, user: User, verdict: Verdict) -> Rewrite:
         """What we write into the message: our headers, and what the user's options ask for."""
@@ -85,7 +97,7 @@ class Disposition:
             signature=verdict.signature if embed else None,
         )
 
-    async def _send(
+    async def _bring(
         self,
         mail: InboundMessage,
         delivery: Delivery,
@@ -94,12 +106,15 @@ class Disposition:
         *,
         spam: bool = False,
         owner: str = "",
-    ) -> Outcome:
-        """Hand the finished message to the next hop, the quarantine of `owner`, or our caller."""
-        if action in (Action.NOTHING, Action.REFUSE):
-            return Outcome(delivery.recipient, INFECTED if action is Action.REFUSE else KEPT, None)
-        if action is Action.PRINT:
-            return Outcome(delivery.recipient, PRINTED, None, printed=content)
+    ) -> Reply:
+        """Hand the finished message to the next hop or to the quarantine of `owner`; the caller prints it."""
+        match action:
+            case Action.NOTHING:
+                return KEPT
+            case Action.REFUSE:
+                return INFECTED
+            case Action.PRINT:
+                return PRINTED
         handover = Handover(
             sender=mail.envelope.sender,
             recipient=delivery.recipient.address,
@@ -113,5 +128,5 @@ class Disposition:
             trusted=delivery.request.trusted,
         )
         if action is Action.QUARANTINE:
-            return Outcome(delivery.recipient, await self._outlet.quarantine(handover, owner), None)
-        return Outcome(delivery.recipient, await self._outlet.deliver(handover), None)
+            return await self._outlet.quarantine(handover, owner)
+        return await self._outlet.deliver(handover)

@@ -23,7 +23,8 @@ from dspamd.engine.model import Learned, Source
 from dspamd.errors import PermFail
 from dspamd.filter.dictionary import Dictionary
 from dspamd.filter.disposition import Disposition
-from dspamd.filter.observers import report as observation
+from dspamd.filter.observers.report import turned_down
+from dspamd.filter.passage import Passage
 from dspamd.filter.training import UnknownSignature
 from dspamd.filter.transaction import InboundMessage
 from dspamd.filter.verdict import Outcome
@@ -98,7 +99,7 @@ class Reports:
                 found = [await self._signed(each, request, user) for each in await _found(mail, who)]
         except PermFail as failure:
             if request.lesson is not None:
-                observation.turned_down(request.lesson, failure)
+                turned_down(request.lesson, failure)
             raise
         for_others = request.trusted and (who is None or who.for_others)
         return [_lesson(mail, delivery, each, trusted=for_others) for each in found]
@@ -114,7 +115,7 @@ class Reports:
         if await self._storage.signature(dictionary.uid, id_) is None:
             text = InboundMessage(Envelope(b"", (), each.content))
             tokens = await text.tokens(user.token_options(request), user.signature_pass(None))
-            run = (await dictionary.judge(tokens, user.score_options(request))).run
+            run = (await dictionary.score(tokens, user.score_options(request))).run
             stored = Signature(id_, await aside(8 * len(run), lambda: run.signature))
             await self._storage.apply(dictionary.uid, Change(Learned.nothing(), stored))
         return Reported(id_, each.content)
@@ -127,15 +128,15 @@ class Reports:
         said = f"{count if len(outcomes) == lessons else f'{count} of {lessons}'} messages corrected"
         if lessons == 1:
             said = "1 message corrected"
-        if delivery.request.report is None or self._config.RetrainedMail == "deliver":
-            if first.verdict is None:
-                raise RuntimeError("a lesson without a verdict")
-            owner = await self._users.resolve(first.recipient.text)
-            sent = await self._disposition.send(mail, delivery, owner, first.verdict)
-            first = dataclasses.replace(sent, status=first.status)
-            said = f"Message accepted for delivery, {said}"
         summary = b"".join(outcome.summary for outcome in outcomes)
-        return dataclasses.replace(first, summary=summary, said=said)
+        if delivery.request.report is not None and self._config.RetrainedMail != "deliver":
+            return dataclasses.replace(first, summary=summary, said=said)
+        if first.verdict is None:
+            raise RuntimeError("a lesson without a verdict")
+        owner = await self._users.resolve(first.recipient.text)
+        said = f"Message accepted for delivery, {said}"
+        passage = Passage(mail, delivery, owner)
+        return await self._disposition.send(passage, first.verdict, summary=summary, said=said)
 
 
 def _why(delivery: Delivery) -> str:

@@ -25,6 +25,7 @@ class NotAllowed(PermFail):
 
     enhanced = "5.7.1"
     exit_status = os.EX_NOPERM
+    reason = "forbidden"
 
     def __init__(self, envelope: Envelope, report: RetrainAddress) -> None:
         super().__init__(

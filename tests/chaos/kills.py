@@ -35,7 +35,7 @@ from pathlib import Path
 
 from dspamd.engine.model import Label, Lesson, ScoreOptions, Source, TokenOptions, Totals
 from dspamd.filter.dictionary import Dictionary
-from dspamd.filter.training import Trainer
+from dspamd.filter.training import recall, teach
 from dspamd.maintenance.conformance import all_tokens, learning
 from dspamd.storage.contract import Change, Signature, Storage
 from tests.support.drivers import DRIVERS, address, driver
@@ -94,9 +94,8 @@ async def learn(storage: Storage, dictionary: Dictionary, message: int) -> None:
 
 async def correct(storage: Storage, dictionary: Dictionary, message: int, lesson: Lesson = INNOCENT) -> bool:
     """Whether that changed anything."""
-    taught = await Trainer(storage).teach(
-        dictionary, id_of(message), lesson, TokenOptions("word"), ScoreOptions()
-    )
+    recalled = await recall(dictionary, id_of(message))
+    taught = await teach(recalled, lesson, TokenOptions("word"), ScoreOptions())
     return taught is not None
 
 

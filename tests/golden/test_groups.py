@@ -139,7 +139,7 @@ async def replay(row: dict[str, Any], home: Path) -> Replay:
             if each["argv"][0] == "dspam":
                 given = re.search(r"[Ss]ignature[=:] ?(\w{15,})", each["stdout"])
                 signature = given[1] if given else f"6b0011ff{n}"
-                parts.pipeline._new_signature = lambda *_, signature=signature: signature
+                parts.pipeline._decisions._new_signature = lambda *_, signature=signature: signature
                 shown[each["id"]] = await step(parts, each["argv"][1:], each["stdin"])
         hits, totals = {}, {}
         for user in USERS:

@@ -1,12 +1,12 @@
-"""What is said and counted of a message: its line in the log, the metrics, the details for `Debug`.
+"""The report of a message: its line in the log, the metrics, the details for `Debug`.
 
-The line tells the story of a message for one recipient: who, what, how sure, how long
-each stage took, and the next hop's answer, with the queue ids of both mail servers, so
-that one search follows the mail.
+The line says for whom the message was, what it is, with which confidence, how long each stage took, and
+what the next hop answered.  It has the queue ids of both mail servers, so that one search
+follows the mail.
 
-`Debug` names users, `DebugOpt` kinds of operation (reference/config.md 4.1), whose
-messages are told in detail in `LogDirectory`/dspam.debug: settings, times, the tokens
-that decided.  Nothing of what a message contains is logged otherwise.
+`Debug` names users and `DebugOpt` kinds of operation (reference/config.md 4.1).  Their messages are
+logged in detail in `LogDirectory`/dspam.debug: settings, times, the tokens that decided.  No other
+log has anything of the content of a message.
 """
 
 from __future__ import annotations
@@ -19,34 +19,25 @@ from dspamd.config.config import Config
 from dspamd.engine._kernel import Run
 from dspamd.engine.model import Label, Lesson, Source
 from dspamd.errors import PermFail
+from dspamd.filter.passage import Passage
 from dspamd.filter.transaction import InboundMessage
 from dspamd.filter.verdict import Outcome, Verdict
 from dspamd.request.recipients import Delivery
-from dspamd.request.reporter import NotAllowed
 from dspamd.request.request import Request
 from dspamd.telemetry import log, metrics
 from dspamd.telemetry.log_target import File
-from dspamd.telemetry.stopwatch import Stopwatch
-from dspamd.users.preferences import User
 
 
-def judged(
-    mail: InboundMessage,
-    delivery: Delivery,
-    user: User,
-    verdict: Verdict,
-    outcome: Outcome,
-    watch: Stopwatch,
-    tokens: int | None,
-) -> None:
-    """Tell of a message that got a verdict."""
+def decided(passage: Passage, verdict: Verdict, outcome: Outcome, tokens: int | None) -> None:
+    """Log and count a message that got a verdict."""
+    mail, watch = passage.mail, passage.watch
     result, source, size, seconds = verdict.result, verdict.source, len(mail.message), watch.seconds
     log.get().info(
         "message",
         queue_id=mail.envelope.queue_id,
         message_id=mail.fields.message_id or None,
-        user=user.name,
-        rcpt=delivery.recipient.text,
+        user=passage.user.name,
+        rcpt=passage.delivery.recipient.text,
         result=result.name,
         source=source.value if source else None,
         probability=round(result.probability, 4),
@@ -69,9 +60,9 @@ def judged(
 def passed(
     mail: InboundMessage, delivery: Delivery, outcome: Outcome, *, reason: str, detail: str | None = None
 ) -> None:
-    """Tell of a message that was delivered without a verdict; `reason` is one of `metrics.UNFILTERED`."""
-    tell = log.get().warning if reason == "storage" else log.get().info
-    tell(
+    """Log and count a message that has no verdict; `reason` is one of `metrics.UNFILTERED`."""
+    write = log.get().warning if reason == "storage" else log.get().info
+    write(
         "unfiltered" if reason == "storage" else "passed_by",
         queue_id=mail.envelope.queue_id,
         message_id=mail.fields.message_id or None,
@@ -102,8 +93,8 @@ def lesson(taught: Lesson) -> Iterator[None]:
 
 
 def turned_down(taught: Lesson, failure: PermFail) -> None:
-    """Count a lesson that was not taught, and will not be."""
-    _count(taught, "forbidden" if isinstance(failure, NotAllowed) else "refused")
+    """Count a lesson that was refused for good."""
+    _count(taught, failure.reason)
 
 
 def _count(taught: Lesson, outcome: str) -> None:
@@ -111,29 +102,28 @@ def _count(taught: Lesson, outcome: str) -> None:
 
 
 class Details:
-    """Whose messages are told in detail, and where."""
+    """The log of messages in detail: whose, and where."""
 
     def __init__(self, config: Config) -> None:
         self._users = frozenset(config.Debug)
         self._kinds = frozenset(config.DebugOpt)
         self._log = log.logger("debug", config.LogFormat, File(log.directory(config) / "dspam.debug"))
 
-    def tell(
-        self, delivery: Delivery, user: User, verdict: Verdict, run: Run | None, watch: Stopwatch
-    ) -> None:
-        """Tell of a message, if it is of a kind and for a user to be told of."""
-        if not self._wanted(user.name, delivery.request):
+    def report(self, passage: Passage, verdict: Verdict, run: Run | None) -> None:
+        """Log a message in detail, if it is of such a kind and for such a user."""
+        user = passage.user
+        if not self._wanted(user.name, passage.request):
             return
         self._log.debug(
             "details",
             user=user.name,
-            rcpt=delivery.recipient.text,
+            rcpt=passage.delivery.recipient.text,
             signature=verdict.signature,
             result=verdict.result.name,
             probability=verdict.result.probability,
-            settings=str(user.score_options(delivery.request)),
+            settings=str(passage.score_options),
             groups=str(user.membership),
-            seconds={stage: round(spent, 6) for stage, spent in watch.seconds.items()},
+            seconds={stage: round(spent, 6) for stage, spent in passage.watch.seconds.items()},
         )
         for name, value in run.factors if run is not None else ():
             token = name.decode("utf-8", "backslashreplace")
@@ -146,7 +136,7 @@ class Details:
 
 
 def _kind(request: Request) -> str:
-    """The word of `DebugOpt` for what is asked."""
+    """The word of `DebugOpt` for a request."""
     if request.classify:
         return "classify"
     if request.lesson is None:

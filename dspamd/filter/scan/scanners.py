@@ -21,7 +21,7 @@ from weakref import WeakKeyDictionary
 from dspamd.config.config import Config
 from dspamd.config.libraries import needed_by
 from dspamd.engine.model import Label, Lesson, Result, Source
-from dspamd.errors import ConfigError
+from dspamd.errors import ConfigError, TempFail
 from dspamd.filter.scan.blocklist import Blocklists
 from dspamd.filter.scan.clamav import ClamAV, NotScanned, TooLarge
 from dspamd.filter.scan.rbl import Blacklists
@@ -30,6 +30,12 @@ from dspamd.filter.transaction import InboundMessage
 from dspamd.home.home import Home
 from dspamd.telemetry import log
 from dspamd.users.preferences import User
+
+
+class ScanFailed(TempFail):
+    """A scanner gave no answer, and the configuration says that mail waits for it."""
+
+    enhanced = "4.7.1"
 
 
 class Finding(NamedTuple):
@@ -45,6 +51,13 @@ class Finding(NamedTuple):
     lesson: Lesson | None = None
 
 
+class _Scan(NamedTuple):
+    """What the virus scanner found, or why mail waits for it."""
+
+    virus: str | None = None
+    failure: str = ""
+
+
 def _finding(name: str, status: str = "", lesson: Lesson | None = None) -> Finding:
     return Finding(Result(True, name, 1.0, 1.0), status, lesson)
 
@@ -55,17 +68,15 @@ class Scanners:
     def __init__(self, config: Config, home: Home) -> None:
         self._clamav = _clamav(config)
         self._pass_unscanned = config.ClamAVOnFailure == "accept"
-        self._scans: WeakKeyDictionary[InboundMessage, asyncio.Task[str | NotScanned | None]] = (
-            WeakKeyDictionary()
-        )
+        self._scans: WeakKeyDictionary[InboundMessage, asyncio.Task[_Scan]] = WeakKeyDictionary()
         self._blocklists = Blocklists(home)
         self._blacklists = _blacklists(config)
         self._local = local_addresses(config)
 
     async def find(self, mail: InboundMessage, lesson: Lesson | None, user: User) -> Finding | None:
-        """What is to be said of a message for one user.
+        """What the scanners find in a message for one user.
 
-        Raises `NotScanned` if the virus scanner does not answer and mail waits for it.
+        Raises `ScanFailed` if the virus scanner does not answer and mail waits for it.
         """
         if lesson is not None and lesson.source is Source.ERROR:
             return None
@@ -78,34 +89,31 @@ class Scanners:
         return None if user.skip_blacklists else await self._blacklisted(mail, user)
 
     async def infected(self, mail: InboundMessage) -> bool:
-        """Whether there is a virus in a message, for whoever it is.  Raises `NotScanned`."""
+        """Whether there is a virus in a message, for whoever it is.  Raises `ScanFailed`."""
         if self._clamav is None:
             return False
         if mail not in self._scans:
             work = self._scan(self._clamav, mail.message.raw, mail.envelope.queue_id)
             self._scans[mail] = asyncio.ensure_future(work)
-        found = await asyncio.shield(self._scans[mail])
-        if isinstance(found, NotScanned):
-            # A new one each time: it will refer to whoever it passes, and so to the message,
-            # which would never be forgotten if the task referred to it.
-            raise NotScanned(found.text, detail=found.detail)
-        return found is not None
+        scan = await asyncio.shield(self._scans[mail])
+        if scan.failure:
+            raise ScanFailed("Virus scanner is not available", detail=scan.failure)
+        return scan.virus is not None
 
-    async def _scan(self, clamav: ClamAV, content: bytes, queue_id: str | None) -> str | NotScanned | None:
-        """The virus in a message, if any, or why nobody knows and the message has to wait."""
+    async def _scan(self, clamav: ClamAV, content: bytes, queue_id: str | None) -> _Scan:
         try:
             virus = await clamav.scan(content)
         except TooLarge as error:  # which waiting does not change
             log.get().error("virus_scan", queue_id=queue_id, size=len(content), reason=str(error))
-            return None
+            return _Scan()
         except NotScanned as error:
             if not self._pass_unscanned:
-                return error
-            log.get().error("virus_scan", queue_id=queue_id, reason=error.detail)
-            return None
+                return _Scan(failure=str(error))
+            log.get().error("virus_scan", queue_id=queue_id, reason=str(error))
+            return _Scan()
         if virus:
             log.get().warning("virus_found", queue_id=queue_id, name=virus)
-        return virus
+        return _Scan(virus)
 
     async def _blacklisted(self, mail: InboundMessage, user: User) -> Finding | None:
         if self._blacklists is None:

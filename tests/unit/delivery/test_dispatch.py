@@ -10,10 +10,10 @@ import pytest
 from dspamd.app import home_of
 from dspamd.config.config import Config
 from dspamd.delivery.dispatch import Dispatch
-from dspamd.errors import TempFail
+from dspamd.errors import Failure, TempFail
 from dspamd.filter.outlet import Handover
 from dspamd.telemetry import metrics
-from tests.support.sink import Sink
+from tests.support.sink import CLOSE, Script, Sink, always
 from tests.unit.delivery.test_agent import Recorder
 
 MAIL = Handover(
@@ -137,3 +137,35 @@ async def test_a_next_hop_comes_before_agents_and_may_hang_on_the_domain(
     assert special.lines[0].startswith(b"LHLO")
     await usual.stop()
     await special.stop()
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ({b"": always(CLOSE)}, "unreachable"),
+        ({b"EHLO": always(b"421 not now\r\n")}, "deferred"),
+        ({b"RCPT": always(b"450 later\r\n")}, "deferred"),
+        ({b"RCPT": always(b"550 no\r\n")}, "refused"),
+    ],
+)
+async def test_metrics_count_the_reason_that_a_failure_was_born_with(
+    tmp_path: Path, script: dict[bytes, Script], reason: str
+) -> None:
+    def counted() -> float:
+        return {labels[0]: each for labels, (each,) in metrics.HANDOVER_FAILURES.readings()}.get(reason, 0.0)
+
+    before, sink = counted(), Sink(script)
+    await sink.start()
+    way = dispatch(tmp_path, "DeliveryHost 127.0.0.1", f"DeliveryPort {sink.port}", "DeliveryProto SMTP")
+    with pytest.raises(Failure) as caught:
+        await way.deliver(MAIL)
+    await way.close()
+    await sink.stop()
+    assert caught.value.reason == reason
+    assert counted() - before == 1
+
+
+async def test_an_agent_that_fails_is_counted_as_other(tmp_path: Path) -> None:
+    with pytest.raises(Failure) as caught:
+        await dispatch(tmp_path, "TrustedDeliveryAgent /no/such/program").deliver(MAIL)
+    assert caught.value.reason == metrics.OTHER

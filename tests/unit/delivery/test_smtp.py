@@ -343,6 +343,7 @@ async def test_who_does_not_greet_us_gets_the_mail_later(
         failure = await failure_of(delivery)
     assert isinstance(failure, TempFail)
     assert failure.reply == Reply(450, "4.3.0", text)
+    assert failure.reason == ("unreachable" if text.startswith("Unable") else "deferred")
 
 
 async def test_a_greeting_that_defers_keeps_its_status() -> None:
@@ -383,6 +384,7 @@ async def test_trouble_is_never_permanent(extensions: bytes, verb: bytes, answer
         failure = await failure_of(delivery)
         assert isinstance(failure, TempFail)
         assert failure.text.startswith("Deferred: ")
+        assert failure.reason == "deferred"
         assert await delivery.deliver(HANDOVER) == QUEUED
 
 
@@ -393,6 +395,7 @@ async def test_a_connection_that_breaks_in_the_middle_of_a_message(size: int) ->
         failure = await failure_of(delivery, handover(b"x" * size + b"\r\n"))
     assert isinstance(failure, TempFail)
     assert failure.text.startswith(("Packet send failure", "Deferred: "))
+    assert failure.reason == ("broken" if failure.text.startswith("Packet") else "deferred")
     assert not sink.wire
 
 

@@ -14,8 +14,8 @@ from dspamd.engine.model import Label, Learned, Lesson, Snapshot, Source, TokenC
 from dspamd.engine.tokenizer import Tokens, crc64, tokenize
 from dspamd.errors import TempFail
 from dspamd.filter import consultation
-from dspamd.filter.consultation import Consultation, Opinion
-from dspamd.filter.dictionary import Dictionary
+from dspamd.filter.consultation import Consultation
+from dspamd.filter.dictionary import Dictionary, Scoring
 from dspamd.mail.view_classic import View
 from dspamd.request.request import Request
 from dspamd.storage.contract import Change, Storage, Uid
@@ -88,21 +88,20 @@ class Me:
     def tokens(self, body: bytes) -> Tokens:
         return tokenize(View(b"From: bob@example.org\n", body), self.user.token_options(self.request))
 
-    async def own(self, body: bytes = PUZZLE) -> Opinion:
+    async def own(self, body: bytes = PUZZLE) -> Scoring:
         """What he thinks by himself."""
         options = self.user.score_options(self.request)
-        run = (await Dictionary(self.storage, "me").judge(self.tokens(body), options)).run
-        return Opinion(run.result, run.learned)
+        return await Dictionary(self.storage, "me").score(self.tokens(body), options)
 
-    async def ask(self, body: bytes = PUZZLE) -> Opinion:
+    async def ask(self, body: bytes = PUZZLE) -> Scoring:
         """What he thinks after asking; the dictionaries of the others stay as they are."""
         before = {owner: (store.totals, store.rows()) for owner, store in self.site.owners.items()}
         options = self.user.score_options(self.request)
-        judgement = await Dictionary(self.storage, "me").judge(self.tokens(body), options)
+        own = await Dictionary(self.storage, "me").score(self.tokens(body), options)
         self.site.asked.clear()
-        opinion = await Consultation(self.storage).ask(self.user, self.request, judgement)
+        asked = await Consultation(self.storage).ask(self.user, self.request, own)
         assert before == {owner: (store.totals, store.rows()) for owner, store in self.site.owners.items()}
-        return opinion
+        return asked
 
     async def inoculate(self, body: bytes) -> None:
         lesson = Lesson(Label.SPAM, Source.ERROR)

@@ -28,7 +28,7 @@ from dspamd.mail.kept import entry
 from dspamd.request.envelope import Envelope, Recipient
 from dspamd.request.recipients import Delivery
 from dspamd.request.request import Request
-from dspamd.storage.contract import Signature, Uid
+from dspamd.storage.contract import Signature, Stored, Uid
 from tests.support.logged import Logged
 
 BASE = """
@@ -87,7 +87,7 @@ class Bench:
             scanners=parts.scanners,
             texts=parts.texts,
             observers=parts.observers,
-            new_signature=parts.pipeline._new_signature,
+            new_signature=parts.pipeline._decisions._new_signature,
         )
 
     async def process(self, content: bytes, request: Request = BOTH, user: str = "bob") -> Outcome:
@@ -336,6 +336,20 @@ class TestCorrection:
             await b.process(b"\n\n", request)
             assert await b.totals() == Totals(spam_learned=1, spam_misclassified=1)
             assert await b.dump() == dict.fromkeys(known, (1, 0))
+
+    async def test_looks_its_signature_up_once(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        async with bench(tmp_path) as b:
+            seen, look_up = await b.process(SPAM), b.parts.storage.signature
+            asked: list[str] = []
+
+            async def signature(uid: Uid, id_: str) -> Stored | None:
+                asked.append(id_)
+                return await look_up(uid, id_)
+
+            monkeypatch.setattr(b.parts.storage, "signature", signature)
+            await b.process(b"\n\n", Request(lesson=ERROR_SPAM, signature=signature_of(seen)))
+            assert asked == [signature_of(seen)]
+            assert await b.totals() == Totals(spam_learned=1, spam_misclassified=1)
 
     async def test_counts_once_and_the_opposite_restores(self, tmp_path: Path) -> None:
         async with bench(tmp_path) as b:

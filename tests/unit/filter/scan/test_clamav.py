@@ -60,15 +60,14 @@ async def test_what_is_no_answer(answer: bytes, detail: str) -> None:
     async with fake_clamd(answer) as clamd:
         with pytest.raises(NotScanned) as caught:
             await scan(clamd)
-    assert detail in caught.value.detail
-    assert str(caught.value.reply) == "451 4.7.1 Virus scanner is not available"
+    assert detail in str(caught.value)
 
 
 async def test_silence_ends_at_the_deadline() -> None:
     async with fake_clamd(None) as clamd:
         with pytest.raises(NotScanned) as caught:
             await ClamAV("127.0.0.1", clamd.port, timeout_s=0.1).scan(b"x")
-    assert caught.value.detail == "clamd: no answer in 0.1 s"
+    assert str(caught.value) == "clamd: no answer in 0.1 s"
 
 
 async def test_nobody_there(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from dspamd.config.config import Config
 from dspamd.engine.model import Label, Lesson, Source, Totals
 from dspamd.errors import ConfigError, TempFail
-from dspamd.filter.scan.clamav import NotScanned
+from dspamd.filter.scan.scanners import ScanFailed
 from dspamd.filter.transaction import InboundMessage
 from dspamd.filter.verdict import Outcome
 from dspamd.home.history import letter
@@ -136,8 +136,10 @@ class TestVirus:
     async def test_mail_waits_while_the_scanner_is_down(self, tmp_path: Path, storage: str) -> None:
         lines = ("ClamAVOnFailure defer", f"OnStorageFailure {storage}")
         async with fake_clamd(b"") as clamd, bench(tmp_path, *scanner(clamd.port, *lines)) as b:
-            with pytest.raises(NotScanned):
+            with pytest.raises(ScanFailed) as caught:
                 await b.process(HAM)
+            assert str(caught.value.reply) == "451 4.7.1 Virus scanner is not available"
+            assert caught.value.detail == "clamd: the connection ended after b''"
             assert b.outlet.delivered == []
 
     async def test_mail_that_waits_is_forgotten_until_it_comes_again(self, tmp_path: Path) -> None:
@@ -146,7 +148,7 @@ class TestVirus:
             recipient = Recipient(b"bob@example.net")
             mail = InboundMessage(Envelope(b"s@example.org", (recipient,), HAM))
             known = weakref.ref(mail)
-            with contextlib.suppress(NotScanned):
+            with contextlib.suppress(ScanFailed):
                 await b.pipeline.process(mail, Delivery("bob", recipient, BOTH))
             del mail
             gc.collect()

@@ -1,0 +1,175 @@
+"""What the filter decides about a message: the verdict, and what is committed once it is handed over.
+
+    a scanner found something   ->  its finding is the verdict
+    a lesson with a signature   ->  the user's word is the verdict; the stored message is taught
+    anything else               ->  the tokens and the dictionary decide
+
+Nothing is changed here: the pipeline commits a decision after the hand-over.  The rules are those of
+reference/engine.md 7 and protocols.md 7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dspamd.config.config import Config
+from dspamd.engine._kernel import Run
+from dspamd.engine.model import Factor, Learned, Lesson, Mode, Result, Source, Totals
+from dspamd.engine.tokenizer import Tokens
+from dspamd.filter.consultation import Consultation
+from dspamd.filter.dictionary import Dictionary, Scoring
+from dspamd.filter.passage import Passage
+from dspamd.filter.scan.scanners import Finding
+from dspamd.filter.training import Recalled, UnknownSignature, recall, result_of
+from dspamd.filter.verdict import Verdict
+from dspamd.offload.threads import aside
+from dspamd.storage.contract import Change, Signature, Storage, Uid
+from dspamd.telemetry import log
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A verdict, and what it changes once the message is handed over.
+
+    lesson    what the client, or the finding, says the message is; None: nobody said
+    uid       who learns `change`; None: the store does not know them
+    recalled  the stored message that the lesson is about, which is taught in place of `change`
+    totals    of the dictionary after `change`
+    shared    the tokens that the user's inoculation groups are taught, too
+    run       the statistics, None for a recalled message, which has no tokens here either
+    status    the words of the logs for a finding; empty: those for the verdict
+    """
+
+    verdict: Verdict
+    lesson: Lesson | None
+    uid: Uid | None = None
+    change: Change | None = None
+    recalled: Recalled | None = None
+    totals: Totals | None = None
+    shared: Tokens | None = None
+    run: Run | None = None
+    tokens: int | None = None
+    status: str = ""
+
+
+class Decisions:
+    """Decides about messages.  `new_signature` makes the id of a signature for an owner."""
+
+    def __init__(self, config: Config, storage: Storage, new_signature: Callable[[Uid | None], str]) -> None:
+        self._improbability = config.ImprobabilityDrive
+        self._storage, self._new_signature = storage, new_signature
+        self._consultation = Consultation(storage)
+
+    async def decide(self, passage: Passage, finding: Finding | None) -> Decision | None:
+        """The decision; None if there is nothing to go by: no header, no token.
+
+        Raises `UnknownSignature` for a lesson about a message that the user does not have,
+        `TempFail` and `InvalidName` as the store does.
+        """
+        if finding is not None:
+            return await self._found(passage, finding)
+        lesson = passage.lesson
+        if lesson is not None and (passage.signature or _needs_signature(passage, lesson)):
+            return await self._told(passage, lesson)
+        return await self._scored(passage)
+
+    async def _found(self, passage: Passage, finding: Finding) -> Decision:
+        """Decide without statistics.  The tokens are kept, so that the user can correct it (Q-T7)."""
+        lesson = None if passage.request.classify else finding.lesson
+        tokens = await passage.tokens(None)
+        passage.watch.mark("tokens")
+        dictionary = await Dictionary.of(self._storage, passage.user, create=not passage.request.classify)
+        scoring = await dictionary.score(tokens, passage.score_options, lesson, passage.watch)
+        decided = scoring.but(finding.result, scoring.learned if lesson else Learned.nothing())
+        return await self._decision(passage, dictionary.uid, tokens, decided, finding)
+
+    async def _told(self, passage: Passage, lesson: Lesson) -> Decision:
+        """Decide as the user says.  Raises `UnknownSignature` if they have no such signature."""
+        dictionary = await Dictionary.of(self._storage, passage.user, create=False)
+        recalled = await recall(dictionary, passage.signature or "")
+        passage.watch.mark("store")
+        verdict = self._verdict(passage, result_of(lesson.label), recalled.signature)
+        return Decision(verdict, lesson, recalled=recalled)
+
+    async def _scored(self, passage: Passage) -> Decision | None:
+        """Decide by the tokens of the message."""
+        lesson, request, user = passage.lesson, passage.request, passage.user
+        tokens = await passage.tokens(lesson)
+        if not tokens:
+            return None
+        passage.watch.mark("tokens")
+        create = not request.classify and (lesson is None or lesson.source is not Source.ERROR)
+        dictionary = await Dictionary.of(self._storage, user, create=create)
+        scoring = await dictionary.score(tokens, passage.score_options, lesson, passage.watch)
+        if lesson is None:
+            scoring = await self._consultation.ask(user, request, scoring)
+            passage.watch.mark("classify")
+        elif dictionary.uid is None:
+            raise UnknownSignature("Nothing to correct", detail=f"{user.owner} has no dictionary")
+        return await self._decision(passage, dictionary.uid, tokens, scoring)
+
+    async def _decision(
+        self,
+        passage: Passage,
+        uid: Uid | None,
+        tokens: Tokens,
+        scoring: Scoring,
+        finding: Finding | None = None,
+    ) -> Decision:
+        """The decision that a scoring makes, with the signature that will be stored for it."""
+        signature, stored = await self._signature(passage, uid, scoring.run)
+        factors = tuple(scoring.run.factors) if passage.user.show_factors and finding is None else None
+        classify = passage.request.classify
+        taught = finding.lesson if finding is not None else passage.lesson
+        return Decision(
+            self._verdict(passage, scoring.result, signature, factors),
+            passage.lesson or taught,
+            uid,
+            None if classify else Change(scoring.learned, stored),
+            totals=scoring.snapshot.totals.plus(scoring.learned.totals),
+            shared=tokens if taught is not None and not classify else None,
+            run=scoring.run,
+            tokens=len(tokens),
+            status=finding.status if finding is not None else "",
+        )
+
+    async def _signature(
+        self, passage: Passage, uid: Uid | None, run: Run
+    ) -> tuple[str | None, Signature | None]:
+        """The id of new mail, and what is stored under it; users who train pristine mail store nothing."""
+        request, user = passage.request, passage.user
+        if request.lesson is not None or request.classify or passage.score_options.mode is Mode.NOTRAIN:
+            return None, None
+        id_ = self._new_signature(uid)
+        if uid is None or user.train_pristine:
+            return id_, None
+        stored = Signature(id_, await aside(8 * len(run), lambda: run.signature))
+        if not await self._storage.has_room(uid, stored):
+            # A header that names it would promise what nobody can keep.
+            log.get().warning("signature_not_kept", user=user.name, uid=uid, bytes=len(stored.data))
+            return None, None
+        return id_, stored
+
+    def _verdict(
+        self,
+        passage: Passage,
+        result: Result,
+        signature: str | None,
+        factors: tuple[Factor, ...] | None = None,
+    ) -> Verdict:
+        user = passage.user
+        return Verdict(
+            result,
+            processed=passage.time,
+            source=passage.lesson.source if passage.lesson is not None else None,
+            signature=signature,
+            user=user.name if result.spam and user.file_name != user.name else None,
+            factors=factors,
+            improbability=self._improbability,
+        )
+
+
+def _needs_signature(passage: Passage, lesson: Lesson) -> bool:
+    """Whether a lesson cannot be taught by the text of the message."""
+    return lesson.source is Source.ERROR and not passage.user.train_pristine
