@@ -56,7 +56,8 @@ from dspamd.server.mailfilter import MailFilter
 from dspamd.storage.contract import Uid
 from dspamd.storage.drivers import advice, family, open_storage, stores, uid_in_signature
 from dspamd.storage.measured import Measured
-from dspamd.telemetry import log, metrics
+from dspamd.telemetry import log
+from dspamd.telemetry.metrics import Metrics
 from dspamd.users.users import Users
 
 MEMORY_KEPT = 16 << 20
@@ -69,13 +70,21 @@ class Parts:
     It is that of one of `workers` processes; `outlet` is one that somebody else closes.
     """
 
-    def __init__(self, config: Config, *, workers: int = 1, outlet: Dispatch | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        workers: int = 1,
+        outlet: Dispatch | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:
         self.config = config
+        self.metrics = metrics or Metrics()
         self.home = home_of(config)
-        self.storage = Measured(open_storage(config, self.home), family(config))
+        self.storage = Measured(open_storage(config, self.home, self.metrics), family(config), self.metrics)
         self.users = Users(config, self.storage, self.home)
         self._borrowed = outlet is not None
-        self.outlet = outlet or Dispatch(config, self.home, workers)
+        self.outlet = outlet or Dispatch(config, self.home, workers, self.metrics)
         self.history = History(
             self.home,
             system=config.SystemLog,
@@ -100,6 +109,7 @@ class Parts:
             scanners=self.scanners,
             texts=self.texts,
             observers=self.observers,
+            metrics=self.metrics,
             details=Details(config),
             new_signature=SignatureIds(with_uid=uid_in_signature(config)),
         )
@@ -150,7 +160,9 @@ class Profiles:
     async def maintenance(self, profile: str) -> Maintenance:
         """What purges the store of a profile.  Raises `TempFail` if it cannot be used."""
         parts = await self._parts(profile)
-        return Maintenance(parts.users, parts.storage, ages(parts.config), profile=profile)
+        return Maintenance(
+            parts.users, parts.storage, ages(parts.config), profile=profile, metrics=parts.metrics
+        )
 
     async def _parts(self, profile: str) -> Parts:
         name = profile.lower()
@@ -162,7 +174,9 @@ class Profiles:
     async def _open(self, config: Config) -> Parts:
         try:
             # Connections to the next hop are bounded for all profiles together.
-            parts = await asyncio.to_thread(partial(Parts, config, outlet=self._usual.outlet))
+            parts = await asyncio.to_thread(
+                partial(Parts, config, outlet=self._usual.outlet, metrics=self._usual.metrics)
+            )
         except ConfigError as error:
             raise TempFail("Storage profile cannot be used", detail=str(error)) from error
         return await self._stack.enter_async_context(parts)
@@ -236,16 +250,17 @@ def terms(config: Config) -> Terms:
     )
 
 
-def daemon_spec(config: Config) -> DaemonSpec:
+def daemon_spec(config: Config, metrics: Metrics | None = None) -> DaemonSpec:
     """What a configuration asks of the supervisor.
 
     The parts are built here for nothing but this: what they import is then shared by
     the workers, and what cannot be built is found before a worker tries.
     Raises `ConfigError`; `LookupError` if an account is unknown, which may be known later.
     """
+    metrics = metrics or Metrics()
     errors = pitfalls(config).errors + in_the_way(config)
     try:
-        _observed(config, Parts(config))
+        _observed(config, Parts(config, metrics=metrics))
     except ConfigError as error:
         errors += error.problems
     if errors:
@@ -257,7 +272,7 @@ def daemon_spec(config: Config) -> DaemonSpec:
     workers = config.ServerWorkers or len(os.sched_getaffinity(0))
     if (sessions := connection_limit(config, workers)) < config.ServerMaxConnections:
         log.get().warning("few_open_files", allowed=raise_open_files(), connections=sessions)
-    return DaemonSpec(tuple(listening), workers, partial(_work, config, account, workers))
+    return DaemonSpec(tuple(listening), workers, partial(_work, config, account, workers, metrics))
 
 
 def _account(config: Config) -> Account | None:
@@ -289,6 +304,8 @@ def run(config: Config, ready: Callable[[], None] = lambda: None) -> int:
     """
     os.umask(UMASK)
     raise_open_files()
+    metrics = Metrics()
+    metrics.share()
     notifier, given = notify.notifier(), notify.inherited()
     for each in given:
         log.get().info("socket_inherited", name=each.name, address=each.socket.getsockname())
@@ -296,12 +313,11 @@ def run(config: Config, ready: Callable[[], None] = lambda: None) -> int:
 
     def reread() -> DaemonSpec:
         fresh = Config.load(Path(config.file))
-        spec = daemon_spec(fresh)
+        spec = daemon_spec(fresh, metrics)
         start_log(fresh)
         return spec
 
-    metrics.share()
-    spec = daemon_spec(config)
+    spec = daemon_spec(config, metrics)
     with pid_file(Path(config.ServerPID)), contextlib.closing(listeners):
         return Supervisor(listeners, reread, notifier, ready).run(spec)
 
@@ -334,14 +350,16 @@ def start_log(config: Config) -> None:
         log.get().warning("configuration", file=warning.file, line=warning.line or None, text=warning.text)
 
 
-def _work(config: Config, account: Account | None, workers: int, context: WorkerContext) -> int:
+def _work(
+    config: Config, account: Account | None, workers: int, metrics: Metrics, context: WorkerContext
+) -> int:
     """The life of a worker, in its own process; returns its exit status."""
     try:
         if account:
             account.assume()
         keep_memory(MEMORY_KEPT)
         metrics.claim()
-        uvloop.run(context.serve(_server(config, workers, context.load)))
+        uvloop.run(context.serve(_server(config, workers, metrics, context.load)))
     except (OSError, Failure) as error:
         log.get().error("cannot_start", reason=str(error))
         return 1
@@ -349,21 +367,22 @@ def _work(config: Config, account: Account | None, workers: int, context: Worker
 
 
 @contextlib.asynccontextmanager
-async def _server(config: Config, workers: int, load: OwnLoad) -> AsyncIterator[LmtpServer]:
+async def _server(config: Config, workers: int, metrics: Metrics, load: OwnLoad) -> AsyncIterator[LmtpServer]:
     """The server of one of `workers`, within the limits that they have together."""
     async with (
-        Parts(config, workers=workers) as parts,
+        Parts(config, workers=workers, metrics=metrics) as parts,
         Profiles(parts) as profiles,
         purging(config, parts.home, profiles.stores, profiles.maintenance),
         _observed(config, parts, lambda: load.left),
     ):
         yield LmtpServer(
-            MailFilter(config, profiles.pipeline),
+            MailFilter(config, profiles.pipeline, metrics),
             terms(config),
             idle_s=config.ServerTimeout,
             connection_limit=connection_limit(config, workers),
             elsewhere=lambda: load.others,
             memory_limit=_memory_limit(config, workers),
+            metrics=metrics,
         )
 
 
@@ -375,7 +394,7 @@ def _observed(
         return contextlib.nullcontext()
     from dspamd.web.health import observed  # its libraries cost 3 MiB
 
-    return observed(address, parts.storage, parts.home.path, retired)
+    return observed(address, parts.storage, parts.home.path, parts.metrics, retired)
 
 
 def connection_limit(config: Config, workers: int) -> int:

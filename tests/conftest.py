@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from dspamd.telemetry import log, metrics
+from dspamd.telemetry import log
 from tests.support.logged import Logged
 from tests.support.mail_site import Site, mail_site
 
@@ -30,13 +30,6 @@ def same_account() -> Iterator[None]:
     yield
     os.umask(_UMASK)
     os.setegid(_GROUP)
-
-
-@pytest.fixture(autouse=True)
-def own_counters(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A daemon started in this process shares its counters with workers to come; the next test does not."""
-    monkeypatch.setattr(metrics, "_board", metrics._board)
-    monkeypatch.setattr(metrics, "_row", metrics._row)
 
 
 @pytest.fixture(scope="module")

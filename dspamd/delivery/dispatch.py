@@ -25,21 +25,22 @@ from dspamd.errors import ConfigError, Failure, Reply, TempFail
 from dspamd.file_errors import explained
 from dspamd.filter.outlet import Handover
 from dspamd.home.home import Home
-from dspamd.telemetry import metrics
+from dspamd.telemetry.metrics import Metrics
 
 
 class Dispatch:
     """Implements `Outlet`, for one of `workers` processes that share the connections to the next hop."""
 
-    def __init__(self, config: Config, home: Home, workers: int = 1) -> None:
+    def __init__(self, config: Config, home: Home, workers: int = 1, metrics: Metrics | None = None) -> None:
         self._config, self._home = config, home
+        self._metrics = metrics or Metrics()
         self._timeout_s = config.DeliveryTimeout
         self._quarantine = Quarantine(timeout_s=self._timeout_s)
-        self._next_hop = _next_hop(config, workers)
+        self._next_hop = _next_hop(config, workers, self._metrics)
 
     async def deliver(self, handover: Handover) -> Reply:
         """Hand over to the next hop or the delivery agent.  Raises `TempFail`, `PermFail`."""
-        with _measured():
+        with self._measured():
             return await self._deliver(handover)
 
     async def _deliver(self, handover: Handover) -> Reply:
@@ -67,6 +68,21 @@ class Dispatch:
             await self._next_hop.close()
         await self._quarantine.close()
 
+    @contextmanager
+    def _measured(self) -> Iterator[None]:
+        """Time a hand-over, and count why it failed, if it did."""
+        metrics, started = self._metrics, time.perf_counter()
+        try:
+            yield
+            metrics.last_handover.set(time.time())
+        except Failure as failure:
+            metrics.handover_failures.add(failure.reason)
+            away = failure.reason in ("unreachable", "broken")
+            (metrics.last_unreached if away else metrics.last_handover).set(time.time())
+            raise
+        finally:
+            metrics.handover_seconds.observe(time.perf_counter() - started)
+
     async def _run(self, agent: Text, handover: Handover, arguments: tuple[str, ...]) -> Reply:
         command = self._config.value(agent)
         if not command.strip():
@@ -89,23 +105,7 @@ class Dispatch:
         return local.split(separator, 1)[0] + mailbox.encode() + at + domain
 
 
-@contextmanager
-def _measured() -> Iterator[None]:
-    """Time a hand-over, and count why it failed, if it did."""
-    started = time.perf_counter()
-    try:
-        yield
-        metrics.LAST_HANDOVER.set(time.time())
-    except Failure as failure:
-        metrics.HANDOVER_FAILURES.add(failure.reason)
-        away = failure.reason in ("unreachable", "broken")
-        (metrics.LAST_UNREACHED if away else metrics.LAST_HANDOVER).set(time.time())
-        raise
-    finally:
-        metrics.HANDOVER_SECONDS.observe(time.perf_counter() - started)
-
-
-def _next_hop(config: Config, workers: int) -> SmtpDelivery | None:
+def _next_hop(config: Config, workers: int, metrics: Metrics) -> SmtpDelivery | None:
     hosts = config.suffixes(Config.DeliveryHost)
     if host := config.DeliveryHost:
         hosts[""] = host
@@ -121,6 +121,7 @@ def _next_hop(config: Config, workers: int) -> SmtpDelivery | None:
         connections=max(1, config.DeliveryConnections // workers),
         deadlines=Deadlines(command=timeout, reply=max(timeout, Deadlines().reply)),
         tls=_tls(config),
+        metrics=metrics,
     )
 
 

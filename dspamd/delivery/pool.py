@@ -1,7 +1,7 @@
 """Connections to one next hop, kept for the next message.
 
 At most `limit` connections exist at a time; who comes later waits, and operators see it
-(`metrics.DELIVERY_CONNECTIONS`).  An idle connection is given back to the peer after
+(`Metrics.delivery_connections`).  An idle connection is given back to the peer after
 `idle_s` seconds, so that a quiet filter does not occupy the server processes of the mail
 system.
 
@@ -17,31 +17,34 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from dspamd.delivery.connection import Connection
-from dspamd.telemetry import metrics
+from dspamd.telemetry.metric import Gauge
 
 
 class Pool:
     """Lends connections made by `connect`."""
 
-    def __init__(self, connect: Callable[[], Awaitable[Connection]], limit: int, idle_s: float) -> None:
+    def __init__(
+        self, connect: Callable[[], Awaitable[Connection]], limit: int, idle_s: float, counted: Gauge
+    ) -> None:
         self._connect = connect
+        self._counted = counted
         self._limit = limit
         self._slots = asyncio.Semaphore(limit)
         self._idle_s = idle_s
         self._idle: list[tuple[Connection, asyncio.TimerHandle]] = []
-        metrics.DELIVERY_CONNECTIONS.add("limit", by=limit)
+        self._counted.add("limit", by=limit)
 
     @asynccontextmanager
     async def slot(self, wait_s: float) -> AsyncIterator[None]:
         """The right to one connection.  Raises `TimeoutError` if none is free in time."""
         if self._slots.locked():
-            with metrics.DELIVERY_CONNECTIONS.counted("waiting"):
+            with self._counted.counted("waiting"):
                 async with asyncio.timeout(wait_s):
                     await self._slots.acquire()
         else:
             await self._slots.acquire()  # at once
         try:
-            with metrics.DELIVERY_CONNECTIONS.counted("used"):
+            with self._counted.counted("used"):
                 yield
         finally:
             self._slots.release()
@@ -71,7 +74,7 @@ class Pool:
 
     def close(self) -> None:
         """Close all idle connections; for good."""
-        metrics.DELIVERY_CONNECTIONS.add("limit", by=-self._limit)
+        self._counted.add("limit", by=-self._limit)
         self._limit = 0
         for connection, expiry in self._idle:
             expiry.cancel()

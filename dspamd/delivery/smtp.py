@@ -29,6 +29,7 @@ from dspamd.delivery.replies import accepted, deferred, refusal, unwelcome
 from dspamd.errors import PermFail, Reply, TempFail
 from dspamd.filter.outlet import Handover
 from dspamd.mail.transparency import stuffed
+from dspamd.telemetry.metrics import Metrics
 
 # The extension (RFC 6152, 6531, 3461, 4954) that allows a parameter.
 MAIL_EXTENSIONS = {
@@ -67,6 +68,7 @@ class SmtpDelivery:
         idle_s: float = 60,
         deadlines: Deadlines | None = None,
         tls: Tls | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         self._hosts = hosts
         self._ports = ports
@@ -76,6 +78,7 @@ class SmtpDelivery:
         self._idle_s = idle_s
         self._deadlines = deadlines or Deadlines()
         self._tls = tls
+        self._counted = (metrics or Metrics()).delivery_connections
         self._pools: dict[Target, Pool] = {}
 
     async def deliver(self, handover: Handover) -> Reply:
@@ -106,7 +109,7 @@ class SmtpDelivery:
     def _pool(self, target: Target) -> Pool:
         if target not in self._pools:
             new = partial(connect, target, self._ident, self._lmtp, self._deadlines, self._tls)
-            self._pools[target] = Pool(new, self._connections, self._idle_s)
+            self._pools[target] = Pool(new, self._connections, self._idle_s, self._counted)
         return self._pools[target]
 
     async def _hand_over(self, target: Target, pool: Pool, handover: Handover) -> Reply:

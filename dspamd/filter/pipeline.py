@@ -30,8 +30,8 @@ from dspamd.errors import Failure, InvalidName, TempFail
 from dspamd.filter.consultation import Consultation
 from dspamd.filter.decision import Decision, Decisions
 from dspamd.filter.disposition import Disposition
-from dspamd.filter.observers import report
 from dspamd.filter.observers.observer import Observer, Processed
+from dspamd.filter.observers.report import Details, MessageLog
 from dspamd.filter.outlet import Outlet
 from dspamd.filter.passage import Passage
 from dspamd.filter.reports import Reports
@@ -45,7 +45,8 @@ from dspamd.mail.rewrite import Rewrite, rewrite
 from dspamd.request.recipients import Delivery
 from dspamd.request.request import Request
 from dspamd.storage.contract import Storage, Uid
-from dspamd.telemetry import log, metrics
+from dspamd.telemetry import log
+from dspamd.telemetry.metrics import Metrics
 from dspamd.telemetry.stopwatch import Stopwatch
 from dspamd.users.preferences import User
 from dspamd.users.users import Users
@@ -68,7 +69,8 @@ class Pipeline:
         scanners: Scanners,
         texts: Texts,
         observers: Sequence[Observer] = (),
-        details: report.Details | None = None,
+        details: Details | None = None,
+        metrics: Metrics | None = None,
         new_signature: Callable[[Uid | None], str],
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -77,7 +79,9 @@ class Pipeline:
         self._decisions = Decisions(config, storage, new_signature)
         self._disposition = Disposition(config, outlet, texts)
         self._consultation = Consultation(storage)
-        self._reports = Reports(config, users, storage, self._disposition)
+        self._metrics = metrics or Metrics()
+        self._log = MessageLog(self._metrics)
+        self._reports = Reports(config, users, storage, self._disposition, self._log)
 
     async def process(self, mail: InboundMessage, delivery: Delivery) -> Outcome:
         """Do everything with one message for one recipient.
@@ -95,7 +99,7 @@ class Pipeline:
         """Process a message that brings one lesson."""
         if delivery.request.lesson is None:
             raise ValueError("the client asks for no lesson")
-        with report.lesson(delivery.request.lesson):
+        with self._log.lesson(delivery.request.lesson):
             return await self._process(mail, delivery)
 
     async def _process(self, mail: InboundMessage, delivery: Delivery) -> Outcome:
@@ -175,14 +179,14 @@ class Pipeline:
             raise UnknownSignature("Nothing to learn from", detail="no signature, no tokens, or opted out")
         outcome = await self._disposition.pass_on(mail, delivery, mail.message.raw, "Delivered")
         reason = "size" if self._too_big(mail) else reason
-        report.passed(mail, delivery, outcome, reason=reason, detail=detail)
+        self._log.passed(mail, delivery, outcome, reason=reason, detail=detail)
         return outcome
 
     async def _pass_unfiltered(self, mail: InboundMessage, delivery: Delivery, failure: TempFail) -> Outcome:
         """Deliver the message marked as unfiltered, as configured, because the store is down."""
         content = rewrite(mail.message, Rewrite(lines=tuple(unfiltered_lines(failure.text))))
         outcome = await self._disposition.pass_on(mail, delivery, content, "Unfiltered")
-        report.passed(mail, delivery, outcome, reason="storage", detail=str(failure))
+        self._log.passed(mail, delivery, outcome, reason="storage", detail=str(failure))
         return outcome
 
     async def _may_pass(self, mail: InboundMessage, request: Request, finding: Finding | None) -> bool:
@@ -215,7 +219,7 @@ class Pipeline:
             if decision.lesson is not None and shared is not None:
                 await self._consultation.inoculate(passage.user, passage.request, decision.lesson, shared)
         except Exception as error:  # whatever it is: an error now would bring the message twice
-            metrics.NOT_LEARNED.add()
+            self._metrics.not_learned.add()
             log.get().error(
                 "not_learned",
                 uid=decision.uid,
@@ -232,7 +236,7 @@ class Pipeline:
     def _report(self, passage: Passage, decision: Decision, outcome: Outcome, totals: Totals | None) -> None:
         """Log the message, count it, and notify the observers."""
         verdict = decision.verdict
-        report.decided(passage, verdict, outcome, decision.tokens)
+        self._log.decided(passage, verdict, outcome, decision.tokens)
         if self._details is not None:
             self._details.report(passage, verdict, decision.run)
         if passage.request.classify:

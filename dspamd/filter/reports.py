@@ -23,7 +23,7 @@ from dspamd.engine.model import Learned, Source
 from dspamd.errors import PermFail
 from dspamd.filter.dictionary import Dictionary
 from dspamd.filter.disposition import Disposition
-from dspamd.filter.observers.report import turned_down
+from dspamd.filter.observers.report import MessageLog
 from dspamd.filter.passage import Passage
 from dspamd.filter.training import UnknownSignature
 from dspamd.filter.transaction import InboundMessage
@@ -46,8 +46,11 @@ Teach = Callable[[InboundMessage, Delivery], Awaitable[Outcome]]
 class Reports:
     """Takes reports apart and has each lesson in them taught."""
 
-    def __init__(self, config: Config, users: Users, storage: Storage, disposition: Disposition) -> None:
+    def __init__(
+        self, config: Config, users: Users, storage: Storage, disposition: Disposition, log: MessageLog
+    ) -> None:
         self._config, self._users, self._storage, self._disposition = config, users, storage, disposition
+        self._log = log
 
     async def brings(self, mail: InboundMessage, request: Request) -> bool:
         """Whether a lesson is a report: it came to a retraining address, or is about several messages."""
@@ -99,7 +102,7 @@ class Reports:
                 found = [await self._signed(each, request, user) for each in await _found(mail, who)]
         except PermFail as failure:
             if request.lesson is not None:
-                turned_down(request.lesson, failure)
+                self._log.turned_down(request.lesson, failure)
             raise
         for_others = request.trusted and (who is None or who.for_others)
         return [_lesson(mail, delivery, each, trusted=for_others) for each in found]

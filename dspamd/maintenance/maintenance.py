@@ -32,7 +32,8 @@ from dspamd.maintenance.purge import Ages, Purged, Unused, purge
 from dspamd.request.request import Request
 from dspamd.storage.clock import day_number, utc_day
 from dspamd.storage.contract import Storage
-from dspamd.telemetry import log, metrics
+from dspamd.telemetry import log
+from dspamd.telemetry.metrics import Metrics
 from dspamd.users.users import Users
 
 UNUSED = (Config.PurgeUnused, Config.PurgeHapaxes, Config.PurgeHits1S, Config.PurgeHits1I)
@@ -75,9 +76,11 @@ class Maintenance:
         profile: str = "",
         whole: bool = False,
         today: Callable[[], date] = utc_day,
+        metrics: Metrics | None = None,
     ) -> None:
         self._users, self._storage, self._ages, self._today = users, storage, ages, today
         self._profile, self._whole = profile or None, whole
+        self._metrics = metrics or Metrics()
 
     async def purge(
         self, owners: Iterable[str] | None = None, told: Callable[[str, Purged], None] = lambda *_: None
@@ -97,7 +100,7 @@ class Maintenance:
                 log.get().error("not_purged", profile=self._profile, user=owner, reason=str(failure))
             else:
                 purged = purged.plus(done)
-        metrics.LAST_PURGE.set(time.time())
+        self._metrics.last_purge.set(time.time())
         _log("purge_done", purged, profile=self._profile, owners=len(names), failed=len(failures))
         return Report(purged, len(names), failures)
 
@@ -111,8 +114,8 @@ class Maintenance:
                 told(owner, done)
             if self._whole:
                 await self._storage.compact(uid, whole=True)
-        metrics.PURGED.add("tokens", by=done.tokens)
-        metrics.PURGED.add("signatures", by=done.signatures)
+        self._metrics.purged.add("tokens", by=done.tokens)
+        self._metrics.purged.add("signatures", by=done.signatures)
         _log("purged", done, profile=self._profile, user=owner)
         return done
 

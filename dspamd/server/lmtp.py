@@ -35,7 +35,8 @@ from dspamd.request.envelope import Envelope
 from dspamd.server.dialogue import TOO_LARGE, Dialogue, Terms, written
 from dspamd.server.filter import Answer, Caller, Filter
 from dspamd.server.peer import caller_of
-from dspamd.telemetry import log, metrics
+from dspamd.telemetry import log
+from dspamd.telemetry.metrics import Metrics
 
 COMMAND_LIMIT = 8192  # bytes of a command line: long addresses, DSN parameters, dspamc's options
 COMMANDS_AT_ONCE = 16384  # bytes of commands carried out before other sessions get their turn
@@ -68,8 +69,10 @@ class LmtpServer:
         connection_limit: int = 1000,
         memory_limit: int = 1 << 30,
         elsewhere: Callable[[], int] = lambda: 0,
+        metrics: Metrics | None = None,
     ) -> None:
         self.terms = terms
+        self.metrics = metrics or Metrics()
         self.idle_s = idle_s
         self.message_s = message_s
         self.penalty_s = penalty_s
@@ -89,8 +92,8 @@ class LmtpServer:
         return len(self.sessions) + self._elsewhere() > self._connection_limit
 
     def turned_away(self, reason: str, queue_id: str | None = None) -> None:
-        """Tell and count that a limit was reached; `reason` is one of `metrics.TURNED_AWAY`."""
-        metrics.TURNED_AWAY.add(reason)
+        """Tell and count that a limit was reached; `reason` is one of `Metrics.turned_away`."""
+        self.metrics.turned_away.add(reason)
         log.get().warning("turned_away", reason=reason, queue_id=queue_id, sessions=len(self.sessions))
 
     def process(self, envelope: Envelope, options: str | None, caller: Caller | None, held: int) -> Answer:
@@ -168,12 +171,12 @@ class Session(SMTP):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._server.sessions.add(self)
-        metrics.LMTP_CONNECTIONS.add(by=1)
+        self._server.metrics.lmtp_connections.add(by=1)
         super().connection_made(transport)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._server.sessions.discard(self)
-        metrics.LMTP_CONNECTIONS.add(by=-1)
+        self._server.metrics.lmtp_connections.add(by=-1)
         super().connection_lost(error)
         if not self.ended.done():
             self.ended.set_result(None)

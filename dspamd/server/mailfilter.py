@@ -26,7 +26,8 @@ from dspamd.request.envelope import Envelope, Recipient
 from dspamd.request.recipients import Delivery, addressed, deliveries, readdress, reports, requested
 from dspamd.request.request import Misconfigured, Request
 from dspamd.server.filter import Answer, Caller
-from dspamd.telemetry import log, metrics
+from dspamd.telemetry import log
+from dspamd.telemetry.metrics import Metrics
 from dspamd.users.trust import trusted
 
 SIDE_BY_SIDE = 20
@@ -37,8 +38,14 @@ make the client wait longer than its patience, and then send everything again.""
 class MailFilter:
     """Implements `server.filter.Filter`; `pipeline_of` gives that of a storage profile, or the usual one."""
 
-    def __init__(self, config: Config, pipeline_of: Callable[[str | None], Awaitable[Pipeline]]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        pipeline_of: Callable[[str | None], Awaitable[Pipeline]],
+        metrics: Metrics | None = None,
+    ) -> None:
         self._config, self._pipeline_of = config, pipeline_of
+        self._replies = (metrics or Metrics()).lmtp_replies
         self._parse = lru_cache(maxsize=64)(self._parsed)
 
     def check(
@@ -76,7 +83,7 @@ class MailFilter:
 
         async def work(number: int, delivery: Delivery) -> Outcome:
             outcome = await self._process(pipeline, mail, delivery, lane)
-            metrics.LMTP_REPLIES.add(f"{outcome.reply.code // 100}xx")
+            self._replies.add(f"{outcome.reply.code // 100}xx")
             answer.give(number, self._answered(outcome, told=options is not None))
             return outcome
 

@@ -18,23 +18,25 @@ from dspamd.storage.sql.common import Server, UserTable
 if TYPE_CHECKING:  # who needs the contract alone must not pay for these
     from dspamd.home.home import Home
     from dspamd.storage.contract import Storage
+    from dspamd.telemetry.metrics import Metrics
 
 
-def open_storage(config: Config, home: Home) -> Storage:
+def open_storage(config: Config, home: Home, metrics: Metrics | None = None) -> Storage:
     """The store of a site, not opened yet, with those that `Failover` names after it.
 
+    Connections to a server count themselves in `metrics`.
     Raises `ConfigError` if there is no driver, an unknown profile, or no library of the driver.
     """
     profile = config.profile.lower()
     following = {name: after.lower() for name, after in config.suffixes(Config.Failover).items()}
     if profile not in following:
-        return _store(config, home)
+        return _store(config, home, metrics)
     from dspamd.storage.sql.failover import Failover
 
-    stores = {profile: _store(config, home)}
+    stores = {profile: _store(config, home, metrics)}
     while (profile := following.get(profile, profile)) not in stores:
         try:
-            stores[profile] = _store(config.with_profile(profile), home)
+            stores[profile] = _store(config.with_profile(profile), home, metrics)
         except UsageError as error:
             option = next(f"Failover.{name}" for name, after in following.items() if after == profile)
             raise ConfigError([config.problem(option, f"{option}: {error}")]) from error
@@ -42,7 +44,7 @@ def open_storage(config: Config, home: Home) -> Storage:
 
 
 def family(config: Config) -> str:
-    """Which kind of store `StorageDriver` names: one of `metrics.DRIVERS`."""
+    """Which kind of store `StorageDriver` names: one of `telemetry.metrics.DRIVERS`."""
     files = "hash" if "hash" in driver_name(config) else "sqlite"
     return {"MySQL": "mysql", "PgSQL": "postgresql"}.get(server_prefix(config), files)
 
@@ -101,7 +103,7 @@ def _place(config: Config, home: Home) -> tuple[object, ...]:
     return server, UserTable.from_config(config, prefix)
 
 
-def _store(config: Config, home: Home) -> Storage:
+def _store(config: Config, home: Home, metrics: Metrics | None) -> Storage:
     """The store that `StorageDriver` names."""
     driver, server = driver_name(config), server_prefix(config)
     if not driver:
@@ -121,11 +123,11 @@ def _store(config: Config, home: Home) -> Storage:
         with needed_by(config, Config.StorageDriver, "aiomysql"):
             from dspamd.storage.mysql.store import MySQL
 
-        return MySQL.from_config(config, home)
+        return MySQL.from_config(config, home, metrics)
     with needed_by(config, Config.StorageDriver, "asyncpg"):
         from dspamd.storage.postgres.store import Postgres
 
-    return Postgres.from_config(config, home)
+    return Postgres.from_config(config, home, metrics)
 
 
 def driver_name(config: Config) -> str:

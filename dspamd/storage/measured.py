@@ -10,16 +10,18 @@ from typing import TypeVar
 from dspamd.engine.model import Snapshot
 from dspamd.errors import Failure, PermFail
 from dspamd.storage.contract import Change, Signature, Storage, Stored, TokenRow, Uid, Unreachable
-from dspamd.telemetry import metrics
+from dspamd.telemetry.metric import OTHER
+from dspamd.telemetry.metrics import Metrics
 
 T = TypeVar("T")
 
 
 class Measured:
-    """A `Storage` that does what `storage` does; `driver` is one of `metrics.DRIVERS`."""
+    """A `Storage` that does what `storage` does; `driver` is one of `telemetry.metrics.DRIVERS`."""
 
-    def __init__(self, storage: Storage, driver: str) -> None:
+    def __init__(self, storage: Storage, driver: str, metrics: Metrics) -> None:
         self._storage, self._driver = storage, driver
+        self._errors, self._seconds = metrics.storage_errors, metrics.storage_seconds
 
     async def open(self) -> None:
         await self._storage.open()
@@ -55,32 +57,32 @@ class Measured:
         await self._timed("preferences", self._storage.set_preference(owner, name, value))
 
     async def owners(self) -> list[str]:
-        return await self._timed(metrics.OTHER, self._storage.owners())
+        return await self._timed(OTHER, self._storage.owners())
 
     def tokens(self, uid: Uid, *, ordered: bool = True) -> AsyncIterator[list[TokenRow]]:
         return self._storage.tokens(uid, ordered=ordered)
 
     async def signatures(self, uid: Uid) -> list[tuple[str, int]]:
-        return await self._timed(metrics.OTHER, self._storage.signatures(uid))
+        return await self._timed(OTHER, self._storage.signatures(uid))
 
     async def delete_tokens(self, uid: Uid, tokens: array[int]) -> int:
-        return await self._timed(metrics.OTHER, self._storage.delete_tokens(uid, tokens))
+        return await self._timed(OTHER, self._storage.delete_tokens(uid, tokens))
 
     async def compact(self, uid: Uid, *, whole: bool = False) -> bool:
-        return await self._timed(metrics.OTHER, self._storage.compact(uid, whole=whole))
+        return await self._timed(OTHER, self._storage.compact(uid, whole=whole))
 
     async def delete_owner(self, owner: str) -> None:
-        await self._timed(metrics.OTHER, self._storage.delete_owner(owner))
+        await self._timed(OTHER, self._storage.delete_owner(owner))
 
     async def _timed(self, operation: str, answer: Awaitable[T]) -> T:
         started = time.perf_counter()
         try:
             return await answer
         except Failure as failure:
-            metrics.STORAGE_ERRORS.add(self._driver, _kind(failure))
+            self._errors.add(self._driver, _kind(failure))
             raise
         finally:
-            metrics.STORAGE_SECONDS.observe(time.perf_counter() - started, self._driver, operation)
+            self._seconds.observe(time.perf_counter() - started, self._driver, operation)
 
 
 def _kind(failure: Failure) -> str:

@@ -30,7 +30,10 @@ from prometheus_client.registry import Collector
 import dspamd
 from dspamd.errors import Failure
 from dspamd.storage.contract import Storage
-from dspamd.telemetry import log, metrics
+from dspamd.telemetry import log
+from dspamd.telemetry.metric import Counter, Histogram
+from dspamd.telemetry.metric import Metric as Counted
+from dspamd.telemetry.metrics import Metrics
 
 PATIENCE_S = 5.0
 AT_ONCE = 20
@@ -43,8 +46,10 @@ _HEAD_BYTES = 8192
 class Health:
     """Whether mail would get through; `clock` gives seconds since 1970."""
 
-    def __init__(self, storage: Storage, home: Path, clock: Callable[[], float] = time.time) -> None:
-        self._storage, self._home, self._clock = storage, home, clock
+    def __init__(
+        self, storage: Storage, home: Path, metrics: Metrics, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._storage, self._home, self._metrics, self._clock = storage, home, metrics, clock
         self._asking = asyncio.Lock()
         self._asked, self._troubles = 0.0, list[str]()
 
@@ -61,7 +66,7 @@ class Health:
 
     def told(self, troubles: list[str]) -> str:
         """The answer to who asks, a line for each thing."""
-        seen = metrics.LAST_HANDOVER.readings()[0].numbers[0]
+        seen = self._metrics.last_handover.readings()[0].numbers[0]
         hop = f"{self._clock() - seen:.0f} s ago" if seen else "never"
         return "\n".join(
             ["not ready" if troubles else "ready", *troubles, f"next hop: answered last {hop}", ""]
@@ -88,8 +93,8 @@ class Health:
         ]
 
     def _hop_troubles(self) -> list[str]:
-        answered = metrics.LAST_HANDOVER.readings()[0].numbers[0]
-        failed = metrics.LAST_UNREACHED.readings()[0].numbers[0]
+        answered = self._metrics.last_handover.readings()[0].numbers[0]
+        failed = self._metrics.last_unreached.readings()[0].numbers[0]
         recent = failed > max(answered, self._clock() - RECENT_S)
         return ["next hop: not to be reached"] if recent else []
 
@@ -97,11 +102,11 @@ class Health:
 class Exposition(Collector):
     """The metrics in the words of Prometheus; `home` is where files are kept."""
 
-    def __init__(self, home: Path) -> None:
-        self._home = home
+    def __init__(self, home: Path, metrics: Metrics) -> None:
+        self._home, self._metrics = home, metrics
 
     def collect(self) -> Iterator[Metric]:
-        yield from map(_family, metrics.METRICS)
+        yield from map(_family, self._metrics)
         build = GaugeMetricFamily(
             "dspamd_build_info", "Always 1; what is running.", labels=("version", "python")
         )
@@ -116,9 +121,9 @@ class Exposition(Collector):
             )
 
 
-def _family(metric: metrics.Metric) -> Metric:
+def _family(metric: Counted) -> Metric:
     readings = metric.readings()
-    if isinstance(metric, metrics.Histogram):
+    if isinstance(metric, Histogram):
         histogram = HistogramMetricFamily(metric.name, metric.help, labels=metric.labels)
         ends = [*map(str, metric.bounds), "+Inf"]
         for labels, (*buckets, total) in readings:
@@ -126,7 +131,7 @@ def _family(metric: metrics.Metric) -> Metric:
                 continue  # most drivers are not in use
             histogram.add_metric(labels, list(zip(ends, accumulate(buckets), strict=True)), total)
         return histogram
-    kind = CounterMetricFamily if isinstance(metric, metrics.Counter) else GaugeMetricFamily
+    kind = CounterMetricFamily if isinstance(metric, Counter) else GaugeMetricFamily
     family = kind(metric.name, metric.help, labels=metric.labels)
     for labels, (number,) in readings:
         family.add_metric(labels, number)
@@ -186,11 +191,11 @@ def _response(status: str, body: bytes, *fields: str, bare: bool = False) -> byt
 
 @contextlib.asynccontextmanager
 async def observed(
-    address: str, storage: Storage, home: Path, retired: Callable[[], bool]
+    address: str, storage: Storage, home: Path, metrics: Metrics, retired: Callable[[], bool]
 ) -> AsyncIterator[None]:
     """Answer at `address` (host:port), until `retired`, and look at the event loop, while the block runs."""
     host, _, port = address.rpartition(":")
-    observatory = Observatory(Health(storage, home), Exposition(home))
+    observatory = Observatory(Health(storage, home, metrics), Exposition(home, metrics))
     server: asyncio.Server | None = None
     try:
         server = await asyncio.start_server(
@@ -198,7 +203,7 @@ async def observed(
         )
     except OSError as error:
         log.get().error("metrics_not_served", address=address, reason=str(error))
-    looking = asyncio.create_task(_look(server, retired))
+    looking = asyncio.create_task(_look(server, metrics, retired))
     try:
         yield
     finally:
@@ -207,7 +212,7 @@ async def observed(
             server.close()
 
 
-async def _look(server: asyncio.Server | None, retired: Callable[[], bool]) -> None:
+async def _look(server: asyncio.Server | None, metrics: Metrics, retired: Callable[[], bool]) -> None:
     """Measure every second how late the event loop comes.
 
     A retired worker answers no more: what it thinks of the storage may be out of date.
@@ -216,6 +221,6 @@ async def _look(server: asyncio.Server | None, retired: Callable[[], bool]) -> N
     while True:
         due = loop.time() + LOOK_S
         await asyncio.sleep(LOOK_S)
-        metrics.LOOP_LAG.observe(max(0.0, loop.time() - due))
+        metrics.loop_lag.observe(max(0.0, loop.time() - due))
         if server is not None and retired():
             server.close()

@@ -10,21 +10,21 @@ from typing import Any
 import pytest
 import yaml
 
-from dspamd.telemetry import metrics
-from dspamd.telemetry.metrics import Histogram
+from dspamd.telemetry.metric import Histogram
+from dspamd.telemetry.metrics import Metrics
 
 FILE = Path(__file__).parents[2] / "etc/prometheus/alerts.yml"
 RULES: list[dict[str, Any]] = [
     rule for group in yaml.safe_load(FILE.read_text())["groups"] for rule in group["rules"]
 ]
 ELSEWHERE = {"dspamd_build_info", "dspamd_home_free_bytes"}  # dspamd/web/health.py
-KNOWN = {metric.name: metric for metric in metrics.METRICS}
+KNOWN = {metric.name: metric for metric in Metrics()}
 
 
 def names() -> set[str]:
     """All names under which Prometheus sees our numbers."""
     parts = ("_bucket", "_sum", "_count")
-    histograms = (metric.name for metric in metrics.METRICS if isinstance(metric, Histogram))
+    histograms = (metric.name for metric in KNOWN.values() if isinstance(metric, Histogram))
     return ELSEWHERE | KNOWN.keys() | {name + part for name in histograms for part in parts}
 
 

@@ -24,81 +24,90 @@ from dspamd.filter.transaction import InboundMessage
 from dspamd.filter.verdict import Outcome, Verdict
 from dspamd.request.recipients import Delivery
 from dspamd.request.request import Request
-from dspamd.telemetry import log, metrics
+from dspamd.telemetry import log
 from dspamd.telemetry.log_target import File
+from dspamd.telemetry.metrics import Metrics
 
 
-def decided(passage: Passage, verdict: Verdict, outcome: Outcome, tokens: int | None) -> None:
-    """Log and count a message that got a verdict."""
-    mail, watch = passage.mail, passage.watch
-    result, source, size, seconds = verdict.result, verdict.source, len(mail.message), watch.seconds
-    log.get().info(
-        "message",
-        queue_id=mail.envelope.queue_id,
-        message_id=mail.fields.message_id or None,
-        user=passage.user.name,
-        rcpt=passage.delivery.recipient.text,
-        result=result.name,
-        source=source.value if source else None,
-        probability=round(result.probability, 4),
-        confidence=round(result.confidence, 4),
-        signature=verdict.signature,
-        size=size,
-        tokens=tokens,
-        **{f"{stage}_ms": round(spent * 1000, 1) for stage, spent in seconds.items()},
-        total_ms=round(watch.total * 1000, 1),
-        next=str(outcome.reply),
-    )
-    metrics.MESSAGES.add(result.name, source.value if source else "inbound")
-    metrics.MESSAGE_BYTES.observe(size)
-    if tokens is not None:
-        metrics.MESSAGE_TOKENS.observe(tokens)
-    for stage, spent in seconds.items():
-        metrics.STAGE_SECONDS.observe(spent, stage)
+class MessageLog:
+    """Logs and counts what became of messages and lessons."""
 
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
 
-def passed(
-    mail: InboundMessage, delivery: Delivery, outcome: Outcome, *, reason: str, detail: str | None = None
-) -> None:
-    """Log and count a message that has no verdict; `reason` is one of `metrics.UNFILTERED`."""
-    write = log.get().warning if reason == "storage" else log.get().info
-    write(
-        "unfiltered" if reason == "storage" else "passed_by",
-        queue_id=mail.envelope.queue_id,
-        message_id=mail.fields.message_id or None,
-        user=delivery.user,
-        rcpt=delivery.recipient.text,
-        reason=reason,
-        detail=detail,
-        size=len(mail.message),
-        next=str(outcome.reply),
-    )
-    metrics.MESSAGES.add("Unfiltered", "inbound")
-    metrics.UNFILTERED.add(reason)
+    def decided(self, passage: Passage, verdict: Verdict, outcome: Outcome, tokens: int | None) -> None:
+        """Log and count a message that got a verdict."""
+        mail, watch = passage.mail, passage.watch
+        result, source, size, seconds = verdict.result, verdict.source, len(mail.message), watch.seconds
+        log.get().info(
+            "message",
+            queue_id=mail.envelope.queue_id,
+            message_id=mail.fields.message_id or None,
+            user=passage.user.name,
+            rcpt=passage.delivery.recipient.text,
+            result=result.name,
+            source=source.value if source else None,
+            probability=round(result.probability, 4),
+            confidence=round(result.confidence, 4),
+            signature=verdict.signature,
+            size=size,
+            tokens=tokens,
+            **{f"{stage}_ms": round(spent * 1000, 1) for stage, spent in seconds.items()},
+            total_ms=round(watch.total * 1000, 1),
+            next=str(outcome.reply),
+        )
+        self._metrics.messages.add(result.name, source.value if source else "inbound")
+        self._metrics.message_bytes.observe(size)
+        if tokens is not None:
+            self._metrics.message_tokens.observe(tokens)
+        for stage, spent in seconds.items():
+            self._metrics.stage_seconds.observe(spent, stage)
 
+    def passed(
+        self,
+        mail: InboundMessage,
+        delivery: Delivery,
+        outcome: Outcome,
+        *,
+        reason: str,
+        detail: str | None = None,
+    ) -> None:
+        """Log and count a message that has no verdict; `reason` is one of `Metrics.unfiltered`."""
+        write = log.get().warning if reason == "storage" else log.get().info
+        write(
+            "unfiltered" if reason == "storage" else "passed_by",
+            queue_id=mail.envelope.queue_id,
+            message_id=mail.fields.message_id or None,
+            user=delivery.user,
+            rcpt=delivery.recipient.text,
+            reason=reason,
+            detail=detail,
+            size=len(mail.message),
+            next=str(outcome.reply),
+        )
+        self._metrics.messages.add("Unfiltered", "inbound")
+        self._metrics.unfiltered.add(reason)
 
-@contextmanager
-def lesson(taught: Lesson) -> Iterator[None]:
-    """Count a lesson, and what becomes of it in the block."""
-    try:
-        yield
-    except PermFail as failure:
-        turned_down(taught, failure)
-        raise
-    except BaseException:
-        _count(taught, "failed")
-        raise
-    _count(taught, "learned")
-    metrics.LAST_TRAINING.set(time.time())
+    @contextmanager
+    def lesson(self, taught: Lesson) -> Iterator[None]:
+        """Count a lesson, and what becomes of it in the block."""
+        try:
+            yield
+        except PermFail as failure:
+            self.turned_down(taught, failure)
+            raise
+        except BaseException:
+            self._count(taught, "failed")
+            raise
+        self._count(taught, "learned")
+        self._metrics.last_training.set(time.time())
 
+    def turned_down(self, taught: Lesson, failure: PermFail) -> None:
+        """Count a lesson that was refused for good."""
+        self._count(taught, failure.reason)
 
-def turned_down(taught: Lesson, failure: PermFail) -> None:
-    """Count a lesson that was refused for good."""
-    _count(taught, failure.reason)
-
-
-def _count(taught: Lesson, outcome: str) -> None:
-    metrics.TRAINING.add(_class(taught.label), taught.source.value, outcome)
+    def _count(self, taught: Lesson, outcome: str) -> None:
+        self._metrics.training.add(_class(taught.label), taught.source.value, outcome)
 
 
 class Details:

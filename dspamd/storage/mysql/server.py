@@ -30,7 +30,7 @@ from pymysql.constants import CLIENT, CR, ER
 from dspamd.errors import TempFail
 from dspamd.storage.contract import Unreachable
 from dspamd.storage.sql.common import Server, retried
-from dspamd.telemetry import metrics
+from dspamd.telemetry.metrics import Metrics
 
 T = TypeVar("T")
 
@@ -166,8 +166,9 @@ def _noticing_loss() -> Iterator[None]:
 class Connections:
     """At most `size` connections to a server, for work that takes `deadline_s` at most."""
 
-    def __init__(self, server: Server, size: int, deadline_s: float) -> None:
+    def __init__(self, server: Server, size: int, deadline_s: float, metrics: Metrics | None = None) -> None:
         self._server = server
+        self._counted = (metrics or Metrics()).pool_connections
         self.deadline_s = deadline_s
         self._turns = asyncio.Semaphore(size)
         self._idle: list[Connection] = []
@@ -178,7 +179,7 @@ class Connections:
         `work` may be done several times, and must not count on what happened before.
         """
         try:
-            with metrics.POOL_CONNECTIONS.counted("wanted"):
+            with self._counted.counted("wanted"):
                 async with asyncio.timeout(self.deadline_s):
                     return await retried(lambda: self._anew(work), lambda error: number(error) in _GAVE_UP)
         except TimeoutError as error:
@@ -211,7 +212,7 @@ class Connections:
         async with self._turns:
             connection = await self._rested() or await self._connect()
             try:
-                with metrics.POOL_CONNECTIONS.counted("used"):
+                with self._counted.counted("used"):
                     result = await work(connection)
             except BaseException:
                 connection.close()

@@ -45,6 +45,7 @@ from dspamd.storage.mysql.tables import Tables
 from dspamd.storage.sql.common import EVERYBODY, Server, UserTable, owner_name
 from dspamd.storage.sql.owner_lock import OwnerLock
 from dspamd.telemetry import log
+from dspamd.telemetry.metrics import Metrics
 
 T = TypeVar("T")
 
@@ -80,14 +81,14 @@ class MySQL:
         self._owner_lock = OwnerLock(writes.deadline_s)
 
     @classmethod
-    def from_config(cls, config: Config, home: Home) -> MySQL:
+    def from_config(cls, config: Config, home: Home, metrics: Metrics | None = None) -> MySQL:
         """The store of a site.  Raises `ConfigError` if `mysql.data` cannot be used."""
         size, deadline_s = config.MySQLConnectionCache, config.StorageTimeout
-        reads = Connections(Server.from_config(config, "MySQL", home.path / "mysql.data"), size, deadline_s)
-        writes = reads
+        server = Server.from_config(config, "MySQL", home.path / "mysql.data")
+        reads = writes = Connections(server, size, deadline_s, metrics)
         if config.MySQLWriteServer:
             server = Server.from_config(config, "MySQLWrite", home.path / "mysql.data")
-            writes = Connections(server, size, deadline_s)
+            writes = Connections(server, size, deadline_s, metrics)
         return cls(
             reads,
             writes,

@@ -25,7 +25,7 @@ from asyncpg import Connection
 from dspamd.errors import TempFail
 from dspamd.storage.contract import Unreachable
 from dspamd.storage.sql.common import Server, retried
-from dspamd.telemetry import metrics
+from dspamd.telemetry.metrics import Metrics
 
 T = TypeVar("T")
 
@@ -76,13 +76,21 @@ class Connections:
     """
 
     def __init__(
-        self, server: Server, greet: Work[None], *, count: int, deadline_s: float, prepared: bool
+        self,
+        server: Server,
+        greet: Work[None],
+        *,
+        count: int,
+        deadline_s: float,
+        prepared: bool,
+        metrics: Metrics | None = None,
     ) -> None:
         self._server = server
         self._greet = greet
         self._count = count
         self._deadline_s = deadline_s
         self._prepared = prepared
+        self._counted = (metrics or Metrics()).pool_connections
         self._pool: Any = None
         self._parting: set[asyncio.Task[None]] = set()
 
@@ -119,7 +127,7 @@ class Connections:
         """The result of `work`; in one transaction if `whole`."""
         within = whole or not self._prepared
         try:
-            with metrics.POOL_CONNECTIONS.counted("wanted"):
+            with self._counted.counted("wanted"):
                 async with asyncio.timeout(self._deadline_s):
                     return await retried(lambda: self._anew(work, within), _gave_up)
         except TimeoutError as error:
@@ -155,7 +163,7 @@ class Connections:
         except (*_BROKEN, asyncpg.PostgresError) as error:
             raise _unavailable(Unreachable, error) from error
         try:
-            with metrics.POOL_CONNECTIONS.counted("used"):
+            with self._counted.counted("used"):
                 result = await (transaction(connection, work) if within else work(connection))
         except asyncio.CancelledError:
             self._part(connection)

@@ -37,6 +37,7 @@ from dspamd.storage.sql import schema
 from dspamd.storage.sql.common import EVERYBODY, Server, UserTable, owner_name, storable, unsigned
 from dspamd.storage.sql.owner_lock import OwnerLock
 from dspamd.telemetry import log
+from dspamd.telemetry.metrics import Metrics
 
 T = TypeVar("T")
 Work = Callable[[Connection, Statements], Awaitable[T]]
@@ -81,6 +82,7 @@ class Postgres:
         create: bool = True,
         prepared: bool = True,
         today: Callable[[], date] = utc_day,
+        metrics: Metrics | None = None,
     ) -> None:
         self._users = users
         self._create = create
@@ -89,11 +91,16 @@ class Postgres:
         self._complained = False
         self._owner_lock = OwnerLock(deadline_s)
         self._connections = Connections(
-            server, self._adopt, count=connections, deadline_s=deadline_s, prepared=prepared
+            server,
+            self._adopt,
+            count=connections,
+            deadline_s=deadline_s,
+            prepared=prepared,
+            metrics=metrics,
         )
 
     @classmethod
-    def from_config(cls, config: Config, home: Home) -> Postgres:
+    def from_config(cls, config: Config, home: Home, metrics: Metrics | None = None) -> Postgres:
         """The store of a site.  Raises `ConfigError` if `pgsql.data` cannot be used."""
         return cls(
             Server.from_config(config, "PgSQL", home.path / "pgsql.data"),
@@ -102,6 +109,7 @@ class Postgres:
             deadline_s=config.StorageTimeout,
             create=config.PgSQLCreateSchema,
             prepared=config.PgSQLPreparedStatements,
+            metrics=metrics,
         )
 
     async def open(self) -> None:

@@ -20,8 +20,9 @@ import pytest
 from dspamd.commands import dspam, dspamd
 from dspamd.config.options import OPTIONS
 from dspamd.daemon.supervisor import Supervisor
-from dspamd.telemetry import log, metrics
+from dspamd.telemetry import log
 from dspamd.telemetry.log_target import Stderr
+from dspamd.telemetry.metrics import Metrics
 from tests.support.account import TRUST
 from tests.support.stranger import folder_of_stranger, give, stranger
 
@@ -90,7 +91,7 @@ class Stranger:
 def without_trace(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A daemon starts in this process, up to the moment in which it would listen; nothing is left of it."""
     monkeypatch.setattr(Supervisor, "run", lambda *_: os.EX_OK)
-    monkeypatch.setattr(metrics, "share", lambda: None)
+    monkeypatch.setattr(Metrics, "share", lambda _: None)
     monkeypatch.setattr(log, "_logger", log.get())
     monkeypatch.setattr(log, "_target", Stderr())
     files = resource.getrlimit(resource.RLIMIT_NOFILE)

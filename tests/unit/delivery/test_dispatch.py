@@ -12,7 +12,8 @@ from dspamd.config.config import Config
 from dspamd.delivery.dispatch import Dispatch
 from dspamd.errors import Failure, TempFail
 from dspamd.filter.outlet import Handover
-from dspamd.telemetry import metrics
+from dspamd.telemetry.metric import OTHER
+from dspamd.telemetry.metrics import Metrics
 from tests.support.sink import CLOSE, Script, Sink, always
 from tests.unit.delivery.test_agent import Recorder
 
@@ -31,25 +32,23 @@ def lda(tmp_path: Path) -> Recorder:
     return Recorder(tmp_path)
 
 
-def dispatch(home: Path, *lines: str) -> Dispatch:
+def dispatch(home: Path, *lines: str, metrics: Metrics | None = None) -> Dispatch:
     config = Config.from_text("\n".join([f"Home {home}", *lines]))
-    return Dispatch(config, home_of(config))
+    return Dispatch(config, home_of(config), metrics=metrics)
 
 
 @pytest.mark.parametrize(("workers", "share"), [(1, 10), (4, 2), (20, 1)])
 async def test_workers_share_the_connections_to_the_next_hop(
     tmp_path: Path, workers: int, share: int
 ) -> None:
-    def limit() -> float:
-        return {labels[0]: number for labels, (number,) in metrics.DELIVERY_CONNECTIONS.readings()}["limit"]
-
-    sink, before = Sink(), limit()
+    metrics, sink = Metrics(), Sink()
     await sink.start()
     hop = f"Home {tmp_path}\nDeliveryHost 127.0.0.1\nDeliveryPort {sink.port}\nDeliveryProto SMTP\n"
     config = Config.from_text(hop + "DeliveryConnections 10\n")
-    way = Dispatch(config, home_of(config), workers)
+    way = Dispatch(config, home_of(config), workers, metrics)
     assert (await way.deliver(MAIL)).ok
-    assert limit() - before == share
+    readings = metrics.delivery_connections.readings()
+    assert {labels[0]: number for labels, (number,) in readings}["limit"] == share
     await way.close()
     await sink.stop()
 
@@ -151,21 +150,20 @@ async def test_a_next_hop_comes_before_agents_and_may_hang_on_the_domain(
 async def test_metrics_count_the_reason_that_a_failure_was_born_with(
     tmp_path: Path, script: dict[bytes, Script], reason: str
 ) -> None:
-    def counted() -> float:
-        return {labels[0]: each for labels, (each,) in metrics.HANDOVER_FAILURES.readings()}.get(reason, 0.0)
-
-    before, sink = counted(), Sink(script)
+    metrics, sink = Metrics(), Sink(script)
     await sink.start()
-    way = dispatch(tmp_path, "DeliveryHost 127.0.0.1", f"DeliveryPort {sink.port}", "DeliveryProto SMTP")
+    hop = ("DeliveryHost 127.0.0.1", f"DeliveryPort {sink.port}", "DeliveryProto SMTP")
+    way = dispatch(tmp_path, *hop, metrics=metrics)
     with pytest.raises(Failure) as caught:
         await way.deliver(MAIL)
     await way.close()
     await sink.stop()
     assert caught.value.reason == reason
-    assert counted() - before == 1
+    counted = {labels[0]: number for labels, (number,) in metrics.handover_failures.readings() if number}
+    assert counted == {reason: 1}
 
 
 async def test_an_agent_that_fails_is_counted_as_other(tmp_path: Path) -> None:
     with pytest.raises(Failure) as caught:
         await dispatch(tmp_path, "TrustedDeliveryAgent /no/such/program").deliver(MAIL)
-    assert caught.value.reason == metrics.OTHER
+    assert caught.value.reason == OTHER

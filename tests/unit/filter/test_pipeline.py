@@ -87,6 +87,7 @@ class Bench:
             scanners=parts.scanners,
             texts=parts.texts,
             observers=parts.observers,
+            metrics=parts.metrics,
             new_signature=parts.pipeline._decisions._new_signature,
         )
 

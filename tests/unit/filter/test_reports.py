@@ -15,7 +15,6 @@ from dspamd.request.envelope import Envelope, Recipient
 from dspamd.request.request import Request
 from dspamd.server.filter import Answer
 from dspamd.server.mailfilter import MailFilter
-from dspamd.telemetry import metrics
 from tests.support.logged import Logged
 from tests.unit.filter.observers.test_report import counted
 from tests.unit.filter.test_pipeline import BOTH, HAM, SPAM, Bench, bench, signature_of
@@ -34,7 +33,7 @@ class Desk:
     """A filter as mail servers see it, and the mail of some users."""
 
     def __init__(self, bench: Bench) -> None:
-        self.bench = bench
+        self.bench, self.metrics = bench, bench.parts.metrics
         self._filter = MailFilter(bench.parts.config, self._pipeline_of)
 
     async def _pipeline_of(self, profile: str | None) -> Pipeline:
@@ -91,13 +90,6 @@ def inline(mail: bytes) -> bytes:
     )
 
 
-@pytest.fixture(autouse=True)
-def numbers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Numbers that start at zero."""
-    monkeypatch.setattr(metrics, "_board", None)
-    monkeypatch.setattr(metrics, "_row", memoryview(bytearray(8 * metrics._width)).cast("d"))
-
-
 # --- who may -------------------------------------------------------------------------------
 
 
@@ -131,7 +123,7 @@ async def test_who_may_correct(
         assert d.delivered == []
     assert reply == (f"250 2.6.0 <{BOB}> 1 message corrected" if admitted else NOT_ALLOWED)
     outcome = "learned" if admitted else "forbidden"
-    assert counted(metrics.TRAINING) == {("spam", "error", outcome): 1}
+    assert counted(d.metrics.training) == {("spam", "error", outcome): 1}
     if not admitted:
         told = logged.take()
         assert f'user={BOB} rcpt=spam-{BOB} reply="550 5.7.1 Not allowed: ' in told

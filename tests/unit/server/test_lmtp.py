@@ -17,7 +17,6 @@ from dspamd.mail.transparency import END_OF_DATA
 from dspamd.request.envelope import Envelope
 from dspamd.server.filter import Answer, Caller
 from dspamd.server.lmtp import LmtpServer
-from dspamd.telemetry import metrics
 from tests.model.transparency import all_mixes, received
 from tests.support.logged import Logged
 from tests.support.scripted_filter import MESSAGE, TERMS, Client, ScriptedFilter, accepted, connected, running
@@ -25,17 +24,18 @@ from tests.support.scripted_filter import MESSAGE, TERMS, Client, ScriptedFilter
 FIFTY = [b"user%d@example.net" % n for n in range(50)]
 
 
-def turned_away(reason: str) -> float:
+def turned_away(server: LmtpServer, reason: str) -> float:
     """How often that limit was reached."""
-    return sum(numbers[0] for labels, numbers in metrics.TURNED_AWAY.readings() if labels == (reason,))
+    readings = server.metrics.turned_away.readings()
+    return sum(numbers[0] for labels, numbers in readings if labels == (reason,))
 
 
 @contextmanager
-def one_turned_away(reason: str, logged: Logged) -> Iterator[None]:
+def one_turned_away(server: LmtpServer, reason: str, logged: Logged) -> Iterator[None]:
     """Somebody meets that limit in the block, which is counted and told."""
-    before = turned_away(reason)
+    before = turned_away(server, reason)
     yield
-    assert turned_away(reason) == before + 1
+    assert turned_away(server, reason) == before + 1
     assert f"event=turned_away reason={reason}" in logged.take()
 
 
@@ -255,7 +255,7 @@ async def test_what_is_too_large_is_read_and_refused_for_each(logged: Logged) ->
     terms = dataclasses.replace(TERMS, size_limit=1000)
     server = LmtpServer(filter, terms)
     async with running(server) as port, connected(port) as client:
-        with one_turned_away("size", logged):
+        with one_turned_away(server, "size", logged):
             await client.open(*FIFTY[:2])
             client.send(
                 b"MAIL FROM:<evil@example.org>\r\n" * 100 + b".\r\nMAIL FROM:<a@b> SIZE=1001\r\nNOOP\r\n"
@@ -275,7 +275,7 @@ async def test_memory_is_bounded_over_all_sessions(logged: Logged) -> None:
         await second.open(*FIFTY[:2])
         first.send(content + b".\r\n")
         await filter.started.wait()
-        with one_turned_away("memory", logged):
+        with one_turned_away(server, "memory", logged):
             second.send(content + b".\r\n")
             for _ in range(2):
                 assert await second.hear() == b"452 4.3.1 Not enough memory, try again later\r\n"
@@ -362,7 +362,7 @@ async def test_a_message_that_never_ends_is_cut_off(logged: Logged) -> None:
     server = LmtpServer(ScriptedFilter(), TERMS, message_s=0.05)
     async with running(server) as port, connected(port) as client:
         await client.open()
-        with one_turned_away("timeout", logged):
+        with one_turned_away(server, "timeout", logged):
             client.send(b"Subject: slow\r\n")
             assert await client.hear() == b"421 4.4.2 Timeout, closing the connection\r\n"
             assert await client.hear() == b""
@@ -373,7 +373,7 @@ async def test_too_many_connections_are_told_to_come_back(logged: Logged) -> Non
     server = LmtpServer(ScriptedFilter(), TERMS, connection_limit=1)
     async with running(server) as port, connected(port) as first:
         assert (await first.hear()).startswith(b"220 ")
-        with one_turned_away("connections", logged):
+        with one_turned_away(server, "connections", logged):
             async with connected(port) as second:
                 assert (await second.hear()).startswith(b"421 4.3.2 ")
                 assert await second.hear() == b""

@@ -6,31 +6,30 @@ import os
 import re
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from dspamd.telemetry import metrics
-from dspamd.telemetry.metrics import Board, Counter, Gauge, Histogram, Latest
+from dspamd.telemetry.metric import Counter, Gauge, Histogram, Latest, Metric
+from dspamd.telemetry.metrics import STAGES, Metrics
 
 BUDGET_S = 20e-6
 SLACK = 4  # for a machine that is slow or busy with other tests
 
 
-@pytest.fixture(autouse=True)
-def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+@pytest.fixture
+def metrics() -> Metrics:
     """Numbers that start at zero, and are shared with forked processes."""
-    monkeypatch.setattr(metrics, "_board", None)
-    monkeypatch.setattr(metrics, "_row", memoryview(bytearray(8 * metrics._width)).cast("d"))
+    metrics = Metrics()
     metrics.share()
-    yield
+    return metrics
 
 
 class Child:
     """A forked process that does something, and lives until it is killed."""
 
-    def __init__(self, work: Callable[[], object]) -> None:
+    def __init__(self, metrics: Metrics, work: Callable[[], object]) -> None:
         done, tell = os.pipe()
         self.pid = os.fork()
         if not self.pid:
@@ -50,65 +49,65 @@ class Child:
         os.waitpid(self.pid, 0)
 
 
-def number(metric: metrics.Metric, *labels: str) -> float:
+def number(metric: Metric, *labels: str) -> float:
     (found,) = [reading.numbers for reading in metric.readings() if reading.labels == labels]
     (value,) = found
     return value
 
 
-def test_the_numbers_of_all_processes_are_one() -> None:
+def test_the_numbers_of_all_processes_are_one(metrics: Metrics) -> None:
     metrics.claim()
-    metrics.LMTP_REPLIES.add("2xx", by=2)
-    first = Child(lambda: metrics.LMTP_REPLIES.add("2xx", by=3))
-    second = Child(lambda: metrics.LMTP_REPLIES.add("4xx"))
-    assert number(metrics.LMTP_REPLIES, "2xx") == 5
-    assert number(metrics.LMTP_REPLIES, "4xx") == 1
+    metrics.lmtp_replies.add("2xx", by=2)
+    first = Child(metrics, lambda: metrics.lmtp_replies.add("2xx", by=3))
+    second = Child(metrics, lambda: metrics.lmtp_replies.add("4xx"))
+    assert number(metrics.lmtp_replies, "2xx") == 5
+    assert number(metrics.lmtp_replies, "4xx") == 1
     first.kill()
     second.kill()
 
 
-def test_what_dead_processes_counted_stays_and_successors_go_on_with_it() -> None:
+def test_what_dead_processes_counted_stays_and_successors_go_on_with_it(metrics: Metrics) -> None:
     metrics.claim()
     for _ in range(10):
-        Child(lambda: metrics.LMTP_REPLIES.add("2xx")).kill()
-    assert number(metrics.LMTP_REPLIES, "2xx") == 10
-    assert metrics._board is not None
-    assert len(metrics._board.rows()) == 2  # ours, and that of all ten
+        Child(metrics, lambda: metrics.lmtp_replies.add("2xx")).kill()
+    assert number(metrics.lmtp_replies, "2xx") == 10
+    assert metrics.board is not None
+    assert len(metrics.board.rows()) == 2  # ours, and that of all ten
 
 
-def test_what_is_going_on_in_dead_processes_is_not() -> None:
+def test_what_is_going_on_in_dead_processes_is_not(metrics: Metrics) -> None:
     metrics.claim()
-    metrics.LMTP_CONNECTIONS.add(by=1)
-    child = Child(lambda: metrics.LMTP_CONNECTIONS.add(by=7))
-    assert number(metrics.LMTP_CONNECTIONS) == 8
+    metrics.lmtp_connections.add(by=1)
+    child = Child(metrics, lambda: metrics.lmtp_connections.add(by=7))
+    assert number(metrics.lmtp_connections) == 8
     child.kill()
-    assert number(metrics.LMTP_CONNECTIONS) == 1
-    successor = Child(lambda: metrics.LMTP_CONNECTIONS.add(by=2))
-    assert number(metrics.LMTP_CONNECTIONS) == 3
+    assert number(metrics.lmtp_connections) == 1
+    successor = Child(metrics, lambda: metrics.lmtp_connections.add(by=2))
+    assert number(metrics.lmtp_connections) == 3
     successor.kill()
 
 
-def test_the_latest_time_of_all_counts() -> None:
+def test_the_latest_time_of_all_counts(metrics: Metrics) -> None:
     metrics.claim()
-    metrics.LAST_TRAINING.set(50.0)
-    child = Child(lambda: metrics.LAST_TRAINING.set(70.0))
+    metrics.last_training.set(50.0)
+    child = Child(metrics, lambda: metrics.last_training.set(70.0))
     child.kill()
-    assert number(metrics.LAST_TRAINING) == 70.0
+    assert number(metrics.last_training) == 70.0
 
 
-def test_a_gauge_counts_a_block_that_fails_as_well() -> None:
-    with pytest.raises(ValueError), metrics.POOL_CONNECTIONS.counted("used"):
-        assert number(metrics.POOL_CONNECTIONS, "used") == 0  # not shared yet: no row was claimed
+def test_a_gauge_counts_a_block_that_fails_as_well(metrics: Metrics) -> None:
+    with pytest.raises(ValueError), metrics.pool_connections.counted("used"):
+        assert number(metrics.pool_connections, "used") == 0  # not shared yet: no row was claimed
         raise ValueError
     metrics.claim()
-    with metrics.POOL_CONNECTIONS.counted("used"):
-        assert number(metrics.POOL_CONNECTIONS, "used") == 1
-    assert number(metrics.POOL_CONNECTIONS, "used") == 0
+    with metrics.pool_connections.counted("used"):
+        assert number(metrics.pool_connections, "used") == 1
+    assert number(metrics.pool_connections, "used") == 0
 
 
-def test_values_fall_into_buckets_by_their_upper_ends() -> None:
+def test_values_fall_into_buckets_by_their_upper_ends(metrics: Metrics) -> None:
     metrics.claim()
-    sizes = metrics.MESSAGE_BYTES
+    sizes = metrics.message_bytes
     for size in (1, 1024, 1025, 1 << 40):
         sizes.observe(size)
     (reading,) = sizes.readings()
@@ -119,25 +118,25 @@ def test_values_fall_into_buckets_by_their_upper_ends() -> None:
     assert total == 1 + 1024 + 1025 + (1 << 40)
 
 
-def test_what_nobody_foresaw_counts_as_other() -> None:
+def test_what_nobody_foresaw_counts_as_other(metrics: Metrics) -> None:
     metrics.claim()
-    metrics.MESSAGES.add("Unheard-of", "inbound")
-    assert number(metrics.MESSAGES, "other", "inbound") == 1
+    metrics.messages.add("Unheard-of", "inbound")
+    assert number(metrics.messages, "other", "inbound") == 1
 
 
-def test_a_process_that_finds_no_free_row_counts_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics, "_board", Board(metrics._width, rows=1))
-    child = Child(lambda: metrics.LMTP_REPLIES.add("2xx"))
+def test_a_process_that_finds_no_free_row_counts_for_itself(metrics: Metrics) -> None:
+    metrics.share(rows=1)
+    child = Child(metrics, lambda: metrics.lmtp_replies.add("2xx"))
     metrics.claim()
-    metrics.LMTP_REPLIES.add("2xx")
-    assert number(metrics.LMTP_REPLIES, "2xx") == 1
+    metrics.lmtp_replies.add("2xx")
+    assert number(metrics.lmtp_replies, "2xx") == 1
     child.kill()
 
 
-def test_names_and_labels_are_as_prometheus_wants_them() -> None:
-    names = [metric.name for metric in metrics.METRICS]
+def test_names_and_labels_are_as_prometheus_wants_them(metrics: Metrics) -> None:
+    names = [metric.name for metric in metrics]
     assert len(set(names)) == len(names)
-    for metric in metrics.METRICS:
+    for metric in metrics:
         assert re.fullmatch(r"dspamd_[a-z_]+", metric.name)
         assert metric.name.endswith("_total") == isinstance(metric, Counter)
         assert isinstance(metric, Counter | Gauge | Histogram | Latest)
@@ -147,19 +146,19 @@ def test_names_and_labels_are_as_prometheus_wants_them() -> None:
         assert not {"user", "address", "rcpt", "domain"} & set(metric.labels)
 
 
-def test_counting_a_message_costs_little() -> None:
+def test_counting_a_message_costs_little(metrics: Metrics) -> None:
     metrics.claim()
 
     def message() -> None:
-        metrics.MESSAGES.add("Spam", "inbound")
-        metrics.MESSAGE_BYTES.observe(12345)
-        metrics.MESSAGE_TOKENS.observe(400)
-        metrics.LMTP_REPLIES.add("2xx")
-        metrics.HANDOVER_SECONDS.observe(0.003)
-        for stage in metrics.STAGES:
-            metrics.STAGE_SECONDS.observe(0.003, stage)
+        metrics.messages.add("Spam", "inbound")
+        metrics.message_bytes.observe(12345)
+        metrics.message_tokens.observe(400)
+        metrics.lmtp_replies.add("2xx")
+        metrics.handover_seconds.observe(0.003)
+        for stage in STAGES:
+            metrics.stage_seconds.observe(0.003, stage)
         for operation in ("uid", "read", "apply"):
-            metrics.STORAGE_SECONDS.observe(0.002, "sqlite", operation)
+            metrics.storage_seconds.observe(0.002, "sqlite", operation)
 
     def seconds() -> float:
         started = time.process_time()
@@ -170,9 +169,9 @@ def test_counting_a_message_costs_little() -> None:
     assert min(seconds() for _ in range(5)) < SLACK * BUDGET_S
 
 
-def test_the_manual_tells_of_every_metric_and_every_value() -> None:
+def test_the_manual_tells_of_every_metric_and_every_value(metrics: Metrics) -> None:
     manual = (Path(__file__).parents[3] / "docs/dspamd-metrics.7").read_text()
-    for metric in metrics.METRICS:
+    for metric in metrics:
         described = manual.split(f".B {metric.name}\n", 1)[1].split(".TP\n", 1)[0]
         assert metric.help in described
         for label, values in metric._values.items():

@@ -8,7 +8,7 @@ import pytest
 
 from dspamd.errors import PermFail, TempFail
 from dspamd.request.request import Request
-from dspamd.telemetry import metrics
+from dspamd.telemetry.metric import Metric
 from tests.support.logged import Logged
 from tests.unit.filter.test_pipeline import (
     BOTH,
@@ -22,14 +22,7 @@ from tests.unit.filter.test_pipeline import (
 )
 
 
-@pytest.fixture(autouse=True)
-def numbers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Numbers that start at zero."""
-    monkeypatch.setattr(metrics, "_board", None)
-    monkeypatch.setattr(metrics, "_row", memoryview(bytearray(8 * metrics._width)).cast("d"))
-
-
-def counted(metric: metrics.Metric) -> dict[tuple[str, ...], float]:
+def counted(metric: Metric) -> dict[tuple[str, ...], float]:
     return {labels: numbers[0] for labels, numbers in metric.readings() if numbers[0]}
 
 
@@ -55,7 +48,7 @@ async def test_one_line_tells_a_message(tmp_path: Path, logged: Logged) -> None:
     ):
         assert f" {field}" in line
     assert line.endswith(' next="250 2.0.0 queued"')
-    assert counted(metrics.MESSAGES) == {("Innocent", "inbound"): 1}
+    assert counted(b.parts.metrics.messages) == {("Innocent", "inbound"): 1}
 
 
 async def test_lessons_are_counted_by_what_became_of_them(tmp_path: Path) -> None:
@@ -65,12 +58,12 @@ async def test_lessons_are_counted_by_what_became_of_them(tmp_path: Path) -> Non
         await b.process(SPAM, Request(lesson=ERROR_SPAM, signature=known))
         with pytest.raises(PermFail):
             await b.process(SPAM, Request(lesson=ERROR_SPAM, signature="unknown"))
-    assert counted(metrics.TRAINING) == {
+    assert counted(b.parts.metrics.training) == {
         ("spam", "corpus", "learned"): 1,
         ("spam", "error", "learned"): 1,
         ("spam", "error", "refused"): 1,
     }
-    assert counted(metrics.LAST_TRAINING)
+    assert counted(b.parts.metrics.last_training)
 
 
 async def test_mail_without_a_verdict_is_counted_by_its_reason(
@@ -80,7 +73,7 @@ async def test_mail_without_a_verdict_is_counted_by_its_reason(
         await b.process(HAM + b"x" * 200)
         monkeypatch.setattr(b.parts.storage, "read", _down)
         await b.process(HAM)
-    assert counted(metrics.UNFILTERED) == {("size",): 1, ("storage",): 1}
+    assert counted(b.parts.metrics.unfiltered) == {("size",): 1, ("storage",): 1}
     assert [level for level, _ in logged.lines] == ["info", "warning"]
     assert 'reason=storage detail="Storage is down"' in logged.lines[1][1]
 
