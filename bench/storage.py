@@ -41,7 +41,7 @@ TOKENS = 2_300  # of one message
 KNOWN = 100_000
 ROUNDS = 60
 BUDGET = 1.3
-_STATEMENTS = Statements(VIRTUAL_USERS, BIGINT, corrections=True)
+_STATEMENTS = Statements(VIRTUAL_USERS, BIGINT, corrections=True, blocks=True)
 
 
 def measure() -> list[Figure]:

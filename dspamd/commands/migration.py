@@ -84,8 +84,14 @@ async def _copy(source: Storage, target: Storage, owners: Sequence[str], options
 
 
 def _described(done: Transferred) -> str:
+    blocks = (
+        f", {done.blocks} blocks ({done.blocks_changed} changed)"
+        if done.blocks or done.blocks_changed
+        else ""
+    )
     return (
         f"{done.tokens} tokens ({done.tokens_changed} changed), "
         f"{done.signatures} signatures ({done.signatures_changed} new), "
         f"{done.preferences} preferences ({done.preferences_changed} new)"
+        f"{blocks}"
     )

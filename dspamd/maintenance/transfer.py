@@ -1,13 +1,13 @@
 """What one store knows of an owner, brought into another: a site changes its storage driver.
 
-Totals, hits with their days, signatures and preferences; whichever the two stores are.
+Totals, hits with their days, signatures, blocks and preferences; whichever the two stores are.
 Corrections stay behind: one that is repeated afterwards counts again.  Where a store keeps no
 days of its own choice (hash files), all counts as hit today.
 
 `transfer` makes the other dictionary equal to this one.  It may be cut short at any
 point and begun again: what is there already is left as it is, so that nothing counts twice.
 A dictionary that has learned something by itself is not touched, unless it is to be
-replaced: its totals tell.  Neither store should learn meanwhile; one that did is made
+replaced: its totals tell, and its blocks.  Neither store should learn meanwhile; one that did is made
 equal by the next run.
 """
 
@@ -22,8 +22,9 @@ from typing import NamedTuple
 
 from dspamd.engine.model import Learned, TokenChange, Totals
 from dspamd.errors import PermFail
+from dspamd.storage.block import NO_BLOCK
 from dspamd.storage.clock import day_of
-from dspamd.storage.contract import Change, Signature, Storage, TokenRow, Uid
+from dspamd.storage.contract import Block, BlockChange, Change, Signature, Storage, TokenRow, Uid
 from dspamd.telemetry import log
 
 _AT_ONCE = 5_000  # tokens in one transaction
@@ -45,6 +46,8 @@ class Transferred(NamedTuple):
     signatures_changed: int = 0
     preferences: int = 0
     preferences_changed: int = 0
+    blocks: int = 0
+    blocks_changed: int = 0
 
     def plus(self, other: Transferred) -> Transferred:
         return Transferred(*(a + b for a, b in zip(self, other, strict=True)))
@@ -71,14 +74,25 @@ async def _dictionary(
     wanted, found = [
         (await store.read(key, array("Q"))).totals for store, key in ((source, uid), (target, there))
     ]
-    if any(found) and found != wanted and not replace:
+    missing_blocks = [each async for each in _missing_blocks(source, uid, target, there)]
+    if not replace and ((any(found) and found != wanted) or any(missing.other for missing in missing_blocks)):
         raise OtherCounters("has learned other mail over there")
     if found != wanted:  # first: hash files may not have more hits than messages
         missing = wanted.joined(found.negated())
         await target.apply(there, Change(Learned(missing, TokenChange.none())))
     tokens, tokens_changed = await _tokens(source, uid, target, there)
     signatures, signatures_changed = await _signatures(source, uid, target, there)
-    return Transferred(tokens, tokens_changed, signatures, signatures_changed)
+    for block in missing_blocks:  # last: where the target has no place for blocks, all else is there
+        await _bring(block, target, there)
+    blocks = len(await source.blocks(uid))
+    return Transferred(
+        tokens,
+        tokens_changed,
+        signatures,
+        signatures_changed,
+        blocks=blocks,
+        blocks_changed=len(missing_blocks),
+    )
 
 
 async def _tokens(source: Storage, uid: Uid, target: Storage, there: Uid) -> tuple[int, int]:
@@ -163,6 +177,46 @@ async def _signatures(source: Storage, uid: Uid, target: Storage, there: Uid) ->
         else:  # the others are not to suffer
             log.get().warning("signature_not_copied", signature=id_, bytes=len(stored.data))
     return len(wanted), changed
+
+
+class _Missing(NamedTuple):
+    """What a block lacks in the target: some last changes, or all of it if it is another one."""
+
+    name: str
+    wanted: Block
+    found: Block
+
+    @property
+    def other(self) -> bool:
+        """Whether the target has content that is no copy of the source's."""
+        return not self.continues and bool(self.found.base or self.found.changes)
+
+    @property
+    def continues(self) -> bool:
+        """Whether what the target has is how the source's begins."""
+        known = len(self.found.changes)
+        return self.found.base == self.wanted.base and self.found.changes == self.wanted.changes[:known]
+
+
+async def _missing_blocks(source: Storage, uid: Uid, target: Storage, there: Uid) -> AsyncIterator[_Missing]:
+    """Those blocks of either that are not equal."""
+    for name in sorted({*await source.blocks(uid), *await target.blocks(there)}):
+        wanted = await source.block(uid, name)
+        found = await target.block(there, name) if name in await target.blocks(there) else NO_BLOCK
+        if (found.base, found.changes) != (wanted.base, wanted.changes):
+            yield _Missing(name, wanted, found)
+
+
+async def _bring(missing: _Missing, target: Storage, there: Uid) -> None:
+    """Make a block equal.  A base that replaces others has a version that no reader knows."""
+    name, wanted, found = missing
+    known = len(found.changes)
+    if not missing.continues:
+        known = 0
+        version = max(found.version + 1, wanted.base_version)
+        await target.fold(there, name, version, wanted.base or b"")
+    for data in wanted.changes[known:]:
+        await target.apply(there, Change(Learned.nothing(), block=BlockChange(name, data)))
 
 
 async def _preferences(source: Storage, target: Storage, owner: str, *, replace: bool) -> Transferred:

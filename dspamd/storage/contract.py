@@ -1,7 +1,8 @@
 """What every store must do: the one contract behind which the drivers stand.
 
 A store keeps, for each owner of a dictionary, the eight totals, the hits of
-tokens, the signatures of recent messages, and the corrections made with them.
+tokens, the signatures of recent messages, the corrections made with them, and
+blocks: versioned bytes that only their scorer understands (`storage/block.py`).
 The owner is a user, or the group that a user shares a dictionary with; its key
 (`Uid`) is what the driver says it is: a number in the SQL databases, the name
 itself in file stores.
@@ -9,8 +10,9 @@ itself in file stores.
 Promises of every driver:
 
 * One message costs one read (`read`) and one write (`apply`).  `apply` is one
-  transaction: totals, hits, signature and correction change together or not at
-  all, and concurrent writers of one owner lose nothing.
+  transaction: totals, hits, signature, correction and block change together or not
+  at all, and concurrent writers of one owner lose nothing.
+* The versions of a block have no gaps.  Reading what is new in it costs one round trip.
 * Counters never fall below zero, and a token without hits gets no row of its own.
 * A signature belongs to its owner.  Asking for another owner's finds nothing.
 * Statements carry the uid, touch one uid's rows, use no sequence and no session
@@ -29,6 +31,7 @@ from typing import NamedTuple, Protocol
 
 from dspamd.engine.model import Hits, Label, Learned, Snapshot, Totals
 from dspamd.errors import TempFail
+from dspamd.storage.block import Block, BlockChange
 
 Uid = int | str
 
@@ -45,11 +48,13 @@ class Correction(NamedTuple):
 
     `label` is what the user said the message is.  `applied` is what the correction
     changed in effect, after clamping at zero: taking the correction back means
-    applying its negation, which restores every counter exactly.
+    applying its negation, which restores every counter exactly.  `block` is what the
+    correction appended to a block; the scorer that made it knows what takes it back.
     """
 
     label: Label
     applied: Learned
+    block: BlockChange | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,7 @@ class Change:
     signature: Signature | None = None  # store it, in place of one with the same id
     correct: Correct | None = None
     day: date | None = None  # of what is learned and stored, where the store keeps days; None: today
+    block: BlockChange | None = None  # append it; the first one makes the block
 
 
 class Stale(Exception):
@@ -118,7 +124,26 @@ class Storage(Protocol):
         """Totals and the hits of those of `tokens` ('Q') that are known; one round trip."""
 
     async def apply(self, uid: Uid, change: Change) -> None:
-        """Do all of `change` or nothing.  Raises `Stale` if its guard does not hold."""
+        """Do all of `change` or nothing.
+
+        Raises `Stale` if its guard does not hold, `NoBlocks`, ValueError for a block that is not allowed.
+        """
+
+    async def block(self, uid: Uid, name: str, *, since: int = 0) -> Block:
+        """What a reader lacks who knows the block up to version `since`; `NO_BLOCK` if there is none.
+
+        One round trip, of a few bytes if `since` is the current version.  Raises `NoBlocks`, ValueError.
+        """
+
+    async def fold(self, uid: Uid, name: str, version: int, data: bytes) -> bool:
+        """Make `data` the base of a block as of `version`, and drop the changes up to it.
+
+        Does nothing, and returns False, unless the base is older.  A version beyond the current one
+        replaces the whole block, or makes it.  Raises `NoBlocks`, ValueError.
+        """
+
+    async def blocks(self, uid: Uid) -> list[str]:
+        """Names of all blocks of an owner, sorted; none where the store has no place for them."""
 
     async def has_room(self, uid: Uid, signature: Signature) -> bool:
         """Whether a signature of that size can be kept: asked before mail that promises it is handed over.
@@ -161,6 +186,8 @@ class Storage(Protocol):
 
 
 __all__ = [
+    "Block",
+    "BlockChange",
     "Change",
     "Correct",
     "Correction",

@@ -7,7 +7,9 @@ result with the signature.  Negated and applied again it restores every counter.
 
 `pack` and `unpack` are the form in which it is kept, the same for all stores and
 machines: eight 64-bit totals, then for n tokens n numbers of 64 bits, n changes of
-spam hits and n changes of innocent hits of 32 bits each, all little-endian.
+spam hits and n changes of innocent hits of 32 bits each, all little-endian.  If the
+correction appended to a block, that comes first: a mark which no total can be, the
+lengths of name and data (8 and 32 bits), name, data.
 """
 
 from __future__ import annotations
@@ -15,10 +17,13 @@ from __future__ import annotations
 import struct
 from array import array
 
-from dspamd.engine.model import Learned, Snapshot, TokenChange, Totals
+from dspamd.engine.model import Label, Learned, Snapshot, TokenChange, Totals
+from dspamd.storage.contract import BlockChange, Correction
 
 _TOTALS = struct.Struct("<8q")
 _TOKEN_BYTES = 16
+_MARK = struct.pack("<q", -(2**63))
+_BLOCK = struct.Struct("<8sBI")  # mark, lengths of name and data
 
 
 def in_effect(learned: Learned, before: Snapshot) -> Learned:
@@ -40,14 +45,33 @@ def _floored(tokens: array[int], changes: array[int], hits: dict[int, int]) -> a
     return array("i", (max(n, -hits.get(token, 0)) for token, n in zip(tokens, changes, strict=True)))
 
 
-def pack(learned: Learned) -> bytes:
+def pack(learned: Learned, block: BlockChange | None = None) -> bytes:
     tokens, spam, innocent = learned.tokens
     n = len(tokens)
-    return _TOTALS.pack(*learned.totals) + struct.pack(f"<{n}Q{2 * n}i", *tokens, *spam, *innocent)
+    counters = _TOTALS.pack(*learned.totals) + struct.pack(f"<{n}Q{2 * n}i", *tokens, *spam, *innocent)
+    if block is None:
+        return counters
+    name = block.name.encode()
+    return _BLOCK.pack(_MARK, len(name), len(block.data)) + name + block.data + counters
 
 
-def unpack(data: bytes) -> Learned:
-    """What `pack` made.  Raises `struct.error` for anything else."""
+def unpack(packed: bytes) -> tuple[Learned, BlockChange | None]:
+    """What `pack` was given.  Raises `struct.error` for anything else."""
+    if not packed.startswith(_MARK):
+        return _counters(packed), None
+    _, name, data = _BLOCK.unpack_from(packed)
+    start, end = _BLOCK.size + name, _BLOCK.size + name + data
+    block = BlockChange(packed[_BLOCK.size : start].decode(), packed[start:end])
+    return _counters(packed[end:]), block
+
+
+def correction(label: str, packed: bytes) -> Correction:
+    """The correction that a store keeps as these."""
+    applied, block = unpack(packed)
+    return Correction(Label(label), applied, block)
+
+
+def _counters(data: bytes) -> Learned:
     n = (len(data) - _TOTALS.size) // _TOKEN_BYTES
     totals = Totals(*_TOTALS.unpack_from(data))
     numbers = struct.unpack(f"<{n}Q{2 * n}i", data[_TOTALS.size :])

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from dspamd.engine.model import Snapshot
 from dspamd.errors import Failure, PermFail
-from dspamd.storage.contract import Change, Signature, Storage, Stored, TokenRow, Uid, Unreachable
+from dspamd.storage.contract import Block, Change, Signature, Storage, Stored, TokenRow, Uid, Unreachable
 from dspamd.telemetry.metric import OTHER
 from dspamd.telemetry.metrics import Metrics
 
@@ -70,6 +70,15 @@ class Measured:
 
     async def compact(self, uid: Uid, *, whole: bool = False) -> bool:
         return await self._timed(OTHER, self._storage.compact(uid, whole=whole))
+
+    async def block(self, uid: Uid, name: str, *, since: int = 0) -> Block:
+        return await self._timed(OTHER, self._storage.block(uid, name, since=since))
+
+    async def fold(self, uid: Uid, name: str, version: int, data: bytes) -> bool:
+        return await self._timed(OTHER, self._storage.fold(uid, name, version, data))
+
+    async def blocks(self, uid: Uid) -> list[str]:
+        return await self._timed(OTHER, self._storage.blocks(uid))
 
     async def delete_owner(self, owner: str) -> None:
         await self._timed(OTHER, self._storage.delete_owner(owner))

@@ -6,10 +6,11 @@ on a store of each kind, or of this one, or on the one whose address is in a fol
 
 A process learns messages and corrects every other one, as fast as it can, and is killed at a
 moment that chance names; sometimes while it opens the store.  Each message adds one to the
-totals and to each of its tokens, and leaves a signature; each correction moves one from
-spam to innocent.  After every kill the counters must be those of the messages whose
-signatures are there, to the last token: no more than one of them may be unconfirmed, and
-none that was confirmed may be missing.
+totals and to each of its tokens, appends its number to a block, and leaves a signature; each
+correction moves one from spam to innocent.  Now and then the process folds the block.  After
+every kill the counters and the block must be those of the messages whose signatures are
+there, to the last token: no more than one of them may be unconfirmed, and none that was
+confirmed may be missing.
 
 At the end all corrections are made again: those that were made change nothing, the others
 are.  Then all are taken back, and the counters must be as if nobody had ever been corrected.
@@ -37,7 +38,7 @@ from dspamd.engine.model import Label, Lesson, ScoreOptions, Source, TokenOption
 from dspamd.filter.dictionary import Dictionary
 from dspamd.filter.training import recall, teach
 from dspamd.maintenance.conformance import all_tokens, learning
-from dspamd.storage.contract import Change, Signature, Storage
+from dspamd.storage.contract import BlockChange, Change, Signature, Storage
 from tests.support.drivers import DRIVERS, address, driver
 from tests.support.mariadb_server import mariadb
 from tests.support.postgres_server import postgresql
@@ -52,6 +53,8 @@ _OPENING_S = 0.2
 _SETTLED_S = 20.0  # within which a server is through with what a killed client began
 _PAUSE_S = 0.01
 LEARNED, CORRECTED = b"l", b"c"
+_BLOCK, _NUMBER = "kills", struct.Struct("<Q")
+_FOLDED = 3  # messages until the block is folded
 
 INNOCENT, SPAM = (Lesson(label, Source.ERROR) for label in (Label.INNOCENT, Label.SPAM))
 Hits = dict[int, tuple[int, int]]
@@ -88,8 +91,24 @@ async def learn(storage: Storage, dictionary: Dictionary, message: int) -> None:
     assert dictionary.uid is not None
     tokens = tokens_of(message)
     data = b"".join(struct.pack("<QB7x", token, 1) for token in tokens)
-    change = Change(learning(tokens, 1, 0, spam_learned=1), Signature(id_of(message), data))
-    await storage.apply(dictionary.uid, change)
+    block = BlockChange(_BLOCK, _NUMBER.pack(message))
+    signature = Signature(id_of(message), data)
+    await storage.apply(
+        dictionary.uid, Change(learning(tokens, 1, 0, spam_learned=1), signature, block=block)
+    )
+
+
+async def fold(storage: Storage, dictionary: Dictionary) -> None:
+    assert dictionary.uid is not None
+    version, base = await _block(storage, dictionary)
+    await storage.fold(dictionary.uid, _BLOCK, version, base)
+
+
+async def _block(storage: Storage, dictionary: Dictionary) -> tuple[int, bytes]:
+    """Its version, and the numbers in it."""
+    assert dictionary.uid is not None
+    block = await storage.block(dictionary.uid, _BLOCK)
+    return block.version, (block.base or b"") + b"".join(block.changes)
 
 
 async def correct(storage: Storage, dictionary: Dictionary, message: int, lesson: Lesson = INNOCENT) -> bool:
@@ -110,6 +129,8 @@ async def _learn_for_ever(name: str, folder: Path, first: int, say: int) -> None
             if message % 2:
                 await correct(storage, dictionary, message)
                 os.write(say, CORRECTED)
+            if not message % _FOLDED:
+                await fold(storage, dictionary)
 
 
 def _killed(name: str, folder: Path, first: int, chance: random.Random) -> bytes:
@@ -186,6 +207,9 @@ async def _wrong(storage: Storage, dictionary: Dictionary, books: Books) -> list
         wrong = sorted(token for token in found.keys() | hits if found.get(token) != hits.get(token))
         some = ", ".join(f"{token}: {found.get(token)}, not {hits.get(token)}" for token in wrong[:5])
         problems.append(f"{len(wrong)} tokens wrong: {some}")
+    numbers = [number for (number,) in _NUMBER.iter_unpack((await _block(storage, dictionary))[1])]
+    if sorted(numbers) != sorted(books.corrected):
+        problems.append(f"{len(numbers)} messages in the block, {len(books.corrected)} were learned")
     return problems
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dspamd.maintenance.conformance import learning
-from dspamd.storage.contract import Change
+from dspamd.storage.contract import BlockChange, Change
 from tests.chaos import kills
 from tests.chaos.kills import Books, Broken, correct, learn, opened, settle
 
@@ -51,6 +51,7 @@ def test_whole_messages_are_accepted(tmp_path: Path) -> None:
         Change(learning([kills.tokens_of(3)[-1]], 1, 0)),
         Change(learning([], 0, 0, spam_learned=1)),
         Change(learning([], 0, 0, innocent_misclassified=-1)),
+        Change(learning([], 0, 0), block=BlockChange("kills", bytes(8))),
     ],
 )
 def test_a_single_hit_too_many_or_too_few_is_found(

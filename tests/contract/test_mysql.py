@@ -16,7 +16,7 @@ from dspamd.engine.model import Label, Learned, Totals
 from dspamd.errors import PermFail, TempFail
 from dspamd.home.home import Home
 from dspamd.maintenance import conformance
-from dspamd.maintenance.conformance import all_tokens, counts, learn, learning, new, totals
+from dspamd.maintenance.conformance import all_tokens, append, counts, learn, learning, new, totals
 from dspamd.storage.contract import Change, Correct, Signature, TokenRow
 from dspamd.storage.drivers import open_storage
 from dspamd.storage.mysql import server as mysql_server
@@ -29,6 +29,7 @@ from tests.support.day import NUMBER, TODAY
 from tests.support.drivers import VIRTUAL_USERS, address
 from tests.support.logged import Logged
 from tests.support.mariadb_server import MariaDB
+from tests.support.no_blocks import blocks_are_refused
 
 GOLDEN = {row["driver"]: row for row in rows("storage.jsonl")}
 TABLES = {
@@ -333,7 +334,52 @@ async def test_beside_dspam_only_our_own_table_is_made(mariadb_server: MariaDB) 
         if table != "dspam_virtual_uids":  # whose text says how many users there were
             assert mariadb_server.query(f"SHOW CREATE TABLE {table}", site) == made
     tables = {table for (table,) in mariadb_server.query("SHOW TABLES", site)}
-    assert tables == {*TABLES, "dspamd_correction"}
+    assert tables == {*TABLES, "dspamd_correction", "dspamd_block", "dspamd_block_change"}
+
+
+async def test_a_database_of_the_release_before_gets_blocks(mariadb_server: MariaDB) -> None:
+    """Its corrections are as they were.  A step that was cut short is taken again."""
+    site = mariadb_server.new_database()
+    async with mysql(site) as storage:
+        uid = await new(storage, "bob")
+        await storage.apply(uid, Change(learning([1], 1), Signature("s", b"data")))
+        await storage.apply(uid, Change(learning([1], 1), correct=Correct("s", None, Label.SPAM)))
+        corrected = await storage.signature(uid, "s")
+    mariadb_server.query("DROP TABLE dspamd_block", site)
+    async with mysql(site) as storage:
+        await append(storage, uid, b"one")
+        assert (await storage.block(uid, "weights")).changes == (b"one",)
+        assert await storage.signature(uid, "s") == corrected
+
+
+@pytest.mark.parametrize("with_corrections", [True, False])
+async def test_without_tables_for_blocks_all_else_works(
+    mariadb_server: MariaDB, logged: Logged, with_corrections: bool
+) -> None:
+    site = mariadb_server.new_database()
+    async with mysql(site) as storage:
+        await new(storage, "bob")
+    gone = ["dspamd_block", "dspamd_block_change", *([] if with_corrections else ["dspamd_correction"])]
+    mariadb_server.query(f"DROP TABLE {', '.join(gone)}", site)
+    async with mysql(site, create=False) as storage:
+        await blocks_are_refused(storage, "MySQLCreateSchema is off")
+    assert logged.take().count("corrections_not_kept") == (not with_corrections)
+
+
+async def test_blocks_that_the_server_does_not_take_are_refused(mariadb_server: MariaDB) -> None:
+    site = mariadb_server.new_database()
+    async with mysql(site) as storage:
+        uid = await new(storage, "bob")
+        await append(storage, uid, b"one")
+    before = mariadb_server.query("SELECT @@GLOBAL.max_allowed_packet", site)[0][0]
+    mariadb_server.query("SET GLOBAL max_allowed_packet = 1048576", site)
+    try:
+        async with mysql(site) as storage:
+            with pytest.raises(TempFail, match="block weights needs max_allowed_packet of 2097664 bytes"):
+                await append(storage, uid, bytes(2**20))
+            assert (await storage.block(uid, "weights")).changes == (b"one",)
+    finally:
+        mariadb_server.query(f"SET GLOBAL max_allowed_packet = {before}", site)
 
 
 async def test_a_purge_by_dspam_takes_corrections_along_in_the_end(mariadb_server: MariaDB) -> None:

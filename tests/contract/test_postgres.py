@@ -25,7 +25,7 @@ from dspamd.filter.transaction import InboundMessage
 from dspamd.filter.verdict import Verdict
 from dspamd.home.home import Home
 from dspamd.maintenance import conformance
-from dspamd.maintenance.conformance import all_tokens, counts, learn, learning, new, totals
+from dspamd.maintenance.conformance import all_tokens, append, counts, learn, learning, new, totals
 from dspamd.request.envelope import Envelope, Recipient
 from dspamd.request.recipients import Delivery
 from dspamd.request.request import Request
@@ -38,6 +38,7 @@ from tests.golden.data import rows
 from tests.support.day import LAST_OF_A_MONTH, NUMBER, TODAY
 from tests.support.drivers import VIRTUAL_USERS, address
 from tests.support.logged import Logged
+from tests.support.no_blocks import blocks_are_refused
 from tests.support.postgres_server import PostgreSQL
 
 GOLDEN, NUMBERED = (
@@ -298,7 +299,38 @@ async def test_tables_of_others_stay_as_they_are(postgres_server: PostgreSQL) ->
     async with postgres(server) as storage:
         await new(storage, "bob")
     after = postgres_server.psql(query, server.database).split()
-    assert set(after) - set(before) == {"dspamd_correction", "dspamd_correction_pkey"}
+    ours = {"dspamd_correction", "dspamd_block", "dspamd_block_change"}
+    assert set(after) - set(before) == ours | {f"{table}_pkey" for table in ours}
+
+
+async def test_a_database_of_the_release_before_gets_blocks(postgres_server: PostgreSQL) -> None:
+    """Its corrections are as they were; our role need not own their table."""
+    server = postgres_server.new_database()
+    async with postgres(server) as storage:
+        uid = await new(storage, "bob")
+        missed = Change(learning([1], 1), Signature("s", b"data"))
+        await storage.apply(uid, missed)
+        await storage.apply(uid, Change(learning([1], 1), correct=Correct("s", None, Label.SPAM)))
+        corrected = await storage.signature(uid, "s")
+    postgres_server.psql("DROP TABLE dspamd_block, dspamd_block_change", server.database)
+    async with postgres(server) as storage:
+        await append(storage, uid, b"one")
+        assert (await storage.block(uid, "weights")).changes == (b"one",)
+        assert await storage.signature(uid, "s") == corrected
+
+
+@pytest.mark.parametrize("with_corrections", [True, False])
+async def test_without_tables_for_blocks_all_else_works(
+    postgres_server: PostgreSQL, logged: Logged, with_corrections: bool
+) -> None:
+    server = postgres_server.new_database()
+    async with postgres(server) as storage:
+        await new(storage, "bob")
+    gone = ["dspamd_block", "dspamd_block_change", *([] if with_corrections else ["dspamd_correction"])]
+    postgres_server.psql(f"DROP TABLE {', '.join(gone)}", server.database)
+    async with postgres(server, create=False) as storage:
+        await blocks_are_refused(storage, "PgSQLCreateSchema is off")
+    assert logged.take().count("corrections_not_kept") == (not with_corrections)
 
 
 @pytest.mark.parametrize("forbidden", [True, False], ids=["forbidden", "off"])

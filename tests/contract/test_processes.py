@@ -10,7 +10,7 @@ import pytest
 
 from dspamd.maintenance.conformance import counts, new, totals
 from dspamd.storage.contract import Storage
-from tests.support.learner import TOKENS
+from tests.support.learner import TOKENS, joined
 
 
 async def _learner(name: str, folder: Path, count: int) -> asyncio.subprocess.Process:
@@ -26,6 +26,7 @@ async def test_processes_learn_together(name: str, storage: Storage, tmp_path: P
     uid = await new(storage, "shared")
     assert (await totals(storage, uid)).spam_learned == 60
     assert await counts(storage, uid, TOKENS) == dict.fromkeys(TOKENS, (60, 0))
+    assert (await joined(storage, uid))[1] == b"x" * 60
 
 
 @pytest.mark.parametrize("messages", [1, 2, 5, 9])
@@ -42,3 +43,4 @@ async def test_a_killed_process_leaves_whole_messages(
     learned = (await totals(storage, uid)).spam_learned
     assert learned in (confirmed, confirmed + 1)
     assert await counts(storage, uid, TOKENS) == dict.fromkeys(TOKENS, (learned, 0))
+    assert (await joined(storage, uid))[1] == b"x" * learned

@@ -14,7 +14,7 @@ import pytest
 
 from dspamd.engine.model import Learned, TokenChange, Totals
 from dspamd.errors import InvalidName, TempFail
-from dspamd.maintenance.conformance import EDGES, all_tokens, learn, new, totals
+from dspamd.maintenance.conformance import EDGES, all_tokens, append, learn, new, totals
 from dspamd.maintenance.transfer import OtherCounters, Transferred, transfer
 from dspamd.storage.contract import Change, Signature, Storage, Uid
 from tests.support.day import TODAY
@@ -24,6 +24,8 @@ BOB = "o'brien+x@example.org"
 LONG_AGO = TODAY - timedelta(days=70)
 TOTALS = Totals(7, 6, 5, 4, 3, 2, 1, 8)
 SIGNATURES = {"6b000a80122151437417508": bytes(range(256)), "6b000a8012215143741750": b""}
+CHANGES = (b"1", b"2", b"3")
+BLOCK = (b"base", (b"3",))
 PREFERENCES = {"spamAction": "tag", "spamSubject": "[JUNK] = 'ü'; --"}
 MANY = range(10, 12_345)
 
@@ -61,6 +63,10 @@ async def furnished(source: Storage) -> Uid:
     await source.apply(uid, Change(Learned(TOTALS, hits)))
     for id_, data in SIGNATURES.items():
         await source.apply(uid, Change(Learned.nothing(), Signature(id_, data)))
+    for data in CHANGES:
+        await append(source, uid, data)
+    folded = (await source.block(uid, "weights")).version - 1
+    assert await source.fold(uid, "weights", folded, b"base")
     for name, value in PREFERENCES.items():
         await source.set_preference(BOB, name, value)
     await source.set_preference("", "optIn", "on")
@@ -78,7 +84,7 @@ async def test_everything_arrives(source_name: str, target_name: str, pair: Pair
     async with pair(source_name, target_name) as (source, target):
         await furnished(source)
         done = await transfer(source, target, BOB)
-        assert done == Transferred(6, 6, 2, 2, 2, 2)
+        assert done == Transferred(6, 6, 2, 2, 2, 2, 1, 1)
         assert await known(target, BOB) == await known(source, BOB)
         assert (await known(target, BOB))[0] == TOTALS
         uid = await new(target, BOB)
@@ -86,11 +92,12 @@ async def test_everything_arrives(source_name: str, target_name: str, pair: Pair
             stored = await target.signature(uid, id_)
             assert stored is not None
             assert stored.data == data
+        assert (await target.block(uid, "weights"))[2:] == BLOCK
         assert await target.preferences(BOB) == PREFERENCES
         assert await target.preferences("") == {}
         assert await transfer(source, target, "") == Transferred(preferences=1, preferences_changed=1)
         assert await target.preferences("") == {"optIn": "on"}
-        assert await transfer(source, target, BOB) == Transferred(6, 0, 2, 0, 2, 0)
+        assert await transfer(source, target, BOB) == Transferred(6, 0, 2, 0, 2, 0, 1, 0)
         assert await known(target, BOB) == await known(source, BOB)
 
 
@@ -159,6 +166,27 @@ async def test_what_was_learned_there_is_not_lost_unasked(target_name: str, pair
         assert (done.tokens, done.tokens_changed) == (6, 8)  # two were known there alone
         assert await known(target, BOB) == await known(source, BOB)
         assert await target.preferences(BOB) == PREFERENCES
+
+
+@pytest.mark.parametrize("target_name", DRIVERS)
+async def test_blocks_are_continued_or_replaced(target_name: str, pair: Pair) -> None:
+    async with pair("sqlite", target_name) as (source, target):
+        uid = await furnished(source)
+        await transfer(source, target, BOB)
+        await append(source, uid, b"4")
+        assert (await transfer(source, target, BOB)).blocks_changed == 1
+        there = await new(target, BOB)
+        known = await target.block(there, "weights")
+        assert known[2:] == (b"base", (b"3", b"4"))
+        await append(target, there, b"5")
+        await append(target, there, b"x", "other")
+        with pytest.raises(OtherCounters):
+            await transfer(source, target, BOB)
+        assert (await transfer(source, target, BOB, replace=True)).blocks_changed == 2
+        assert (await target.block(there, "weights"))[2:] == known[2:]
+        assert (await target.block(there, "weights", since=known.version + 1)).base == b"base"
+        assert (await target.block(there, "other"))[2:] == (b"", ())
+        assert (await transfer(source, target, BOB)).blocks_changed == 0
 
 
 async def test_preferences_that_were_set_there_stay(pair: Pair) -> None:

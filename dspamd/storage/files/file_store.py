@@ -28,8 +28,9 @@ from dspamd.errors import TempFail
 from dspamd.file_errors import explained
 from dspamd.home import preference_files
 from dspamd.home.home import Home
+from dspamd.storage.block import NO_BLOCK, checked
 from dspamd.storage.clock import utc_day
-from dspamd.storage.contract import Change, Signature, Stored, TokenRow, Uid
+from dspamd.storage.contract import Block, Change, Signature, Stored, TokenRow, Uid
 from dspamd.storage.files.threads import Threads
 
 T = TypeVar("T")
@@ -66,6 +67,12 @@ class OwnerFile(Protocol):
         """The tokens that follow `after`, the first ones if it is 0; none if there are no more."""
 
     def delete_tokens(self, tokens: array[int]) -> int: ...
+
+    def block(self, name: str, since: int) -> Block: ...
+
+    def fold(self, name: str, version: int, data: bytes) -> bool: ...
+
+    def blocks(self) -> list[str]: ...
 
     def compact(self, *, whole: bool) -> bool: ...
 
@@ -126,6 +133,8 @@ class FileStore(ABC):
         return await self._on(uid, lambda file: file.read(tokens), Snapshot(Totals(), Hits.none()))
 
     async def apply(self, uid: Uid, change: Change) -> None:
+        if change.block is not None:
+            checked(*change.block)
         today = self._today()
         await self._on(uid, lambda file: file.apply(change, today), None, create=True)
 
@@ -153,6 +162,17 @@ class FileStore(ABC):
 
     async def delete_tokens(self, uid: Uid, tokens: array[int]) -> int:
         return await self._on(uid, lambda file: file.delete_tokens(tokens), 0)
+
+    async def block(self, uid: Uid, name: str, *, since: int = 0) -> Block:
+        checked(name)
+        return await self._on(uid, lambda file: file.block(name, since), NO_BLOCK)
+
+    async def fold(self, uid: Uid, name: str, version: int, data: bytes) -> bool:
+        checked(name, data)
+        return await self._on(uid, lambda file: file.fold(name, version, data), False, create=True)
+
+    async def blocks(self, uid: Uid) -> list[str]:
+        return await self._on(uid, lambda file: file.blocks(), list[str]())
 
     async def compact(self, uid: Uid, *, whole: bool = False) -> bool:
         deadline_s = _WHOLE_S if whole else None

@@ -40,7 +40,7 @@ class HashFiles(FileStore):
     """A `Storage` of hash files."""
 
     ending = "css"
-    endings = ("journal", "css", "sig", "lock")
+    endings = ("journal", "css", "sig", "block", "lock")
 
     def __init__(
         self,

@@ -29,13 +29,13 @@ from itertools import compress
 from mmap import mmap
 from pathlib import Path
 
-from dspamd.engine.model import Hits, Label, Learned, Snapshot, TokenChange, Totals
+from dspamd.engine.model import Hits, Snapshot, TokenChange, Totals
 from dspamd.errors import TempFail
 from dspamd.files import replacement
 from dspamd.storage.clock import day_number
-from dspamd.storage.contract import Change, Correct, Correction, Stale, Stored, TokenRow
-from dspamd.storage.correction import in_effect, pack, unpack
-from dspamd.storage.files import css
+from dspamd.storage.contract import Block, Change, Correct, Stale, Stored, TokenRow
+from dspamd.storage.correction import correction, in_effect, pack
+from dspamd.storage.files import block_file, css
 from dspamd.storage.files._css import (
     css_after,
     css_age,
@@ -83,6 +83,7 @@ class HashFile:
         self._resident_until = 0.0  # by the monotonic clock
         self._ahead = array("Q")  # tokens that will be asked for next by who walks through all
         self._signatures = path.with_suffix(".sig")
+        self._blocks = path.with_suffix(".block")
         self._lock = FileLock(path.with_suffix(".lock"), path, HEAD_BYTES)
         self._journal = Journal(path.with_suffix(".journal"))
         with self._locked(write=False):
@@ -213,12 +214,17 @@ class HashFile:
             if change.correct is not None:
                 snapshot = Snapshot(totals, self._hits(file, learned.tokens.tokens))
                 files[_name(change.correct.signature, _CORRECTION)] = self._correct(
-                    change.correct, learned, snapshot
+                    change.correct, change, snapshot
                 )
+            blocks = {}
+            if (block := change.block) is not None:
+                blocks[block.name] = block_file.length(self._blocks / block.name)
             self._count_days(file, today)
             after = totals.plus(learned.totals)
             tokens, spam, innocent, *new = self._plan(file, after, learned.tokens)
-            before = Before(totals, tokens, spam, innocent, dict.fromkeys(files))  # as if they were new
+            before = Before(
+                totals, tokens, spam, innocent, dict.fromkeys(files), blocks
+            )  # as if they were new
             try:
                 if not self._begun_with_new(before, files, day):
                     overwritten = {name: self._content(name) for name in files}
@@ -226,6 +232,8 @@ class HashFile:
                     self._write(files, day)
                 self._store(file, tokens, *new)
                 css.set_totals(self._mapping(), after)
+                if block is not None:
+                    block_file.append(self._blocks / block.name, blocks[block.name], block.data)
             except BaseException:
                 self._undo(self._mapping())
                 raise
@@ -247,12 +255,15 @@ class HashFile:
         limits = (after.spam_learned, after.innocent_learned) if self._shape.limited else (HITS_MAX, HITS_MAX)
         return css_plan(file, self._shape.seek, *tokens, *limits)
 
-    def _correct(self, correct: Correct, learned: Learned, before: Snapshot) -> bytes:
+    def _correct(self, correct: Correct, change: Change, before: Snapshot) -> bytes:
         """Check the guard of a correction; what to keep of it."""
         stored = self._stored(correct.signature)
         if stored is None or (stored.correction and stored.correction.label) != correct.expected:
             raise Stale
-        return b"%s\n%s" % (correct.label.value.encode(), pack(in_effect(learned, before)))
+        return b"%s\n%s" % (
+            correct.label.value.encode(),
+            pack(in_effect(change.learned, before), change.block),
+        )
 
     def _write(self, files: dict[str, bytes], day: int | None = None) -> None:
         for name, content in files.items():
@@ -316,6 +327,8 @@ class HashFile:
             css_store(file, self._shape.seek, tokens, spam, innocent, 0, self._holes)
             css.set_totals(file, before.totals)
             self._restore(before.files)
+            for name, length in before.blocks.items():
+                block_file.cut(self._blocks / name, length)
         self._journal.clear()
 
     def _restore(self, files: Mapping[str, bytes | None]) -> None:
@@ -347,7 +360,7 @@ class HashFile:
         if data is None:
             return None
         label, _, applied = (self._content(_name(signature, _CORRECTION)) or b"").partition(b"\n")
-        return Stored(data, Correction(Label(label.decode()), unpack(applied)) if label else None)
+        return Stored(data, correction(label.decode(), applied) if label else None)
 
     def _content(self, name: str) -> bytes | None:
         try:
@@ -373,6 +386,18 @@ class HashFile:
                     for entry in entries
                     if entry.name.endswith(_SIGNATURE) and not entry.name.endswith(_CORRECTION)
                 ]
+
+    def block(self, name: str, since: int) -> Block:
+        with self._locked(write=False):
+            return block_file.read(self._blocks / name, since)
+
+    def fold(self, name: str, version: int, data: bytes) -> bool:
+        with self._locked(write=True):
+            return block_file.fold(self._blocks / name, version, data)
+
+    def blocks(self) -> list[str]:
+        with self._locked(write=False):
+            return block_file.names(self._blocks)
 
     def tokens(self, after: int, limit: int, today: date, *, ordered: bool = True) -> list[TokenRow]:
         with self._locked(write=False) as file:

@@ -1,9 +1,10 @@
 """What a change to hash files is undone with, if it is not carried through.
 
-A hash file is changed in place, record by record, and a signature is a file of its
-own.  Before the first of it is touched, all that a change will overwrite is written
-to `USER.journal`; emptying the journal is the moment in which the change is made.
-Whoever finds a journal that is not empty puts everything back first.
+A hash file is changed in place, record by record, a signature is a file of its own, and
+the change of a block is appended to one.  Before a change touches the first of them, it
+writes all that it will overwrite to `USER.journal`; emptying the journal is the moment in
+which the change is made.  A process that finds a journal that is not empty puts everything
+back first.
 
 A journal that was not written to its end is worth nothing, and nothing was touched
 yet.  It is not forced to the disk: it protects from processes that die, not from
@@ -28,17 +29,24 @@ _KEPT_BYTES = 2**20  # what a journal may keep of the disk while it is empty
 _HEAD = struct.Struct("=QI")  # length and CRC-32 of what follows
 HEAD_BYTES = _HEAD.size  # zeros in a journal that is empty
 _COUNTERS = struct.Struct("=8qQ")  # totals, number of tokens
-_FILE = struct.Struct("=Hq")  # lengths of name and content, -1: there was no such file
+# Lengths of name and content.  -1: there was no such file; below: its length, counted down from -2,
+# to which the file of a block is cut.
+_FILE = struct.Struct("=Hq")
+_CUT = -2
 
 
 class Before(NamedTuple):
-    """What stood before a change: totals, tokens with their counters as stored, files by name."""
+    """What stood before a change: totals, tokens with their counters as stored, files by name.
+
+    `blocks` are the lengths of files of blocks.
+    """
 
     totals: Totals
     tokens: array[int]  # 'Q'
     spam: array[int]  # 'Q'; both 0: there was no such token
     innocent: array[int]  # 'Q'
     files: Mapping[str, bytes | None]
+    blocks: Mapping[str, int] = {}
 
 
 class Journal:
@@ -79,7 +87,7 @@ class Journal:
 
     def begin(self, before: Before) -> None:
         try:
-            _write_all(self._opened(create=True), self._record(before))
+            write_all(self._opened(create=True), self._record(before))
         except OSError:
             self.clear()
             raise
@@ -142,9 +150,9 @@ def write_file(
     _files.write(os.fsencode(path), content, _FILE_MODE, durable, day)
 
 
-def _write_all(file: int, content: bytes | bytearray) -> None:
-    """Everything, from the start; where the disk fills up the kernel writes a part, then says so."""
-    rest, at = memoryview(content), 0
+def write_all(file: int, content: bytes | bytearray, at: int = 0) -> None:
+    """Everything, from there on; where the disk fills up the kernel writes a part, then says so."""
+    rest = memoryview(content)
     while rest:
         written = os.pwrite(file, rest, at)
         rest, at = rest[written:], at + written
@@ -156,6 +164,8 @@ def _packed(before: Before) -> bytes:
     for name, content in before.files.items():
         parts.append(_FILE.pack(len(name.encode()), -1 if content is None else len(content)))
         parts.append(name.encode() + (content or b""))
+    for name, length in before.blocks.items():
+        parts.append(_FILE.pack(len(name.encode()), _CUT - length) + name.encode())
     return b"".join(parts)
 
 
@@ -163,15 +173,22 @@ def _unpacked(content: bytes) -> Before:
     *totals, n = _COUNTERS.unpack_from(content)
     end = _COUNTERS.size + 3 * 8 * n
     counters = array("Q", content[_COUNTERS.size : end])
-    return Before(
-        Totals(*totals), counters[:n], counters[n : 2 * n], counters[2 * n :], dict(_beside(content, end))
-    )
+    tokens, spam, innocent = counters[:n], counters[n : 2 * n], counters[2 * n :]
+    files: dict[str, bytes | None] = {}
+    blocks: dict[str, int] = {}
+    for name, length, rest in _beside(content, end):
+        if length <= _CUT:
+            blocks[name] = _CUT - length
+        else:
+            files[name] = None if length < 0 else rest
+    return Before(Totals(*totals), tokens, spam, innocent, files, blocks)
 
 
-def _beside(content: bytes, at: int) -> Iterator[tuple[str, bytes | None]]:
+def _beside(content: bytes, at: int) -> Iterator[tuple[str, int, bytes]]:
+    """Name, length as written, and content of each file."""
     while at < len(content):
         name, length = _FILE.unpack_from(content, at)
         at += _FILE.size
         end = at + name + max(0, length)
-        yield content[at : at + name].decode(), None if length < 0 else content[at + name : end]
+        yield content[at : at + name].decode(), length, content[at + name : end]
         at = end

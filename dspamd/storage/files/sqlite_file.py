@@ -25,9 +25,10 @@ from functools import cache
 from itertools import compress
 from pathlib import Path
 
-from dspamd.engine.model import Hits, Label, Learned, Snapshot, TokenChange, Totals
-from dspamd.storage.contract import Change, Correct, Correction, Stale, Stored, TokenRow
-from dspamd.storage.correction import in_effect, pack, unpack
+from dspamd.engine.model import Hits, Snapshot, TokenChange, Totals
+from dspamd.storage.block import NO_BLOCK, begins_anew, first_version
+from dspamd.storage.contract import Block, BlockChange, Change, Correct, Stale, Stored, TokenRow
+from dspamd.storage.correction import correction, in_effect, pack
 from dspamd.storage.sql.schema import steps
 from dspamd.telemetry import log
 
@@ -72,6 +73,16 @@ SELECT group_concat(token), group_concat(spam), group_concat(innocent), group_co
 _IN_TEXT_ORDER = _BATCH.format("token > ? ORDER BY token")
 _OF_LENGTH = _BATCH.format("token > ? AND length(token) = ? ORDER BY token")
 _SHORT = _BATCH.format("(length(token), token) > (?, ?) AND length(token) < ? ORDER BY length(token), token")
+
+_VERSIONS = "SELECT base, version FROM dspamd_block WHERE name = ?"
+_BASE = "SELECT data FROM dspamd_block WHERE name = ?"
+_CHANGES = "SELECT data FROM dspamd_block_change WHERE name = ? AND version > ? ORDER BY version"
+_NEXT_VERSION = """
+INSERT INTO dspamd_block (name, base, version, data) VALUES (?1, ?2, ?2 + 1, x'')
+ON CONFLICT (name) DO UPDATE SET version = version + 1 RETURNING version"""
+_FOLD = """
+INSERT INTO dspamd_block (name, base, version, data) VALUES (?1, ?2, ?2, ?3)
+ON CONFLICT (name) DO UPDATE SET base = ?2, version = max(version, ?2), data = ?3 WHERE base < ?2"""
 
 _SIGNATURES = f"""
 SELECT json_group_array(signature), json_group_array({_DAY.format("created_on")}) FROM dspam_signature_data"""
@@ -153,7 +164,7 @@ class SQLiteFile:
             self._connection.execute("BEGIN IMMEDIATE")
             totals = self._totals()
             if change.correct is not None:
-                self._correct(change.correct, learned, totals)
+                self._correct(change.correct, change, totals)
             if any(learned.totals):
                 self._set_totals(totals.plus(learned.totals))
             for spam, innocent, tokens in _by_change(learned.tokens):
@@ -164,16 +175,19 @@ class SQLiteFile:
                     " ON CONFLICT (signature) DO UPDATE SET data = ?2, created_on = ?3",
                     (signature.id, signature.data, day),
                 )
+            if change.block is not None:
+                self._append(change.block)
 
-    def _correct(self, correct: Correct, learned: Learned, totals: Totals) -> None:
+    def _correct(self, correct: Correct, change: Change, totals: Totals) -> None:
         """Check the guard of a correction, and keep what the change is about to do."""
         stored = self.signature(correct.signature)
         if stored is None or (stored.correction and stored.correction.label) != correct.expected:
             raise Stale
+        learned = change.learned
         applied = in_effect(learned, Snapshot(totals, self._hits(learned.tokens.tokens)))
         self._connection.execute(
             "INSERT OR REPLACE INTO dspamd_correction (signature, label, applied) VALUES (?, ?, ?)",
-            (correct.signature, correct.label.value, pack(applied)),
+            (correct.signature, correct.label.value, pack(applied, change.block)),
         )
 
     def _set_totals(self, totals: Totals) -> None:
@@ -205,7 +219,41 @@ class SQLiteFile:
         if row is None:
             return None
         data, label, applied = row
-        return Stored(data, Correction(Label(label), unpack(applied)) if label else None)
+        return Stored(data, correction(label, applied) if label else None)
+
+    def _append(self, change: BlockChange) -> None:
+        """Append to a block, within a transaction."""
+        ((version,),) = self._connection.execute(_NEXT_VERSION, (change.name, first_version())).fetchall()
+        self._connection.execute(
+            "INSERT INTO dspamd_block_change (name, version, data) VALUES (?, ?, ?)",
+            (change.name, version, change.data),
+        )
+
+    def block(self, name: str, since: int) -> Block:
+        with self._connection:
+            self._connection.execute("BEGIN")  # both of the same moment
+            row = self._connection.execute(_VERSIONS, (name,)).fetchone()
+            if row is None:
+                return NO_BLOCK
+            base_version, version = row
+            base = None
+            if begins_anew(since, base_version, version):
+                since = base_version
+                (base,) = self._connection.execute(_BASE, (name,)).fetchone()
+            changes = tuple(data for (data,) in self._connection.execute(_CHANGES, (name, since)))
+        return Block(version, base_version, base, changes)
+
+    def fold(self, name: str, version: int, data: bytes) -> bool:
+        with self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            folded = self._connection.execute(_FOLD, (name, version, data)).rowcount > 0
+            if folded:
+                drop = "DELETE FROM dspamd_block_change WHERE name = ? AND version <= ?"
+                self._connection.execute(drop, (name, version))
+        return folded
+
+    def blocks(self) -> list[str]:
+        return [name for (name,) in self._connection.execute("SELECT name FROM dspamd_block ORDER BY name")]
 
     def delete_signature(self, signature: str) -> bool:
         """Its correction goes with it, by a trigger of the schema."""

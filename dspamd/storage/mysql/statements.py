@@ -26,13 +26,13 @@ from datetime import date
 from aiomysql import escape_string
 
 from dspamd.engine.model import Learned, TokenChange, Totals
-from dspamd.storage.contract import Correct, Signature
+from dspamd.storage.contract import BlockChange, Correct, Signature
 from dspamd.storage.correction import pack
 from dspamd.storage.mysql.tables import Names
 
 _BYTES_PER_TOKEN = 64  # in a statement that writes it
 _MOST_TOKENS = 5_000  # in one statement
-_STORE_BYTES = 512  # of the statement that stores a signature, besides its data
+_STORE_BYTES = 512  # of the statement that stores a signature or a part of a block, besides its data
 
 _TOTALS = f"SELECT {', '.join(Totals._fields)} FROM dspam_stats WHERE uid = {{uid}}"
 _LISTED = "COUNT(*), GROUP_CONCAT(token), GROUP_CONCAT(spam_hits), GROUP_CONCAT(innocent_hits)"
@@ -162,9 +162,9 @@ def store(uid: int, signature: Signature, day: date) -> str:
     )
 
 
-def store_bytes(signature: Signature) -> int:
-    """How long the statement that stores a signature is at most, with what surrounds it."""
-    return 2 * len(signature.data) + _STORE_BYTES
+def store_bytes(data: bytes) -> int:
+    """How long the statement that stores this is at most, with what surrounds it."""
+    return 2 * len(data) + _STORE_BYTES
 
 
 def stored(uid: int, signature: str, *, corrections: bool) -> str:
@@ -189,15 +189,16 @@ def label_in_force(uid: int, signature: str, *, corrections: bool) -> str:
     return f"SELECT {label} FROM dspam_signature_data WHERE {_whose(uid, signature)} FOR UPDATE"
 
 
-def keep(uid: int, correct: Correct, applied: Learned) -> tuple[str, str]:
+def keep(uid: int, correct: Correct, applied: Learned, block: BlockChange | None) -> tuple[str, str]:
     """Keep a correction, and forget those whose signatures a purge by DSPAM took away.
 
     Sites have signatures in any character set and collation, which do not compare as they are.
     """
+    packed = pack(applied, block).hex()
     id_ = "CONVERT(signature USING utf8mb4) COLLATE utf8mb4_bin"
     return (
         "REPLACE INTO dspamd_correction (uid, signature, label, applied)"
-        f" VALUES ({uid}, {quoted(correct.signature)}, '{correct.label.value}', X'{pack(applied).hex()}')",
+        f" VALUES ({uid}, {quoted(correct.signature)}, '{correct.label.value}', X'{packed}')",
         f"DELETE FROM dspamd_correction WHERE uid = {uid}"
         f" AND {id_} NOT IN (SELECT {id_} FROM dspam_signature_data WHERE uid = {uid})",
     )
@@ -241,10 +242,11 @@ def delete_some_tokens(uid: int, limit: int) -> str:
     return f"DELETE FROM dspam_token_data WHERE uid = {uid} LIMIT {limit}"
 
 
-def delete_data(uid: int, *, corrections: bool) -> list[str]:
+def delete_data(uid: int, *, corrections: bool, blocks: bool) -> list[str]:
     """Everything of an owner but the name."""
     tables = ["dspam_token_data", "dspam_stats", "dspam_signature_data", "dspam_preferences"]
     tables += ["dspamd_correction"] if corrections else []
+    tables += ["dspamd_block", "dspamd_block_change"] if blocks else []  # as they are locked
     return [f"DELETE FROM {table} WHERE uid = {uid}" for table in tables]
 
 

@@ -5,9 +5,10 @@ site's own table of users, so DSPAM can work beside it or again (reference/stora
 3.1, 4).  The uid is the number that the table of users gives a name; with aliases,
 several names have the same.  Preferences are rows.
 
-What we add is one table, of corrections.  It is made on first use, and all of DSPAM's
-in an empty database, unless `MySQLCreateSchema` is off.  Where it cannot be made, the
-driver does without: a correction that comes twice then counts twice.
+What we add are tables of corrections and of blocks.  The driver makes them on first use, and
+all of DSPAM's in an empty database, unless `MySQLCreateSchema` is off.  Where it cannot,
+it does without: a correction that comes twice then counts twice, and a scorer that needs
+a block gets `NoBlocks`.
 
 With `MySQLWriteServer`, whatever changes something goes there, and all else to the
 other server, which may lag behind.  Any number of daemons may share a database; they
@@ -22,13 +23,15 @@ from datetime import date
 from typing import TypeVar
 
 from dspamd.config.config import Config
-from dspamd.engine.model import Hits, Label, Learned, Snapshot, Totals
+from dspamd.engine.model import Hits, Snapshot, Totals
 from dspamd.errors import InvalidName, PermFail, TempFail
 from dspamd.home.home import Home
 from dspamd.mail.signature import valid
+from dspamd.storage.block import NO_BLOCK, NoBlocks, checked
 from dspamd.storage.clock import utc_day
-from dspamd.storage.contract import Change, Correct, Correction, Signature, Stale, Stored, TokenRow, Uid
-from dspamd.storage.correction import in_effect, unpack
+from dspamd.storage.contract import Block, Change, Signature, Stale, Stored, TokenRow, Uid
+from dspamd.storage.correction import correction, in_effect
+from dspamd.storage.mysql import block_statements as block_sql
 from dspamd.storage.mysql import statements as sql
 from dspamd.storage.mysql import tables as mysql_tables
 from dspamd.storage.mysql.server import (
@@ -78,6 +81,7 @@ class MySQL:
         self._create = create
         self._today = today
         self._tables: Tables | None = None
+        self._missing = ""  # why there are no tables of ours
         self._owner_lock = OwnerLock(writes.deadline_s)
 
     @classmethod
@@ -162,11 +166,14 @@ class MySQL:
             if lack := _lack(change.signature, tables):
                 raise TempFail("Storage is not available", detail=lack)
             statements.append(sql.store(owner, change.signature, day))
+        if (block := change.block) is not None:
+            self._need_room(tables, *block)
+            statements += block_sql.append(owner, block)
 
         async def apply(connection: Connection) -> None:
             async with connection.transaction():
                 if change.correct is not None:
-                    await _correct(connection, owner, change.correct, change.learned, tables)
+                    await _correct(connection, owner, change, tables)
                 for statement in statements:
                     await connection.execute(statement)
 
@@ -181,6 +188,53 @@ class MySQL:
         async with self._owner_lock.held(owner):
             await self._writes.run(apply_alone if alone else apply)
 
+    async def block(self, uid: Uid, name: str, *, since: int = 0) -> Block:
+        self._need_room(await self._known(), name)
+        statement = block_sql.read(int(uid), name, since)
+        versions: tuple[int, int] | None = None
+        base, changes = None, list[tuple[int, bytes]]()
+        for data, version, last in await self._reads.run(lambda connection: connection.rows(statement)):
+            if last is None:
+                changes.append((version, data))
+            else:
+                base, versions = data, (last, version)
+        if versions is None:
+            return NO_BLOCK
+        return Block(*versions, base, tuple(data for _, data in sorted(changes)))
+
+    async def fold(self, uid: Uid, name: str, version: int, data: bytes) -> bool:
+        self._need_room(await self._known(), name, data)
+        lock, statements = (
+            block_sql.base_version(int(uid), name),
+            block_sql.fold(int(uid), name, version, data),
+        )
+
+        async def fold(connection: Connection) -> bool:
+            async with connection.transaction():
+                rows = await connection.rows(lock)
+                if rows and rows[0][0] >= version:
+                    return False
+                for statement in statements:
+                    await connection.execute(statement)
+                return True
+
+        return await self._writes.run(fold)
+
+    async def blocks(self, uid: Uid) -> list[str]:
+        if not (await self._known()).blocks:
+            return []
+        rows = await self._reads.run(lambda connection: connection.rows(block_sql.names(int(uid))))
+        return sorted(name for (name,) in rows)
+
+    def _need_room(self, tables: Tables, name: str, data: bytes = b"") -> None:
+        """Raises `NoBlocks`, ValueError (`checked`), `TempFail` for what this server does not take."""
+        checked(name, data)
+        if not tables.blocks:
+            raise NoBlocks(self._missing)
+        if (needed := sql.store_bytes(data)) > tables.statement_bytes:
+            detail = f"block {name} needs max_allowed_packet of {needed} bytes"
+            raise TempFail("Storage is not available", detail=detail)
+
     async def has_room(self, uid: Uid, signature: Signature) -> bool:
         return not _lack(signature, await self._known())
 
@@ -193,7 +247,7 @@ class MySQL:
         if not rows:
             return None
         ((data, label, applied),) = rows
-        return Stored(data, Correction(Label(label), unpack(applied)) if label else None)
+        return Stored(data, correction(label, applied) if label else None)
 
     async def delete_signature(self, uid: Uid, signature: str) -> bool:
         if not valid(signature):
@@ -285,7 +339,10 @@ class MySQL:
             some = sql.delete_some_tokens(int(uid), _BATCH)
             while await self._writes.run(lambda connection: connection.execute(some)):
                 pass
-            statements = [*sql.delete_data(int(uid), corrections=tables.corrections), *statements]
+            statements = [
+                *sql.delete_data(int(uid), corrections=tables.corrections, blocks=tables.blocks),
+                *statements,
+            ]
 
         async def delete(connection: Connection) -> None:
             async with connection.transaction():
@@ -302,7 +359,7 @@ class MySQL:
                 raise TempFail("Storage is not available", detail=f"table dspam_token_data: {missing}")
             if self._tables is None:
                 _report(tables, missing)
-                self._tables = tables
+                self._missing, self._tables = missing, tables
         return self._tables
 
     async def _adopt(self, connection: Connection) -> tuple[Tables, str]:
@@ -345,10 +402,10 @@ async def _fitting(answer: Awaitable[T]) -> T:
         raise
 
 
-async def _correct(
-    connection: Connection, uid: int, correct: Correct, learned: Learned, tables: Tables
-) -> None:
+async def _correct(connection: Connection, uid: int, change: Change, tables: Tables) -> None:
     """Check the guard of a correction, and keep what the change is about to do."""
+    learned, correct = change.learned, change.correct
+    assert correct is not None
     if not valid(correct.signature):
         raise Stale
     lock, read_totals = sql.locked_totals(uid)
@@ -363,7 +420,8 @@ async def _correct(
     for portion in sql.portions(learned.tokens.tokens, tables.statement_bytes):
         ((count, *lists),) = await connection.rows(sql.locked_hits(uid, portion))
         _add(hits, count, lists)
-    for statement in sql.keep(uid, correct, in_effect(learned, Snapshot(Totals(*totals), hits))):
+    applied = in_effect(learned, Snapshot(Totals(*totals), hits))
+    for statement in sql.keep(uid, correct, applied, change.block):
         await connection.execute(statement)
 
 
@@ -387,7 +445,7 @@ def _lack(signature: Signature, tables: Tables) -> str:
         return f"signature {id_} needs {column}.signature longer than {tables.signature_length}"
     if size > tables.signature_bytes:
         return f"signature {id_} needs {column}.data larger than {tables.signature_bytes} bytes"
-    needed = sql.store_bytes(signature)
+    needed = sql.store_bytes(signature.data)
     if needed > tables.statement_bytes:
         return f"signature {id_} needs max_allowed_packet of {needed} bytes"
     return ""

@@ -32,7 +32,7 @@ WHERE c.table_schema = DATABASE() AND (
     c.table_name = 'dspam_token_data' AND c.column_name = 'token'
     OR c.table_name = 'dspam_signature_data' AND c.column_name = 'signature'
     OR c.table_name = 'dspam_stats' AND c.column_name = 'uid'
-    OR c.table_name = 'dspamd_correction' AND c.column_name = 'uid')"""
+    OR c.table_name IN ('dspamd_correction', 'dspamd_block') AND c.column_name = 'uid')"""
 
 
 _BOUNDS = """
@@ -87,13 +87,11 @@ class Tables:
     tokens_are_text: bool  # as before MySQL 4.1
     signature_length: int  # characters that a signature id may have
     signature_bytes: int  # that its data may have
-    step: int  # of the schema; from the second on there is a table for corrections
+    step: int  # of the schema, the last one taken
+    corrections: bool  # whether there is our table for them
+    blocks: bool
     without_transactions: tuple[Unsafe, ...]  # MyISAM and the like
     statement_bytes: int  # of the longest statement that the server takes
-
-    @property
-    def corrections(self) -> bool:
-        return self.step > 1
 
     @property
     def complete(self) -> bool:
@@ -104,17 +102,19 @@ async def inspect(connection: Connection) -> Tables:
     """The tables of the database as they are."""
     columns = {table: column for table, _, *column in await connection.rows(_COLUMNS)}
     ((packet, data),) = await connection.rows(_BOUNDS)
-    tokens, signatures, corrections = (
+    tokens, signatures, *ours = (
         columns.get(table, ("", 0, "", 0, ""))
-        for table in ("dspam_token_data", "dspam_signature_data", "dspamd_correction")
+        for table in ("dspam_token_data", "dspam_signature_data", "dspamd_correction", "dspamd_block")
     )
-    taken = re.search(r"step (\d+)", corrections[4])
+    corrections, blocks = (_step(comment) for *_, comment in ours)
     return Tables(
         there="dspam_token_data" in columns,
         tokens_are_text="char" in tokens[0],
         signature_length=signatures[1],
         signature_bytes=data or 0,
-        step=int(taken[1]) if taken else 0,
+        step=max(corrections, blocks) if corrections else 0,
+        corrections=corrections > 0,
+        blocks=blocks > 0,
         without_transactions=_without_transactions(columns),
         statement_bytes=packet,
     )
@@ -125,6 +125,12 @@ async def create(connection: Connection, tables: Tables, users: Names) -> None:
     for script in _STEPS[max(tables.step, int(tables.there)) :]:
         for statement in _statements(script, users):
             await connection.execute(statement)
+
+
+def _step(comment: str) -> int:
+    """The step of the schema that made a table of ours; 0 for any other."""
+    taken = re.search(r"step (\d+)", comment)
+    return int(taken[1]) if taken else 0
 
 
 def _statements(script: str, users: Names) -> list[str]:

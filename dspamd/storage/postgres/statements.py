@@ -7,7 +7,7 @@ Citus and YugabyteDB, and through a pooler that changes connections between them
   touches rows of this uid alone.  Only the table of users is asked by name.
 * No sequence is used, but for the number of a new user, as the site's table has it.
 * No session state: no settings, temporary tables, prepared names, advisory locks.
-* Rows are locked in the order of tokens, then totals, then signature, so that writers
+* Rows are locked in the order of tokens, then totals, then signature, then block, so that writers
   of one user wait for each other; what still meets is a deadlock and done again.
 
 One round trip brings totals and hits, as one row of arrays.  What one message
@@ -30,7 +30,8 @@ LAYOUT = """
 SELECT to_regclass('dspam_token_data') IS NOT NULL AS tokens,
     (SELECT format_type(atttypid, NULL) = 'numeric' FROM pg_attribute
         WHERE attrelid = to_regclass('dspam_token_data') AND attname = 'token') AS decimal,
-    substring(obj_description(to_regclass('dspamd_correction'), 'pg_class') FROM '[0-9]+')::int AS step"""
+    substring(obj_description(to_regclass('dspamd_correction'), 'pg_class') FROM '[0-9]+')::int AS correction,
+    substring(obj_description(to_regclass('dspamd_block'), 'pg_class') FROM '[0-9]+')::int AS block"""
 
 LOCK_SCHEMA = "SELECT pg_advisory_xact_lock(4422436)"  # any number that all of us use
 
@@ -58,10 +59,8 @@ DELETE_SOME_TOKENS = """
 DELETE FROM dspam_token_data WHERE uid = $1 AND token <= (SELECT max(token) FROM (
     SELECT token FROM dspam_token_data WHERE uid = $1 ORDER BY token LIMIT 5000) AS first)"""
 
-DELETE_DATA = tuple(
-    f"DELETE FROM {table} WHERE uid = $1"
-    for table in ("dspam_token_data", "dspam_stats", "dspam_signature_data", "dspam_preferences")
-)
+_OWNED = ("dspam_token_data", "dspam_stats", "dspam_signature_data", "dspam_preferences")
+_BLOCKS = ("dspamd_block", "dspamd_block_change")  # in the order in which they are locked
 
 
 class Tokens(NamedTuple):
@@ -83,11 +82,14 @@ DECIMAL = Tokens(
 class Statements:
     """The statements whose text depends on the site: on its table of users and its kind of tokens.
 
-    `corrections`: whether our own table is there.
+    `corrections` and `blocks`: whether our own tables are there.
     """
 
-    def __init__(self, users: UserTable, tokens: Tokens, *, corrections: bool) -> None:
+    def __init__(self, users: UserTable, tokens: Tokens, *, corrections: bool, blocks: bool) -> None:
         self.corrections = corrections
+        self.blocks = blocks
+        owned = (*_OWNED, *_BLOCKS) if blocks else _OWNED
+        self.delete_data = tuple(f"DELETE FROM {table} WHERE uid = $1" for table in owned)
         self.sent = tokens.sent
         self.read = _read(tokens)
         self.lock = _read(tokens, "ORDER BY token FOR UPDATE", "FOR UPDATE")

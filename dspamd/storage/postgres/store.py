@@ -4,9 +4,10 @@ Works on the tables of DSPAM 3.10.2 where they are, old or current, with the sit
 table of users, so DSPAM can work beside it or again (reference/storage.md 3.2, 4).  The
 uid is the number that the table of users gives a name.  Preferences are rows.
 
-What we add is one table, of corrections.  It is made on the first connection, and all
-of DSPAM's on an empty database, unless `PgSQLCreateSchema` is off.  Where it cannot
-be made, the driver does without: a correction that comes twice then counts twice.
+What we add are tables of corrections and of blocks.  The driver makes them on the first
+connection, and all of DSPAM's in an empty database, unless `PgSQLCreateSchema` is off.  Where
+it cannot, it does without: a correction that comes twice then counts twice, and a scorer
+that needs a block gets `NoBlocks`.
 
 Any number of daemons may share a database.  They keep nothing of it in memory.
 A message that cannot be looked up or learned in time is kept back (`TempFail`); what
@@ -24,12 +25,14 @@ import asyncpg
 from asyncpg import Connection
 
 from dspamd.config.config import Config
-from dspamd.engine.model import Hits, Label, Snapshot, TokenChange, Totals
+from dspamd.engine.model import Hits, Snapshot, TokenChange, Totals
 from dspamd.errors import InvalidName, PermFail, TempFail
 from dspamd.home.home import Home
+from dspamd.storage.block import NO_BLOCK, NoBlocks, checked, first_version
 from dspamd.storage.clock import day_number, utc_day
-from dspamd.storage.contract import Change, Correct, Correction, Signature, Stale, Stored, TokenRow, Uid
-from dspamd.storage.correction import in_effect, pack, unpack
+from dspamd.storage.contract import Block, Change, Correct, Signature, Stale, Stored, TokenRow, Uid
+from dspamd.storage.correction import correction, in_effect, pack
+from dspamd.storage.postgres import block_statements as block_sql
 from dspamd.storage.postgres import statements as sql
 from dspamd.storage.postgres.connections import POOLER, Connections, nothing, transaction
 from dspamd.storage.postgres.statements import BIGINT, DECIMAL, Statements
@@ -49,20 +52,27 @@ _HALVES = ((0, 2**63 - 1), (2**63, 2**64 - 1))
 
 
 class Layout(NamedTuple):
-    """What is in a database: tables of DSPAM, tokens as decimal numbers, and which step is ours."""
+    """What is in a database: tables of DSPAM, tokens as decimal numbers, and the steps that made ours."""
 
     tokens: bool
     decimal: bool | None
-    step: int | None
+    correction: int | None
+    block: int | None
 
     @property
     def steps(self) -> int:
         """How many steps of the schema were taken; the first one may be DSPAM's own doing."""
-        return self.step or int(self.tokens)
+        if self.correction is None:
+            return int(self.tokens)
+        return self.correction if self.block is None else self.block
 
     @property
     def corrections(self) -> bool:
-        return self.step is not None
+        return self.correction is not None
+
+    @property
+    def blocks(self) -> bool:
+        return self.block is not None
 
 
 class Postgres:
@@ -88,7 +98,7 @@ class Postgres:
         self._create = create
         self._today = today
         self._statements: Statements
-        self._complained = False
+        self._missing = ""  # why there are no tables of ours; empty while nobody has tried to make them
         self._owner_lock = OwnerLock(deadline_s)
         self._connections = Connections(
             server,
@@ -133,19 +143,22 @@ class Postgres:
             return await look(connection)
 
         layout = await transaction(connection, look)
-        missing = "PgSQLCreateSchema is off"
-        if self._create and not self._complained and layout.steps < len(schema.steps("postgres")):
+        first, missing = not self._missing, self._missing or "PgSQLCreateSchema is off"
+        if self._create and first and layout.steps < len(schema.steps("postgres")):
             try:
                 layout = await transaction(connection, make)
             except asyncpg.PostgresError as error:
                 missing = str(error)
         if not layout.tokens:
             raise TempFail("Storage is not available", detail=f"There are no tables of DSPAM: {missing}")
-        if not layout.corrections and not self._complained:
-            self._complained = True
+        if not layout.corrections and first:
             log.get().warning("corrections_not_kept", table="dspamd_correction", reason=missing)
+        if not (layout.corrections and layout.blocks):
+            self._missing = missing
         tokens = DECIMAL if layout.decimal else BIGINT
-        self._statements = Statements(self._users, tokens, corrections=layout.corrections)
+        self._statements = Statements(
+            self._users, tokens, corrections=layout.corrections, blocks=layout.blocks
+        )
 
     async def _run(self, work: Work[T], *, whole: bool = False) -> T:
         return await self._connections.run(lambda connection: work(connection, self._statements), whole=whole)
@@ -180,8 +193,11 @@ class Postgres:
 
     async def apply(self, uid: Uid, change: Change) -> None:
         """One statement if all hits rise, else a transaction that locks what it changes first."""
+        if change.block is not None:
+            checked(*change.block)
         learned = change.learned
         rises = all(min(kind) >= 0 and max(kind) > 0 for kind in _kinds(learned.tokens))
+        simple = rises and change.correct is None
 
         async def learn(
             connection: Connection, statements: Statements, totals: Totals, hits: TokenChange
@@ -208,14 +224,50 @@ class Postgres:
             applied = in_effect(learned, before)
             await learn(connection, statements, applied.totals, _worth_a_row(applied.tokens, before.hits))
             if correct is not None and statements.corrections:
-                row = (uid, storable(correct.signature), correct.label.value, pack(applied))
+                row = (uid, storable(correct.signature), correct.label.value, pack(applied, change.block))
                 await connection.execute(sql.STORE_CORRECTION, *row)
 
+        async def apply(connection: Connection, statements: Statements) -> None:
+            await (add if simple else change_known)(connection, statements)
+            if (block := change.block) is not None:
+                self._need_blocks(statements)
+                await connection.execute(block_sql.APPEND, uid, block.name, first_version(), block.data)
+
         async with self._owner_lock.held(uid):
-            if rises and change.correct is None:
+            if simple and change.block is None:
                 await self._run(add)
             else:
-                await self._run(change_known, whole=True)
+                await self._run(apply, whole=True)
+
+    async def block(self, uid: Uid, name: str, *, since: int = 0) -> Block:
+        checked(name)
+
+        async def read(connection: Connection, statements: Statements) -> Block:
+            self._need_blocks(statements)
+            row = await connection.fetchrow(block_sql.READ, uid, name, since)
+            return NO_BLOCK if row is None else Block(row[0], row[1], row[2], tuple(row[3]))
+
+        return await self._run(read)
+
+    async def fold(self, uid: Uid, name: str, version: int, data: bytes) -> bool:
+        checked(name, data)
+
+        async def fold(connection: Connection, statements: Statements) -> bool:
+            self._need_blocks(statements)
+            return bool(await connection.fetchval(block_sql.FOLD, uid, name, version, data))
+
+        return await self._run(fold)
+
+    async def blocks(self, uid: Uid) -> list[str]:
+        async def names(connection: Connection, statements: Statements) -> list[str]:
+            rows = await connection.fetch(block_sql.NAMES, uid) if statements.blocks else []
+            return sorted(name for (name,) in rows)
+
+        return await self._run(names)
+
+    def _need_blocks(self, statements: Statements) -> None:
+        if not statements.blocks:
+            raise NoBlocks(self._missing)
 
     async def has_room(self, uid: Uid, signature: Signature) -> bool:
         return len(signature.data) <= _LONGEST_SIGNATURE
@@ -226,7 +278,7 @@ class Postgres:
             if row is None:
                 return None
             data, label, applied = row
-            return Stored(data or b"", Correction(Label(label), unpack(applied)) if label else None)
+            return Stored(data or b"", correction(label, applied) if label else None)
 
         return await self._run(fetch)
 
@@ -303,7 +355,7 @@ class Postgres:
             return _count(await connection.execute(sql.DELETE_SOME_TOKENS, uid))
 
         async def delete_rest(connection: Connection, statements: Statements) -> None:
-            for delete in sql.DELETE_DATA:
+            for delete in statements.delete_data:
                 await connection.execute(delete, uid)
             await connection.execute(statements.forget, owner)
 

@@ -20,7 +20,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import TypeVar
 
 from dspamd.engine.model import Snapshot
-from dspamd.storage.contract import Change, Signature, Storage, Stored, TokenRow, Uid, Unreachable
+from dspamd.storage.contract import Block, Change, Signature, Storage, Stored, TokenRow, Uid, Unreachable
 from dspamd.telemetry import log
 
 T = TypeVar("T")
@@ -156,3 +156,15 @@ class Failover:
     async def compact(self, uid: Uid, *, whole: bool = False) -> bool:
         store, uid = _giver(uid)
         return await store.compact(uid, whole=whole)
+
+    async def block(self, uid: Uid, name: str, *, since: int = 0) -> Block:
+        store, uid = _giver(uid)
+        return await store.block(uid, name, since=since)
+
+    async def fold(self, uid: Uid, name: str, version: int, data: bytes) -> bool:
+        store, uid = _giver(uid)
+        return await store.fold(uid, name, version, data)
+
+    async def blocks(self, uid: Uid) -> list[str]:
+        store, uid = _giver(uid)
+        return await store.blocks(uid)

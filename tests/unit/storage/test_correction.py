@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dspamd.engine.model import Hits, Learned, Snapshot, TokenChange, Totals
+from dspamd.storage.contract import BlockChange
 from dspamd.storage.correction import in_effect, pack, unpack
 
 tokens = st.lists(st.integers(0, 2**64 - 1), unique=True, max_size=20)
@@ -68,16 +69,25 @@ def test_negated_effect_restores(lesson: tuple[Learned, Snapshot]) -> None:
 @given(lessons())
 def test_packed_comes_back(lesson: tuple[Learned, Snapshot]) -> None:
     learned, _ = lesson
-    assert unpack(pack(learned)) == learned
+    assert unpack(pack(learned)) == (learned, None)
+
+
+@given(lessons(), st.from_regex("[a-z][a-z0-9_-]{0,31}", fullmatch=True), st.binary())
+def test_packed_comes_back_with_a_block(lesson: tuple[Learned, Snapshot], name: str, data: bytes) -> None:
+    learned, block = lesson[0], BlockChange(name, data)
+    assert unpack(pack(learned, block)) == (learned, block)
 
 
 def test_packed_form_is_fixed() -> None:
     learned = Learned(Totals(1, -1), TokenChange(array("Q", [2**64 - 1]), array("i", [1]), array("i", [-1])))
     packed = "0100000000000000" + "ff" * 8 + "00" * 48 + "ff" * 8 + "01000000" + "ffffffff"
     assert pack(learned).hex() == packed
+    block = "0000000000000080" + "01" + "02000000" + "77" + "abcd"
+    assert pack(learned, BlockChange("w", b"\xab\xcd")).hex() == block + packed
 
 
 def test_anything_else_is_refused() -> None:
-    for damaged in (b"", bytes(63), bytes(64 + 15)):
+    block = pack(Learned.nothing(), BlockChange("w", b"data"))
+    for damaged in (b"", bytes(63), bytes(64 + 15), block[:12], block[:20], block[:-1]):
         with pytest.raises(struct.error):
             unpack(damaged)

@@ -1,0 +1,38 @@
+"""The statements on the tables of blocks, by the rules of `statements.py`."""
+
+# $1 uid, $2 name, $3 version before the first one, $4 data.
+APPEND = """
+WITH block AS (
+    INSERT INTO dspamd_block AS b (uid, name, base, version, data) VALUES ($1, $2, $3, $3::bigint + 1, '')
+    ON CONFLICT (uid, name) DO UPDATE SET version = b.version + 1 RETURNING b.version
+)
+INSERT INTO dspamd_block_change (uid, name, version, data) SELECT $1, $2, block.version, $4 FROM block"""
+
+# $1 uid, $2 name, $3 version that is known: versions, the base if it is needed, an array of changes.
+READ = """
+SELECT b.version, b.base, CASE WHEN b.anew THEN (
+        SELECT data FROM dspamd_block WHERE uid = $1 AND name = $2
+    ) END, ARRAY(
+        SELECT c.data FROM dspamd_block_change AS c WHERE c.uid = $1 AND c.name = $2
+            AND c.version > CASE WHEN b.anew THEN b.base ELSE $3 END
+        ORDER BY c.version
+    )
+FROM (
+    SELECT version, base, $3::bigint NOT BETWEEN base AND version AS anew FROM dspamd_block
+    WHERE uid = $1 AND name = $2
+) AS b"""
+
+# $1 uid, $2 name, $3 version, $4 data: whether that is the base now.
+FOLD = """
+WITH folded AS (
+    INSERT INTO dspamd_block AS b (uid, name, base, version, data) VALUES ($1, $2, $3, $3, $4)
+    ON CONFLICT (uid, name) DO UPDATE
+    SET base = excluded.base, version = greatest(b.version, excluded.version), data = excluded.data
+    WHERE b.base < excluded.base RETURNING 1
+), dropped AS (
+    DELETE FROM dspamd_block_change
+    WHERE uid = $1 AND name = $2 AND version <= $3 AND EXISTS (SELECT FROM folded)
+)
+SELECT EXISTS (SELECT FROM folded)"""
+
+NAMES = "SELECT name FROM dspamd_block WHERE uid = $1"
