@@ -1,8 +1,8 @@
 """The composition root: every part built from one configuration, run, and stopped.
 
-`Parts` is the filter without its listeners, as a command needs it that works by
-itself; `run` is the daemon: a supervisor (daemon/supervisor.py) and its workers, each
-a process with its own event loop and its own `Parts`.
+`Parts` is the filter without its listeners, for a command that works by itself.  `run` is
+the daemon: a supervisor (daemon/supervisor.py) and its workers, each a process with its own
+event loop and its own `Parts`.
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ MEMORY_KEPT = 16 << 20
 class Parts:
     """The parts of the filter, wired.  Use as `async with Parts(config) as parts`.
 
-    It is that of one of `workers` processes; `outlet` is one that somebody else closes.
+    `workers` is how many processes share the limits.  The caller closes an `outlet` that it gives.
+    All parts count in `metrics`.
     """
 
     def __init__(
@@ -130,11 +131,10 @@ class Parts:
 
 
 class Profiles:
-    """The parts for each storage profile that somebody asks for: `--profile` holds for one request.
+    """The parts of each storage profile; `--profile` chooses one for a single request.
 
-    They are opened when they are first asked for, and no more than the configuration
-    declares.  `usual` are those for requests that name no profile.  Use as
-    `async with Profiles(parts) as profiles`.
+    The parts of a profile open when the first request names it; only declared profiles count.
+    Requests that name no profile get `usual`.  Use as `async with Profiles(parts) as profiles`.
     """
 
     def __init__(self, usual: Parts) -> None:
@@ -158,7 +158,7 @@ class Profiles:
         return stores(self._usual.config, self._usual.home)
 
     async def maintenance(self, profile: str) -> Maintenance:
-        """What purges the store of a profile.  Raises `TempFail` if it cannot be used."""
+        """The maintenance of the store of a profile.  Raises `TempFail` if it cannot be used."""
         parts = await self._parts(profile)
         return Maintenance(
             parts.users, parts.storage, ages(parts.config), profile=profile, metrics=parts.metrics
@@ -173,7 +173,7 @@ class Profiles:
 
     async def _open(self, config: Config) -> Parts:
         try:
-            # Connections to the next hop are bounded for all profiles together.
+            # One limit of connections to the next hop holds for all profiles together.
             parts = await asyncio.to_thread(
                 partial(Parts, config, outlet=self._usual.outlet, metrics=self._usual.metrics)
             )
@@ -183,7 +183,7 @@ class Profiles:
 
 
 class SignatureIds:
-    """Makes ids that this process has not given before; the pid tells processes apart.
+    """Makes ids that are new in this process; the pid tells processes apart.
 
     `with_uid`: they begin with the number of their owner (MySQLUIDInSignature, PgSQLUIDInSignature).
     """
@@ -207,7 +207,7 @@ class SignatureIds:
 
 
 def home_of(config: Config) -> Home:
-    """The tree of files that a configuration names.  Raises `ConfigError` if it lies in another layout."""
+    """The tree of files that a configuration names.  Raises `ConfigError` if its layout is another."""
     return Home(Path(config.Home), layout(config), texts_of(config))
 
 
@@ -231,7 +231,7 @@ def endpoints(config: Config) -> list[Endpoint]:
 
 
 def _socket_owner(config: Config) -> tuple[str, str]:
-    """Whose the unix socket is: root's own group, if root started us, would keep everybody out."""
+    """User and group of the unix socket; with root's own group nobody else could connect."""
     if given := config.SocketOwner:
         owner, _, group = given.partition(":")
         return owner, group
@@ -240,7 +240,7 @@ def _socket_owner(config: Config) -> tuple[str, str]:
 
 
 def terms(config: Config) -> Terms:
-    """What our servers offer to their clients."""
+    """The terms that our servers offer to their clients."""
     return Terms(
         mode=ServerMode(config.ServerMode),
         version=dspamd.__version__,
@@ -251,11 +251,11 @@ def terms(config: Config) -> Terms:
 
 
 def daemon_spec(config: Config, metrics: Metrics | None = None) -> DaemonSpec:
-    """What a configuration asks of the supervisor.
+    """The spec that a configuration gives to the supervisor.
 
-    The parts are built here for nothing but this: what they import is then shared by
-    the workers, and what cannot be built is found before a worker tries.
-    Raises `ConfigError`; `LookupError` if an account is unknown, which may be known later.
+    It builds the parts once and drops them: workers then share the modules that the parts import,
+    and a part that cannot be built stops the start before a worker tries.
+    Raises `ConfigError`, and `LookupError` if an account is unknown (the system may know it later).
     """
     metrics = metrics or Metrics()
     errors = pitfalls(config).errors + in_the_way(config)
@@ -289,7 +289,7 @@ def _account(config: Config) -> Account | None:
 
 @contextlib.contextmanager
 def _known(config: Config, option: str) -> Iterator[None]:
-    """Tell where an account is named that is unknown."""
+    """Say which line names an unknown account."""
     try:
         yield
     except LookupError as error:
@@ -297,9 +297,9 @@ def _known(config: Config, option: str) -> Iterator[None]:
 
 
 def run(config: Config, ready: Callable[[], None] = lambda: None) -> int:
-    """Run the daemon until it is told to end; returns its exit status.
+    """Run the daemon until a signal ends it; returns its exit status.
 
-    `ready` is called once connections are accepted.  Raises `ConfigError`, `OSError`
+    It calls `ready` once it accepts connections.  Raises `ConfigError`, `OSError`
     and `LookupError` if it cannot start.
     """
     os.umask(UMASK)
@@ -323,27 +323,27 @@ def run(config: Config, ready: Callable[[], None] = lambda: None) -> int:
 
 
 def oddities(config: Config) -> list[Problem]:
-    """What is odd about a configuration that can be used, and about what it names."""
+    """Warnings about a usable configuration, and about the files and programs that it names."""
     texts = Home(Path(config.Home), txt=texts_of(config)).texts
     found = [*config.warnings, *pitfalls(config).warnings, *lacking(config, texts), *mixture(config)]
-    with contextlib.suppress(LookupError):  # an account that nobody knows is told by `daemon_spec`
+    with contextlib.suppress(LookupError):  # `daemon_spec` reports an unknown account
         account = _account(config)
         found += surroundings(config, account.borrowed() if account else contextlib.nullcontext())
     return found
 
 
 def store_oddities(config: Config) -> list[Problem]:
-    """What is odd about the databases.  Asks them; raises `ConfigError`."""
+    """Warnings about the databases.  Asks the servers; raises `ConfigError`."""
     return asyncio.run(advice(config, home_of(config)))
 
 
 def start_log(config: Config) -> None:
-    """Log as configured, beginning with what is odd about the configuration."""
+    """Log as configured, beginning with warnings about the configuration."""
     level, form, target = config.LogLevel, config.LogFormat, log.target(config)
     try:
         target.open()  # as root, if we are root yet
     except OSError as error:
-        log.configure(level, form)  # which is stderr
+        log.configure(level, form)  # to stderr
         log.get().error("log_out_of_reach", target=config.LogTarget, reason=explained(error))
     log.configure(level, form, target)
     for warning in oddities(config):
@@ -389,7 +389,7 @@ async def _server(config: Config, workers: int, metrics: Metrics, load: OwnLoad)
 def _observed(
     config: Config, parts: Parts, retired: Callable[[], bool] = lambda: False
 ) -> contextlib.AbstractAsyncContextManager[None]:
-    """The answers to monitoring, if it is configured."""
+    """The server that answers to monitoring, if it is configured."""
     if not (address := config.MetricsListen):
         return contextlib.nullcontext()
     from dspamd.web.health import observed  # its libraries cost 3 MiB
@@ -398,12 +398,12 @@ def _observed(
 
 
 def connection_limit(config: Config, workers: int) -> int:
-    """Sessions of all workers together: half of the files that each may open are left to serve them."""
+    """Sessions of all workers together; each worker keeps half of its open files to serve its sessions."""
     return min(config.ServerMaxConnections, workers * (raise_open_files() // 2))
 
 
 def _memory_limit(config: Config, workers: int) -> int:
     """Bytes of messages that one of `workers` may hold."""
     limit = config.ServerMaxMemory
-    # The largest message must fit, or it would be put off until its sender gives up.
+    # The largest message must fit, or the server would put it off until its sender gives up.
     return max(limit // workers, config.ServerMaxMessageSize) if limit else sys.maxsize

@@ -3,7 +3,7 @@
 A failure is born where it happens, with the reply that the sending mail server gets, the exit status
 that a calling program gets, and the reason that metrics count.  `TempFail` keeps the mail where it is
 (its sender tries again), `PermFail` returns it to its sender.  Any other exception is a bug of
-ours: it is logged with its traceback and answered like a `TempFail` (`INTERNAL`), because our bugs
+ours: the server logs its traceback and answers it like a `TempFail` (`INTERNAL`), because our bugs
 must never cost anybody a message.
 
 Replies follow RFC 5321 4.2 with the enhanced codes of RFC 3463; exit statuses
@@ -34,7 +34,7 @@ class Reply:
 
 
 class Failure(Exception):
-    """Something that went wrong, and the answer to the peer.
+    """An operation that failed, and the answer to the peer.
 
     `text` is for the peer, so it stays generic; `detail` goes to the log; metrics count failures by `reason`.
     """
@@ -76,7 +76,7 @@ class PermFail(Failure):
 
 
 class InvalidName(PermFail):
-    """A name under which nothing can be kept: its user has no dictionary, but may get mail."""
+    """A name that no store can keep: its user has no dictionary, but may get mail."""
 
     code = 553
     enhanced = "5.1.3"
@@ -94,7 +94,7 @@ _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong in a configuration file, of which anything may be a part."""
+    """One fault in a configuration file; its text may quote any bytes of the file."""
 
     file: str
     line: int
@@ -111,8 +111,8 @@ class Problem:
 class ConfigError(Exception):
     """A configuration that cannot be used, with everything wrong in it (exit 78).
 
-    `warnings` are what would not have stopped it: an unknown directive may well be
-    the misspelt one whose absence is the error.
+    `warnings` alone would not stop the daemon.  They belong here all the same: an unknown directive
+    may be the misspelled one whose absence is the error.
     """
 
     exit_status = os.EX_CONFIG
@@ -123,6 +123,6 @@ class ConfigError(Exception):
 
 
 class UsageError(Exception):
-    """A command line that cannot be carried out; the original exits 1 here."""
+    """A command line that no program can carry out; DSPAM exits 1 here."""
 
     exit_status = 1

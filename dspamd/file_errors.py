@@ -1,7 +1,7 @@
-"""What an operator needs to hear about trouble with a file: which one, and what to change.
+"""Errors of files in words that help an operator: which file, and what to change.
 
 The system says "Permission denied" and "File too large".  `explained` adds the file, which
-account lacks which right, and which limit was met.
+account lacks which right, and which limit stopped the write.
 
 Blocks, for some microseconds.
 """
@@ -21,7 +21,7 @@ _SQLITE_IO_ERROR = 10
 
 
 def explained(error: Exception, path: str | os.PathLike[str] | None = None) -> str:
-    """An error in words.  `path` is the file that it is about, if the error does not say it."""
+    """An error in words.  `path` is the file, for an error that does not name it."""
     file = path if getattr(error, "filename", None) is None else getattr(error, "filename", None)
     if not isinstance(file, (str, bytes, os.PathLike)):
         return f"{error}{_limit(error)}"
@@ -32,10 +32,10 @@ def explained(error: Exception, path: str | os.PathLike[str] | None = None) -> s
 
 
 def _limit(error: Exception) -> str:
-    """How large a file this process may write, if that may be the reason of an error."""
+    """The size limit for files of this process, if it may be the reason of an error."""
     allowed, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
     too_large = isinstance(error, OSError) and error.errno == errno.EFBIG
-    # SQLite keeps the reason of the system to itself.
+    # SQLite does not pass the error of the system on.
     unclear = getattr(error, "sqlite_errorcode", 0) & 0xFF == _SQLITE_IO_ERROR
     if allowed == resource.RLIM_INFINITY or not (too_large or unclear):
         return ""
@@ -43,7 +43,7 @@ def _limit(error: Exception) -> str:
 
 
 def _rights(path: Path) -> str:
-    """Who we are, and the first thing on the way to a file that does not let us by."""
+    """Our account, and the first directory or file on the path that denies us access."""
     who = f"account {_name(pwd.getpwuid, os.geteuid())} ({_groups()})"
     absolute = Path(os.path.abspath(path))  # noqa: PTH100  resolve() would ask for the rights that we lack
     for directory in reversed(absolute.parents):
@@ -57,7 +57,7 @@ def _rights(path: Path) -> str:
 
 
 def _owned(path: Path) -> str:
-    """A file with its owner and mode; its directory says them even where it does not let us in."""
+    """A file with its owner and mode, which stat(2) gives even for a file that we may not open."""
     try:
         found = path.stat()
     except OSError:
@@ -71,7 +71,7 @@ def _owned(path: Path) -> str:
 
 
 def _groups() -> str:
-    """Those whose rights we have."""
+    """The groups whose rights we have."""
     numbers = dict.fromkeys((os.getegid(), *os.getgroups()))
     return f"group{'s' * (len(numbers) > 1)} " + ", ".join(_name(grp.getgrgid, each) for each in numbers)
 

@@ -1,13 +1,13 @@
 """Accepting connections from sockets that other workers accept from, too.
 
-A worker with more sessions than another leaves a connection to it, for
-`COURTESY_S`; if nobody has taken it by then, the other is busy, and the connection
-is taken after all.  So the sessions of a mail server spread evenly: of eight opened
-at once the busier of two workers gets 4.1 on average, also while both are at work.  If
-both simply race for them it gets 6.8; with SO_REUSEPORT, where the kernel throws dice,
-4.8, and what waits in the queue of a worker that dies is lost with it.
+A worker with more sessions than another leaves a connection to it for `COURTESY_S`.  If
+no worker has taken the connection by then, the others are busy, and this one takes it.  So
+the sessions of a mail server spread evenly: of eight opened at once the busier of two workers
+gets 4.1 on average, also while both are at work.  In a simple race it gets 6.8.  With
+SO_REUSEPORT, where the kernel throws dice, it gets 4.8, and connections in the queue of a
+worker that dies are lost.
 
-One connection is taken at a time, so that a burst does not end up in one worker.
+A worker takes one connection at a time, so that a burst does not end up in one worker.
 When the process has no descriptors left, connections wait in the queue of the
 kernel until it has.
 """
@@ -22,14 +22,14 @@ from typing import Protocol, cast
 from dspamd.daemon.loads import Loads, OwnLoad
 from dspamd.telemetry import log
 
-# A worker at work on messages comes back to its loop, and is given a core, within milliseconds;
+# A worker at work on messages comes back to its loop, and gets a core, within milliseconds;
 # with 1 ms, eight sessions that last were spread 5:3 or worse every third time, with 5 ms every sixteenth.
 COURTESY_S = 0.005
 EXHAUSTED_S = 0.5
 
 
 class Session(Protocol):
-    """What a factory makes: a protocol that says when its connection has ended."""
+    """A protocol that says when its connection has ended."""
 
     ended: asyncio.Future[None]
 
@@ -37,7 +37,7 @@ class Session(Protocol):
 class Acceptor:
     """Makes a `Session` of `factory` for each connection; counts them at `load`.
 
-    To be made in a running loop.  The sockets must not block; they are ours from now on.
+    Make it in a running loop.  The sockets must not block; the acceptor owns them.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Acceptor:
             self._take(listening)
 
     def _later(self, delay_s: float, listening: socket.socket) -> None:
-        """Look again at a connection that somebody else may have taken by then."""
+        """Look again at a connection that another worker may have taken by then."""
         self._loop.remove_reader(listening)
         self._timers[listening] = self._loop.call_later(delay_s, self._return, listening)
 

@@ -1,8 +1,8 @@
-"""Under which account workers run, and with what limits.
+"""The account and the limits of workers.
 
-A daemon started by root opens its sockets as root; its workers, which alone read
-what others send, become `ServerUser` and `ServerGroup` first.  The supervisor stays
-root, like Postfix's master: it must be able to open a port below 1024 again.
+A daemon that root starts opens its sockets as root.  Only its workers read what clients
+send; they become `ServerUser` and `ServerGroup` first.  The supervisor stays root, like
+Postfix's master, so that it can open a port below 1024 again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 UMASK = 0o006
-"""What we write is for our account and the group of the mail programs."""
+"""Our account and the group of the mail programs may read and write our files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Account:
         return cls(user, entry.pw_uid, gid_of(group) if group else entry.pw_gid)
 
     def assume(self) -> None:
-        """Become this account, for good; nothing if we are it.  Raises `PermissionError`."""
+        """Become this account, for good; does nothing if we are this account.  Raises `PermissionError`."""
         if (os.geteuid(), os.getegid()) == (self.uid, self.gid):
             return
         os.initgroups(self.name, self.gid)
@@ -46,7 +46,7 @@ class Account:
 
     @contextlib.contextmanager
     def borrowed(self) -> Iterator[None]:
-        """Be this account in the body, to see what it may; only root can, for others nothing happens."""
+        """Be this account in the body, to see its rights.  Does nothing unless we are root."""
         if os.geteuid() != 0:
             yield
             return
@@ -63,7 +63,7 @@ class Account:
 
 
 def user_entry(name: str) -> pwd.struct_passwd:
-    """What the system knows of a user.  Raises `LookupError` if that is nothing."""
+    """The entry of a user in the password database.  Raises `LookupError` if there is none."""
     try:
         return pwd.getpwnam(name)
     except KeyError:
@@ -79,7 +79,7 @@ def gid_of(group: str) -> int:
 
 
 def raise_open_files() -> int:
-    """Allow ourselves as many open files as the system does; how many that is."""
+    """Raise our limit of open files as far as the system allows; returns the limit."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard

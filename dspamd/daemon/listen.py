@@ -1,13 +1,13 @@
-"""Listening sockets: opened once, before there is a loop, for any number of workers.
+"""Listening sockets: the supervisor opens them once, before there is a loop, for all its workers.
 
-Where to listen is `ServerDomainSocketPath`, or else `ServerHost` and
+The daemon listens at `ServerDomainSocketPath`, or else at `ServerHost` and
 `ServerPort` (an address or a name of either IP version; none means all
 interfaces).  The backlog is `ServerQueueSize`.
 
 A unix socket is a file: its mode and owner say who may connect, and they hold
-from its first moment.  The original made it writable for everybody; here that is
-a choice.  A socket file that nobody listens on any more is replaced; one with a
-living server behind it is never stolen, and what is no socket is left alone.
+from its first moment.  DSPAM made it writable for everybody; here that is
+a choice.  The daemon replaces a socket file without a server behind it.  It never takes the
+socket of a living server, and it leaves any other file alone.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _PROBE_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where to listen: at `path`, if it is given, or at `host` and `port`.
+    """The place of a listening socket: `path`, if it is given, or `host` and `port`.
 
     `owner` and `group` are names or decimal numbers; empty means our own.
     """
@@ -44,7 +44,7 @@ class Endpoint:
 def listen(endpoint: Endpoint) -> list[socket.socket]:
     """Open the endpoint's listening sockets.
 
-    May resolve a name, so it is not for a running loop.  Raises `OSError` (with
+    It may resolve a name, so do not call it in a running loop.  Raises `OSError` (with
     EADDRINUSE if another server is there), `LookupError` for an unknown owner.
     """
     if endpoint.path:
@@ -101,13 +101,13 @@ def _unix_socket(endpoint: Endpoint) -> socket.socket:
     path = Path(endpoint.path)
     _make_way(path)
     opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    # Nobody can connect before mode and owner are as they should be.
+    # No client can connect before mode and owner are right.
     umask = os.umask(0o777)
     try:
         opened.bind(endpoint.path)
     except OSError as error:
         opened.close()
-        number = error.errno or errno.ENAMETOOLONG  # Python finds out itself, and says no number
+        number = error.errno or errno.ENAMETOOLONG  # Python's own check gives no number
         raise OSError(number, os.strerror(number), endpoint.path) from error
     finally:
         os.umask(umask)
@@ -123,14 +123,14 @@ def _unix_socket(endpoint: Endpoint) -> socket.socket:
 
 
 def _admit(endpoint: Endpoint) -> None:
-    """Let those connect to the socket file who may."""
+    """Give the socket file its owner and mode."""
     if endpoint.owner or endpoint.group:
         os.chown(endpoint.path, *owners(endpoint))
     Path(endpoint.path).chmod(endpoint.mode)
 
 
 def owners(endpoint: Endpoint) -> tuple[int, int]:
-    """Whose the socket file is to be, as numbers for chown(2).  Raises `LookupError`."""
+    """User and group of the socket file, as numbers for chown(2).  Raises `LookupError`."""
     unchanged = -1
     user, group = endpoint.owner, endpoint.group
     uid = int(user) if user.isdecimal() else account.user_entry(user).pw_uid if user else unchanged
@@ -139,7 +139,7 @@ def owners(endpoint: Endpoint) -> tuple[int, int]:
 
 
 def _make_way(path: Path) -> None:
-    """Remove the socket file of a server that is no more.  Raises `OSError` if anything else is there."""
+    """Remove the socket file of a server that has ended.  Raises `OSError` if anything else is there."""
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:
@@ -154,5 +154,5 @@ def _make_way(path: Path) -> None:
             path.unlink(missing_ok=True)
             return
         except TimeoutError:
-            pass  # a queue that is full belongs to a server that lives
+            pass  # a full queue belongs to a living server
     raise OSError(errno.EADDRINUSE, "another server is listening", str(path))

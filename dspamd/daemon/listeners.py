@@ -1,12 +1,11 @@
-"""The listening sockets in use, which stay open while configurations come and go.
+"""The listening sockets, which stay open when the configuration changes.
 
-On a reload, what both configurations listen on stays as it is, so that no
-connection is refused: only its mode, owner and backlog follow the new one.  New
-addresses are opened before the new workers start, old ones closed after they have
-taken over.
+On a reload, a socket of both configurations stays open, so clients can always connect;
+only its mode, owner and backlog change.  The supervisor opens new addresses before the
+new workers start, and closes old ones after the new workers have taken over.
 
-Under socket activation (sd_listen_fds(3)) systemd has opened the sockets, and keeps
-them; then they are used in place of the configured addresses, always.
+Under socket activation (sd_listen_fds(3)) systemd opens and keeps the sockets; the daemon
+then always uses these in place of the configured addresses.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ class Listeners:
         self._open: dict[Address, list[socket.socket]] = {}
 
     def open(self, endpoints: Iterable[Endpoint]) -> tuple[socket.socket, ...]:
-        """The sockets of these endpoints; those not open yet are opened, all of them or none.
+        """The sockets of these endpoints.  Opens the missing ones, all of them or none.
 
         May resolve names.  Raises `OSError`, `LookupError` (see `listen`).
         """
@@ -58,7 +57,7 @@ class Listeners:
             _close(address, self._open.pop(address))
 
     def forget(self, kept: Iterable[socket.socket]) -> None:
-        """In a worker: close our copies of all sockets but these; for others they stay open."""
+        """In a worker: close our copies of all sockets but these; other processes keep theirs."""
         for each in {each for sockets in self._open.values() for each in sockets} - set(kept):
             each.close()
 
@@ -73,6 +72,6 @@ def _address(endpoint: Endpoint) -> Address:
 
 def _close(address: Address, sockets: Iterable[socket.socket]) -> None:
     if path := address[0]:
-        Path(path).unlink(missing_ok=True)  # first: whoever comes now must not wait for an answer
+        Path(path).unlink(missing_ok=True)  # first: a client that connects now must not wait for an answer
     for each in sockets:
         each.close()

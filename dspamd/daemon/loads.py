@@ -1,9 +1,8 @@
 """How many sessions each worker has, for all workers to see.
 
-Workers accept from the same sockets.  The kernel wakes all of them, and whoever is
-fastest gets the connection, so by chance one of two could have seven sessions of
-eight.  With these counts a worker can tell that another has less to do, and leave
-a connection to it.
+Workers accept from the same sockets.  The kernel wakes all of them, and the fastest gets
+the connection, so by chance one of two could have seven sessions of eight.  These counts
+tell a worker that another has less to do, so that it can leave a connection to it.
 
 The counts lie in memory that a supervisor and the workers it forks share.  Each
 worker writes its own place only; a count that is read a moment too early costs
@@ -27,11 +26,11 @@ class Loads:
             self.vacate(place)
 
     def vacate(self, place: int) -> None:
-        """Nobody is there (any more): connections need not be left to it."""
+        """Mark a place without a worker, so that no worker leaves connections to it."""
         self._counts[place] = _ABSENT
 
     def own(self, place: int) -> OwnLoad:
-        """The place of one worker."""
+        """The count of one worker, beside those of the others."""
         return OwnLoad(self._counts, place)
 
 
@@ -47,7 +46,7 @@ class OwnLoad:
         self._counts[self._place] = 0
 
     def leave(self) -> None:
-        """Accept no more: others need not wait for us."""
+        """Stop being counted: other workers need not wait for us."""
         self._counts[self._place] = _ABSENT
         self.left = True
 

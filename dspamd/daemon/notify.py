@@ -1,11 +1,11 @@
-"""What we tell systemd, and what it hands us (sd_notify(3), sd_listen_fds(3)).
+"""Messages to systemd, and sockets from it (sd_notify(3), sd_listen_fds(3)).
 
-systemd hears when the daemon is ready, reloading, stopping, and that it is alive;
-it may have opened the listening sockets before.  Without systemd the environment
-says nothing of all this, and nothing happens.
+The daemon notifies systemd when it is ready, reloads, stops, and that it is alive.  systemd
+may have opened the listening sockets.  Without systemd the environment has none of the
+variables, and nothing happens.
 
-The variables are taken out of the environment, so that delivery agents do not think
-they were meant.
+The daemon removes the variables from its environment, so that delivery agents do not use
+them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _PATIENCE_S = 1.0
 
 
 class Notifier:
-    """Tells systemd about us.  `watchdog_s` is how often at least it wants to hear `alive`; 0: never."""
+    """Notifies systemd.  systemd expects `alive` at least every `watchdog_s` seconds; 0: never."""
 
     def __init__(self, address: str = "", watchdog_s: float = 0) -> None:
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
@@ -47,7 +47,7 @@ class Notifier:
                 sender.settimeout(_PATIENCE_S)
                 sender.sendto("\n".join(lines).encode(), self._address)
         except OSError:
-            return  # mail does not stop because nobody listens
+            return  # mail goes on even if systemd does not listen
 
 
 class Inherited(NamedTuple):
@@ -78,7 +78,7 @@ def inherited() -> list[Inherited]:
     found = []
     for number in range(int(count)):
         opened = socket.socket(fileno=_FIRST_DESCRIPTOR + number)
-        opened.set_inheritable(False)  # workers are forked; delivery agents must not have it
+        opened.set_inheritable(False)  # forked workers keep it, delivery agents must not have it
         opened.setblocking(False)
         name = names[number] if number < len(names) else ""
         if opened.type != socket.SOCK_STREAM or not opened.getsockopt(

@@ -1,7 +1,7 @@
 """The file that names the process of the daemon (`ServerPID`).
 
-It holds the decimal number of the process and a line feed, as ever.  The living
-daemon keeps a lock on it: a file without one is left over from a daemon that was
+It holds the decimal number of the process and a line feed, as in DSPAM.  The living
+daemon keeps a lock on it.  A file without a lock is left over from a daemon that was
 killed, whatever process has its number now.
 """
 
@@ -21,12 +21,12 @@ from dspamd.files import is_still
 def pid_file(path: Path) -> Iterator[None]:
     """Keep the file while the body runs.
 
-    Raises `OSError`: with EEXIST if another daemon runs, else if the file cannot be written.
+    Raises `OSError`, with EEXIST if another daemon runs.
     """
     descriptor = _locked(path)
     try:
         os.ftruncate(descriptor, 0)
-        os.fchmod(descriptor, 0o644)  # whatever the umask: it is for whoever looks after the daemon
+        os.fchmod(descriptor, 0o644)  # whatever the umask: operators read it
         os.write(descriptor, b"%d\n" % os.getpid())
         yield
     finally:
@@ -47,4 +47,4 @@ def _locked(path: Path) -> int:
             pid = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
             os.close(descriptor)
             raise FileExistsError(errno.EEXIST, f"another daemon runs as process {pid}", str(path)) from None
-        os.close(descriptor)  # its daemon has ended and removed it just now
+        os.close(descriptor)  # another daemon has just ended and removed it

@@ -4,12 +4,12 @@ It handles no mail, so it can hardly fail, and it has no event loop: it waits fo
 signals, for signs of life of its workers, and for their ends.
 
 * SIGHUP: workers with the new configuration start on the same sockets; once all of
-  them accept connections the old ones retire.  Nobody is refused in between.  If
+  them accept connections the old ones retire.  Clients can connect all the time.  If
   the new configuration is bad, or a worker cannot start with it, the old one stays.
 * SIGTERM, SIGINT: the sockets close, workers finish what they have, status 0.
-* A worker that gives no sign of life for `SILENCE_S` is killed and replaced.
-  systemd's watchdog is fed only while none is silent.
-* A worker that cannot start when the daemon starts ends it, status 1.
+* The supervisor kills and replaces a worker that gives no sign of life for `SILENCE_S`.
+  It feeds systemd's watchdog only while no worker is silent.
+* If a worker cannot start when the daemon starts, the daemon ends with status 1.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
 
 class Supervisor:
-    """One daemon.  `reread` makes the spec of the configuration as it is now, at a reload.
+    """One daemon.  At a reload it calls `reread`, which makes the spec of the configuration as it is now.
 
-    `ready` is called once, when all workers accept connections.
+    It calls `ready` once, when all workers accept connections.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Supervisor:
         self._listeners, self._reread, self._notifier = listeners, reread, notifier
         self._ready = ready
         self._stopping = False
-        self._outdated = False  # a reload is wanted
+        self._outdated = False  # a SIGHUP asks for a reload
         self._status = os.EX_OK
         self._current: Workers | None = None
         self._successor: Workers | None = None
@@ -59,7 +59,7 @@ class Supervisor:
         self._silence_s = min(SILENCE_S, notifier.watchdog_s / 3) if notifier.watchdog_s else SILENCE_S
 
     def run(self, spec: DaemonSpec) -> int:
-        """Run the daemon until it is told to stop; its exit status.
+        """Run the daemon until a signal stops it; its exit status.
 
         Raises `OSError` or `LookupError` if it cannot listen.
         """
@@ -106,7 +106,7 @@ class Supervisor:
     # --- workers ---------------------------------------------------------------------------
 
     def _look_after(self, now: float) -> None:
-        """Everything that is due."""
+        """Do everything that is due."""
         silent = [worker for worker in self._everyone if now - worker.heard > self._silence_s]
         late = [worker for worker in self._everyone if worker.deadline and now > worker.deadline]
         for worker in {*silent, *late}:
@@ -125,7 +125,7 @@ class Supervisor:
             self._reload(now, self._current)
 
     def _bury(self, worker: Worker, now: float) -> None:
-        """If a worker has ended, see what that means."""
+        """If a worker has ended, act on it."""
         status = worker.ended()
         if status is None:
             return
@@ -141,7 +141,7 @@ class Supervisor:
             self._give_up(self._successor, status, now)
 
     def _succeed(self, workers: Workers, now: float) -> None:
-        """All workers of a spec are ready: they take over."""
+        """Let the workers of a new spec take over, since all of them are ready."""
         former, self._current, self._successor = self._current, workers, None
         self._dismiss(former, Worker.retire, now)
         self._listeners.keep(workers.spec.endpoints)
@@ -156,7 +156,7 @@ class Supervisor:
             self._ready()
 
     def _give_up(self, workers: Workers, status: int, now: float) -> None:
-        """Workers of a spec cannot start: the daemon goes on with those it has, or ends if it has none."""
+        """Dismiss workers that cannot start; go on with the current ones, or end if there are none."""
         self._successor = None
         self._dismiss(workers, Worker.retire, now)  # some of its workers may serve already
         if self._current is None:
@@ -213,7 +213,7 @@ class Supervisor:
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[socket.socket]:
-        """Signals arrive as their numbers, in bytes, at the socket that this yields."""
+        """The socket at which the numbers of signals arrive as bytes, while the body runs."""
         wake, write = socket.socketpair()
         wake.setblocking(False)
         write.setblocking(False)
@@ -230,10 +230,10 @@ class Supervisor:
             write.close()
 
     def _forget(self, sockets: Sequence[socket.socket]) -> None:
-        """In a new worker: close what belongs to the supervisor and to workers of other plans.
+        """In a new worker: close what belongs to the supervisor and to workers of other specs.
 
-        As long as a worker held the channels of others, they would not notice our death;
-        as long as it held a socket that no spec has any more, clients could still connect to it.
+        If a worker held the channels of other workers, these would not notice the supervisor's death.
+        If it held a socket that no spec uses any more, clients could still connect to that.
         """
         self._listeners.forget(sockets)
         for own in (*self._own, *(worker.channel for worker in self._everyone)):

@@ -1,16 +1,15 @@
-"""A worker: one process that serves sessions until its supervisor says that it is enough.
+"""A worker: one process that serves sessions until its supervisor retires or stops it.
 
-What the two tell each other goes over a pair of sockets.  The worker sends a
-`BEAT` every second while its event loop turns, and `READY` once it accepts connections.
-The supervisor sends `RETIRE` when another worker has taken over; it closes its end
-when the daemon stops, and so it does when it dies, whatever it dies of: no worker
-outlives it for longer than its last messages take.
+The two talk over a pair of sockets.  The worker sends a `BEAT` every second while its event
+loop turns, and `READY` once it accepts connections.  The supervisor sends `RETIRE` when another
+worker has taken over.  Its end closes when the daemon stops, and also when the supervisor dies,
+so no worker outlives it for longer than its last messages take.
 
-* Retired, a worker accepts nothing more, and lets its clients end their sessions.
-* Stopped (also by SIGTERM), it sends away clients that are between two messages,
+* A retired worker accepts no more connections, and lets its clients end their sessions.
+* A stopped worker (also by SIGTERM) sends away clients that are between two messages,
   and finishes the messages it has.
 
-What it can't finish in time was not acknowledged, and comes again.
+A message that it cannot finish in time has no reply, so the client sends it again.
 """
 
 from __future__ import annotations
@@ -34,19 +33,19 @@ BEAT_S = 1.0
 RETIRE_S = 60.0
 """How long a retired worker lets clients keep their sessions."""
 GRACE_S = 60.0
-"""How long messages being processed may take to finish when a worker stops."""
+"""How long a worker that stops lets its messages take."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerContext:
-    """Where a worker works: the sockets, its seat among the others, its end of the channel."""
+    """The sockets of a worker, its load among the others, its end of the channel."""
 
     sockets: Sequence[socket.socket]
     load: OwnLoad
     channel: socket.socket
 
     async def serve(self, opening: AbstractAsyncContextManager[LmtpServer]) -> None:
-        """Open a server, and serve until the supervisor wants no more, or SIGTERM comes."""
+        """Open a server, and serve until the supervisor ends it, or SIGTERM comes."""
         beating = asyncio.create_task(self._beat())
         try:
             async with opening as server:
@@ -83,12 +82,12 @@ class WorkerContext:
         stopped.set()
 
     def _send(self, word: bytes) -> None:
-        with contextlib.suppress(OSError):  # a supervisor that listens no more is noticed by `_listen`
+        with contextlib.suppress(OSError):  # `_listen` notices that the supervisor is gone
             self.channel.send(word)
 
 
 async def _first(*events: Coroutine[None, None, object], timeout_s: float | None = None) -> None:
-    """Wait for the first of some events; in vain, if there is a time limit and it passes."""
+    """Wait for the first of some events, but not for longer than `timeout_s`."""
     tasks = [asyncio.ensure_future(event) for event in events]
     try:
         await asyncio.wait(tasks, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)

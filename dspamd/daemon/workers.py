@@ -1,11 +1,11 @@
 """The workers of one configuration, as their supervisor sees them.
 
-A worker is forked from the supervisor, which has imported everything by then: what
-it imported is shared memory, so a worker costs little, and starts at once.
+The supervisor forks workers after it has imported everything.  They share that memory, so a
+worker costs little and starts at once.
 
-A worker that died is replaced at once.  If workers die young again and again,
-replacements wait longer and longer, up to `LONGEST_WAIT_S`, so that a worker that
-cannot live does not take the machine down with it.
+The supervisor replaces a dead worker at once.  If workers die young again and again, it waits
+longer and longer, up to `LONGEST_WAIT_S`, so that a worker that cannot live does not take the
+machine down with it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SLACK_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class DaemonSpec:
-    """What a configuration asks for: where to listen, how many workers, what a worker does.
+    """What the supervisor needs of a configuration: endpoints, number of workers, work of a worker.
 
     `work` is the life of a worker; it returns its exit status.
     """
@@ -50,14 +50,14 @@ class Worker:
     pid: int
     channel: socket.socket
     born: float
-    heard: float  # when it last gave a sign of life
+    heard: float  # when its last sign of life came
     ready: bool = False
-    deadline: float | None = None  # when it must have ended, once it is told to
+    deadline: float | None = None  # when it must have ended, after `retire` or `stop`
     mute: bool = False  # it has closed its end of the channel: it is dying
     killed: bool = False
 
     def hear(self, now: float) -> None:
-        """Take in what it has sent."""
+        """Read what it has sent."""
         try:
             said = self.channel.recv(4096)
         except ConnectionError:
@@ -69,7 +69,7 @@ class Worker:
         self.ready = self.ready or worker.READY in said
 
     def retire(self, now: float) -> None:
-        """Another has taken over."""
+        """Ask it to retire, because another worker has taken over."""
         self.deadline = now + RETIRE_S + GRACE_S + SLACK_S
         try:
             self.channel.send(worker.RETIRE)
@@ -77,7 +77,7 @@ class Worker:
             log.get().debug("not_told", worker=self.pid)  # it is dying already
 
     def stop(self, now: float) -> None:
-        """Finish what is at hand, and end."""
+        """Ask it to finish its messages, and to end."""
         self.deadline = now + GRACE_S + SLACK_S
         try:
             self.channel.shutdown(socket.SHUT_WR)
@@ -85,7 +85,7 @@ class Worker:
             log.get().debug("not_told", worker=self.pid)
 
     def kill(self) -> None:
-        """End at once.  Its number is its own until `ended` has seen its end."""
+        """Kill it.  No other process can have its pid before `ended` has returned its status."""
         self.killed = True
         os.kill(self.pid, signal.SIGKILL)
 
@@ -100,14 +100,14 @@ class Worker:
 
 @dataclass(slots=True)
 class _Place:
-    """A place for a worker: who is there, how often in a row workers died young, when the next may come."""
+    """A place for a worker: its worker, young deaths in a row, and when the next worker may start."""
 
     worker: Worker | None = None
     deaths: int = 0
     free: float = 0.0
 
     def wait(self, now: float, *, young: bool) -> None:
-        """Somebody died here, `young` or not: find out when the next may come."""
+        """Set when the next worker may start, after one died here, `young` or not."""
         self.deaths = self.deaths + 1 if young else 1
         self.free = now + (min(2.0 ** (self.deaths - 2), LONGEST_WAIT_S) if self.deaths > 1 else 0)
 
@@ -115,7 +115,7 @@ class _Place:
 class Workers:
     """The workers of one spec, on sockets that are open already.
 
-    `forget` is called in each new worker with its sockets, to close what it must not hold.
+    Each new worker calls `forget` with its sockets, to close what it must not hold.
     """
 
     def __init__(
@@ -144,12 +144,12 @@ class Workers:
             if place.worker is None and place.free <= now:
                 try:
                     place.worker = self._fork(number, now)
-                except OSError as error:  # no processes or descriptors left: those who are there go on
+                except OSError as error:  # no processes or descriptors left: the other workers go on
                     log.get().error("cannot_fork", reason=str(error))
                     place.wait(now, young=True)
 
     def lost(self, dead: Worker, now: float) -> None:
-        """A worker has died: its place is free, at once or after a while."""
+        """Free the place of a dead worker, at once or after a while."""
         place = self._places[dead.place]
         place.worker = None
         self._loads.vacate(dead.place)
@@ -188,4 +188,4 @@ class Workers:
         except BaseException:
             log.get().exception("worker_failed")
         finally:
-            os._exit(status)  # what is on the stack above is the supervisor's
+            os._exit(status)  # the frames above belong to the supervisor

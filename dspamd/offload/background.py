@@ -1,8 +1,8 @@
-"""Small jobs with files, done behind the back of the mail, one after the other.
+"""Small jobs with files, one after the other, in the background of the mail.
 
-Mail never waits for them and never fails with them: what goes wrong is a warning in
-the log.  They are for what may be lost without harm (copies, marks); the number of
-bytes that wait is bounded, and what is above is left out, with a warning.
+Mail never waits for a job and never fails with it: a job that fails leaves a warning in the
+log.  Jobs are for what may be lost without harm (copies, marks).  The number of bytes that
+wait is bounded; the writer drops jobs beyond the bound, with a warning.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ _JOB_BYTES = 1024  # what a job weighs by itself
 
 
 class _Late(Exception):
-    """There is more to do than can be kept."""
+    """More jobs wait than the writer may keep."""
 
 
 class BackgroundWriter:
-    """Does jobs in the order in which they came, in a thread."""
+    """Does jobs in a thread, in their order."""
 
     def __init__(self) -> None:
         self._waiting: deque[tuple[Callable[[], None], int]] = deque()
@@ -33,7 +33,7 @@ class BackgroundWriter:
         self._left_out = Recurring("errand_left_out", "errands_taken_again")
 
     def add(self, work: Callable[[], None], size: int = 0) -> None:
-        """Have `work` done soon, which keeps `size` bytes in memory; it may raise OSError."""
+        """Do `work` soon; it keeps `size` bytes in memory until then, and may raise OSError."""
         size += _JOB_BYTES
         if self._bytes and self._bytes + size > WAITING_BYTES:
             self._left_out.tell(_Late(f"{len(self._waiting)} are not done yet, with {self._bytes} bytes"), "")
@@ -45,7 +45,7 @@ class BackgroundWriter:
             self._runner = asyncio.create_task(self._run())
 
     async def close(self) -> None:
-        """Wait until everything is done."""
+        """Wait until all jobs are done."""
         if self._runner is not None:
             await self._runner
         self._failed.close()

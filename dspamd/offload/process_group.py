@@ -1,11 +1,11 @@
-"""Programs of the site (delivery agents, look-ups): what they are told, and how they end.
+"""Programs of the site (delivery agents, look-ups): their arguments and their end.
 
-Words of their command lines stand for addresses and users, which strangers choose: none
-of these must be taken for an option.
+Words of their command lines stand for addresses and users, which strangers choose.  A
+program must not take one of these for an option.
 
-They are started in a session of their own, so that those which they start can be ended
-with them.  Whoever starts one sees to it that it is gone afterwards, whatever happened:
-deadlines and clients that left must leave no processes behind.
+Each program runs in a session of its own, so that the daemon can end the program's own
+children with it.  The caller ends the program in any case: after a deadline or a client that
+left, no process stays behind.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _PIECE = 65536
 def mistaken(command: Sequence[bytes], words: Sequence[bytes]) -> bytes | None:
     """The first of `words` that a program would take for an option though `command` has none there.
 
-    Behind a `--` of the command there are no options any more (POSIX, utility syntax guideline 10);
-    whether a program knows it is known to whoever wrote the command.
+    Behind a `--` of the command there are no options any more (POSIX, utility syntax guideline 10).
+    The administrator who wrote the command knows whether the program supports it.
     """
     for wanted, word in zip(command, words, strict=True):
         if wanted == b"--":
@@ -35,16 +35,16 @@ def mistaken(command: Sequence[bytes], words: Sequence[bytes]) -> bytes | None:
 
 
 async def end(process: asyncio.subprocess.Process) -> None:
-    """Kill a program, with all that it started, and wait for its end; if it has ended, let go of it.
+    """Kill a program with all its children, and wait for its end.
 
-    It must have been started with `start_new_session`.
+    The caller must have started it with `start_new_session`.
     """
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_REAP_S):
-            # A pipe is closed when it has been read to its end.
+            # A pipe closes when we have read it to its end.
             while process.stdout is not None and await process.stdout.read(_PIECE):
                 pass
             await process.wait()

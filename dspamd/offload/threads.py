@@ -1,4 +1,4 @@
-"""Work that takes longer than a few milliseconds is done in a thread."""
+"""Threads for work that takes longer than a few milliseconds."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _BRIEF = 64 * 1024
 
 
 def brief(size: int) -> bool:
-    """Whether work on so many bytes may be done on the event loop."""
+    """Whether the event loop may do work on so many bytes."""
     return size <= _BRIEF
 
 
 async def aside(size: int, work: Callable[[], T]) -> T:
-    """Do some work: here if it is brief for its size in bytes, else in a thread."""
+    """Do some work: here if its size in bytes makes it brief, else in a thread."""
     return work() if brief(size) else await asyncio.to_thread(work)
