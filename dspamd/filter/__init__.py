@@ -1,4 +1,4 @@
 """The path of a message, from arrival to answer.
 
-Begin with `pipeline`, which reads in the order in which things happen.
+Read `pipeline` first: its methods stand in the order in which things happen.
 """

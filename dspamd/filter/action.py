@@ -1,7 +1,7 @@
-"""Where a message goes, by its verdict and by what was asked for.
+"""The action that a message gets, by its verdict and its request.
 
-`choose` is the decision table of reference/cli.md 3.5; `status` is what the logs say
-afterwards (reference/storage.md 7.1).  Values in, values out: nothing is done here.
+`choose` is the decision table of reference/cli.md 3.5; `status` is the word of the logs
+(reference/storage.md 7.1).  Pure: values in, values out.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from dspamd.request.request import Request
 
 
 class Action(enum.Enum):
-    """What happens to a message."""
+    """An action for a message; its value is the word of the logs."""
 
     DELIVER = "Delivered"
-    PRINT = "Printed"  # to whoever asked: --stdout
+    PRINT = "Printed"  # for the client: --stdout
     QUARANTINE = "Quarantined"
-    REFUSE = "Refused"  # for good, for what is in it
+    REFUSE = "Refused"  # for good, because of its content
     NOTHING = ""
 
 
@@ -32,11 +32,11 @@ def choose(
     agent: bool = False,
     next_hop: bool = True,
 ) -> Action:
-    """What happens to a judged message; a summary never starts a delivery agent.
+    """The action for a message that has a verdict; a summary never starts a delivery agent.
 
-    `spam_action` is the preference of the user, `virus_response` is ClamAVResponse.  Where
-    there is a QuarantineAgent (`agent`), it takes the place of the delivery agent too, but
-    not that of a DeliveryHost (`next_hop`).
+    `spam_action` is the preference of the user, `virus_response` is ClamAVResponse.  A
+    QuarantineAgent (`agent`) also takes the place of the delivery agent, but not that of
+    a DeliveryHost (`next_hop`).
     """
     spam, lesson = verdict.result.spam, request.lesson
     if verdict.result.name == "Virus" and virus_response != "spam":
@@ -56,14 +56,14 @@ def choose(
 
 
 def untouched(request: Request) -> Action:
-    """What happens to a message that was not judged."""
+    """The action for a message without a verdict."""
     if request.classify or not request.deliver_innocent:
         return Action.NOTHING
     return Action.PRINT if request.stdout else Action.DELIVER
 
 
 def status(action: Action, verdict: Verdict, spam_action: str) -> str:
-    """What the logs say became of a message, unless something was found in it."""
+    """The word of the logs for a message in which no scanner found anything."""
     if verdict.source is Source.ERROR:
         return "Retrained"
     if verdict.source is not None:

@@ -118,7 +118,7 @@ def _experienced(totals: Totals, mode: Mode) -> bool:
 
 
 def _corrected(tokens: Tokens, snapshot: Snapshot, options: ScoreOptions, label: Label) -> Learned:
-    """What correcting their own verdict teaches a user; nobody was wrong, so no error is counted."""
+    """The lesson of a correction for the user's dictionary; nobody was wrong, so no error is counted."""
     run = Run(tokens, snapshot, options, Lesson(label, Source.ERROR))
     if run.patterns is not None:
         run.weigh(snapshot.hits)

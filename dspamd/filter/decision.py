@@ -1,4 +1,4 @@
-"""What the filter decides about a message: the verdict, and what is committed once it is handed over.
+"""Decisions about messages: the verdict, and the change that follows the hand-over.
 
     a scanner found something   ->  its finding is the verdict
     a lesson with a signature   ->  the user's word is the verdict; the stored message is taught
@@ -62,19 +62,19 @@ class Decisions:
         self._consultation = Consultation(storage)
 
     async def decide(self, passage: Passage, finding: Finding | None) -> Decision | None:
-        """The decision; None if there is nothing to go by: no header, no token.
+        """The decision; None if the message has no tokens.
 
         Raises `UnknownSignature` for a lesson about a message that the user does not have,
         `TempFail` and `InvalidName` as the store does.
         """
         if finding is not None:
-            return await self._found(passage, finding)
+            return await self._by_finding(passage, finding)
         lesson = passage.lesson
         if lesson is not None and (passage.signature or _needs_signature(passage, lesson)):
-            return await self._told(passage, lesson)
-        return await self._scored(passage)
+            return await self._by_signature(passage, lesson)
+        return await self._by_tokens(passage)
 
-    async def _found(self, passage: Passage, finding: Finding) -> Decision:
+    async def _by_finding(self, passage: Passage, finding: Finding) -> Decision:
         """Decide without statistics.  The tokens are kept, so that the user can correct it (Q-T7)."""
         lesson = None if passage.request.classify else finding.lesson
         tokens = await passage.tokens(None)
@@ -84,7 +84,7 @@ class Decisions:
         decided = scoring.but(finding.result, scoring.learned if lesson else Learned.nothing())
         return await self._decision(passage, dictionary.uid, tokens, decided, finding)
 
-    async def _told(self, passage: Passage, lesson: Lesson) -> Decision:
+    async def _by_signature(self, passage: Passage, lesson: Lesson) -> Decision:
         """Decide as the user says.  Raises `UnknownSignature` if they have no such signature."""
         dictionary = await Dictionary.of(self._storage, passage.user, create=False)
         recalled = await recall(dictionary, passage.signature or "")
@@ -92,7 +92,7 @@ class Decisions:
         verdict = self._verdict(passage, result_of(lesson.label), recalled.signature)
         return Decision(verdict, lesson, recalled=recalled)
 
-    async def _scored(self, passage: Passage) -> Decision | None:
+    async def _by_tokens(self, passage: Passage) -> Decision | None:
         """Decide by the tokens of the message."""
         lesson, request, user = passage.lesson, passage.request, passage.user
         tokens = await passage.tokens(lesson)

@@ -27,7 +27,7 @@ _NO_TOKENS = array("Q")
 
 @dataclass(frozen=True, slots=True)
 class Scoring:
-    """What a message is, and what it teaches the dictionary; `snapshot` is the dictionary before it."""
+    """The result for a message, and its lesson for the dictionary; `snapshot` has the counters before it."""
 
     result: Result
     learned: Learned

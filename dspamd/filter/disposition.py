@@ -84,7 +84,7 @@ class Disposition:
         return Outcome(delivery.recipient, reply, None, printed=printed, status=status)
 
     def _changes(self, mail: InboundMessage, user: User, verdict: Verdict) -> Rewrite:
-        """What we write into the message: our headers, and what the user's options ask for."""
+        """The changes to the message: our headers, and those that the user's options ask for."""
         spam = verdict.result.spam
         inbound = verdict.source is None
         embed = inbound and verdict.signature and not user.signature_in_headers and not user.train_pristine

@@ -1,10 +1,9 @@
-"""What is handed to the next hop, and what every way of handing over promises.
+"""The hand-over: a message for the next hop, and the promise of every transport.
 
-`deliver` returns only when the next hop has taken the message, with the reply it
-gave.  Everything else is raised: `PermFail` when the next hop refused for good,
-`TempFail` for all that may pass with time, which includes whatever goes wrong
-between us and the next hop.  The texts are those of reference/protocols.md 4.3,
-which administrators search their logs for:
+`deliver` returns the reply of the next hop once that has taken the message.  It raises `PermFail` if
+the next hop refuses for good, and `TempFail` for everything that may pass with time, which
+includes all trouble between us and the next hop.  The texts are those of
+reference/protocols.md 4.3; administrators search their logs for them:
 
     Unable to connect to server    nobody answers there
     HELO: 550 ...                  greeted, but refused our name (LHLO for LMTP)
@@ -29,8 +28,8 @@ class Handover:
     Addresses are raw bytes without angle brackets (empty sender: a bounce);
     parameters are those the message arrived with; `content` has CR LF line ends
     and no dot-stuffing; `spam` says which delivery agent or mailbox applies.
-    `user`, `arguments` (further words of the command line) and `trusted` (whether who
-    asked may use the trusted agent) are for delivery agents only.
+    `user`, `arguments` (further words of the command line) and `trusted` (whether the
+    client may use the trusted agent) are for delivery agents only.
     """
 
     sender: bytes
@@ -52,11 +51,11 @@ class Transport(Protocol):
         """Hand over and return the next hop's reply.  Raises `TempFail`, `PermFail`."""
 
     async def close(self) -> None:
-        """Let go of everything that is held for the next message."""
+        """Release what is kept for the next message."""
 
 
 class Outlet(Protocol):
-    """Where judged messages leave us: to the next hop, or into quarantine."""
+    """Where messages leave the filter: to the next hop, or into quarantine."""
 
     async def deliver(self, handover: Handover) -> Reply:
         """Hand over to the next hop or the delivery agent.  Raises `TempFail`, `PermFail`."""

@@ -49,7 +49,7 @@ class Passage:
 
     @property
     def lesson(self) -> Lesson | None:
-        """What the client teaches with the message; None: it is plain mail or a question."""
+        """The lesson that the client teaches with the message; None: it is plain mail or a question."""
         return self.delivery.request.lesson
 
     @property

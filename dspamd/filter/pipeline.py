@@ -281,7 +281,7 @@ async def _signature(mail: InboundMessage, request: Request, user: User) -> str 
 
 
 def _summary(passage: Passage, decision: Decision) -> bytes:
-    """What is printed of a verdict; a question by a user with `showFactors` brings the tokens, too."""
+    """The text that is printed of a verdict; for a question by a user with `showFactors` also the tokens."""
     request, user = passage.request, passage.user
     if not (request.classify or request.summary):
         return b""

@@ -1,16 +1,16 @@
-"""Reports: mail that users send to correct us, about one message or several.
+"""Reports: mail by which users correct the filter, about one message or several.
 
-A report to a retraining address is carried out if `RetrainFrom` lets its sender in (`reporter`).
-Each message that it brings back is a lesson of its own, with its line in the log and its place in
-the history: by its signature, or, where there is none, by its text as far as that can be put
-together again (`mail.forward`), without what the user wrote around it.  A text is learned only if
-the mail server vouches for the client.  It gets a signature first, the same for the same text: so
-it counts once, and the opposite takes it back.
+The filter carries out a report to a retraining address if `RetrainFrom` admits its sender (`reporter`).
+Each message in the report is a lesson of its own, with its line in the log and its record in the
+history.  The lesson goes by the signature of the message.  A message without one goes by its
+text, as far as `mail.forward` can restore it, without the words of the user around it; a text is
+learned only if the mail server vouches for the client.  It gets a signature first, the same for the same
+text: so it counts once, and the opposite report takes it back.
 
-A command that names the class itself needs no leave; of several originals in one mail it
-corrects each as well, and texts without a signature are refused, as ever.
+A command that names the class itself needs no permission.  It corrects each original in a mail, too, and
+refuses texts without a signature.
 
-What was carried out goes to the user as DSPAM did it, or nowhere (`RetrainedMail drop`).
+A report that was carried out goes on to the user, as in DSPAM, or nowhere (`RetrainedMail drop`).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ Teach = Callable[[InboundMessage, Delivery], Awaitable[Outcome]]
 
 
 class Reports:
-    """Takes reports apart and has each lesson in them taught."""
+    """Takes reports apart and has each of their lessons taught."""
 
     def __init__(
         self, config: Config, users: Users, storage: Storage, disposition: Disposition, log: MessageLog
@@ -53,7 +53,7 @@ class Reports:
         self._log = log
 
     async def brings(self, mail: InboundMessage, request: Request) -> bool:
-        """Whether a lesson is a report: it came to a retraining address, or is about several messages."""
+        """Whether a lesson is a report: to a retraining address, or about several messages."""
         if request.report is not None:
             return True
         if request.lesson is None or request.lesson.source is not Source.ERROR or request.signature:
@@ -63,8 +63,8 @@ class Reports:
     async def carry_out(self, mail: InboundMessage, delivery: Delivery, teach: Teach) -> Outcome:
         """Have every lesson of a report taught by `teach`, which delivers nothing; then deliver the report.
 
-        Raises `NotAllowed`, `UnknownSignature` if there is nothing that could be learned, and what
-        `teach` raises: then the report has to come again, and what it has taught counts once.
+        Raises `NotAllowed`, `UnknownSignature` if there is nothing to learn, and what `teach` raises:
+        the client sends the report again then, and the lessons that were taught count once.
         """
         lessons = await self._lessons(mail, delivery)
         outcomes: list[Outcome] = []
@@ -108,7 +108,7 @@ class Reports:
         return [_lesson(mail, delivery, each, trusted=for_others) for each in found]
 
     async def _signed(self, each: Reported, request: Request, user: User) -> Reported:
-        """A message with its signature, which is made of its text if it has none."""
+        """A message with its signature, or with one made of its text, which is stored."""
         if each.signature is not None:
             return each
         dictionary = await Dictionary.of(self._storage, user, create=False)
@@ -126,7 +126,7 @@ class Reports:
     async def _answer(
         self, mail: InboundMessage, delivery: Delivery, outcomes: list[Outcome], lessons: int
     ) -> Outcome:
-        """Deliver the report, if it is wanted; and say how many messages were corrected."""
+        """Deliver the report, if the site wants that; say how many messages were corrected."""
         first, count = outcomes[0], str(len(outcomes))
         said = f"{count if len(outcomes) == lessons else f'{count} of {lessons}'} messages corrected"
         if lessons == 1:
@@ -143,13 +143,13 @@ class Reports:
 
 
 def _why(delivery: Delivery) -> str:
-    """What whoever reports can make of it that a signature is unknown; commands have its words alone."""
+    """An explanation of an unknown signature for the sender of a report; commands need none."""
     report = delivery.request.report
     return f": the message is too old, or did not come to {report.address}" if report else ""
 
 
 async def _found(mail: InboundMessage, who: Reporter | None) -> list[Reported]:
-    """The messages that can be learned from a report.  Raises `UnknownSignature` if there are none."""
+    """The messages in a report that can be learned.  Raises `UnknownSignature` if there are none."""
     found = await mail.reported()
     if who is None or not who.vouched:
         found = [each for each in found if each.signature]
@@ -164,7 +164,7 @@ async def _found(mail: InboundMessage, who: Reporter | None) -> list[Reported]:
 
 
 async def _pristine(mail: InboundMessage) -> list[Reported]:
-    """The messages as they were: for who has no signatures (`TrainPristine`)."""
+    """The messages as they were: for users without signatures (`TrainPristine`)."""
     found = await mail.reported() or [Reported(None, mail.message.raw)]
     return [Reported(None, each.content) for each in found]
 
@@ -172,7 +172,7 @@ async def _pristine(mail: InboundMessage) -> list[Reported]:
 def _lesson(
     mail: InboundMessage, delivery: Delivery, each: Reported, *, trusted: bool
 ) -> tuple[InboundMessage, Delivery]:
-    """The lesson that one message of a report is; nothing is delivered of it."""
+    """The lesson that one message of a report makes; it delivers nothing."""
     request = dataclasses.replace(
         delivery.request,
         report=None,

@@ -77,7 +77,7 @@ async def teach(
 
 
 async def _change(recalled: Recalled, tokens: Tokens, lesson: Lesson, score_options: ScoreOptions) -> Change:
-    """What the lesson changes."""
+    """The change that the lesson makes."""
     guarded, last = _guarded(lesson, score_options), recalled.stored.correction
     if guarded and last is not None:
         return Change(last.applied.negated(), correct=Correct(recalled.signature, last.label, lesson.label))

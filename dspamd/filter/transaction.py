@@ -1,9 +1,8 @@
-"""One message on its way, with what is derived from it once for all its recipients.
+"""One message as it came, with what is derived from it once for all its recipients.
 
-The recipients of a message share its bytes, its parsed form, its tokens (those
-with the same tokenizer settings) and the signature it brings back.  Work that
-takes longer than a few milliseconds is done in a thread; the kernel releases the
-GIL there, so other sessions do not wait.
+The recipients of a message share its bytes, its parsed form, its tokens (those with the same
+tokenizer settings) and the signature it brings back.  A thread does work that takes longer than
+a few milliseconds; the kernel releases the GIL there, so other sessions do not wait.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from dspamd.request.envelope import Envelope
 
 
 class _Shared(Generic[T]):
-    """The result of some work on a message, which is done once, whoever asks for it first."""
+    """The result of some work on a message; the first caller starts the work, all share the result."""
 
     def __init__(self, size: int, work: Callable[[], T]) -> None:
         self._result = work() if brief(size) else asyncio.ensure_future(asyncio.to_thread(work))
@@ -74,5 +73,5 @@ class InboundMessage:
 
     @cached_property
     def fields(self) -> Fields:
-        """What the logs tell of its header."""
+        """The fields of its header that the logs show."""
         return Fields.of(self.message)

@@ -1,14 +1,14 @@
-"""What became of a message, and how it is told: headers and the summary line.
+"""Verdict and outcome of a message, and their texts: headers and the summary line.
 
-`Verdict` holds what one user's processing of a message decided; `header_lines`
-and `summary_line` put it into the words of the original, to the last digit
-(reference/engine.md 11, protocols.md 9.1), because filters and scripts of many
-sites read them.  `Outcome` is what the pipeline hands back for one recipient.
+A `Verdict` is what the filter decided for one user; `header_lines` and `summary_line` put it into the
+words of the original, to the last digit (reference/engine.md 11, protocols.md 9.1), because
+filters and scripts of many sites read them.  An `Outcome` is what the pipeline returns for one
+recipient.
 
-Header lines come without line ends; a folded header is several lines.  No value
-can end its line: line breaks and NUL in names and reasons become blanks.
+Header lines have no line ends; a folded header is several lines.  No value can end its line: line
+breaks and NUL in names and reasons become blanks.
 
-Nothing here decides anything, and the clock is an argument.
+Pure: nothing here decides, and the clock is an argument.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ _FACTORS_LIMIT = 10239
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One user's verdict of one message.
+    """The verdict on one message for one user.
 
-    result         of the statistics, or of whatever decided before them (Virus, ...)
-    processed      when, in the time zone of the site; told of plain inbound mail alone
-    source         why the message was taught, None for plain inbound mail
+    result         of the statistics, or of a scanner that decided before them (Virus, ...)
+    processed      when, in the time zone of the site; shown for plain inbound mail alone
+    source         the source of a lesson, None for plain inbound mail
     signature      id of the stored signature, None if there is none
     user           shown in X-DSPAM-User, None: not shown (managed groups, localStore)
     factors        shown in X-DSPAM-Factors, None: not shown (`showFactors`)
@@ -57,13 +57,13 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the pipeline did with a message for one recipient.
+    """The result of the pipeline for one recipient of a message.
 
     verdict   None if the message passed without one
-    summary   the summary line, if it was asked for
-    printed   the message, if it was asked for (`--stdout`)
+    summary   the summary line, if the client asked for it
+    printed   the message, if the client asked for it (`--stdout`)
     status    the short text of the user log ("Delivered", "Quarantined", ...)
-    said      what is said in the reply, instead of that the message was accepted
+    said      the text of the reply, in place of "Message accepted for delivery"
     """
 
     recipient: Recipient
@@ -113,9 +113,9 @@ def summary_line(user: str, verdict: Verdict) -> bytes:
 
 
 def explanation_lines(explained: Iterable[Explained]) -> list[bytes]:
-    """What a dictionary says of the tokens of a message, a line for each (`Run.explain`).
+    """A line for each token of a message, with its counters in the dictionary (`Run.explain`).
 
-    Hits and probability are put as `dspam_dump` puts them; the name comes last, since it may
+    Hits and probability have the form of `dspam_dump`; the name comes last, since it may
     contain anything and have any length.
     """
     return [

@@ -1,4 +1,4 @@
-"""What a client asks for: envelope, command line, retraining address.
+"""The request of a client: envelope, command line, retraining address.
 
 Pure: bytes, words and a configuration in, values out.
 """

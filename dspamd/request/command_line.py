@@ -1,13 +1,12 @@
 """The words of a command line, and how they divide into options.
 
-The same words reach us in three ways: on the command line of `dspam` and
-`dspamc`, as `ServerParameters` for mail that comes by LMTP, and as
-`DSPAMPROCESSMODE` from `dspamc`.  `divide` says which word is which option,
-`join` and `split` carry words through the protocol (reference/cli.md 3, 4;
-protocols.md 3).  What the values mean is `dspamd.request.request`'s business.
+The same words arrive in three ways: on the command line of `dspam` and `dspamc`, as
+`ServerParameters` for mail that comes by LMTP, and as `DSPAMPROCESSMODE` from `dspamc`.
+`divide` finds the options in the words, `join` and `split` carry words through the protocol
+(reference/cli.md 3, 4; protocols.md 3).  `dspamd.request.request` knows what the values mean.
 
-`dspamc` starts once per message and imports this module, so it imports nothing
-itself: no `re`, no `typing`.  Pure.
+`dspamc` starts once per message and imports this module, so the module imports nothing itself:
+no `re`, no `typing`.  Pure.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ _PLAIN = ("classify", "process", "stdout", "client", "daemon", "nofork", "debug"
 _VALUED = ("mail-from", "class", "source", "mode", "feature", "deliver", "signature", "profile", "fail")
 OPTIONS = _LISTS + _PLAIN + _VALUED
 
-# Words of releases before 3.4.  3.10.2 takes them for arguments of the delivery
-# agent and learns the spam it is shown as new mail.
+# Words of releases before 3.4.  3.10.2 takes them for arguments of the delivery agent, and the
+# spam for new mail.
 _ALIASES: dict[str, tuple[Item, ...]] = {
     "--addspam": (("class", "spam"), ("source", "error")),
     "--falsepositive": (("class", "innocent"), ("source", "error")),
@@ -44,7 +43,7 @@ def divide(words: list[str]) -> list[Item]:
     """The options in the order given; a list option makes one item for each of its names.
 
     A list ends before a word that starts with a dash and before an empty word;
-    `--` ends it and is swallowed.
+    `--` ends a list and is dropped.
     """
     items: list[Item] = []
     inside = ""  # the list option whose names are being read
@@ -73,7 +72,7 @@ def values(items: list[Item], option: str) -> list[str]:
 
 
 def untrusted(items: list[Item], login: str, uid: int) -> str:
-    """Why an untrusted caller may not ask for this; empty if he may (reference/cli.md 2)."""
+    """Why an untrusted caller may not ask for this; empty if they may (reference/cli.md 2)."""
     caller = f"e.g.. root or Trusted User [uid={uid}({login})]"
     for name, value in items:
         if name in _LISTS and value != login:
@@ -86,7 +85,7 @@ def untrusted(items: list[Item], login: str, uid: int) -> str:
 
 
 def refusal(option: str, value: str) -> str:
-    """Why this option cannot be carried out, whatever the message is; empty if it can."""
+    """Why this option is refused for any message; empty if it is accepted."""
     if option == "user" and ("../" in value or "..\\" in value):
         return "Illegal username ('../' or '..\\' not allowed in username)"
     if option == "rcpt-to" and not is_address(value):
@@ -112,7 +111,7 @@ def is_address(text: str) -> bool:
 
 
 def _word_end(text: str, start: int) -> int:
-    """The end of the atom or quoted string that begins there; -1 if there is none."""
+    """The end of the atom or quoted string that begins at `start`; -1 if there is none."""
     if text[start : start + 1] != '"':
         end = _atom_end(text, start)
         return end if end > start else -1
@@ -133,9 +132,9 @@ def _atom_end(text: str, start: int) -> int:
 
 
 def asks_for_mail(items: list[Item]) -> bool:
-    """Whether mail is to be printed, and nothing but mail.
+    """Whether the client wants mail printed, and nothing but mail.
 
-    Whoever reads a verdict, or teaches, does not take what is printed for the mail.
+    A client that reads a verdict, or teaches, does not take what is printed for the mail.
     """
     delivered = [name for value in values(items, "deliver") for name in value.split(",")]
     if "summary" in delivered or any(name in ("classify", "class", "signature") for name, _ in items):
@@ -146,14 +145,14 @@ def asks_for_mail(items: list[Item]) -> bool:
 
 
 def passes(items: list[Item], otherwise: str) -> bool:
-    """Whether mail that cannot be filtered is printed as it came: `--fail`, or what is configured."""
+    """Whether mail that cannot be filtered is printed as it came: `--fail`, else the configured word."""
     return asks_for_mail(items) and [otherwise, *values(items, "fail")][-1].lower() != "tempfail"
 
 
 def join(items: list[Item]) -> str:
     """The text of DSPAMPROCESSMODE: all items except the lists, which travel as RCPT commands, and `--fail`.
 
-    Words with blanks come apart on the other side; the protocol has no quoting for them.
+    The other side splits words at blanks, for which the protocol has no quoting.
     Raises ValueError for a word with a line end, which would end the command.
     """
     text = "".join(f"{_spell(name, value)} " for name, value in items if name not in _OURS)
@@ -163,7 +162,7 @@ def join(items: list[Item]) -> str:
 
 
 def recipients(items: list[Item]) -> str:
-    """What goes before the text of `join` for a daemon of ours, which looks at --rcpt-to.
+    """The words before the text of `join` for our own daemon, which reads --rcpt-to.
 
     Raises ValueError as `join` does.
     """
@@ -189,7 +188,7 @@ def version(parameters: list[str]) -> str:
     """The answer to --version.
 
     The web pages read the line `DSPAM Anti-Spam Suite`, scripts the settings in
-    `Configuration parameters:`, which only a trusted caller is shown.
+    `Configuration parameters:`, which the answer has for trusted callers only.
     """
     banner = (
         "\nDSPAM Anti-Spam Suite 3.10.2 (agent/library)\n\n"
@@ -203,7 +202,7 @@ def version(parameters: list[str]) -> str:
 def parameters(home: str, driver: str, config_file: str, layout: str) -> list[str]:
     """The settings that maintenance scripts look for in the answer to --version.
 
-    `layout` is `normal`, `large` or `domain`: how the data directory is laid out.
+    `layout` is that of the data directory: `normal`, `large` or `domain`.
     """
     folder = config_file.rpartition("/")[0]
     shown = [f"--with-dspam-home={home}", f"--sysconfdir={folder}", f"--with-storage-driver={driver}"]

@@ -1,4 +1,4 @@
-"""The envelope of a message: who sent it, to whom, and what it is.
+"""The envelope of a message: sender, recipients, content.
 
 Addresses stay the bytes that came over the wire, without angle brackets, so
 that quoted local parts, odd characters and UTF-8 (RFC 6531) leave as they came.
@@ -26,7 +26,7 @@ class Recipient:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """One message as a mail server handed it to us.
+    """One message as the mail server handed it over.
 
     `content` has CR LF line ends and no dot-stuffing; `parameters` are those of
     MAIL (`BODY=8BITMIME`, `SMTPUTF8`, `SIZE=...`); `xforward` holds the
@@ -41,5 +41,5 @@ class Envelope:
 
     @property
     def queue_id(self) -> str | None:
-        """Postfix's name for the message, for the log; None if it did not say."""
+        """Postfix's name for the message, for the log; None if Postfix did not send it."""
         return self.xforward.get("IDENT") or None

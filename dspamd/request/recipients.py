@@ -1,13 +1,12 @@
-"""Who is served: the deliveries that one message makes.
+"""The deliveries of a message: one for each recipient.
 
-A delivery is one message for one user.  Mail that comes by LMTP is processed for the
-user that each recipient names (StripRcptDomain, plus addresses, Broken case), or
-for the users of `--user` in ServerParameters, with the recipients for delivery
-only; a command names its users and recipients itself (reference/cli.md 3.4).
+A delivery is one message for one user.  In mail by LMTP each recipient names its user (StripRcptDomain,
+plus addresses, Broken case); with `--user` in ServerParameters the recipients are for the
+hand-over only.  A command names its users and recipients itself (reference/cli.md 3.4).
 
 Mail to `spam-user@` and `notspam-user@` is a correction (ParseToHeaders, RetrainAddress,
-ChangeModeOnParse, ChangeUserOnParse: reference/protocols.md 6).  Each recipient of a
-message stands for himself: what is a correction for one of them is mail for the next.
+ChangeModeOnParse, ChangeUserOnParse: reference/protocols.md 6).  Each recipient counts
+alone: a message can be a correction for one and plain mail for the next.
 
 Pure: a configuration and an envelope in, deliveries out.
 """
@@ -28,7 +27,7 @@ from dspamd.request.retrain_address import RetrainAddress, in_header, of_recipie
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One message for one user: who, delivered to whom, and what is asked for."""
+    """One message for one user: the user, the address that gets it, the request."""
 
     user: str
     recipient: Recipient
@@ -58,8 +57,8 @@ def readdress(config: Config, message: Message, request: Request) -> Request:
     """The request as the headers of the message change it.
 
     They name the owner of mail released from a quarantine and, with `RetrainAddress header`,
-    retraining addresses.  The user of a caller without trust stays: he wrote the message, and may
-    act for himself only.
+    retraining addresses.  The user of an untrusted caller stays: the caller wrote the message, and may
+    act for themselves only.
     """
     request = _released(message, request)
     if not config.ParseToHeaders or config.RetrainAddress != "header":
@@ -73,9 +72,9 @@ def readdress(config: Config, message: Message, request: Request) -> Request:
 
 
 def unnamed(config: Config, message: Message) -> tuple[str, ...]:
-    """Whom a message is for if the caller of a command names nobody: the retraining address in its To.
+    """The users of a message if the caller of a command names none: the retraining address in its To.
 
-    This is how an alias of the mail server pipes reports into a command.
+    An alias of the mail server pipes reports into a command in this way.
     """
     if not config.ParseToHeaders or config.ChangeUserOnParse == "off":
         return ()
@@ -84,7 +83,7 @@ def unnamed(config: Config, message: Message) -> tuple[str, ...]:
 
 
 def _ours(config: Config, found: RetrainAddress | None) -> RetrainAddress | None:
-    """A retraining address, unless it belongs to a domain that is none of ours (RetrainDomain)."""
+    """A retraining address, None if its domain is not ours (RetrainDomain)."""
     domains = [domain.lower() for domain in config.RetrainDomain]
     domain = found.address.rpartition("@")[2].lower() if found else ""
     return None if domains and found and found.user and domain not in domains else found
@@ -93,7 +92,7 @@ def _ours(config: Config, found: RetrainAddress | None) -> RetrainAddress | None
 def _reporting(config: Config, request: Request, found: RetrainAddress) -> Request:
     """The request of mail that came to a retraining address.
 
-    Who asks for a lesson anyway, or may act for himself only, needs no other leave.
+    A client that asks for the lesson itself, or may act for themselves only, needs no other permission.
     """
     if not config.ChangeModeOnParse or request.classify:
         return request
@@ -127,8 +126,8 @@ def _released(message: Message, request: Request) -> Request:
 def deliveries(config: Config, request: Request, recipients: Sequence[Recipient]) -> list[Delivery]:
     """One delivery for each recipient, or for each user where there are no recipients.
 
-    The n-th recipient belongs to the n-th user; when users run out the first one
-    is used again, which serves a fixed `--user` in ServerParameters.
+    The n-th recipient belongs to the n-th user; further recipients belong to the first
+    user, which serves a fixed `--user` in ServerParameters.
     """
     named = [_named(config, request, user) for user in request.users]
     if not recipients:
@@ -143,7 +142,7 @@ def deliveries(config: Config, request: Request, recipients: Sequence[Recipient]
 
 
 def reports(config: Config, message: Message, deliveries: Sequence[Delivery]) -> list[Delivery]:
-    """The deliveries, of which those are corrections whose recipient is a retraining address."""
+    """The deliveries, those to a retraining address turned into corrections."""
     if not config.ParseToHeaders or config.RetrainAddress == "header":
         return list(deliveries)
     original = _original(config, message) if len(deliveries) == 1 else ""
@@ -151,7 +150,7 @@ def reports(config: Config, message: Message, deliveries: Sequence[Delivery]) ->
 
 
 def _original(config: Config, message: Message) -> str:
-    """The recipient before any alias, in the header on top, which Postfix writes with `flags=O`."""
+    """The recipient before any alias, from the top header, which Postfix writes with `flags=O`."""
     value = message.first("X-Original-To") if config.RetrainAddress == "original" else None
     return (value or b"").strip(b"<>").decode("utf-8", "surrogateescape")
 
@@ -165,7 +164,7 @@ def _report(config: Config, delivery: Delivery, original: str) -> Delivery:
 
 
 def _behind_prefix(config: Config, delivery: Delivery, found: RetrainAddress) -> str:
-    """The user of a report if nothing says which: whom the recipient names without its prefix."""
+    """The user of a report if nothing else names one: that of the recipient without its prefix."""
     for name in (user_of, without_detail):
         if delivery.user == name(config, delivery.recipient.text):
             return name(config, found.address)
@@ -173,14 +172,14 @@ def _behind_prefix(config: Config, delivery: Delivery, found: RetrainAddress) ->
 
 
 def addressed(config: Config, recipients: Sequence[Recipient]) -> list[Recipient]:
-    """The recipients as mail is processed for them and handed over: in small letters with `Broken case`."""
+    """The recipients as we process and hand over their mail: in small letters with `Broken case`."""
     if not contains(config.Broken, "case"):
         return list(recipients)
     return [Recipient(recipient.address.lower(), recipient.parameters) for recipient in recipients]
 
 
 def recipient_of(user: str) -> Recipient:
-    """The recipient of mail for a user who is known by name only."""
+    """The recipient of mail for a user of whom only the name is known."""
     return Recipient(user.encode("utf-8", "surrogateescape"))
 
 
@@ -196,12 +195,12 @@ def user_of(config: Config, address: str) -> str:
 
 
 def _named(config: Config, request: Request, name: str) -> str:
-    """The user that `--user` names; who may name himself only has just the name that he has."""
+    """The user that `--user` names; untrusted callers can name only themselves, in full."""
     return without_detail(config, name) if request.trusted else name
 
 
 def without_detail(config: Config, address: str) -> str:
-    """The address without what follows PlusedCharacter in its local part."""
+    """The address without the detail behind PlusedCharacter in its local part."""
     if not config.EnablePlusedDetail:
         return address
     local, at, domain = address.rpartition("@")

@@ -1,11 +1,11 @@
-"""Who may correct us by mail: what is known of whoever sent a message to a retraining address.
+"""The permission to correct the filter by mail: what is known of the sender of a report.
 
 The id of a signature is no secret: it goes with every message that a user forwards or answers.
-What a sender cannot write himself is how the message came to the mail server.  Postfix tells with
+A sender cannot forge the way on which the message came to the mail server.  Postfix says it with
 XFORWARD: `SOURCE=LOCAL` is mail of its own machine and of the clients that
-`local_header_rewrite_clients` names, such as those that have logged in; all other is `REMOTE`
-(XFORWARD_README; a login itself is not forwarded).  A client that sends no XFORWARD tells nothing,
-and is not vouched for.  Who may speak LMTP to us is believed: that is the mail server.
+`local_header_rewrite_clients` names, such as those that have logged in; all other mail is `REMOTE`
+(XFORWARD_README; a login itself is not forwarded).  Without XFORWARD nobody vouches for the client.
+We believe every peer that may speak LMTP to us: that is the mail server.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dspamd.request.retrain_address import RetrainAddress
 
 
 class NotAllowed(PermFail):
-    """Whoever sent this may not correct us, or not by it: nothing was changed."""
+    """The sender may not correct the filter by this mail; nothing was changed."""
 
     enhanced = "5.7.1"
     exit_status = os.EX_NOPERM
@@ -35,18 +35,18 @@ class NotAllowed(PermFail):
 
 
 class Reporter(NamedTuple):
-    """Whoever sent a report, and is let in by RetrainFrom."""
+    """The sender of a report, whom RetrainFrom admits."""
 
     vouched: bool
-    """The mail server vouches for the client: a text may be learned that we have not seen before.
+    """The mail server vouches for the client: the filter may learn a text that it has not seen before.
 
-    A sender can be forged, and whoever forges it needs no signature to teach a text."""
+    A sender address can be forged, and a forger needs no signature to teach a text."""
     for_others: bool
-    """They may correct for whomever a signature names, not only for the user whom the address names."""
+    """They may correct for the owner of any signature, not only for the user whom the address names."""
 
 
 def reporter(config: Config, envelope: Envelope, report: RetrainAddress) -> Reporter:
-    """Who sent a report.  Raises `NotAllowed` if RetrainFrom does not let them in."""
+    """The sender of a report.  Raises `NotAllowed` if RetrainFrom does not admit them."""
     allowed = config.RetrainFrom
     vouched = envelope.xforward.get("SOURCE", "").upper() == "LOCAL"
     for_others = "any" in allowed or (vouched and "local" in allowed)

@@ -1,9 +1,8 @@
-"""What is asked of us for one message: the options of `dspam` as a value.
+"""The request of a client for one message: the options of `dspam` as a value.
 
-The same words arrive in three ways: on the command line of `dspam`, as
-`ServerParameters` for mail that comes by LMTP, and as `DSPAMPROCESSMODE` from
-`dspamc`.  `parse` checks them and makes a Request, with the error texts of the
-original (reference/cli.md 3.1, 3.2, 4).
+The words of the request come from a command line, from `ServerParameters` or from `DSPAMPROCESSMODE`
+(`command_line`).  `parse` checks them and makes a Request, with the error texts of the original
+(reference/cli.md 3.1, 3.2, 4).
 
 Options of a program rather than of a message (`--client`, `--daemon`, `--help`,
 ...) are accepted and leave no trace here: `dspam --client` passes them on.  Pure.
@@ -29,7 +28,7 @@ _DELIVERIES = ("spam", "innocent", "nonspam", "summary", "stdout")
 
 
 class Misconfigured(UsageError):
-    """Options that are fine by themselves and do not go together."""
+    """Options that are valid alone but not together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +49,9 @@ class Request:
     signature: str | None = None
     profile: str | None = None
     agent_arguments: tuple[str, ...] = ()
-    report: RetrainAddress | None = None  # where the lesson came from, if the address of a mail asks for it
-    trusted: bool = True  # the caller may act for others than himself
-    warnings: tuple[str, ...] = ()  # what the administrator should look at; for the log
+    report: RetrainAddress | None = None  # the retraining address that asks for the lesson, if one does
+    trusted: bool = True  # the caller may act for other users
+    warnings: tuple[str, ...] = ()  # for the administrator; logged
 
 
 def parse(
@@ -66,13 +65,13 @@ def parse(
 ) -> Request:
     """The request that these words make.
 
-    An untrusted caller, `login` with `uid`, may ask for himself only and passes no
+    An untrusted caller, `login` with `uid`, may act for themselves only and passes no
     arguments to the delivery agent.  `class_aliases` are further values of
     `--class`; `lower_case` is `Broken case`.
 
-    Whether there is a user at all is for the caller to check, who may know one from
-    the envelope.  Raises UsageError, and Misconfigured for a combination that makes
-    no sense; both carry the text of the original.
+    The caller of this function checks that there is a user; the envelope may name one.
+    Raises UsageError, and Misconfigured for options that do not go together; both
+    carry the text of the original.
     """
     items = divide(list(words))
     if not trusted:
@@ -87,7 +86,7 @@ def parse(
 
 
 class _Draft:
-    """A request while its words are read, left to right; the first error stops."""
+    """A request while `parse` reads its words, left to right, up to the first error."""
 
     def __init__(self, class_aliases: Mapping[str, Label], lower_case: bool, trusted: bool) -> None:
         self._aliases = class_aliases
@@ -223,13 +222,13 @@ class _Draft:
             return Mode(mode) if mode else None
         if self._label:
             return Mode.TEFT
-        # 3.10.2 takes away from the dictionary whatever it thinks the message is.
+        # 3.10.2 takes the message away from the class that it scores it as.
         self._warnings.append("--mode=unlearn without --class: nothing is learned or unlearned")
         return Mode.NOTRAIN
 
 
 def _meant(word: str) -> str:
-    """The option that a word was probably meant to be; empty if it resembles none."""
+    """The option that a word probably stands for; empty if it resembles none."""
     name = word[2:].partition("=")[0]
     close = difflib.get_close_matches(name, OPTIONS, n=1, cutoff=0.75)
     return f"--{close[0]}" if close else ""

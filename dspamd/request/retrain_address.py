@@ -1,15 +1,14 @@
 """Retraining addresses: `spam-bob@example.org`, `notspam-bob@example.org` (`ParseToHeaders`).
 
-Users forward a message to such an address to correct us.  A mail is a correction if
-the address is in its envelope (`RetrainAddress envelope`): it is the recipient, or the
-recipient is `bob@example.org` and an alias of the mail server made him of
-`spam-bob@example.org`, as ORCPT tells (RFC 3461 4.2).  An ORCPT that names anybody else
-was set far away, by a list that happens to be called `spam-fighters`, say, and does
-not count.  With `original` the header X-Original-To of the mail server counts as well.
+Users correct the filter by forwarding a message to such an address.  A mail is a correction if the
+address is in its envelope (`RetrainAddress envelope`).  Either it is the recipient; or the recipient is
+`bob@example.org`, and ORCPT says that an alias of the mail server turned `spam-bob@example.org` into
+it (RFC 3461 4.2).  An ORCPT that names any other user does not count: another server set it, for
+a list called `spam-fighters`, say.  With `original` the header X-Original-To of the mail server
+counts as well.
 
-DSPAM looked at the To headers instead (reference/protocols.md 6), which the sender
-writes; `RetrainAddress header` does so, too, except that folded headers count, and
-display names do not.
+DSPAM read the To headers instead (reference/protocols.md 6), which the sender writes.  `RetrainAddress
+header` does so, too, except that folded headers count, and display names do not.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _HEX = re.compile(r"\+([0-9A-F]{2})")  # xtext, RFC 3461 4
 
 
 class RetrainAddress(NamedTuple):
-    """What a retraining address says, without its prefix."""
+    """The parts of a retraining address, without its prefix."""
 
     label: Label
     user: str
@@ -44,7 +43,7 @@ class RetrainAddress(NamedTuple):
 
 
 def named(address: str) -> RetrainAddress | None:
-    """What an address says if it is a retraining address; its prefix counts in any case."""
+    """The parts of an address if it is a retraining address, whose prefix has letters of any case."""
     for prefix, label in _PREFIXES:
         rest = address[len(prefix) :]
         if address[: len(prefix)].lower() == prefix and rest.partition("@")[0]:
@@ -53,9 +52,9 @@ def named(address: str) -> RetrainAddress | None:
 
 
 def of_recipient(recipient: Recipient, original: str = "") -> RetrainAddress | None:
-    """The retraining address that mail for a recipient came to, if it did.
+    """The retraining address that mail for a recipient came to, None if to no such address.
 
-    `original` is the address before any alias, where the mail server is trusted to say it.
+    `original` is the address before any alias, if we trust the mail server to say it.
     """
     if found := named(recipient.text) or named(original):
         return found
@@ -103,6 +102,6 @@ def _parse(value: bytes) -> RetrainAddress | None:
 
 
 def _addresses(value: bytes) -> bytes:
-    """A header without its display names, and something in front, so that every address has a start."""
+    """A header without its display names; a colon before it gives the first address a start, too."""
     mailboxes = _QUOTED.sub(b"", value).split(b",")
     return b":" + b",".join(each[max(each.find(b"<"), 0) :] for each in mailboxes)

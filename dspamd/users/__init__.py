@@ -1,4 +1,4 @@
-"""Who a user is, and what they asked for.
+"""The users of a site, and what they asked for.
 
 Preferences, groups, external look-ups, and which accounts of the system are trusted.
 """

@@ -1,6 +1,6 @@
-"""Answers cached for a few seconds, since every message asks for them again.
+"""A cache of a few seconds for answers that every message asks for.
 
-A change of what they were read from can take that long to apply.
+A change of their source can take that long to apply.
 """
 
 from __future__ import annotations

@@ -1,13 +1,12 @@
-"""The file of groups, as it is now: read again when it has changed.
+"""The file of groups, which is read again when it has changed.
 
-Administrators edit it while the daemon runs.  At most once a second somebody looks,
-in a thread, whether it is another file than the one last read.  A new version with
-something wrong in it does not count: the groups stay as they were, and the log says
-which line is wrong.  Only when there were none before, the lines that make sense
-count, since all others of the site would wait otherwise.
+Administrators edit it while the daemon runs.  At most once a second a thread checks whether the file has
+changed.  A new version with an error does not count: the groups stay as they were, and the log names
+the wrong line.  The first version counts as far as its lines are valid, since otherwise the mail of the whole
+site would wait.
 
-No file, no groups.  A file that cannot be read is no reason to take users out of
-their groups: their mail would be learned in the wrong dictionary.
+Without a file there are no groups.  If the file cannot be read, users stay in their groups: their mail
+would be learned in the wrong dictionary otherwise.
 """
 
 from __future__ import annotations
@@ -24,12 +23,12 @@ from dspamd.telemetry import log
 from dspamd.users.groups import Groups
 
 INTERVAL_S = 1.0
-"""As long a change may take to have effect."""
+"""The longest time until a change applies."""
 
 DEADLINE_S = 5.0
-"""For a look at the file, which may be on a server that does not answer."""
+"""For reading the file, which may be on a server that does not answer."""
 
-Stamp = tuple[int, int, int] | None  # what tells two versions of the file apart; None: there is no file
+Stamp = tuple[int, int, int] | None  # differs between two versions of the file; None: there is no file
 
 
 class GroupFile:
@@ -45,13 +44,13 @@ class GroupFile:
     async def groups(self) -> Groups:
         """The groups in force, the same object until they change.
 
-        Raises `TempFail` if they were never known and the file cannot be read.
+        Raises `TempFail` if the file cannot be read and never was.
         """
         if self._clock() >= self._due:
             if self._look is None:
                 self._look = asyncio.create_task(self._refresh())
             _, late = await asyncio.wait((self._look,), timeout=DEADLINE_S)
-            if late:  # nobody else waits for it before the next look is due
+            if late:  # no other task waits for it before the next look is due
                 self._due = self._clock() + INTERVAL_S
         if self._groups is None:
             raise TempFail("Groups unknown at present", detail=f"{self._path} cannot be read")
@@ -69,7 +68,7 @@ class GroupFile:
             self._due, self._look = self._clock() + INTERVAL_S, None
 
     def _read(self) -> tuple[Stamp, str] | None:
-        """The file with its stamp, or None if it was read already.  Blocks; raises OSError."""
+        """The file with its stamp, None if it has not changed.  Blocks; raises OSError."""
         try:
             with self._path.open("rb") as file:
                 status = os.fstat(file.fileno())

@@ -1,20 +1,21 @@
-"""Who shares what with whom: the file of groups, and what it means for one user.
+"""Groups: the file that defines them, and what they mean for one user.
 
-A line is `name:type:member,member,...`; those that are empty or begin with `#` or
-`;` say nothing.  Blanks count, upper and lower case do not.
+A line is `name:type:member,member,...`; empty lines and lines that begin with `#` or `;` do not
+count.  Blanks count, upper and lower case do not.
 
     shared            members use the dictionary of the group
     shared,managed    its quarantine and its log, too
     merged            the counters of the group are added to those of each member
-    classification    members who are not sure ask the others; with members written
-                      `*user` everybody asks those, and new users believe them more
-    inoculation       what one member reports as spam is taught to the others; so is what a
-                      blacklist lists of his mail, if he learns from that (RBLInoculate)
+    classification    dictionaries that are not sure ask those of the other members; if some
+                      members are written `*user`, everybody asks only these, and they
+                      overrule the dictionary of a new user
+    inoculation       spam that one member reports is taught to the others; so is mail of a
+                      member that a blacklist lists, if it teaches them (RBLInoculate)
 
-`*` and `*@domain` stand for many users in shared and merged groups; in merged ones
-`-user` and `-*@domain` take some out again, the last word about a user counts.
+`*` and `*@domain` stand for many users in shared and merged groups; in merged groups
+`-user` and `-*@domain` take some out again, and the last word about a user counts.
 
-Lines count in the order of the file; a shared group rules out what follows it
+Lines count in the order of the file; a shared group excludes the lines behind it
 (reference/engine.md 9.2, storage.md 8).  Pure: text in, values out.
 """
 
@@ -30,7 +31,7 @@ from dspamd.errors import Problem
 
 _NAME_BYTES = 100
 _REFUSED = re.compile(r".*[/\x00-\x1f\x7f]|(.*@)?\.{0,2}\Z|\.{1,2}@", re.DOTALL)
-"""No store keeps such a name: it would lead to other files than those of the group."""
+"""No store keeps such a name: its path would lead to files that are not those of the group."""
 
 
 class Kind(enum.Enum):
@@ -44,22 +45,22 @@ class Kind(enum.Enum):
 
 
 class Asks(enum.Enum):
-    """How a user stands to those whom he asks for their verdict."""
+    """When the dictionary of a user asks those of others."""
 
-    PEERS = enum.auto()  # when he is not sure
-    GLOBAL = enum.auto()  # and whatever he thinks, as long as he has seen little mail
+    PEERS = enum.auto()  # when it is not sure
+    GLOBAL = enum.auto()  # and always, as long as it has learned little mail
 
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """What the groups mean for one user."""
+    """The part of one user in the groups."""
 
-    shared: str | None = None  # the group whose dictionary he uses
+    shared: str | None = None  # the group whose dictionary they use
     managed: bool = False  # its quarantine and log, too
-    merged: str | None = None  # the group whose counters are added to his own
+    merged: str | None = None  # the group whose counters are added to their own
     asks: Asks | None = None
-    peers: tuple[str, ...] = ()  # whom he asks, in this order
-    inoculated: tuple[str, ...] = ()  # to whom reports of spam that he made or got are taught
+    peers: tuple[str, ...] = ()  # users whose dictionaries are asked, in this order
+    inoculated: tuple[str, ...] = ()  # users who are taught the spam that they report
 
 
 ALONE = Membership()
@@ -70,8 +71,8 @@ ALONE = Membership()
 class Group:
     """One line of the file.
 
-    `positions` has the members in lower case; of one that is listed twice the place
-    that counts: the last one in a merged group, else the first.
+    `positions` maps the members, in lower case, to their places.  For a member who is listed
+    twice it has the place that counts: the last one in a merged group, else the first.
     """
 
     name: str
@@ -87,7 +88,7 @@ class Group:
         return cls(name, kind, members, {member.lower(): place for place, member in places})
 
     def join(self, user: str, found: Membership) -> Membership:
-        """The membership of `user` (lower case) after this line, when it was `found` before."""
+        """The membership of `user` (lower case) after this line; `found` is that before it."""
         match self.kind:
             case Kind.SHARED | Kind.MANAGED:
                 if found.merged is None and found.asks is None and self._place(user) >= 0:
@@ -103,7 +104,7 @@ class Group:
         return found
 
     def _consulted(self, user: str, found: Membership) -> Membership:
-        """A classification line: what comes first, the user or a `*user`, says how he takes part."""
+        """The membership after a classification line; what comes first counts: the user or a `*user`."""
         named = self.positions.get(user, len(self.members))
         starred = [place for place, member in enumerate(self.members) if member[:1] == "*" != member]
         if starred and starred[0] < named:
@@ -118,11 +119,11 @@ class Group:
         return replace(found, asks=asks, peers=_joined(found.peers, others))
 
     def _others(self, user: str) -> tuple[str, ...]:
-        """The members who are users, but for one."""
+        """The members who are users, except one."""
         return tuple(member for member in self.members if member[0] != "*" and member.lower() != user)
 
     def _place(self, user: str, sign: str = "") -> int:
-        """Where the line last speaks of a user, by name or by wildcard; -1: it does not."""
+        """The place where the line last names a user, by name or by wildcard; -1: nowhere."""
         _, at, domain = user.partition("@")
         words = (user, f"*@{domain}", "*") if at else (user, "*")
         return max(self.positions.get(sign + word, -1) for word in words)
@@ -136,7 +137,7 @@ class Groups:
 
     @classmethod
     def parse(cls, text: str, file: str) -> tuple[Groups, list[Problem]]:
-        """The groups of those lines that make sense, and what is wrong with the others."""
+        """The groups of the valid lines, and the problems of the others."""
         groups, problems = [], []
         for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), 1):
             if not line or line[0] in "#;":
@@ -148,7 +149,7 @@ class Groups:
         return cls(groups), problems
 
     def membership(self, user: str) -> Membership:
-        """What the groups mean for a user."""
+        """The membership of a user."""
         found, name = ALONE, user.lower()
         for group in self._groups:
             found = group.join(name, found)
@@ -158,7 +159,7 @@ class Groups:
 
 
 def _group(line: str) -> Group:
-    """The group that a line describes.  Raises ValueError saying what is wrong."""
+    """The group that a line defines.  Raises ValueError with the problem."""
     name, *rest = line.split(":", 2)
     if len(rest) < 2:
         raise ValueError("not of the form name:type:members")
@@ -175,7 +176,7 @@ def _group(line: str) -> Group:
 
 
 def _joined(some: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
-    """Names of both, each once whatever its case, in order."""
+    """Names of both, each once in any case of letters, in order."""
     names: dict[str, str] = {}
     for name in (*some, *more):
         names.setdefault(name.lower(), name)

@@ -1,19 +1,18 @@
-"""External lookup: a directory or a program of the site says who is a user (`ExtLookup`).
+"""External look-up: a directory or a program of the site knows the users (`ExtLookup`).
 
-Asked once for each user, before anything else happens to his mail
+The pipeline asks once for each user, before anything else happens to their mail
 (reference/protocols.md 13):
 
-    verify   whoever is found goes on under the name he came with
-    map      whoever is found goes on under the name that was found, others as they came
-    strict   whoever is found goes on under the name that was found
+    verify   a user who is found keeps their name
+    map      a user who is found gets the name that was found, others keep theirs
+    strict   a user who is found gets the name that was found
 
-Who is not found by `verify` and `strict` is no user of ours: his mail is refused for
-good, and nothing is ever made for him.  If no answer is to be had - the directory is
-down, the program crashes or takes too long - the mail waits (`TempFail`); it is never
-refused for that, and never let through unverified.
+With `verify` and `strict` a name that is not found is no user of ours: its mail is refused for good, and
+no file or record is made for it.  If there is no answer - the directory is down, the program
+crashes or takes too long - the mail waits (`TempFail`); it is neither refused nor let through
+unverified.
 
-Answers are remembered for some seconds.  What is asked is a `Source`: a `Program`
-here, a directory in `ldap_lookup`.
+Answers are cached for a few seconds.  A `Source` gives them: `lookup_program` or `lookup_ldap`.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class Lookup:
-    """What `source` says of users, in the sense of `mode`; an answer takes `timeout_s` at most."""
+    """The answers of `source`, used as `mode` says; an answer takes `timeout_s` at most."""
 
     def __init__(
         self, source: Source, mode: str, timeout_s: float, clock: Callable[[], float] = time.monotonic
@@ -49,15 +48,15 @@ class Lookup:
 
     @classmethod
     def from_config(cls, config: Config) -> Lookup | None:
-        """The lookup of a site, if it has one.  Raises `ConfigError`."""
+        """The look-up of a site, if it has one.  Raises `ConfigError`."""
         if not config.ExtLookup:
             return None
         return cls(_source(config), config.ExtLookupMode, config.ExtLookupTimeout)
 
     async def user(self, name: str) -> str:
-        """The name under which somebody goes on.
+        """The name under which the mail of `name` is processed.
 
-        Raises `PermFail` if he is no user, `TempFail` if that cannot be found out now.
+        Raises `PermFail` if that is no user, `TempFail` if there is no answer now.
         """
         found = self._answers.get(name)
         if found is None:
@@ -80,7 +79,7 @@ class Lookup:
 
 
 def _source(config: Config) -> Source:
-    """What the site asks.  Raises `ConfigError`."""
+    """The source that the site asks.  Raises `ConfigError`."""
     driver, server = config.ExtLookupDriver, config.ExtLookupServer
     try:
         if not driver:

@@ -1,18 +1,18 @@
-"""Users in a directory, asked by LDAP (`ExtLookupDriver ldap`; RFC 4511, 4515).
+"""Look-ups in a directory by LDAP (`ExtLookupDriver ldap`; RFC 4511, 4515).
 
-One search for each question.  Exactly one entry must be found; the last value of its
-attribute `ExtLookupLDAPAttribute` is the user, or, if no attribute is configured, which
-is enough to verify, the name that was asked for.
+Each question is one search, which must find exactly one entry.  The last value of its attribute
+`ExtLookupLDAPAttribute` is the user.  If no attribute is configured, which is enough to verify,
+the user is the name in the question.
 
-Everything else is no answer: a directory that refuses us, that knows no such base,
-or whose certificate does not hold, has not said that there is no such user.
+Everything else is no answer: a directory that refuses us, that has no such base, or whose certificate
+is not valid, has not said that there is no such user.
 
-A connection that has logged in (simple bind) is kept for the next question, for a
-minute.  Before it is used again we look whether the directory has closed it; one that
-turns out dead nevertheless is replaced by a new one, once, as long as time remains.
+A connection that has logged in (simple bind) is kept for the next question, for a minute.  Before it is
+used again we check whether the directory has closed it.  If it turns out to be dead, a new
+one replaces it, once, as long as time remains.
 
-The library blocks, so it works in a few threads of its own: a directory that hangs
-must not take those of others.  Each of its waits has the deadline of the whole.
+The library blocks, so it has a few threads of its own: a directory that hangs must not take
+those of other work.  Each of its waits has the deadline of the whole question.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from dspamd.errors import TempFail
 from dspamd.users.lookup_source import AT_ONCE, template
 
 _PLAIN = frozenset((string.ascii_letters + string.digits + "@.-_+= ").encode())
-_FOUND = (0, 4)  # success; size limit exceeded, which only says that there are more
+_FOUND = (0, 4)  # success; size limit exceeded: there are more entries
 _SCOPES = {"sub": ldap3.SUBTREE, "one": ldap3.LEVEL, "base": ldap3.BASE}
 _KEPT_S = 60.0  # less than firewalls and directories wait before they forget a connection
 
@@ -48,7 +48,7 @@ class Search:
     host: str
     port: int
     base: str
-    filter: Callable[[str], str]  # of a user, with what is special in filters escaped
+    filter: Callable[[str], str]  # of a user, whose special characters are escaped
     attribute: str = ""
     scope: str = ldap3.SUBTREE
     version: int = 3
@@ -79,7 +79,7 @@ class Directory:
             raise ValueError("ExtLookupCrypto tls needs ExtLookupLDAPVersion 3")
         scope = config.ExtLookupLDAPScope
         if scope == "base" and config.StrictCompatibility:
-            scope = "sub"  # which it always was
+            scope = "sub"  # as DSPAM always did
         search = Search(
             host=config.ExtLookupServer,
             port=config.ExtLookupPort,
@@ -103,7 +103,7 @@ class Directory:
             raise TempFail("Unable to look up user", detail=detail) from error
 
     def _find(self, name: str) -> str | None:
-        """Over a connection that is kept, if there is one, else over a new one."""
+        """Ask over a kept connection, if there is one, else over a new one."""
         until = time.monotonic() + self._search.timeout_s
         kept = self._kept()
         if kept is not None:
@@ -115,7 +115,7 @@ class Directory:
         return self._ask(self._connection(), name)
 
     def _kept(self) -> ldap3.Connection | None:
-        """The connection used last, if it is in order as far as can be seen."""
+        """The connection used last, if it looks alive."""
         with suppress(IndexError):  # another thread may take it before us
             while True:
                 connection, since = self._idle.pop()

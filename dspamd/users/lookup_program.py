@@ -16,10 +16,10 @@ _LONGEST_ANSWER = 1023  # bytes
 class Program:
     """A program that prints the name of a user, as the first line of its output, or nothing.
 
-    It is started without a shell and with an empty environment; `%u` in the words of
-    `command` is the user.  One that would be an option there is not asked for.  Its exit status
-    means nothing, except that one which printed nothing and died, or asks for a retry (75), has
-    not said that there is no such user.
+    It is started without a shell and with an empty environment; `%u` in the words of `command` is
+    the user.  The program is not asked for a name that would be an option there.  Its exit status
+    counts only if it printed nothing: if a signal ended it, or it asks for a retry (75), it gave no
+    answer.
     """
 
     def __init__(self, command: str) -> None:
@@ -54,7 +54,7 @@ class Program:
 
 
 async def _first_line(process: asyncio.subprocess.Process) -> bytes:
-    """The first line that a program prints, read to the end of its output so that it may finish."""
+    """The first line that a program prints; the rest is read, too, so that the program can finish."""
     assert process.stdout is not None
     try:
         line = await process.stdout.readline()

@@ -1,4 +1,4 @@
-"""What answers an external look-up, and the templates of its questions."""
+"""The source of an external look-up, and the templates of its questions."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Callable
 from typing import Protocol
 
 AT_ONCE = 8
-"""Questions to a source at the same time; others wait for their turn."""
+"""Questions to a source at the same time; further ones wait."""
 
 
 _MARK = re.compile("%(.?)")
 
 
 class Source(Protocol):
-    """What knows the users."""
+    """Knows the users of a site."""
 
     async def find(self, name: str) -> str | None:
-        """The name under which a user is known there; None if he is not.
+        """The name of a user in the source; None if it has no such user.
 
-        Raises `TempFail` if that cannot be found out now.
+        Raises `TempFail` if the source gives no answer now.
         """
 
 

@@ -1,4 +1,4 @@
-"""A user's preferences, and the answers that they and dspam.conf give."""
+"""A user with their preferences, and the settings that these and dspam.conf give."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dspamd.request.request import Request
 from dspamd.storage.drivers import driver_name
 from dspamd.users.groups import ALONE, Membership
 
-_CLASSIC_SUBJECT_BYTES = 15  # as much of spamSubject as DSPAM used
+_CLASSIC_SUBJECT_BYTES = 15  # DSPAM used no more of spamSubject
 
 
 _MODES = {mode.value: mode for mode in Mode}
@@ -21,9 +21,9 @@ _MODES = {mode.value: mode for mode in Mode}
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A user, as the message being processed needs him.
+    """A user, with all that their mail needs.
 
-    `name` is the user processed, which may be a whole domain (`@example.org`);
+    `name` is the user, which may be a whole domain (`@example.org`);
     `disallowed` are stored preferences that AllowOverride does not name.
     Words of preferences count in any case.
     """
@@ -34,36 +34,36 @@ class User:
     filtered: bool  # opted in or out, as Opt demands (protocols.md 12)
     defaults: Defaults = field(repr=False)
     membership: Membership = ALONE
-    # Both kinds of options by request: many messages make the same one.
+    # Both kinds of options by request; many messages have the same one.
     _token_options: dict[Request, TokenOptions] = field(default_factory=dict, init=False, repr=False)
     _score_options: dict[Request, ScoreOptions] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def owner(self) -> str:
-        """Whose dictionary is used: his own, or that of the group that shares one."""
+        """The owner of the dictionary: the user, or the group that shares one."""
         return self.membership.shared or self.name
 
     @property
     def file_name(self) -> str:
-        """Whose files are written, but for dictionary and preferences (managed group, localStore)."""
+        """The owner of all files except dictionary and preferences (managed group, localStore)."""
         if self.membership.managed:
             return self.owner
         return self.preferences.get("localStore") or self.name
 
     @property
     def statistics_name(self) -> str:
-        """Whose statistics are written: those of the dictionary, where a group shares one."""
+        """The owner of the statistics: that of the dictionary, where a group shares one."""
         return self.membership.shared or self.file_name
 
     @property
     def spam_action(self) -> str:
-        """What happens to spam: quarantine, tag or deliver."""
+        """The action for spam: quarantine, tag or deliver."""
         action = self.preferences.get("spamAction", "").lower()
         return action if action in ("tag", "deliver") else "quarantine"
 
     @property
     def spam_subject(self) -> bytes:
-        """What `tag` puts in front of the subject, one line."""
+        """The text that `tag` puts in front of the subject, one line."""
         text = re.sub(r"[\x00-\x1f\x7f]", "", self.preferences.get("spamSubject", ""))
         tag = (text or "[SPAM]").encode("utf-8", "surrogateescape")
         return tag[:_CLASSIC_SUBJECT_BYTES] if self.defaults.score.strict else tag
@@ -107,7 +107,7 @@ class User:
 
     @property
     def alone(self) -> User:
-        """This user as if he were in no group."""
+        """This user as if they were in no group."""
         return self if self.membership is ALONE else replace(self, membership=ALONE)
 
     @property
@@ -128,7 +128,7 @@ class User:
         return self._either("notifications", self.defaults.notifications)
 
     def token_options(self, request: Request) -> TokenOptions:
-        """How his mail is cut into tokens; equal for all users with equal settings."""
+        """How the tokenizer cuts the mail of the user; equal for all users with equal settings."""
         options = self._token_options.get(request)
         if options is None:
             options = self._token_options[request] = replace(
@@ -139,7 +139,7 @@ class User:
         return options
 
     def score_options(self, request: Request) -> ScoreOptions:
-        """How tokens become a verdict for him (engine.md 7.12)."""
+        """How tokens become a result for the user (engine.md 7.12)."""
         options = self._score_options.get(request)
         if options is None:
             options = self._score_options[request] = replace(
@@ -180,7 +180,7 @@ class User:
         return self._on(preference) if preference in self.preferences else otherwise
 
     def _either(self, preference: str, directive: bool) -> bool:
-        """Directive or preference may switch it on; the preference `off` beats both (config.md 5.1)."""
+        """Directive or preference can switch it on; the preference `off` beats both (config.md 5.1)."""
         word = self.preferences.get(preference, "").lower()
         return (directive or word == "on") and word != "off"
 
@@ -192,7 +192,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What dspam.conf says where no preference does; made once, for all users."""
+    """The settings of dspam.conf, for what no preference says; made once, for all users."""
 
     tokens: TokenOptions
     score: ScoreOptions

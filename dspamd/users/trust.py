@@ -1,4 +1,4 @@
-"""Which accounts of the system are trusted."""
+"""The accounts of the system that are trusted."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def login_name(uid: int) -> str:
 def trusted(config: Config, uid: int, name: str | None = None) -> bool:
     """Whether an account may act for other users (cli.md 2).
 
-    `name` is that of the account, if it is known already; otherwise raises UsageError if
-    there is none.
+    `name` is the name of the account, None if it must be looked up.  Raises UsageError if the
+    account has none.
     """
     if uid == 0 or not config.TrustedUserSecurity:
         return True

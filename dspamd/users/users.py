@@ -1,18 +1,14 @@
-"""Who a user is: preferences, groups, filtered or not, whose dictionary, which settings.
+"""The users of a site: preferences, groups, filtered or not, whose dictionary, which settings.
 
-`Users.resolve` turns a name into a `User`, whose properties answer every question
-that the way of a message asks, with the directives of dspam.conf standing in for
-what no preference says (reference/config.md 5, engine.md 7.12).
+`Users.resolve` turns a name into a `User`, whose properties answer all questions of the pipeline.  A
+directive of dspam.conf counts where no preference does (reference/config.md 5, engine.md 7.12).
 
-The record of everybody, once it has any preference, replaces the `Preference`
-lines of dspam.conf as a whole.  A user's own preferences count only where
-`AllowOverride` names them; the others are listed for the log.
+The record of everybody, once it has any preference, replaces all `Preference` lines of dspam.conf.
+A user's own preferences count only where `AllowOverride` names them; the others are listed for
+the log.
 
-Users are remembered for some seconds, since they are asked for with every message;
-so long may a changed preference take to have effect.  Nothing blocks the event
-loop, and trouble with the store is a `TempFail`.
-
-Also here: which accounts of the system are trusted.
+User records are cached for a few seconds, so a changed preference can take that long to apply.
+Nothing blocks the event loop, and trouble with the store is a `TempFail`.
 """
 
 from __future__ import annotations
@@ -44,7 +40,7 @@ _UID = re.compile("([0-9]{1,10}),")  # in front of a signature
 
 
 class Effective(NamedTuple):
-    """The preferences in effect for a name, and the user that it stands for."""
+    """The preferences in effect for a name, and the user of that name."""
 
     values: dict[str, str]
     disallowed: tuple[str, ...]
@@ -52,7 +48,7 @@ class Effective(NamedTuple):
 
 
 class Users:
-    """Finds out who users are.  One for each configuration; several tasks may ask at once."""
+    """Finds users.  There is one for each configuration; several tasks may ask at once."""
 
     def __init__(
         self, config: Config, storage: Storage, home: Home, clock: Callable[[], float] = time.monotonic
@@ -74,16 +70,16 @@ class Users:
         self._records: TTLCache[str, dict[str, str]] = cache(clock)
 
     async def verified(self, name: str) -> str:
-        """The name under which the mail of somebody goes on, as the external lookup says, if there is one.
+        """The name under which the mail of `name` is processed; an external look-up may change it.
 
-        Raises `PermFail` if he is no user, `TempFail` if that cannot be found out now.
+        Raises `PermFail` if `name` is no user, `TempFail` if there is no answer now.
         """
         return name if self._lookup is None else await self._lookup.user(name)
 
     async def signer(self, signature: str, user: User) -> User:
-        """For whom a correction is: the owner that its signature names (UIDInSignature), else `user`.
+        """The user of a correction: the owner that its signature names (UIDInSignature), else `user`.
 
-        A user may be an alias, which shares the number of another name: then he stays who he is.
+        An alias that shares the number of another name stays the user.
         """
         named = _UID.match(signature) if self._uid_in_signature else None
         if named is None or await self._storage.uid(user.owner, create=False) == int(named[1]):
@@ -92,7 +88,7 @@ class Users:
         return user if owner is None else await self.resolve(owner)
 
     async def resolve(self, name: str) -> User:
-        """Who `name` is.  Raises `PermFail` if it cannot be a user, `TempFail` if the store is in trouble."""
+        """The user of a name.  Raises `PermFail` if there can be none, `TempFail` as the store does."""
         groups = await self._group_file.groups()
         if groups is not self._groups:
             self._groups = groups
@@ -121,7 +117,7 @@ class Users:
         return Effective(values, disallowed, source if shared else name)
 
     async def _own(self, name: str) -> tuple[dict[str, str], str]:
-        """Preferences stored for a user, else those of a domain that allows it, and whose they are."""
+        """The stored preferences of a user, else of a domain that allows it, and the name that has them."""
         own = await self._stored(name)
         local, at, domain = name.rpartition("@")
         if not own and self._fallback_domains and at and local:

@@ -1,4 +1,4 @@
-"""Who is told of a message after the hand-over.
+"""Observers see a message after the hand-over: log and metrics, copies, the tracker of sources.
 
-An observer neither delays mail nor makes it fail.
+They neither delay mail nor make it fail.
 """

@@ -1,14 +1,14 @@
-"""What is kept of messages for their users: whole copies, and the first lines.
+"""Copies of messages for their users: whole ones, and the first lines.
 
     USER.corpus/spam/SIGNATURE.msg       with the preference makeCorpus: the message as
     USER.corpus/nonspam/SIGNATURE.msg    it came, to build a corpus from
     USER.frag/SIGNATURE.frag             with storeFragments: the beginning of its body,
                                          shown by the web pages
 
-A correction moves the copy to where it belongs.  Formats and names are those of
+A correction moves the copy to the other folder.  Formats and names are those of
 DSPAM 3.10.2 (reference/config.md 5.1, storage.md 1.2); files have LF line ends.
 
-All of it happens after the message was handed over, behind the back of the mail.
+The background writer makes the copies after the hand-over; no mail waits for them.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _FOLDERS = {True: "spam", False: "nonspam"}
 
 
 class Copies:
-    """Keeps what the preferences of users ask for.  Implements `Observer`."""
+    """Makes the copies that users' preferences ask for.  Implements `Observer`."""
 
     def __init__(self, home: Home, writer: BackgroundWriter) -> None:
         self._home, self._writer = home, writer
 
     def note(self, processed: Processed) -> None:
-        """Have a message kept, or its copy moved; one without a signature has no name."""
+        """Have a message copied, or its copy moved; a message without a signature has no name for one."""
         user, message, verdict = processed.user, processed.mail.message, processed.verdict
         signature, spam = verdict.signature, verdict.result.spam
         if not signature:
@@ -57,7 +57,7 @@ class Copies:
         self._home.prepare(file).write_bytes(content)
 
     def _move(self, user: User, signature: str, *, spam: bool) -> None:
-        """Bring a copy to the folder of its class; it may be there already, or never have been kept."""
+        """Move a copy to the folder of its class; it may be there already, or may never have been made."""
         with contextlib.suppress(FileNotFoundError):
             found = self._copy(user, signature, spam=not spam)
             if found.exists():

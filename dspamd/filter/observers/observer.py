@@ -1,9 +1,8 @@
-"""What happens after a message was handed over: whoever wants to know of it is told.
+"""Observers: what sees each message after the hand-over.
 
-The pipeline tells each `Observer` of each message that was judged, once the next hop
-has taken it.  What an observer does with that (keep a copy, note the source, write to
-the user) happens behind the back of the mail: it must neither wait nor fail, and
-what it does may be lost without harm.
+The pipeline notifies each `Observer` of each message that got a verdict, once the next hop has taken
+it.  An observer keeps a copy, logs the source, or writes to the user, all in the background: it must
+neither wait nor fail, and a crash may lose its work without harm.
 """
 
 from __future__ import annotations
@@ -20,22 +19,22 @@ from dspamd.users.preferences import User
 
 @dataclass(frozen=True, slots=True)
 class Processed:
-    """A message that was judged for one recipient, and handed over."""
+    """A message that got its verdict for one recipient, and was handed over."""
 
     mail: InboundMessage
     delivery: Delivery
     user: User
     verdict: Verdict
-    totals: Totals | None  # of the dictionary, afterwards; None if nothing is known of them
+    totals: Totals | None  # of the dictionary, afterwards; None if unknown
 
     @property
     def inbound(self) -> bool:
-        """Whether it is plain mail, on its way to its reader: no lesson, no question."""
+        """Whether it is plain mail for its reader: no lesson, no question."""
         return self.delivery.request.lesson is None and not self.delivery.request.classify
 
 
 class Observer(Protocol):
-    """Somebody who wants to know what was processed."""
+    """Sees what was processed."""
 
     def note(self, processed: Processed) -> None:
         """Take note.  Returns at once and raises nothing."""

@@ -1,16 +1,15 @@
-"""The tracker of sources: who sends spam, viruses, or mail that is wanted (TrackSources).
+"""The tracker of sources: which hosts send spam, viruses, or wanted mail (TrackSources).
 
-One line in the log for each message of the kinds asked for, in the words that
-firewalls and scripts look for, and, for spam, an empty file with the address as
-its name in the directory `RABLQueue`:
+It logs one line for each message of the kinds asked for, in the words that firewalls and scripts
+look for.  For spam it also makes an empty file in the directory `RABLQueue`, with the
+address as its name:
 
     spam detected from 192.0.2.7
     infected message from 192.0.2.7
     innocent message from 192.0.2.7
 
-Only plain inbound mail counts, and only of users whose dictionary has seen more than
-2500 innocent messages: a young one must not blame anybody (reference/protocols.md
-10.5).
+Only plain inbound mail counts, and only for users whose dictionary has seen more than 2500 innocent
+messages: a young dictionary must not blame anybody (reference/protocols.md 10.5).
 """
 
 from __future__ import annotations
@@ -33,9 +32,9 @@ _TEXTS = {
 
 
 class Tracker:
-    """Tells where mail came from.  Implements `Observer`.
+    """Logs where mail came from.  Implements `Observer`.
 
-    `local` are the addresses of mail servers of ours.
+    `local` are the addresses of our own mail servers.
     """
 
     def __init__(self, config: Config, writer: BackgroundWriter, local: Collection[Address]) -> None:
@@ -45,7 +44,7 @@ class Tracker:
         self._writer, self._local = writer, local
 
     def note(self, processed: Processed) -> None:
-        """Tell where a message came from, if its kind is tracked."""
+        """Log where a message came from, if its kind is tracked."""
         result, totals = processed.verdict.result, processed.totals
         kind = "virus" if result.name == "Virus" else "spam" if result.spam else "nonspam"
         if kind not in self._kinds or not processed.inbound or totals is None:

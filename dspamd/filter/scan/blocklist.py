@@ -1,13 +1,11 @@
-"""The blocklist of a user: domains whose mail he never wants.
+"""The blocklist of a user: domains whose mail they never want.
 
-`USER.blocklist`, next to his other files, holds one domain per line.  A message is
-blocked if the domain of its From header, what follows the last `@`, is one of
-them in any case; subdomains have to be named themselves (reference/protocols.md
-10.2).
+`USER.blocklist`, next to the user's other files, holds one domain per line.  A message is blocked if
+the domain of its From header, the part behind the last `@`, is on the list, in any case of letters.
+A domain does not cover its subdomains (reference/protocols.md 10.2).
 
-Files are read in a thread and remembered for some seconds; so long a changed line
-takes to have effect.  A file that is there and cannot be read is a warning in the
-log, and blocks nobody.
+A thread reads the files; lists are cached for a few seconds, so a changed line can take that long
+to apply.  A file that cannot be read makes a warning in the log, and blocks nobody.
 """
 
 from __future__ import annotations

@@ -6,10 +6,9 @@ clamd(8):
     zINSTREAM NUL  length, bytes, length, bytes, ... length 0   ->   stream: OK NUL
                                                                      stream: NAME FOUND NUL
 
-A message that clamd finds too large for its settings (StreamMaxLength) is not
-scanned, now or later: that is raised as `TooLarge`, and no reason to keep mail
-waiting.  Whatever else goes wrong, the deadline included, is raised as `NotScanned`;
-what that means for the mail is for others to decide.
+A message that is too large for the settings of clamd (StreamMaxLength) is not scanned, now or later:
+`TooLarge`, no reason to keep mail waiting.  All other trouble, the deadline included, is
+`NotScanned`; `Scanners` decide what that means for the mail.
 
 reference/protocols.md 10.1; DSPAM spoke STREAM, which clamd has given up.
 """
@@ -58,7 +57,7 @@ class ClamAV:
             raise ConnectionError(f"the connection ended after {error.partial!r}") from error
         finally:
             sending.cancel()
-            writer.transport.abort()  # nothing more to say, and maybe nobody who reads
+            writer.transport.abort()  # there is nothing more to say, and maybe no reader
         return answer[:-1].decode("utf-8", "replace").strip()
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -72,7 +71,7 @@ class TooLarge(Exception):
 
 
 async def _send(writer: asyncio.StreamWriter, content: bytes) -> None:
-    """Send one message; whoever waits for the answer sees it if the connection breaks."""
+    """Send one message; the task that waits for the answer notices if the connection breaks."""
     with contextlib.suppress(ConnectionError):
         writer.write(b"zINSTREAM\0")
         for start in range(0, len(content), _CHUNK_BYTES):
@@ -83,7 +82,7 @@ async def _send(writer: asyncio.StreamWriter, content: bytes) -> None:
 
 
 def _virus(answer: str) -> str | None:
-    """What clamd found.  Raises `NotScanned`, `TooLarge`."""
+    """The virus in an answer of clamd, None if there is none.  Raises `NotScanned`, `TooLarge`."""
     said = answer.removeprefix("stream: ")
     if said == "OK":
         return None

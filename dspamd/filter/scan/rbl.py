@@ -1,14 +1,14 @@
 """DNS blacklists: asks zones (`Lookup`) whether they list the source of a message.
 
 192.0.2.7 is listed in rbl.example.org if 7.2.0.192.rbl.example.org has an address
-in 127.0.0.*; an IPv6 address is asked for by its nibbles (RFC 5782 2.1, 2.4).
-Other addresses, such as 127.255.255.254, tell what is wrong with the question and
+in 127.0.0.*; the name for an IPv6 address is made of its nibbles (RFC 5782 2.1, 2.4).
+Other addresses, such as 127.255.255.254, say what is wrong with the question and
 list nothing.
 
-All zones are asked at once, each under one deadline; of several that list the
-source the first one configured counts.  Answers are kept as long as their zone
-allows.  A zone that gives no answer lists nothing, is told in the log, and is left
-alone for a while: mail must not wait for it again and again.
+The resolver asks all zones at once, each under one deadline; if several list the source, the one that is
+configured first counts.  Answers are kept as long as their zone allows.  A zone that gives no
+answer lists nothing; it is logged and not asked for a while, since mail must not wait for it again
+and again.
 
 The DNS library is loaded only if there is a zone to ask.
 """
@@ -34,7 +34,7 @@ class Blacklists:
     """Some zones, and the name server that is asked for them.
 
     `server` is its address, or address and port (`127.0.0.1:5353`, `[::1]:5353`);
-    empty: those of the system.  Raises ValueError if nobody can be asked, ImportError without dnspython.
+    empty: those of the system.  Raises ValueError without a name server, ImportError without dnspython.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Blacklists:
         self._resolver.cache = self._dns.resolver.LRUCache(_REMEMBERED_ANSWERS)
 
     async def listing(self, source: Address) -> str | None:
-        """The first of the zones that lists an address; None if none does.  Fails never."""
+        """The first of the zones that lists an address; None if none does.  Never fails."""
         listed = await asyncio.gather(*(self._lists(zone, source) for zone in self._zones))
         return next((zone for zone, yes in zip(self._zones, listed, strict=True) if yes), None)
 
@@ -81,7 +81,7 @@ class Blacklists:
 
 
 def question(zone: str, source: Address) -> str:
-    """The name that is looked up to see whether a zone lists an address."""
+    """The DNS name that exists if a zone lists an address."""
     reversed_, _, _ = source.reverse_pointer.rpartition(".in-addr." if source.version == 4 else ".ip6.")
     return f"{reversed_}.{zone}."
 

@@ -1,15 +1,14 @@
-"""All that decides on a message before the statistics do: viruses, blocklists, blacklists.
+"""The scanners, which decide about a message before the statistics: viruses, blocklists, blacklists.
 
-    virus      ClamAVHost, ClamAVPort      once for all recipients, but for optOutClamAV
+    virus      ClamAVHost, ClamAVPort      once for all recipients, unless optOutClamAV
     blocklist  USER.blocklist              the domains that this user does not want
-    blacklist  Lookup                      the source of the message, but for ignoreRBLLookups
+    blacklist  Lookup                      the source of the message, unless ignoreRBLLookups
 
-The first that has something to say decides (reference/protocols.md 7, 10).  A
-message that teaches is only looked at for viruses; a correction not even for these:
-its text has been there before.
+The first scanner that finds something decides (reference/protocols.md 7, 10).  A lesson is scanned for
+viruses only; a correction is not scanned, since its text has passed before.
 
-If the virus scanner does not answer, mail passes or waits as `ClamAVOnFailure` says;
-the others never keep mail waiting for longer than their deadline.
+If the virus scanner does not answer, mail passes or waits as `ClamAVOnFailure` says; the other
+scanners never keep mail waiting for longer than their deadline.
 """
 
 from __future__ import annotations
@@ -39,11 +38,11 @@ class ScanFailed(TempFail):
 
 
 class Finding(NamedTuple):
-    """What was found about a message.
+    """A finding of a scanner about a message.
 
     result   the verdict
     status   the words of the logs for it; empty: those for spam
-    lesson   what the message teaches; None: nothing, it was not judged by its words
+    lesson   what the message teaches; None: nothing, its words did not decide
     """
 
     result: Result
@@ -52,7 +51,7 @@ class Finding(NamedTuple):
 
 
 class _Scan(NamedTuple):
-    """What the virus scanner found, or why mail waits for it."""
+    """The virus that was found, or the failure for which mail waits."""
 
     virus: str | None = None
     failure: str = ""
@@ -74,7 +73,7 @@ class Scanners:
         self._local = local_addresses(config)
 
     async def find(self, mail: InboundMessage, lesson: Lesson | None, user: User) -> Finding | None:
-        """What the scanners find in a message for one user.
+        """The finding about a message for one user, None if there is none.
 
         Raises `ScanFailed` if the virus scanner does not answer and mail waits for it.
         """
@@ -89,7 +88,7 @@ class Scanners:
         return None if user.skip_blacklists else await self._blacklisted(mail, user)
 
     async def infected(self, mail: InboundMessage) -> bool:
-        """Whether there is a virus in a message, for whoever it is.  Raises `ScanFailed`."""
+        """Whether there is a virus in a message, for any recipient.  Raises `ScanFailed`."""
         if self._clamav is None:
             return False
         if mail not in self._scans:

@@ -1,7 +1,7 @@
 """The source of a message: the address of the host that handed it to the first server of ours.
 
-It is read off the `Received` headers, from the top, since each server writes its
-own above those that it found (RFC 5321 4.4):
+The `Received` headers name it.  They are read from the top, since each server writes its own above
+the others (RFC 5321 4.4):
 
     Received: from mail.example (mail.example [192.0.2.7]) by mx.example.org ...
 
@@ -9,9 +9,8 @@ The first address that is neither private nor one of our own mail servers
 (`LocalMX`) is the source.  qmail writes `(HELO name) (192.0.2.7)` instead, below a
 line of its own that begins with `(qmail`.
 
-The rules are those of reference/protocols.md 10.4, with real private ranges and
-with IPv6.  Headers below the top ones may be forged: whoever sends a message can
-name any source below that of the first server of ours.  Pure.
+The rules are those of reference/protocols.md 10.4, with real private ranges and with IPv6.  Headers
+below that of our first server may be forged: the sender of a message can write any of them.  Pure.
 """
 
 from __future__ import annotations
@@ -27,10 +26,10 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _QMAIL = "(qmail"
 _FROM = re.compile(r"\bfrom\b")
 _IN_PARENTHESES = re.compile(r"\(([^()]*)\)")
-_HOPS = 100  # as many a message may have on its way (RFC 5321 6.3)
+_HOPS = 100  # the most that a message may have on its way (RFC 5321 6.3)
 _LONGEST = 4096  # characters of a header that are looked at
 
-# What no foreign host has: this network, private use, shared by carriers, loopback, link-local.
+# Addresses of no foreign host: this network, private use, shared by carriers, loopback, link-local.
 _OURS = [
     ipaddress.ip_network(network)
     for network in (
@@ -51,7 +50,7 @@ _OURS = [
 def source(message: Message, local: Collection[Address] = ()) -> Address | None:
     """The address that a message came from; None if its headers name no foreign one.
 
-    `local` are the addresses of mail servers of ours.
+    `local` are the addresses of our own mail servers.
     """
     qmail = False
     for value in message.values("Received")[:_HOPS]:
@@ -67,20 +66,20 @@ def source(message: Message, local: Collection[Address] = ()) -> Address | None:
 
 
 def _in_brackets(text: str) -> str:
-    """What stands in the first brackets behind the word "from"; empty if there are none."""
+    """The text in the first brackets behind the word "from"; empty if there are none."""
     found = _FROM.search(text)
     inside, closing, _ = text[found.end() :].partition("[")[2].partition("]") if found else ("", "", "")
     return inside if closing else ""
 
 
 def _in_parentheses(text: str) -> str:
-    """What stands in the last parentheses; empty if there are none."""
+    """The text in the last parentheses; empty if there are none."""
     found = _IN_PARENTHESES.findall(text)
     return found[-1] if found else ""
 
 
 def address(text: str) -> Address | None:
-    """The address that a text is, as in RFC 5321 4.1.3 (`IPv6:2001:db8::7`) or without that word."""
+    """The address in a text of that form, with the tag of RFC 5321 4.1.3 (`IPv6:2001:db8::7`) or without."""
     try:
         found = ipaddress.ip_address(re.sub(r"(?i)^ipv6:", "", text.strip()))
     except ValueError:

@@ -1,4 +1,4 @@
-"""Where a message goes: the decision table (reference/cli.md 3.5) and the words of the logs."""
+"""The action for a message: the decision table (reference/cli.md 3.5) and the words of the logs."""
 
 from __future__ import annotations
 

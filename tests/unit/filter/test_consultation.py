@@ -1,4 +1,4 @@
-"""Asking and telling others: the decision flow of reference/engine.md 9.4, and 9.6."""
+"""Asking and teaching other users: the decision flow of reference/engine.md 9.4, and 9.6."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Site:
 
 
 class Me:
-    """A user of a site who knows both kinds of words."""
+    """A user of a site whose dictionary knows both kinds of words."""
 
     def __init__(self, membership: Membership, *lines: str) -> None:
         config = Config.from_text("\n".join(("Home /x", "Tokenizer word", *lines)))
@@ -89,12 +89,12 @@ class Me:
         return tokenize(View(b"From: bob@example.org\n", body), self.user.token_options(self.request))
 
     async def own(self, body: bytes = PUZZLE) -> Scoring:
-        """What he thinks by himself."""
+        """The scoring of the user's own dictionary."""
         options = self.user.score_options(self.request)
         return await Dictionary(self.storage, "me").score(self.tokens(body), options)
 
     async def ask(self, body: bytes = PUZZLE) -> Scoring:
-        """What he thinks after asking; the dictionaries of the others stay as they are."""
+        """The scoring after asking; the dictionaries of the others stay as they are."""
         before = {owner: (store.totals, store.rows()) for owner, store in self.site.owners.items()}
         options = self.user.score_options(self.request)
         own = await Dictionary(self.storage, "me").score(self.tokens(body), options)
@@ -114,7 +114,7 @@ def steps(change: TokenChange) -> set[tuple[int, int]]:
 
 @pytest.fixture
 def logged(capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
-    """What the log has said since it was last asked."""
+    """The log since the last call."""
     log.configure()
     yield lambda: capfd.readouterr().err
     log.configure()
@@ -143,7 +143,7 @@ async def test_nobody_else_is_asked_once_one_says_spam() -> None:
 
 async def test_peers_who_find_nothing_change_nothing() -> None:
     me = Me(ASKING_PEERS)
-    me.site.know("ann", vile=0)  # ben knows nothing at all
+    me.site.know("ann", vile=0)  # the dictionary of ben is empty
     assert await me.ask() == await me.own()
 
 
@@ -328,7 +328,7 @@ async def test_a_report_is_passed_on_once(tmp_path: Path) -> None:
         outcome = await site.process(SPAM, BOTH, "me")
         await site.process(SPAM, BOTH, "ann")
         report = Request(lesson=ERROR_SPAM, signature=signature_of(outcome))
-        for _ in range(2):  # the second time it says nothing new
+        for _ in range(2):  # the second report says nothing new
             await site.process(SPAM, report, "me")
             assert await site.totals("ann") == Totals(innocent_learned=1, spam_learned=1, spam_corpusfed=1)
 

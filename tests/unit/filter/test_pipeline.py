@@ -1,6 +1,6 @@
 """The path of a message, on a real SQLite store, with an outlet that records.
 
-What a decision should be is in reference/cli.md 3.5; what is learned when, in
+The expected decisions are those of reference/cli.md 3.5; the expected lessons those of
 engine.md 7.
 """
 
@@ -55,7 +55,7 @@ CORPUS_INNOCENT = Lesson(Label.INNOCENT, Source.CORPUS)
 
 
 class Recorder:
-    """An outlet that takes everything, unless it is told to fail."""
+    """An outlet that takes everything, unless a test sets its `failure`."""
 
     def __init__(self) -> None:
         self.delivered: list[Handover] = []
@@ -74,7 +74,7 @@ class Recorder:
 
 
 class Bench:
-    """A pipeline with its parts, and short words for what tests do with it."""
+    """A pipeline with its parts, and short names for the actions of tests."""
 
     def __init__(self, parts: Parts, outlet: Recorder) -> None:
         self.parts, self.outlet = parts, outlet
@@ -190,7 +190,7 @@ def files(home: Path, pattern: str) -> list[Path]:
 
 
 async def test_mail_that_could_not_be_delivered_leaves_no_dictionary(tmp_path: Path) -> None:
-    """A hash file is as large as HashRecMax says, however little is in it."""
+    """A hash file is as large as HashRecMax says, even with few records."""
     config = BASE.replace("sqlite3_drv", "hash_drv\nHashRecMax 6291469")
     async with bench(tmp_path, base=config) as b:
         for b.outlet.failure in (TempFail("Unable to connect to server"), PermFail("Fatal: 550 no")):
@@ -331,7 +331,7 @@ class TestCorrection:
 
     async def test_moves_counters_exactly(self, tmp_path: Path) -> None:
         async with bench(tmp_path) as b:
-            seen = await b.process(SPAM)  # taken for innocent, nothing was learned before
+            seen = await b.process(SPAM)  # innocent for an empty dictionary
             known = await b.dump()
             request = Request(lesson=ERROR_SPAM, signature=signature_of(seen))
             await b.process(b"\n\n", request)
@@ -489,7 +489,7 @@ async def test_big_mail_passes_untouched(tmp_path: Path) -> None:
 
 
 class TestStorageDown:
-    """The store fails: mail waits, or passes marked, as configured."""
+    """The store fails: mail waits, or passes with a mark, as the configuration says."""
 
     async def test_mail_waits(self, tmp_path: Path) -> None:
         async with bench(tmp_path) as b:

@@ -1,4 +1,4 @@
-"""Mail to retraining addresses, from the envelope to the reply: who may, what is learned, what goes on."""
+"""Mail to retraining addresses, from the envelope to the reply: permissions, lessons, deliveries."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def attached(*originals: bytes, kind: bytes = b"mixed", to: str = f"spam-{BOB}")
 
 
 def inline(mail: bytes) -> bytes:
-    """A mail forwarded within the text, where a mail program leaves out our headers."""
+    """A mail forwarded within the text, by a mail program that leaves out our headers."""
     body = mail.partition(b"\r\n\r\n")[2]
     return (
         b"From: Bob <bob@example.net>\r\nTo: spam-bob@example.net\r\nSubject: Fwd: pills\r\n\r\n"
@@ -155,7 +155,7 @@ async def test_every_attached_mail_is_corrected_and_the_answer_says_how_many(
 ) -> None:
     async with desk(tmp_path) as d:
         mails = await d.inbound(SPAM, SPAM.replace(b"pills", b"watches"), SPAM.replace(b"pills", b"loans"))
-        for _ in range(2):  # what comes twice counts once
+        for _ in range(2):  # the second report changes nothing
             assert await d.send(attached(*mails, kind=kind)) == [f"250 2.6.0 <{BOB}> 3 messages corrected"]
             assert await d.corrected() == (3, 0)
         assert d.delivered == []
@@ -225,7 +225,7 @@ async def test_a_text_forwarded_inline_is_learned_without_what_is_around_it(tmp_
         words = ("casino", "Subject*pills", "quagga", "zebra", "Forwarded", "Subject*Fwd")
         for to, hits, corrected in (
             ("spam-", (1, 0), (1, 0)),
-            ("spam-", (1, 0), (1, 0)),  # what comes twice counts once
+            ("spam-", (1, 0), (1, 0)),  # the second report changes nothing
             ("notspam-", (0, 1), (0, 0)),
         ):
             assert await d.send(inline(SPAM), to + BOB, xforward=LOCAL) == [
@@ -255,7 +255,7 @@ async def test_an_attached_original_without_signature_is_learned(tmp_path: Path)
     ("allowed", "sender"), [("any", "eve@elsewhere.example"), ("local user", BOB), ("user", BOB)]
 )
 async def test_who_may_be_a_stranger_teaches_no_text(tmp_path: Path, allowed: str, sender: str) -> None:
-    """The sender may be forged, and no signature is needed for a text."""
+    """The sender may be forged, and a text needs no signature."""
     async with desk(tmp_path, f"RetrainFrom {allowed}") as d:
         await d.inbound(HAM)
         for report in (inline(SPAM), attached(SPAM)):

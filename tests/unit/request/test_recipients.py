@@ -1,4 +1,4 @@
-"""Who is served: recipients, users, retraining addresses (protocols.md 6, cli.md 3.4)."""
+"""The deliveries of a message: recipients, users, retraining addresses (protocols.md 6, cli.md 3.4)."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ def test_the_whole_address() -> None:
     ],
 )
 def test_a_recipient(recipient: bytes, orcpt: bytes, found: RetrainAddress | None) -> None:
-    """What an alias of ours made of a retraining address is one, what a list elsewhere did is not."""
+    """An ORCPT counts if our own alias set it, not if a list elsewhere did."""
     assert of_recipient(Recipient(recipient, (orcpt,) if orcpt else ())) == found
 
 

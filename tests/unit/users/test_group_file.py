@@ -1,4 +1,4 @@
-"""The file of groups is read again when it changes, and a bad one does not count."""
+"""The file of groups is read again when it changes; a version with errors does not count."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Clock:
 
 @pytest.fixture
 def logged(capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
-    """What the log has said since it was last asked."""
+    """The log since the last call."""
     log.configure()
     yield lambda: capfd.readouterr().err
     log.configure()
@@ -124,7 +124,7 @@ async def test_a_file_system_that_does_not_answer_delays_mail_once(
     file = GroupFile(path, clock)
     assert await group_of(file) == "g"
     path.unlink()
-    os.mkfifo(path)  # to open it waits for a writer
+    os.mkfifo(path)  # opening it waits for a writer
     clock.tick()
     assert await asyncio.wait_for(group_of(file), 10) == "g"
     looking = file._look

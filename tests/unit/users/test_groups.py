@@ -1,4 +1,4 @@
-"""What a file of groups means for a user: the rules of reference/engine.md 9.2 and storage.md 8."""
+"""The meaning of a file of groups for a user: the rules of reference/engine.md 9.2 and storage.md 8."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def shared(name: str, *, managed: bool = False) -> Membership:
         ("g:merged:*,-bob\n", "alice", Membership(merged="g")),
         ("g:merged:*,-*@example.org,bob@example.org\n", "bob@example.org", Membership(merged="g")),
         ("g:merged:*,-*@example.org,bob@example.org\n", "alice@example.org", ALONE),
-        # The three kinds of lines that never ended in the original.
+        # The original looped for ever on these three kinds of lines.
         ("g:merged:*,alice\n", "alice", Membership(merged="g")),
         ("g:merged:-bob,*\n", "bob", Membership(merged="g")),
         ("g:merged:-bob,*\n", "alice", Membership(merged="g")),
@@ -90,7 +90,7 @@ def shared(name: str, *, managed: bool = False) -> Membership:
             Membership(inoculated=("alice", "carol")),
         ),
         ("g:shared:bob\nh:inoculation:bob,carol\n", "bob", shared("g")),
-        # What a user reports must not change whose dictionary he uses.
+        # A report of a user must not change whose dictionary they use.
         (
             "h:inoculation:bob,carol\ng:shared:bob\n",
             "bob",
@@ -154,7 +154,7 @@ def test_whatever_the_file_says(lines: list[str], user: str) -> None:
 
 
 def test_a_site_may_have_many_users_and_groups() -> None:
-    """Whoever is asked for takes time for the number of groups, not of members."""
+    """A membership takes time for each group, not for each member."""
     lines = [f"g{n}:merged:" + ",".join(f"u{n}.{m}" for m in range(1000)) for n in range(100)]
     groups, problems = Groups.parse("\n".join(lines), "group")
     assert problems == []

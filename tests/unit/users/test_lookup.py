@@ -1,4 +1,4 @@
-"""Who is a user, by a program of the site; answers of golden/misc.jsonl, and everything that goes wrong."""
+"""Look-ups by a program of the site: the answers of golden/misc.jsonl, and all failures."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def shell(folder: Path, text: str) -> Program:
 
 
 class Answers:
-    """A source that says what it is told to, and counts how often it is asked."""
+    """A source with fixed answers, which counts the questions."""
 
     def __init__(self, **users: str | Failure | None) -> None:
         self.users, self.asked = users, 0
@@ -228,7 +228,7 @@ async def test_a_program_that_hangs_is_ended_with_all_it_started(tmp_path: Path)
     source = shell(tmp_path, f"exec 3> {fifo}; sleep 1000 & wait\n")
     with pytest.raises(TempFail, match="no answer in time"):
         await Lookup(source, "verify", 0.5).user("bob")
-    # Both held the writing end: that the file ends says that both are gone.
+    # Both held the writing end, so the end of the file shows that both have ended.
     os.set_blocking(reader, True)
     assert await asyncio.wait_for(asyncio.to_thread(os.read, reader, 1), 10) == b""
     os.close(reader)

@@ -1,4 +1,4 @@
-"""Who a user is: preferences in effect, opt-in and opt-out, fallback domains, settings, trust."""
+"""The users of a site: preferences in effect, opt-in and opt-out, fallback domains, settings, trust."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ALLOW_ALL = f"AllowOverride {' '.join(PREFERENCES)}"
 
 
 class Records:
-    """A store of preferences alone, which counts how often it is asked."""
+    """A store of preferences alone, which counts the questions."""
 
     def __init__(self, **records: dict[str, str]) -> None:
         self.records: dict[str, dict[str, str]] = records
@@ -92,7 +92,7 @@ async def test_a_user_without_preferences_shares_those_of_the_domain(tmp_path: P
     golden = {row["id"]: row for row in rows("misc.jsonl") if "id" in row}
     expected = dict(
         line.split("=", 1) for line in golden["fallbackdomain-agg"]["stdout"].splitlines()
-    )  # with the configuration of that run, as far as nobody's record overrides it
+    )  # with the configuration of that run, as far as no record overrides it
     configured = [f'Preference "{name}={value}"' for name, value in expected.items() if name not in DOMAIN]
     records = Records()
     records.records["@example.net"] = {"fallbackDomain": "on"}
@@ -188,7 +188,7 @@ async def test_the_file_of_groups_may_be_elsewhere_and_change(tmp_path: Path) ->
     found = users(tmp_path, f"GroupConfig {file}", clock=lambda: now[0])
     assert (await found.resolve("bob")).owner == "team"
     file.write_text("others:shared:*\n")
-    now[0] += INTERVAL_S  # less than users are remembered
+    now[0] += INTERVAL_S  # less than user records are cached
     assert (await found.resolve("bob")).owner == "others"
 
 

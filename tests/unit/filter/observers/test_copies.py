@@ -18,7 +18,7 @@ FRAGMENTS = 'Preference "storeFragments=on"'
 
 
 def kept(home: Path) -> dict[str, bytes]:
-    """The files kept, by path below data."""
+    """The copies, by path below data."""
     return {
         str(file.relative_to(home / "data")): file.read_bytes()
         for file in (home / "data").rglob("*.*")
@@ -90,7 +90,7 @@ def test_fragment(content: bytes, text: bytes) -> None:
 
 
 def test_recorded_fragments() -> None:
-    """Of the messages that DSPAM 3.10.2 kept it kept these beginnings."""
+    """DSPAM 3.10.2 kept these beginnings of the messages that it kept."""
     (row,) = [row for row in rows("files.jsonl") if row["id"] == "fragments+corpus"]
     files = {Path(file["path"]).name: file["content"] for file in row["files"]}
     copies = {name: text for name, text in files.items() if name.endswith(".msg")}

@@ -1,4 +1,4 @@
-"""What is said and counted of messages, on a real store."""
+"""The log lines and metrics of messages, on a real store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The dialogue with clamd, and everything that can go wrong with it."""
+"""The dialogue with clamd, and all its failures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DNS blacklists, asked of a name server that the tests run."""
+"""DNS blacklists, with a name server that the tests run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is found before the statistics, on the whole path of a message."""
+"""The findings of scanners, on the whole path of a message."""
 
 from __future__ import annotations
 

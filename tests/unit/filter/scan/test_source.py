@@ -1,4 +1,4 @@
-"""The source of a message, read off its Received headers (reference/protocols.md 10.4)."""
+"""The source of a message, from its Received headers (reference/protocols.md 10.4)."""
 
 from __future__ import annotations
 
