@@ -24,7 +24,7 @@ from packaging.requirements import Requirement
 from tests.support.source_tree import ROOT, copy_to, tracked
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-COMPILED = {".pyx", ".pxi"}
+COMPILED = {".pyx", ".pxi", ".pxd"}
 NO_NETWORK = {**os.environ, "PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1"}
 CONFIGURATION = """\
 Home {folder}
@@ -106,14 +106,18 @@ def test_the_source_distribution_is_the_whole_tree(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         there = {Path(*Path(name).parts[1:]) for name in archive.getnames()}
     assert {name for name in tracked() if not name.parts[0].startswith(".")} - there == set()
-    assert not [name for name in there if name.suffix in (".so", ".pyc") or name.name == "_kernel.c"]
+    assert not [
+        name
+        for name in there
+        if name.suffix in (".so", ".pyc") or (name.suffix == ".c" and name.parts[0] == "dspamd")
+    ]
 
 
 def test_the_wheel_has_all_modules_and_nothing_of_how_they_were_made(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         there = {Path(name) for name in archive.namelist() if name.startswith("dspamd/")}
     compiled = {name for name in there if name.suffix == ".so"}
-    assert {name.name.partition(".")[0] for name in compiled} == {"_kernel", "_files"}
+    assert {name.name.partition(".")[0] for name in compiled} == {"_css", "_files", "_kernel", "_view"}
     assert there - compiled == {
         name for name in tracked() if name.parts[0] == "dspamd" and name.suffix not in COMPILED
     }
