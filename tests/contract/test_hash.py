@@ -41,20 +41,11 @@ from dspamd.storage.files.journal import Before, Journal
 from tests.golden.data import rows
 from tests.support.day import TODAY
 from tests.support.logged import Logged
+from tests.support.recorded_stores import HASH_LEFT, HASH_SINGLE, css_file, hash_file
 
 SMALL = Shape(records=13, seek=3, percent=10)
 GROWN = [row for row in rows("css_files.jsonl") if row["steps"][-1]["exit"] == 0]
 FULL = [row for row in rows("css_files.jsonl") if row["steps"][-1]["exit"] != 0]
-SINGLE = next(row for row in rows("storage.jsonl") if row["driver"] == "hash-css-files")["items"]
-LEFT = next(row for row in rows("storage.jsonl") if row["driver"] == "hash")
-
-
-def css_file(folder: Path, owner: str = "bob") -> Path:
-    return Home(folder).file(owner, "css")
-
-
-def put(folder: Path, content: bytes, owner: str = "bob") -> None:
-    Home(folder).prepare(css_file(folder, owner)).write_bytes(content)
 
 
 def content(folder: Path, owner: str = "bob") -> bytes:
@@ -82,9 +73,11 @@ async def hashes(
     await storage.close()
 
 
-@pytest.mark.parametrize("row", [*GROWN, *FULL, *SINGLE], ids=lambda row: "-".join(row["config"].values()))
+@pytest.mark.parametrize(
+    "row", [*GROWN, *FULL, *HASH_SINGLE], ids=lambda row: "-".join(row["config"].values())
+)
 async def test_what_dspam_left_is_read(tmp_path: Path, row: dict[str, Any]) -> None:
-    put(tmp_path, bytes.fromhex(row["css_hex"]))
+    hash_file(tmp_path, bytes.fromhex(row["css_hex"]))
     known = dumped(row)
     async with hashes(tmp_path, configured(row)) as storage:
         assert await counts(storage, "bob", [*known, 1, 2, 3]) == known
@@ -95,7 +88,7 @@ async def test_what_dspam_left_is_read(tmp_path: Path, row: dict[str, Any]) -> N
     assert content(tmp_path) == bytes.fromhex(row["css_hex"])
 
 
-@pytest.mark.parametrize("row", [*GROWN, *SINGLE], ids=lambda row: "-".join(row["config"].values()))
+@pytest.mark.parametrize("row", [*GROWN, *HASH_SINGLE], ids=lambda row: "-".join(row["config"].values()))
 async def test_what_we_write_is_what_dspam_wrote(tmp_path: Path, row: dict[str, Any]) -> None:
     """The same messages make the same file, extent by extent; only our day in its padding differs."""
     sizes = []
@@ -114,7 +107,7 @@ async def test_what_we_write_is_what_dspam_wrote(tmp_path: Path, row: dict[str, 
 
 
 async def test_signatures_lie_where_dspam_has_them(tmp_path: Path) -> None:
-    path, recorded = next(iter(LEFT["sig_hex"].items()))
+    path, recorded = next(iter(HASH_LEFT["sig_hex"].items()))
     owner, id = Path(path).parts[1], Path(path).stem
     async with hashes(tmp_path) as storage:
         data = bytes.fromhex(recorded)
@@ -158,7 +151,7 @@ async def test_files_of_other_machines_are_converted(
         for fields in struct.iter_unpack("<QQQ", ours[at : at + 24 * records]):
             theirs += struct.pack(record, *fields)
         at += 24 * records
-    put(tmp_path, theirs)
+    hash_file(tmp_path, theirs)
     async with hashes(tmp_path, configured(row)) as storage:
         assert await counts(storage, "bob", list(dumped(row))) == dumped(row)
     assert content(tmp_path) == ours
@@ -167,7 +160,7 @@ async def test_files_of_other_machines_are_converted(
 @pytest.mark.parametrize("missing", [1, 24, 100, 23 * 24, 23 * 24 + 40])
 async def test_a_cut_file_is_completed(tmp_path: Path, missing: int) -> None:
     whole = bytes.fromhex(GROWN[0]["css_hex"])
-    put(tmp_path, whole[:-missing])
+    hash_file(tmp_path, whole[:-missing])
     known = dumped(GROWN[0])
     async with hashes(tmp_path, configured(GROWN[0])) as storage:
         kept = await counts(storage, "bob", list(known))
@@ -188,7 +181,7 @@ def test_any_file_is_a_hash_file_or_none(file: bytes) -> None:
 
 @pytest.mark.parametrize("junk", [b"short", bytes(1_000), b"no hash file at all " * 100])
 async def test_what_is_no_hash_file_is_left_alone(tmp_path: Path, junk: bytes) -> None:
-    put(tmp_path, junk)
+    hash_file(tmp_path, junk)
     async with hashes(tmp_path) as storage:
         for _ in range(2):
             with pytest.raises(TempFail):
@@ -207,7 +200,7 @@ async def test_an_empty_file_of_another_account_is_made_anew(
             raise PermissionError
         given.append(group)
 
-    put(tmp_path, b"")
+    hash_file(tmp_path, b"")
     monkeypatch.setattr(os, "chown", chown)
     async with hashes(tmp_path) as storage:
         await learn(storage, "bob", [1], 1)
@@ -348,7 +341,7 @@ async def test_days_are_counted_in_the_ages(tmp_path: Path) -> None:
 async def test_rubbish_in_the_padding_makes_nothing_old(tmp_path: Path, rubbish: int) -> None:
     file = bytearray.fromhex(GROWN[0]["css_hex"])
     css.set_day(file, rubbish)
-    put(tmp_path, bytes(file))
+    hash_file(tmp_path, bytes(file))
     async with hashes(tmp_path, configured(GROWN[0])) as storage:
         await learn(storage, "bob", [1], 1)
         today = TODAY.toordinal() - date(1970, 1, 1).toordinal()
@@ -442,7 +435,7 @@ async def test_a_file_that_may_not_grow_leaves_whole_messages(tmp_path: Path) ->
 async def test_extents_may_have_a_power_of_two(tmp_path: Path) -> None:
     """Beside those of a prime number that are there already."""
     row, tokens = GROWN[0], range(1, 2_001)
-    put(tmp_path, bytes.fromhex(row["css_hex"]))
+    hash_file(tmp_path, bytes.fromhex(row["css_hex"]))
     form = configured(row, "HashPow2 on")
     async with hashes(tmp_path, form) as storage:
         await learn(storage, "bob", tokens, 1, 0)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -24,49 +23,22 @@ from dspamd.storage.mysql import statements as mysql_statements
 from dspamd.storage.mysql.server import Connections
 from dspamd.storage.mysql.store import MySQL
 from dspamd.storage.sql.common import Server, UserTable
-from tests.golden.data import rows
 from tests.support.day import NUMBER, TODAY
 from tests.support.drivers import VIRTUAL_USERS, address
 from tests.support.logged import Logged
 from tests.support.mariadb_server import MariaDB
 from tests.support.no_blocks import blocks_are_refused
+from tests.support.recorded_stores import MYSQL_TABLES, RECORDED, mysql_database, mysql_rows
 
-GOLDEN = {row["driver"]: row for row in rows("storage.jsonl")}
-TABLES = {
-    "dspam_token_data": "uid, token, spam_hits, innocent_hits, last_hit",
-    "dspam_signature_data": "uid, signature, hex(data), length, created_on",
-    "dspam_stats": "uid, " + ", ".join(Totals._fields),
-    "dspam_preferences": "uid, preference, value",
-    "dspam_virtual_uids": "uid, username",
-}
 SPREAD = [(n * 0x9E3779B97F4A7C15) % 2**64 for n in range(1, 20_001)]  # half of them above 2^63
-
-
-def _rows(recorded: Mapping[str, Any], table: str) -> list[list[str]]:
-    """The recorded rows of a table, without their frame."""
-    lines = recorded["rows"][table].splitlines()[3:-1]
-    return sorted([cell.strip() for cell in line.strip("|").split("|")] for line in lines)
 
 
 def written(mariadb: MariaDB, server: Server, table: str) -> list[list[str]]:
     """The rows of a table as they would have been recorded."""
     return sorted(
-        [str(cell) for cell in row] for row in mariadb.query(f"SELECT {TABLES[table]} FROM {table}", server)
+        [str(cell) for cell in row]
+        for row in mariadb.query(f"SELECT {MYSQL_TABLES[table]} FROM {table}", server)
     )
-
-
-def recorded_site(mariadb: MariaDB, recorded: Mapping[str, Any], *tables: str) -> Server:
-    """A database with the tables of DSPAM, and what it left in some of them."""
-    server = mariadb.new_database()
-    schema = recorded["schema"].replace("AUTO_INCREMENT=3", "")  # which says how many users there were
-    mariadb.queries([statement for statement in schema.split(";\n") if statement.strip()], server)
-    for table in tables:
-        for row in _rows(recorded, table):
-            cells = ", ".join(f"'{cell}'" for cell in row)
-            if table == "dspam_signature_data":
-                cells = "'{}', '{}', X'{}', '{}', '{}'".format(*row)
-            mariadb.query(f"INSERT INTO {table} VALUES ({cells})", server)
-    return server
 
 
 @asynccontextmanager
@@ -100,23 +72,25 @@ async def mysql(
 
 @pytest.mark.parametrize("recorded", ["mysql", "mysql-uidinsig"])
 async def test_what_dspam_left_is_read(mariadb_server: MariaDB, recorded: str) -> None:
-    site = GOLDEN[recorded]
+    site = RECORDED[recorded]
     today = NUMBER
-    async with mysql(recorded_site(mariadb_server, site, *TABLES)) as storage:
+    async with mysql(mysql_database(mariadb_server, site, *MYSQL_TABLES)) as storage:
         assert await storage.owners() == ["alice", "bob"]
         assert await storage.uid("bob", create=False) == 1
         assert await storage.preferences("bob") == {"spamAction": "deliver"}
         assert await storage.preferences("") == {"spamSubject": "[JUNK]"}
         for uid, _ in enumerate(("bob", "alice"), 1):
             known = {
-                int(t): (int(s), int(i)) for u, t, s, i, _ in _rows(site, "dspam_token_data") if int(u) == uid
+                int(t): (int(s), int(i))
+                for u, t, s, i, _ in mysql_rows(site, "dspam_token_data")
+                if int(u) == uid
             }
             assert await counts(storage, uid, [*known, 1, 2]) == known
             assert await all_tokens(storage, uid) == [TokenRow(t, *known[t], today) for t in sorted(known)]
-            ((_, *numbers),) = (row for row in _rows(site, "dspam_stats") if int(row[0]) == uid)
+            ((_, *numbers),) = (row for row in mysql_rows(site, "dspam_stats") if int(row[0]) == uid)
             assert await totals(storage, uid) == Totals(*map(int, numbers))
             ((_, id, data, _, _),) = (
-                row for row in _rows(site, "dspam_signature_data") if int(row[0]) == uid
+                row for row in mysql_rows(site, "dspam_signature_data") if int(row[0]) == uid
             )
             assert await storage.signature(uid, id) == (bytes.fromhex(data), None)
             assert await storage.signatures(uid) == [(id, today)]
@@ -126,11 +100,11 @@ async def test_what_dspam_left_is_read(mariadb_server: MariaDB, recorded: str) -
 @pytest.mark.parametrize("recorded", ["mysql", "mysql-uidinsig"])
 async def test_what_we_write_is_what_dspam_wrote(mariadb_server: MariaDB, recorded: str) -> None:
     """The session that was recorded: two messages, a corpus message, a correction, preferences."""
-    site = GOLDEN[recorded]
-    server = recorded_site(mariadb_server, site)
-    tokens = {uid: [int(t) for u, t, *_ in _rows(site, "dspam_token_data") if u == uid] for uid in "12"}
+    site = RECORDED[recorded]
+    server = mysql_database(mariadb_server, site)
+    tokens = {uid: [int(t) for u, t, *_ in mysql_rows(site, "dspam_token_data") if u == uid] for uid in "12"}
     signatures = {
-        u: Signature(id, bytes.fromhex(data)) for u, id, data, *_ in _rows(site, "dspam_signature_data")
+        u: Signature(id, bytes.fromhex(data)) for u, id, data, *_ in mysql_rows(site, "dspam_signature_data")
     }
     missed = learning(tokens["1"], 1, -1, spam_learned=1, spam_misclassified=1, innocent_learned=-1)
     async with mysql(server) as storage:
@@ -143,15 +117,15 @@ async def test_what_we_write_is_what_dspam_wrote(mariadb_server: MariaDB, record
         await storage.set_preference("", "spamSubject", "[JUNK]")
         await storage.set_preference("bob", "nosuch", None)
         await storage.set_preference("bob", "spamAction", "deliver")
-    for table in TABLES:
-        assert written(mariadb_server, server, table) == _rows(site, table), table
+    for table in MYSQL_TABLES:
+        assert written(mariadb_server, server, table) == mysql_rows(site, table), table
 
 
 async def test_signatures_that_dspam_left_are_corrected_and_taken_back(mariadb_server: MariaDB) -> None:
-    site = GOLDEN["mysql"]
-    server = recorded_site(mariadb_server, site, *TABLES)
-    ((_, id, *_),) = (row for row in _rows(site, "dspam_signature_data") if row[0] == "2")
-    tokens = [int(t) for u, t, *_ in _rows(site, "dspam_token_data") if u == "2"]
+    site = RECORDED["mysql"]
+    server = mysql_database(mariadb_server, site, *MYSQL_TABLES)
+    ((_, id, *_),) = (row for row in mysql_rows(site, "dspam_signature_data") if row[0] == "2")
+    tokens = [int(t) for u, t, *_ in mysql_rows(site, "dspam_token_data") if u == "2"]
     missed = learning(tokens, 1, -1, spam_learned=1, spam_misclassified=1, innocent_learned=-1)
     async with mysql(server) as storage:
         await storage.apply(2, Change(missed, correct=Correct(id, None, Label.SPAM)))
@@ -160,17 +134,17 @@ async def test_signatures_that_dspam_left_are_corrected_and_taken_back(mariadb_s
         assert stored is not None and stored.correction is not None
         back = Change(stored.correction.applied.negated(), correct=Correct(id, Label.SPAM, Label.INNOCENT))
         await storage.apply(2, back)
-    for table in TABLES:
-        assert written(mariadb_server, server, table) == _rows(site, table), table
+    for table in MYSQL_TABLES:
+        assert written(mariadb_server, server, table) == mysql_rows(site, table), table
 
 
 # --- tables as sites have them -------------------------------------------------------------
 
 
 def _variant(mariadb: MariaDB, token: str, engine: str = "InnoDB") -> Server:
-    schema = GOLDEN["mysql"]["schema"].replace("`token` bigint(20) unsigned", f"`token` {token}")
+    schema = RECORDED["mysql"]["schema"].replace("`token` bigint(20) unsigned", f"`token` {token}")
     schema = schema.replace("ENGINE=InnoDB", f"ENGINE={engine}")
-    return recorded_site(mariadb, GOLDEN["mysql"] | {"schema": schema})
+    return mysql_database(mariadb, RECORDED["mysql"] | {"schema": schema})
 
 
 @pytest.mark.parametrize("token", ["char(20)", "varchar(20)", "bigint(20) unsigned"])
@@ -207,7 +181,7 @@ async def test_our_own_tables_keep_any_name(mariadb_server: MariaDB) -> None:
 
 
 async def test_names_that_a_column_cannot_hold_are_refused(mariadb_server: MariaDB) -> None:
-    async with mysql(recorded_site(mariadb_server, GOLDEN["mysql"])) as storage:
+    async with mysql(mysql_database(mariadb_server, RECORDED["mysql"])) as storage:
         for name in ("ツ@example.org", "x" * 129, "bob\0"):
             with pytest.raises(PermFail, match="Invalid user name"):
                 await storage.uid(name, create=True)
@@ -215,7 +189,7 @@ async def test_names_that_a_column_cannot_hold_are_refused(mariadb_server: Maria
 
 
 async def test_preferences_are_refused_rather_than_cut_off(mariadb_server: MariaDB) -> None:
-    async with mysql(recorded_site(mariadb_server, GOLDEN["mysql"])) as storage:
+    async with mysql(mysql_database(mariadb_server, RECORDED["mysql"])) as storage:
         for name, value in (("spamSubject", "x" * 65), ("spamSubject", "ツ"), ("x" * 33, "on")):
             with pytest.raises(PermFail, match="Invalid preference"):
                 await storage.set_preference("bob", name, value)
@@ -230,7 +204,7 @@ async def test_the_table_of_users_may_be_the_sites_own(mariadb_server: MariaDB) 
         accounts,
     )
     users = UserTable(f"{accounts.database}.mail users", "the id", "user`s")
-    server = recorded_site(mariadb_server, GOLDEN["mysql"])
+    server = mysql_database(mariadb_server, RECORDED["mysql"])
     async with mysql(server, users) as storage:
         await conformance.owners_are_made_on_demand(storage, "bob")
         await conformance.deleted_owners_leave_nothing(storage, "alice")
@@ -238,7 +212,7 @@ async def test_the_table_of_users_may_be_the_sites_own(mariadb_server: MariaDB) 
 
 
 async def test_names_of_aliases_share_a_dictionary_and_are_not_made(mariadb_server: MariaDB) -> None:
-    server = recorded_site(mariadb_server, GOLDEN["mysql"])
+    server = mysql_database(mariadb_server, RECORDED["mysql"])
     mariadb_server.queries(
         [
             "DROP TABLE dspam_virtual_uids",
@@ -262,7 +236,7 @@ async def test_names_of_aliases_share_a_dictionary_and_are_not_made(mariadb_serv
 
 async def test_signatures_are_refused_rather_than_cut_off(mariadb_server: MariaDB) -> None:
     """DSPAM's column has 32 characters; with a large uid in front an id has more."""
-    async with mysql(recorded_site(mariadb_server, GOLDEN["mysql"])) as storage:
+    async with mysql(mysql_database(mariadb_server, RECORDED["mysql"])) as storage:
         uid = await new(storage, "bob")
         fits, too_long = "1234567,6b00100d2875020136186645", "1234567,6b00100d28750201361866456"
         await storage.apply(uid, Change(Learned.nothing(), Signature(fits, b"data")))
@@ -273,7 +247,7 @@ async def test_signatures_are_refused_rather_than_cut_off(mariadb_server: MariaD
 
 
 async def test_dates_of_zeros_are_read(mariadb_server: MariaDB) -> None:
-    server = recorded_site(mariadb_server, GOLDEN["mysql"])
+    server = mysql_database(mariadb_server, RECORDED["mysql"])
     mariadb_server.queries(
         [
             "SET sql_mode = ''",
@@ -303,21 +277,21 @@ async def _corrected_twice(storage: MySQL) -> dict[int, tuple[int, int]]:
 
 
 async def test_nothing_is_made_unless_wanted(mariadb_server: MariaDB, logged: Logged) -> None:
-    empty, site = mariadb_server.new_database(), recorded_site(mariadb_server, GOLDEN["mysql"])
+    empty, site = mariadb_server.new_database(), mysql_database(mariadb_server, RECORDED["mysql"])
     async with mysql(empty, create=False) as storage:
         with pytest.raises(TempFail, match="MySQLCreateSchema is off"):
             await storage.uid("bob", create=True)
     assert mariadb_server.query("SHOW TABLES", empty) == []
     async with mysql(site, create=False) as storage:
         assert await _corrected_twice(storage) == {}
-    assert sorted(table for (table,) in mariadb_server.query("SHOW TABLES", site)) == sorted(TABLES)
+    assert sorted(table for (table,) in mariadb_server.query("SHOW TABLES", site)) == sorted(MYSQL_TABLES)
     assert logged.take().count("corrections_not_kept") == 1
 
 
 async def test_an_account_that_may_make_no_table_does_without(
     mariadb_server: MariaDB, logged: Logged
 ) -> None:
-    site = recorded_site(mariadb_server, GOLDEN["mysql"])
+    site = mysql_database(mariadb_server, RECORDED["mysql"])
     grant = f"GRANT SELECT, INSERT, UPDATE, DELETE ON {site.database}.* TO small@localhost IDENTIFIED BY 'x'"
     mariadb_server.query(grant)
     async with mysql(replace(site, user="small", password="x")) as storage:
@@ -326,15 +300,15 @@ async def test_an_account_that_may_make_no_table_does_without(
 
 
 async def test_beside_dspam_only_our_own_table_is_made(mariadb_server: MariaDB) -> None:
-    site = recorded_site(mariadb_server, GOLDEN["mysql"])
-    before = {table: mariadb_server.query(f"SHOW CREATE TABLE {table}", site) for table in TABLES}
+    site = mysql_database(mariadb_server, RECORDED["mysql"])
+    before = {table: mariadb_server.query(f"SHOW CREATE TABLE {table}", site) for table in MYSQL_TABLES}
     async with mysql(site) as storage:
         await new(storage, "bob")
     for table, made in before.items():
         if table != "dspam_virtual_uids":  # whose text says how many users there were
             assert mariadb_server.query(f"SHOW CREATE TABLE {table}", site) == made
     tables = {table for (table,) in mariadb_server.query("SHOW TABLES", site)}
-    assert tables == {*TABLES, "dspamd_correction", "dspamd_block", "dspamd_block_change"}
+    assert tables == {*MYSQL_TABLES, "dspamd_correction", "dspamd_block", "dspamd_block_change"}
 
 
 async def test_a_database_of_the_release_before_gets_blocks(mariadb_server: MariaDB) -> None:

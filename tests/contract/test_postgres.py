@@ -34,19 +34,21 @@ from dspamd.storage.drivers import open_storage
 from dspamd.storage.postgres.connections import Connections
 from dspamd.storage.postgres.store import Postgres
 from dspamd.storage.sql.common import Server, UserTable
-from tests.golden.data import rows
 from tests.support.day import LAST_OF_A_MONTH, NUMBER, TODAY
 from tests.support.drivers import VIRTUAL_USERS, address
 from tests.support.logged import Logged
 from tests.support.no_blocks import blocks_are_refused
 from tests.support.postgres_server import PostgreSQL
-
-GOLDEN, NUMBERED = (
-    next(row for row in rows("storage.jsonl") if row["driver"] == name)
-    for name in ("pgsql", "pgsql-uidinsig")
+from tests.support.recorded_stores import (
+    POSTGRES,
+    POSTGRES_CONTROL,
+    POSTGRES_NUMBERED,
+    POSTGRES_SCHEMA,
+    POSTGRES_TABLES,
+    postgres_rows,
+    postgres_script,
 )
-# The dump without the words that only some versions of psql know.
-SCHEMA = "\n".join(line for line in GOLDEN["schema"].splitlines() if not line.startswith("\\"))
+
 REPLAYED = """
 StorageDriver /usr/lib/dspam/libpgsql_drv.so
 TrustedDeliveryAgent /bin/true
@@ -56,40 +58,12 @@ Algorithm graham burton
 Feature whitelist
 ProcessorURLContext on
 """
-# The entry of a pseudo token by which DSPAM's SQL drivers noted changes; nobody needs it in a signature.
-CONTROL = (11624422384514212933).to_bytes(8, "little").hex() + "0100000000000000"
 OLD = "ALTER TABLE dspam_token_data ALTER COLUMN token TYPE numeric(20)"
 # As after years: the planner knows that users have many tokens.
 GROWN = """
 INSERT INTO dspam_token_data SELECT 0, n, 0, 0, now() FROM generate_series(1, 100000) AS n;
 ANALYZE dspam_token_data;
 """
-TABLES = (
-    "dspam_token_data",
-    "dspam_signature_data",
-    "dspam_stats",
-    "dspam_preferences",
-    "dspam_virtual_uids",
-)
-
-
-def recorded_rows(table: str, golden: dict[str, Any] = GOLDEN) -> list[list[str]]:
-    """The recorded rows of a table."""
-    lines = [line for line in golden["rows"][table].splitlines()[2:] if "|" in line]
-    return [[value.strip() for value in line.split("|")] for line in lines]
-
-
-def recorded(golden: dict[str, Any] = GOLDEN) -> str:
-    """A script that makes the database that DSPAM left."""
-    script = [SCHEMA, "SET search_path = public;"]
-    for table in TABLES:
-        for row in recorded_rows(table, golden):
-            values = ", ".join(f"'{value}'" for value in row)
-            if table == "dspam_signature_data":
-                values = values.replace(f"'{row[2]}'", f"decode('{row[2]}', 'hex')")
-            script.append(f"INSERT INTO {table} VALUES ({values});")
-    script.append("SELECT setval('dspam_virtual_uids_seq', 3);")
-    return "\n".join(script)
 
 
 def written(postgres_server: PostgreSQL, server: Server, table: str, columns: str = "*") -> list[list[str]]:
@@ -149,14 +123,14 @@ async def waiting(session: Any, number: int) -> None:
 
 @pytest.mark.parametrize("change", ["", OLD], ids=["bigint", "numeric"])
 async def test_what_dspam_left_is_read(postgres_server: PostgreSQL, change: str) -> None:
-    server = postgres_server.new_database(recorded())
+    server = postgres_server.new_database(postgres_script())
     if change:
         postgres_server.psql(
             f"{change};UPDATE dspam_token_data SET token = token + 18446744073709551616 WHERE token < 0",
             server.database,
         )
     known: dict[str, dict[int, tuple[int, int]]] = {"1": {}, "2": {}}
-    for owner, token, spam, innocent, _ in recorded_rows("dspam_token_data"):
+    for owner, token, spam, innocent, _ in postgres_rows("dspam_token_data"):
         known[owner][int(token) % 2**64] = int(spam), int(innocent)
     today = NUMBER
     async with postgres(server) as storage:
@@ -168,7 +142,7 @@ async def test_what_dspam_left_is_read(postgres_server: PostgreSQL, change: str)
             tokens = known[str(uid)]
             assert await counts(storage, uid, [*tokens, 1, 2]) == tokens
             assert await all_tokens(storage, uid) == [TokenRow(t, *tokens[t], today) for t in sorted(tokens)]
-        for owner, id, data, *_ in recorded_rows("dspam_signature_data"):
+        for owner, id, data, *_ in postgres_rows("dspam_signature_data"):
             assert await storage.signature(int(owner), id) == (bytes.fromhex(data), None)
             assert await storage.signatures(int(owner)) == [(id, today)]
             assert await storage.signature(3 - int(owner), id) is None
@@ -178,9 +152,9 @@ async def test_what_dspam_left_is_read(postgres_server: PostgreSQL, change: str)
 
 
 async def test_signatures_may_begin_with_the_number_of_their_owner(postgres_server: PostgreSQL) -> None:
-    server = postgres_server.new_database(recorded(NUMBERED))
+    server = postgres_server.new_database(postgres_script(POSTGRES_NUMBERED))
     async with postgres(server) as storage:
-        for uid, id, data, *_ in recorded_rows("dspam_signature_data", NUMBERED):
+        for uid, id, data, *_ in postgres_rows("dspam_signature_data", POSTGRES_NUMBERED):
             assert id.startswith(f"{uid},")
             assert await storage.signature(int(uid), id) == (bytes.fromhex(data), None)
             assert await storage.signature(3 - int(uid), id) is None
@@ -193,12 +167,12 @@ async def test_signatures_may_begin_with_the_number_of_their_owner(postgres_serv
 
 async def test_what_we_write_is_what_dspam_wrote(postgres_server: PostgreSQL) -> None:
     """An innocent message for bob, corrected to spam; one for alice, then the same as spam from a corpus."""
-    server = postgres_server.new_database(SCHEMA)
+    server = postgres_server.new_database(POSTGRES_SCHEMA)
     tokens: dict[str, list[int]] = {"1": [], "2": []}
-    for uid, token, *_ in recorded_rows("dspam_token_data"):
+    for uid, token, *_ in postgres_rows("dspam_token_data"):
         tokens[uid].append(int(token) % 2**64)
     signatures = {
-        row[0]: Signature(row[1], bytes.fromhex(row[2])) for row in recorded_rows("dspam_signature_data")
+        row[0]: Signature(row[1], bytes.fromhex(row[2])) for row in postgres_rows("dspam_signature_data")
     }
     async with postgres(server) as storage:
         for uid, name in (("1", "bob"), ("2", "alice")):
@@ -211,18 +185,18 @@ async def test_what_we_write_is_what_dspam_wrote(postgres_server: PostgreSQL) ->
         await storage.set_preference("bob", "spamAction", "tag")
         await storage.set_preference("", "spamSubject", "[JUNK]")
         await storage.set_preference("bob", "spamAction", "deliver")
-    for table in TABLES:
+    for table in POSTGRES_TABLES:
         columns = "uid, signature, encode(data, 'hex'), length, created_on" if "signature" in table else "*"
-        assert written(postgres_server, server, table, columns) == sorted(recorded_rows(table)), table
+        assert written(postgres_server, server, table, columns) == sorted(postgres_rows(table)), table
 
 
 async def test_the_recorded_session_gives_the_recorded_rows(
     postgres_server: PostgreSQL, tmp_path: Path
 ) -> None:
     """The same through the whole filter: tokens, verdicts, and retraining by signature."""
-    server = postgres_server.new_database(SCHEMA)
+    server = postgres_server.new_database(POSTGRES_SCHEMA)
     (tmp_path / "pgsql.data").write_text(address(server))
-    told = {row["id"]: row["stdin"].encode("latin-1") for row in GOLDEN["transcript"]}
+    told = {row["id"]: row["stdin"].encode("latin-1") for row in POSTGRES["transcript"]}
     every = Request(deliver_innocent=True, deliver_spam=True)
     async with Parts(Config.from_text(f"Home {tmp_path}\n{REPLAYED}")) as parts:
 
@@ -241,12 +215,13 @@ async def test_the_recorded_session_gives_the_recorded_rows(
         missed = Request(lesson=Lesson(Label.SPAM, Source.ERROR), signature=first.signature)
         await process(told["error-bob"], "bob", missed)
     hits = written(postgres_server, server, "dspam_token_data", "uid, token, spam_hits, innocent_hits")
-    assert hits == sorted(row[:4] for row in recorded_rows("dspam_token_data"))
+    assert hits == sorted(row[:4] for row in postgres_rows("dspam_token_data"))
     for table in ("dspam_stats", "dspam_virtual_uids"):
-        assert written(postgres_server, server, table) == sorted(recorded_rows(table)), table
+        assert written(postgres_server, server, table) == sorted(postgres_rows(table)), table
     signatures = written(postgres_server, server, "dspam_signature_data", "uid, encode(data, 'hex')")
     assert signatures == sorted(
-        [uid, data.replace(CONTROL, "")] for uid, _, data, *_ in recorded_rows("dspam_signature_data")
+        [uid, data.replace(POSTGRES_CONTROL, "")]
+        for uid, _, data, *_ in postgres_rows("dspam_signature_data")
     )
 
 
@@ -254,7 +229,7 @@ async def test_the_recorded_session_gives_the_recorded_rows(
 
 
 async def test_an_empty_database_gets_the_schema_of_dspam(postgres_server: PostgreSQL) -> None:
-    theirs = postgres_server.new_database(SCHEMA)
+    theirs = postgres_server.new_database(POSTGRES_SCHEMA)
     ours = postgres_server.new_database()
     async with postgres(ours, create=False) as storage:
         with pytest.raises(TempFail, match="PgSQLCreateSchema is off"):
@@ -293,7 +268,7 @@ async def test_hits_rise_without_new_entries_in_the_index(postgres_server: Postg
 
 
 async def test_tables_of_others_stay_as_they_are(postgres_server: PostgreSQL) -> None:
-    server = postgres_server.new_database(recorded())
+    server = postgres_server.new_database(postgres_script())
     query = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace ORDER BY 1"
     before = postgres_server.psql(query, server.database).split()
     async with postgres(server) as storage:
@@ -337,14 +312,14 @@ async def test_without_tables_for_blocks_all_else_works(
 async def test_without_our_table_corrections_are_not_remembered(
     postgres_server: PostgreSQL, logged: Logged, forbidden: bool
 ) -> None:
-    server = postgres_server.new_database(recorded())
+    server = postgres_server.new_database(postgres_script())
     if forbidden:
         name = f"guest_{server.database}"
         grant = f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {name}"
         postgres_server.psql(f"CREATE ROLE {name} LOGIN; {grant}", server.database)
         server = dataclasses.replace(server, user=name)
     async with postgres(server, create=forbidden) as storage:
-        ((_, id, *_),) = [row for row in recorded_rows("dspam_signature_data") if row[0] == "1"]
+        ((_, id, *_),) = [row for row in postgres_rows("dspam_signature_data") if row[0] == "1"]
         missed = Change(learning([1], 1, 0, spam_learned=1), correct=Correct(id, None, Label.SPAM))
         await asyncio.gather(storage.apply(1, missed), storage.apply(1, missed))
         assert await counts(storage, 1, [1]) == {1: (2, 0)}
@@ -366,13 +341,13 @@ async def test_a_purge_by_dspam_takes_corrections_along(postgres_server: Postgre
 
 
 async def test_the_contract_is_kept_on_old_tables(postgres_server: PostgreSQL) -> None:
-    server = postgres_server.new_database(f"{SCHEMA}\nSET search_path = public;\n{OLD};\n{GROWN}")
+    server = postgres_server.new_database(f"{POSTGRES_SCHEMA}\nSET search_path = public;\n{OLD};\n{GROWN}")
     async with postgres(server) as storage:
         assert [entry async for entry in conformance.check(storage, "someone") if entry[1]] == []
 
 
 async def test_the_contract_is_kept_without_prepared_statements(postgres_server: PostgreSQL) -> None:
-    server = postgres_server.new_database(f"{SCHEMA}\nSET search_path = public;\n{GROWN}")
+    server = postgres_server.new_database(f"{POSTGRES_SCHEMA}\nSET search_path = public;\n{GROWN}")
     async with postgres(server, prepared=False) as storage:
         assert [entry async for entry in conformance.check(storage, "someone") if entry[1]] == []
 
@@ -382,7 +357,7 @@ async def test_users_may_be_in_a_table_of_the_site(postgres_server: PostgreSQL) 
     server = postgres_server.new_database(
         "CREATE SCHEMA mail; CREATE TABLE mail.people (number int NOT NULL, login varchar(10) UNIQUE);"
         "INSERT INTO mail.people VALUES (7, 'bob'), (7, 'robert'), (8, 'alice');"
-        f"{SCHEMA}"
+        f"{POSTGRES_SCHEMA}"
     )
     users = UserTable("mail.people", "number", "login")
     async with postgres(server, users) as storage:
@@ -411,13 +386,13 @@ async def test_what_does_not_fit_is_refused(postgres_server: PostgreSQL, prepare
 
 
 async def test_columns_may_be_empty(postgres_server: PostgreSQL) -> None:
-    server = postgres_server.new_database(recorded())
+    server = postgres_server.new_database(postgres_script())
     postgres_server.psql(
         "UPDATE dspam_token_data SET innocent_hits = NULL, last_hit = NULL WHERE uid = 1;"
         "UPDATE dspam_stats SET innocent_learned = NULL, spam_classified = NULL",
         server.database,
     )
-    tokens = [int(row[1]) % 2**64 for row in recorded_rows("dspam_token_data") if row[0] == "1"]
+    tokens = [int(row[1]) % 2**64 for row in postgres_rows("dspam_token_data") if row[0] == "1"]
     async with postgres(server) as storage:
         assert await counts(storage, 1, tokens) == dict.fromkeys(tokens, (1, 0))
         assert await totals(storage, 1) == Totals(spam_learned=1, spam_misclassified=1)

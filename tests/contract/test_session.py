@@ -26,8 +26,22 @@ from dspamd.request.recipients import Delivery
 from dspamd.request.request import Request
 from dspamd.storage.contract import Storage
 from dspamd.storage.files import css
-from tests.contract import test_hash, test_mysql, test_postgres, test_sqlite
 from tests.support.drivers import address
+from tests.support.recorded_stores import (
+    HASH_LEFT,
+    HASH_SINGLE,
+    MYSQL_TABLES,
+    POSTGRES,
+    POSTGRES_CONTROL,
+    RECORDED,
+    hash_file,
+    mysql_database,
+    mysql_rows,
+    postgres_rows,
+    postgres_script,
+    sqlite_file,
+    sqlite_rows,
+)
 
 LIBRARY = {
     "sqlite": "libsqlite3_drv.so",
@@ -42,7 +56,7 @@ Algorithm graham burton
 Feature whitelist
 ProcessorURLContext on
 """
-TOLD = {row["id"]: row["stdin"].encode("latin-1") for row in test_postgres.GOLDEN["transcript"]}
+TOLD = {row["id"]: row["stdin"].encode("latin-1") for row in POSTGRES["transcript"]}
 DELIVER = Request(deliver_innocent=True, deliver_spam=True)
 CORPUS = Request(lesson=Lesson(Label.SPAM, Source.CORPUS))
 NEXT = b"From: x@spam.example\nTo: bob@example.net\nSubject: hi there cheap\n\nbody words buy pills here\n"
@@ -100,7 +114,7 @@ async def session(site: Filter) -> Signatures:
 
 def recorded(uid: str) -> dict[int, tuple[int, int]]:
     """The hits of a user after the recorded session."""
-    lines = test_postgres.recorded_rows("dspam_token_data")
+    lines = postgres_rows("dspam_token_data")
     return {int(token) % 2**64: (int(s), int(i)) for user, token, s, i, _ in lines if user == uid}
 
 
@@ -110,13 +124,13 @@ async def test_the_session(name: str, storage: Storage, tmp_path: Path) -> None:
         assert await site.learned("bob") == (Totals(spam_learned=1, spam_misclassified=1), recorded("1"))
         assert await site.learned("alice") == (Totals(1, 1, 0, 0, 1), recorded("2"))
         for (_, _, data, *_), user, id in zip(
-            test_postgres.recorded_rows("dspam_signature_data"), ("bob", "alice"), signatures, strict=True
+            postgres_rows("dspam_signature_data"), ("bob", "alice"), signatures, strict=True
         ):
             uid = await site.storage.uid(user, create=False)
             assert uid is not None
             stored = await site.storage.signature(uid, id)
             assert stored is not None
-            assert stored.data.hex() == data.replace(test_postgres.CONTROL, "")
+            assert stored.data.hex() == data.replace(POSTGRES_CONTROL, "")
 
 
 class Left(NamedTuple):
@@ -134,18 +148,18 @@ def left(request: pytest.FixtureRequest, tmp_path: Path) -> Left:
     folder = tmp_path / "theirs"
     folder.mkdir()
     if driver == "sqlite":
-        test_sqlite.recorded(folder, "bob")
-        ((signature, *_),) = test_sqlite._rows("dspam_signature_data")
+        sqlite_file(folder, "bob")
+        ((signature, *_),) = sqlite_rows("dspam_signature_data")
         return Left(folder, driver, "bob", signature)
     if driver == "postgres":
         server = request.getfixturevalue("postgres_server")
-        (folder / "pgsql.data").write_text(address(server.new_database(test_postgres.recorded())))
-        lines = test_postgres.recorded_rows("dspam_signature_data")
+        (folder / "pgsql.data").write_text(address(server.new_database(postgres_script())))
+        lines = postgres_rows("dspam_signature_data")
     else:
-        server, site = request.getfixturevalue("mariadb_server"), test_mysql.GOLDEN["mysql"]
-        database = test_mysql.recorded_site(server, site, *test_mysql.TABLES)
+        server, site = request.getfixturevalue("mariadb_server"), RECORDED["mysql"]
+        database = mysql_database(server, site, *MYSQL_TABLES)
         (folder / "mysql.data").write_text(address(database))
-        lines = test_mysql._rows(site, "dspam_signature_data")
+        lines = mysql_rows(site, "dspam_signature_data")
     (signature,) = (id for uid, id, *_ in lines if uid == "2")
     return Left(folder, driver, "alice", signature)
 
@@ -163,9 +177,9 @@ async def test_a_database_that_dspam_left_goes_on_as_ours(left: Left, tmp_path: 
         assert await theirs.learned(left.user) == await ours.learned(left.user)
 
 
-@pytest.mark.parametrize("row", test_hash.SINGLE, ids=lambda row: "-".join(row["config"].values()))
+@pytest.mark.parametrize("row", HASH_SINGLE, ids=lambda row: "-".join(row["config"].values()))
 async def test_a_hash_file_that_dspam_left_goes_on_as_ours(row: dict[str, Any], tmp_path: Path) -> None:
-    test_hash.put(tmp_path / "theirs", bytes.fromhex(row["css_hex"]))
+    hash_file(tmp_path / "theirs", bytes.fromhex(row["css_hex"]))
     async with (
         filtering(tmp_path / "theirs", "hash", "word") as theirs,
         filtering(tmp_path / "ours", "sqlite", "word") as ours,
@@ -180,13 +194,13 @@ async def test_a_hash_file_that_dspam_left_goes_on_as_ours(row: dict[str, Any], 
 
 async def test_signature_files_that_dspam_left_correct_its_dictionaries(tmp_path: Path) -> None:
     """Each user has the signature of one message, of which we know nothing else."""
-    for path, data in test_hash.LEFT["sig_hex"].items():
+    for path, data in HASH_LEFT["sig_hex"].items():
         file = tmp_path / path
         file.parent.mkdir(parents=True)
         file.write_bytes(bytes.fromhex(data))
-        test_hash.put(tmp_path, css.header(37), Path(path).parts[1])
+        hash_file(tmp_path, css.header(37), Path(path).parts[1])
     async with filtering(tmp_path, "hash") as site:
-        for path, data in test_hash.LEFT["sig_hex"].items():
+        for path, data in HASH_LEFT["sig_hex"].items():
             user, id = Path(path).parts[1], Path(path).stem
             await site.missed(id, user)
             tokens = Tokens.from_signature(bytes.fromhex(data)).values

@@ -21,17 +21,11 @@ from dspamd.maintenance.conformance import all_tokens, counts, learn, learning, 
 from dspamd.maintenance.purge import Ages, Unused, purge
 from dspamd.storage.contract import Change, Correct, Signature, TokenRow
 from dspamd.storage.files.sqlite import SQLite
-from tests.golden.data import rows
 from tests.support.day import LAST_OF_A_MONTH, NUMBER, TODAY
 from tests.support.logged import Logged
+from tests.support.recorded_stores import sqlite_file, sqlite_rows
 
 RARE_ONES = Ages(unused=Unused(any=None))
-GOLDEN = next(row for row in rows("storage.jsonl") if row["driver"] == "sqlite3")
-
-
-def _rows(table: str) -> list[list[str]]:
-    """The recorded rows of a table, without their head."""
-    return [line.split("|") for line in GOLDEN["rows"][table].splitlines()[1:]]
 
 
 @asynccontextmanager
@@ -62,21 +56,12 @@ def files(folder: Path) -> list[Path]:
     return list(folder.rglob("*"))
 
 
-def recorded(folder: Path, owner: str) -> None:
-    """Make the database that DSPAM left."""
-    with connect(folder, owner) as database:
-        database.executescript(GOLDEN["schema"])
-        database.executemany("INSERT INTO dspam_token_data VALUES (?, ?, ?, ?)", _rows("dspam_token_data"))
-        for id, data, _, day in _rows("dspam_signature_data"):
-            row = (id, bytes.fromhex(data), day)
-            database.execute("INSERT INTO dspam_signature_data VALUES (?, ?, ?)", row)
-        database.executemany(f"INSERT INTO dspam_stats VALUES (?{', ?' * 8})", _rows("dspam_stats"))
-
-
 async def test_what_dspam_left_is_read(tmp_path: Path) -> None:
-    recorded(tmp_path, "bob")
-    known = {int(token): (int(spam), int(innocent)) for token, spam, innocent, _ in _rows("dspam_token_data")}
-    ((id, data, _, _),) = _rows("dspam_signature_data")
+    sqlite_file(tmp_path, "bob")
+    known = {
+        int(token): (int(spam), int(innocent)) for token, spam, innocent, _ in sqlite_rows("dspam_token_data")
+    }
+    ((id, data, _, _),) = sqlite_rows("dspam_signature_data")
     async with sqlite(tmp_path) as storage:
         assert await storage.owners() == ["bob"]
         assert await storage.uid("bob", create=False) == "bob"
@@ -91,8 +76,8 @@ async def test_what_dspam_left_is_read(tmp_path: Path) -> None:
 
 async def test_what_we_write_is_what_dspam_wrote(tmp_path: Path) -> None:
     """An innocent message, corrected to spam: the session that was recorded."""
-    tokens = [int(row[0]) for row in _rows("dspam_token_data")]
-    ((id, data, _, day),) = _rows("dspam_signature_data")
+    tokens = [int(row[0]) for row in sqlite_rows("dspam_token_data")]
+    ((id, data, _, day),) = sqlite_rows("dspam_signature_data")
     missed = learning(tokens, 1, -1, spam_learned=1, spam_misclassified=1, innocent_learned=-1)
     async with sqlite(tmp_path, today=lambda: date.fromisoformat(day)) as storage:
         uid = await new(storage, "bob")
@@ -108,11 +93,11 @@ async def test_what_we_write_is_what_dspam_wrote(tmp_path: Path) -> None:
             written = [
                 [str(value) for value in row] for row in database.execute(f"SELECT {columns} FROM {table}")
             ]
-            assert sorted(written) == sorted(_rows(table)), table
+            assert sorted(written) == sorted(sqlite_rows(table)), table
 
 
 async def test_the_schema_is_that_of_dspam(tmp_path: Path) -> None:
-    recorded(tmp_path, "theirs")
+    sqlite_file(tmp_path, "theirs")
     async with sqlite(tmp_path) as storage:
         await new(storage, "ours")
         await new(storage, "theirs")
@@ -140,7 +125,7 @@ async def test_a_purge_by_dspam_takes_corrections_along(tmp_path: Path) -> None:
 async def test_a_purged_file_becomes_small_while_mail_flows(theirs: bool, tmp_path: Path) -> None:
     """Whoever made it; DSPAM's becomes one that can be made smaller in steps."""
     if theirs:
-        recorded(tmp_path, "bob")
+        sqlite_file(tmp_path, "bob")
     stale, fresh = range(1, 8_001), range(10**6, 10**6 + 50)
     file = Home(tmp_path).file("bob", "sdb")
     messages = 0
@@ -181,7 +166,7 @@ async def test_a_large_file_of_dspam_is_written_anew_on_request(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dspamd.storage.files.sqlite_file._MOMENT_PAGES", 10)
-    recorded(tmp_path, "bob")
+    sqlite_file(tmp_path, "bob")
     tokens, file = range(1, 10_001), Home(tmp_path).file("bob", "sdb")
     async with sqlite(tmp_path) as storage:
         await learn(storage, "bob", tokens, 1, 2)
@@ -193,7 +178,7 @@ async def test_a_large_file_of_dspam_is_written_anew_on_request(
         assert _size(file) < large / 2
         assert await counts(storage, "bob", tokens) == dict.fromkeys(tokens[:2_000], (1, 2))
         assert await storage.compact("bob", whole=True) is False
-    recorded_signature = _rows("dspam_signature_data")[0][0]
+    recorded_signature = sqlite_rows("dspam_signature_data")[0][0]
     with connect(tmp_path, "bob") as database:
         assert database.execute("SELECT signature FROM dspam_signature_data").fetchall() == [
             (recorded_signature,)
@@ -241,7 +226,7 @@ async def test_a_writer_waits_for_its_turn(tmp_path: Path) -> None:
 
 
 async def test_the_write_ahead_log_is_turned_on_when_nobody_minds(tmp_path: Path) -> None:
-    recorded(tmp_path, "bob")
+    sqlite_file(tmp_path, "bob")
     async with sqlite(tmp_path) as storage:
         await new(storage, "bob")
     with connect(tmp_path, "bob") as other:

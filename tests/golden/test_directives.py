@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.golden.data import rows
-from tests.golden.test_cli_dspam import Ended, Site
+from tests.golden.recorded_site import Ended, RecordedSite
 from tests.support.sink import Sink
 
 Row = dict[str, Any]
@@ -37,7 +37,7 @@ class Directives:
 
     def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
         self.folder = folder / "site"
-        self._site = Site(self.folder, patch, strict=False)
+        self._site = RecordedSite(self.folder, patch, strict=False)
 
     def set(self, *lines: str) -> None:
         config = self._site.config

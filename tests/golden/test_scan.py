@@ -16,7 +16,7 @@ import pytest
 from dspamd.request.recipients import requested
 from tests.golden.data import rows
 from tests.support.fake_clamd import CLEAN, INFECTED, fake_clamd
-from tests.unit.filter.test_pipeline import bench
+from tests.support.pipeline import open_pipeline
 
 Row = dict[str, Any]
 
@@ -48,7 +48,7 @@ async def test_recorded_runs(name: str, tmp_path: Path) -> None:
     async with fake_clamd(INFECTED if "virus" in name else b"" if "down" in name else CLEAN) as clamd:
         lines = ["ClamAVHost 127.0.0.1", f"ClamAVPort {clamd.port}", f"ClamAVResponse {response}"]
         lines.append('Preference "spamAction=tag"')
-        async with bench(tmp_path, "SystemLog on", *(lines if name != "blocklist" else ())) as b:
+        async with open_pipeline(tmp_path, "SystemLog on", *(lines if name != "blocklist" else ())) as b:
             if name == "blocklist":
                 blocklist = b.parts.home.prepare(b.parts.home.file("bob", "blocklist"))
                 blocklist.write_text("other.example\nSPAM.example\n")

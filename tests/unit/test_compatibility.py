@@ -12,7 +12,7 @@ from dspamd.app import Parts
 from dspamd.config.config import Config
 from dspamd.engine.tokenizer import crc64
 from dspamd.request.request import Request
-from tests.unit.filter.test_pipeline import CORPUS_INNOCENT, Bench, Recorder
+from tests.support.pipeline import CORPUS_INNOCENT, PipelineFixture, RecordingOutlet
 
 ROOT = Path(__file__).parents[2]
 NAMED = re.findall(r"`(tests/\S+\.py)(?:::(\S+))?`", (ROOT / "docs/compatibility.md").read_text())
@@ -43,7 +43,7 @@ async def test_tags_in_corpus_mail(tmp_path: Path, strict: bool) -> None:
         DeliveryPort 10034
         """
     async with Parts(Config.from_text(settings)) as parts:
-        b = Bench(parts, Recorder())
+        b = PipelineFixture(parts, RecordingOutlet())
         await b.process(tagged, Request(lesson=CORPUS_INNOCENT))
         tokens = await b.dump()
     assert crc64(b"one") in tokens

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,80 +12,41 @@ import uvloop
 from dspamd.delivery.agent import Agent
 from dspamd.errors import PermFail, Reply, TempFail
 from dspamd.filter.outlet import Handover
+from tests.support.recording_agent import RecordingAgent
 from tests.support.wait import until
 
 CONTENT = b"Subject: x\r\n\r\nbody\r\n"
 HANDOVER = Handover(sender=b"ann@example.org", recipient=b"bob+x@example.net", content=CONTENT)
 
 
-class Recorder:
-    """A delivery agent that writes down its arguments and its input, then ends as told."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self.command = str(folder / "lda")
-        self.ends("pass")
-
-    def ends(self, code: str) -> None:
-        path = Path(self.command)
-        path.write_text(
-            f"#!{sys.executable}\nimport os, pathlib, sys, time\n"
-            f"folder = pathlib.Path({str(self._folder)!r})\n"
-            "(folder / 'words').write_bytes(b'\\0'.join(map(os.fsencode, sys.argv[1:])))\n"
-            "(folder / 'message').write_bytes(sys.stdin.buffer.read())\n"
-            f"{code}\n"
-        )
-        path.chmod(0o755)
-
-    @property
-    def words(self) -> list[bytes]:
-        return (self._folder / "words").read_bytes().split(b"\0")
-
-    @property
-    def message(self) -> bytes:
-        return (self._folder / "message").read_bytes()
-
-    def agent(
-        self,
-        words: str = "",
-        arguments: Sequence[str] = (),
-        *,
-        permanent: bool = False,
-        timeout_s: float = 20,
-    ) -> Agent:
-        return Agent(
-            f"{self.command} {words}", arguments, user="bob", timeout_s=timeout_s, errors_permanent=permanent
-        )
-
-
 @pytest.fixture
-def lda(tmp_path: Path) -> Recorder:
-    return Recorder(tmp_path)
+def lda(tmp_path: Path) -> RecordingAgent:
+    return RecordingAgent(tmp_path)
 
 
-async def test_the_message_has_lf_line_ends(lda: Recorder) -> None:
+async def test_the_message_has_lf_line_ends(lda: RecordingAgent) -> None:
     assert await lda.agent("-d %u").deliver(HANDOVER) == Reply(250, "2.0.0", "Delivered")
     assert lda.message == b"Subject: x\n\nbody\n"
     assert lda.words == [b"-d", b"bob"]
 
 
-async def test_words_that_stand_for_something(lda: Recorder) -> None:
+async def test_words_that_stand_for_something(lda: RecordingAgent) -> None:
     await lda.agent(r"%u $u \%u \$u %r \%r %s \%s a=%u %uu").deliver(HANDOVER)
     recipient, sender = b"bob+x@example.net", b"ann@example.org"
     assert lda.words == [b"bob"] * 4 + [recipient] * 2 + [sender] * 2 + [b"a=%u", b"%uu"]
 
 
-async def test_without_recipient_the_user_stands_for_it(lda: Recorder) -> None:
+async def test_without_recipient_the_user_stands_for_it(lda: RecordingAgent) -> None:
     await lda.agent("%r").deliver(Handover(sender=b"", recipient=b"", content=CONTENT))
     assert lda.words == [b"bob"]
 
 
-async def test_arguments_come_as_from_the_original(lda: Recorder) -> None:
+async def test_arguments_come_as_from_the_original(lda: RecordingAgent) -> None:
     await lda.agent("-d", ["-x", "a=%u", "q r", "", "it;s", "%u", "$(id)", "`id`"]).deliver(HANDOVER)
     assert lda.words == [b"-d", b"-x", b"a=%u", b"q", b"r", b"", b"it;s", b"bob", b"$(id)", b"`id`"]
 
 
-async def test_addresses_are_passed_as_they_came(lda: Recorder) -> None:
+async def test_addresses_are_passed_as_they_came(lda: RecordingAgent) -> None:
     handover = Handover(
         sender=b'"a b; $(id)"@example.org', recipient="jürgen@example.net".encode("latin-1"), content=CONTENT
     )
@@ -98,7 +57,9 @@ async def test_addresses_are_passed_as_they_came(lda: Recorder) -> None:
 @pytest.mark.parametrize("word", ["%u", "$u", "\\%u", "\\$u", "%r", "\\%r", "%s", "\\%s"])
 @pytest.mark.parametrize("arguments", [True, False], ids=["passed-on", "configured"])
 @pytest.mark.parametrize("value", ["-oQ/tmp", "--help", "-", "--", "-x@example.net"])
-async def test_no_address_becomes_an_option(lda: Recorder, word: str, arguments: bool, value: str) -> None:
+async def test_no_address_becomes_an_option(
+    lda: RecordingAgent, word: str, arguments: bool, value: str
+) -> None:
     def agent(words: str) -> Agent:
         command, passed = (lda.command, [words]) if arguments else (f"{lda.command} {words}", [])
         return Agent(command, passed, user=value, timeout_s=20)
@@ -113,7 +74,7 @@ async def test_no_address_becomes_an_option(lda: Recorder, word: str, arguments:
     assert lda.words == [b"-i", b"--", b"x", value.encode()]
 
 
-async def test_only_a_bad_recipient_is_told_to_be_one(lda: Recorder) -> None:
+async def test_only_a_bad_recipient_is_told_to_be_one(lda: RecordingAgent) -> None:
     handover = Handover(sender=b"ann@example.org", recipient=b"-x@example.net", content=CONTENT)
     with pytest.raises(PermFail) as caught:
         await lda.agent("-f %s -d %r").deliver(handover)
@@ -122,7 +83,7 @@ async def test_only_a_bad_recipient_is_told_to_be_one(lda: Recorder) -> None:
 
 
 @pytest.mark.parametrize("status", [1, 22, 67, 75, 255])
-async def test_failures_are_for_later(lda: Recorder, status: int) -> None:
+async def test_failures_are_for_later(lda: RecordingAgent, status: int) -> None:
     lda.ends(f"sys.exit({status})")
     with pytest.raises(TempFail, match=f"returned exit code {status}") as caught:
         await lda.agent().deliver(HANDOVER)
@@ -130,7 +91,7 @@ async def test_failures_are_for_later(lda: Recorder, status: int) -> None:
 
 
 @pytest.mark.parametrize(("status", "ours"), [(1, 69), (22, 69), (67, 67), (77, 77), (255, 69)])
-async def test_failures_may_be_for_good(lda: Recorder, status: int, ours: int) -> None:
+async def test_failures_may_be_for_good(lda: RecordingAgent, status: int, ours: int) -> None:
     lda.ends(f"sys.exit({status})")
     with pytest.raises(PermFail, match=f"returned exit code {status}") as caught:
         await lda.agent(permanent=True).deliver(HANDOVER)
@@ -140,7 +101,7 @@ async def test_failures_may_be_for_good(lda: Recorder, status: int, ours: int) -
 @pytest.mark.parametrize(
     ("end", "text"), [("sys.exit(75)", "exit code 75"), ("os.kill(os.getpid(), 9)", "died by signal 9")]
 )
-async def test_these_are_never_for_good(lda: Recorder, end: str, text: str) -> None:
+async def test_these_are_never_for_good(lda: RecordingAgent, end: str, text: str) -> None:
     lda.ends(end)
     with pytest.raises(TempFail, match=text):
         await lda.agent(permanent=True).deliver(HANDOVER)
@@ -199,7 +160,7 @@ async def gone(pids: list[int]) -> None:
 
 
 async def test_an_agent_that_takes_too_long_is_killed_with_its_children(
-    lda: Recorder, tmp_path: Path
+    lda: RecordingAgent, tmp_path: Path
 ) -> None:
     lda.ends(CHILD)
     with pytest.raises(TempFail, match="took too long"):
@@ -207,7 +168,7 @@ async def test_an_agent_that_takes_too_long_is_killed_with_its_children(
     await gone(await started(tmp_path))
 
 
-async def test_nothing_is_left_running_when_we_stop(lda: Recorder, tmp_path: Path) -> None:
+async def test_nothing_is_left_running_when_we_stop(lda: RecordingAgent, tmp_path: Path) -> None:
     lda.ends(CHILD)
     delivery = asyncio.create_task(lda.agent(timeout_s=60).deliver(HANDOVER))
     pids = await started(tmp_path)

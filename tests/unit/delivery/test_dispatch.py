@@ -14,8 +14,8 @@ from dspamd.errors import Failure, TempFail
 from dspamd.filter.outlet import Handover
 from dspamd.telemetry.metric import OTHER
 from dspamd.telemetry.metrics import Metrics
+from tests.support.recording_agent import RecordingAgent
 from tests.support.sink import CLOSE, Script, Sink, always
-from tests.unit.delivery.test_agent import Recorder
 
 MAIL = Handover(
     sender=b"ann@example.org",
@@ -28,8 +28,8 @@ SPAM = dataclasses.replace(MAIL, spam=True)
 
 
 @pytest.fixture
-def lda(tmp_path: Path) -> Recorder:
-    return Recorder(tmp_path)
+def lda(tmp_path: Path) -> RecordingAgent:
+    return RecordingAgent(tmp_path)
 
 
 def dispatch(home: Path, *lines: str, metrics: Metrics | None = None) -> Dispatch:
@@ -57,7 +57,7 @@ async def test_workers_share_the_connections_to_the_next_hop(
     ("trusted", "words"), [(True, [b"trusted", b"bob", b"-x", b"bob"]), (False, [b"untrusted", b"bob"])]
 )
 async def test_each_caller_has_his_agent(
-    tmp_path: Path, lda: Recorder, trusted: bool, words: list[bytes]
+    tmp_path: Path, lda: RecordingAgent, trusted: bool, words: list[bytes]
 ) -> None:
     way = dispatch(
         tmp_path,
@@ -69,7 +69,7 @@ async def test_each_caller_has_his_agent(
     assert lda.message == b"Subject: x\n\nbody\n"
 
 
-async def test_without_an_agent_mail_waits(tmp_path: Path, lda: Recorder) -> None:
+async def test_without_an_agent_mail_waits(tmp_path: Path, lda: RecordingAgent) -> None:
     way = dispatch(tmp_path, f'TrustedDeliveryAgent "{lda.command} %u"')
     with pytest.raises(TempFail, match="No UntrustedDeliveryAgent"):
         await way.deliver(dataclasses.replace(MAIL, trusted=False))
@@ -77,7 +77,7 @@ async def test_without_an_agent_mail_waits(tmp_path: Path, lda: Recorder) -> Non
 
 @pytest.mark.parametrize("trusted", [True, False])
 async def test_the_quarantine_agent_takes_what_is_kept_back(
-    tmp_path: Path, lda: Recorder, trusted: bool
+    tmp_path: Path, lda: RecordingAgent, trusted: bool
 ) -> None:
     way = dispatch(
         tmp_path, f'QuarantineAgent "{lda.command} -q %u %r"', "DeliveryHost 192.0.2.1", "DeliveryProto SMTP"
@@ -107,7 +107,7 @@ async def test_else_it_is_in_the_mailbox_of_its_owner(tmp_path: Path) -> None:
     ids=["spam", "mail", "other separator", "no domain"],
 )
 async def test_spam_that_is_delivered_has_an_address_of_its_own(
-    tmp_path: Path, lda: Recorder, handover: Handover, lines: tuple[str, ...], recipient: bytes
+    tmp_path: Path, lda: RecordingAgent, handover: Handover, lines: tuple[str, ...], recipient: bytes
 ) -> None:
     agent = f'TrustedDeliveryAgent "{lda.command} %r"'
     way = dispatch(tmp_path, "QuarantineMailbox +quarantine", agent, *lines)
@@ -116,7 +116,7 @@ async def test_spam_that_is_delivered_has_an_address_of_its_own(
 
 
 async def test_a_next_hop_comes_before_agents_and_may_hang_on_the_domain(
-    tmp_path: Path, lda: Recorder
+    tmp_path: Path, lda: RecordingAgent
 ) -> None:
     usual, special = Sink(), Sink()
     await usual.start()

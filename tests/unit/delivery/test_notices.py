@@ -16,7 +16,7 @@ from dspamd.request.request import Request
 from tests.golden.data import rows
 from tests.support.day import NOW_S
 from tests.support.logged import Logged
-from tests.unit.filter.test_pipeline import HAM, INNOCENT_ONLY, SPAM, Bench, Recorder, bench
+from tests.support.pipeline import HAM, INNOCENT_ONLY, SPAM, PipelineFixture, RecordingOutlet, open_pipeline
 
 ON = "Notifications on"
 TEXTS = ("firstrun.txt", "firstspam.txt", "quarantinefull.txt")
@@ -29,17 +29,17 @@ def write_texts(home: Path, *names: str) -> None:
         (home / "txt" / name).write_text(f"To: $u\nSubject: {name}\n\nHello $u, $user, %u\n")
 
 
-def told(outlet: Recorder) -> list[str]:
+def told(outlet: RecordingOutlet) -> list[str]:
     """The texts that were sent, in order."""
     found = [re.search(rb"\r\nSubject: (\w+\.txt)\r\n", handover.content) for handover in outlet.delivered]
     return [match[1].decode() for match in found if match]
 
 
 class Writer:
-    """Notices of a bench, with an outlet of their own, so that the mail can fail or not."""
+    """Notices of a open_pipeline, with an outlet of their own, so that the mail can fail or not."""
 
-    def __init__(self, b: Bench, quarantine_limit: int = 2097152) -> None:
-        self.outlet = Recorder()
+    def __init__(self, b: PipelineFixture, quarantine_limit: int = 2097152) -> None:
+        self.outlet = RecordingOutlet()
         self.notices = Notices(
             b.parts.home,
             self.outlet,
@@ -52,7 +52,7 @@ class Writer:
 
 async def test_the_first_message_and_the_first_spam(tmp_path: Path) -> None:
     write_texts(tmp_path, *TEXTS)
-    async with bench(tmp_path, ON) as b:
+    async with open_pipeline(tmp_path, ON) as b:
         await b.feed()
         writer = Writer(b)
         for content, expected in ((HAM, TEXTS[:1]), (SPAM, TEXTS[:2]), (SPAM, TEXTS[:2]), (HAM, TEXTS[:2])):
@@ -66,7 +66,7 @@ async def test_the_first_message_and_the_first_spam(tmp_path: Path) -> None:
 
 async def test_what_a_notice_looks_like(tmp_path: Path) -> None:
     write_texts(tmp_path, *TEXTS)
-    async with bench(tmp_path, ON) as b:
+    async with open_pipeline(tmp_path, ON) as b:
         writer = Writer(b)
         await b.process(HAM, INNOCENT_ONLY)
         await writer.notices.close()
@@ -78,7 +78,7 @@ async def test_what_a_notice_looks_like(tmp_path: Path) -> None:
 
 async def test_a_full_quarantine_until_it_is_emptied(tmp_path: Path) -> None:
     write_texts(tmp_path, *TEXTS[1:])
-    async with bench(tmp_path, ON) as b:
+    async with open_pipeline(tmp_path, ON) as b:
         writer = Writer(b, quarantine_limit=1000)
         mailbox, marker = b.parts.home.file("bob", "mbox"), b.parts.home.file("bob", "mboxwarn")
         b.parts.home.prepare(mailbox).write_bytes(b"x" * 1000)
@@ -109,7 +109,7 @@ async def test_nobody_is_told_who_does_not_want_it(
     tmp_path: Path, lines: tuple[str, ...], request_: Request
 ) -> None:
     write_texts(tmp_path, *TEXTS)
-    async with bench(tmp_path, *lines) as b:
+    async with open_pipeline(tmp_path, *lines) as b:
         writer = Writer(b)
         await b.process(HAM, request_)
         await writer.notices.close()
@@ -119,7 +119,7 @@ async def test_nobody_is_told_who_does_not_want_it(
 
 async def test_a_preference_switches_them_on(tmp_path: Path) -> None:
     write_texts(tmp_path, *TEXTS)
-    async with bench(tmp_path, 'Preference "notifications=ON"') as b:
+    async with open_pipeline(tmp_path, 'Preference "notifications=ON"') as b:
         writer = Writer(b)
         await b.process(HAM, INNOCENT_ONLY)
         await writer.notices.close()
@@ -127,7 +127,7 @@ async def test_a_preference_switches_them_on(tmp_path: Path) -> None:
 
 
 async def test_a_missing_text_is_told_and_its_notice_waits(tmp_path: Path, logged: Logged) -> None:
-    async with bench(tmp_path, ON) as b:
+    async with open_pipeline(tmp_path, ON) as b:
         for present in ((), TEXTS):
             write_texts(tmp_path, *present)
             writer = Writer(b)
@@ -139,7 +139,7 @@ async def test_a_missing_text_is_told_and_its_notice_waits(tmp_path: Path, logge
 
 async def test_mail_neither_waits_nor_fails(tmp_path: Path, logged: Logged) -> None:
     write_texts(tmp_path, *TEXTS)
-    async with bench(tmp_path, ON) as b:
+    async with open_pipeline(tmp_path, ON) as b:
         writer, hanging = Writer(b), asyncio.Event()
 
         async def fails(handover: Handover) -> Reply:
@@ -157,7 +157,7 @@ async def test_mail_neither_waits_nor_fails(tmp_path: Path, logged: Logged) -> N
 
 async def test_several_processes_send_it_once(tmp_path: Path) -> None:
     write_texts(tmp_path, *TEXTS)
-    async with bench(tmp_path, ON) as first, bench(tmp_path, ON) as second:
+    async with open_pipeline(tmp_path, ON) as first, open_pipeline(tmp_path, ON) as second:
         writers = [Writer(first), Writer(second)]
         await asyncio.gather(first.process(HAM, INNOCENT_ONLY), second.process(HAM, INNOCENT_ONLY))
         for writer in writers:
@@ -174,7 +174,7 @@ async def test_the_recorded_notices_are_ours(tmp_path: Path) -> None:
         (tmp_path / "txt" / name).write_text(
             f"From: dspam@example.net\nTo: $u\nSubject: notice {name}\n\nHello $u in mailbox of %u size\n"
         )
-    async with bench(tmp_path, ON) as b:
+    async with open_pipeline(tmp_path, ON) as b:
         await b.feed()
         writer = Writer(b, quarantine_limit=10)
         b.parts.home.prepare(b.parts.home.file("bob", "mbox")).write_bytes(b"x" * 11)

@@ -23,13 +23,13 @@ from dspamd.telemetry import log
 from dspamd.users.groups import Asks, Membership
 from dspamd.users.preferences import Defaults, User
 from tests.support.memory_store import MemoryStore
-from tests.unit.filter.test_pipeline import (
+from tests.support.pipeline import (
     BOTH,
     CORPUS_SPAM,
     ERROR_INNOCENT,
     ERROR_SPAM,
     SPAM,
-    bench,
+    open_pipeline,
     signature_of,
 )
 
@@ -294,7 +294,7 @@ async def test_others_are_inoculated_unless_they_know(logged: Callable[[], str])
 
 async def test_what_others_say_is_learned_after_the_hand_over_and_not_before(tmp_path: Path) -> None:
     (tmp_path / "group").write_text("wise:classification:*ann\n")
-    async with bench(tmp_path) as site:
+    async with open_pipeline(tmp_path) as site:
         await site.feed("ann")
         known = await site.totals("ann"), await site.dump("ann")
         site.outlet.failure = TempFail("Deferred")
@@ -315,7 +315,7 @@ async def test_what_others_say_is_learned_after_the_hand_over_and_not_before(tmp
 
 async def test_requests_to_classify_know_no_groups(tmp_path: Path) -> None:
     (tmp_path / "group").write_text("wise:classification:*ann\n")
-    async with bench(tmp_path) as site:
+    async with open_pipeline(tmp_path) as site:
         await site.feed("ann")
         outcome = await site.process(SPAM, Request(classify=True), "me")
         assert outcome.verdict is not None
@@ -324,7 +324,7 @@ async def test_requests_to_classify_know_no_groups(tmp_path: Path) -> None:
 
 async def test_a_report_is_passed_on_once(tmp_path: Path) -> None:
     (tmp_path / "group").write_text("team:inoculation:me,ann\n")
-    async with bench(tmp_path) as site:
+    async with open_pipeline(tmp_path) as site:
         outcome = await site.process(SPAM, BOTH, "me")
         await site.process(SPAM, BOTH, "ann")
         report = Request(lesson=ERROR_SPAM, signature=signature_of(outcome))
@@ -335,7 +335,7 @@ async def test_a_report_is_passed_on_once(tmp_path: Path) -> None:
 
 async def test_what_is_fed_from_a_corpus_concerns_nobody_else(tmp_path: Path) -> None:
     (tmp_path / "group").write_text("team:inoculation:me,ann\n")
-    async with bench(tmp_path) as site:
+    async with open_pipeline(tmp_path) as site:
         await site.process(SPAM, Request(lesson=CORPUS_SPAM), "me")
         await site.process(SPAM, Request(lesson=Lesson(Label.SPAM, Source.CORPUS, unlearn=True)), "me")
         assert await site.totals("ann") == Totals()

@@ -7,143 +7,38 @@ engine.md 7.
 from __future__ import annotations
 
 import dataclasses
-from array import array
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from dspamd.app import Parts
-from dspamd.config.config import Config
 from dspamd.engine.model import Label, Lesson, Source, Totals
 from dspamd.engine.tokenizer import crc64
-from dspamd.errors import Failure, InvalidName, PermFail, Reply, TempFail
-from dspamd.filter.outlet import Handover
-from dspamd.filter.pipeline import Pipeline
+from dspamd.errors import Failure, InvalidName, PermFail, TempFail
 from dspamd.filter.training import UnknownSignature
 from dspamd.filter.transaction import InboundMessage
-from dspamd.filter.verdict import Outcome
 from dspamd.mail.kept import entry
 from dspamd.request.envelope import Envelope, Recipient
 from dspamd.request.recipients import Delivery
 from dspamd.request.request import Request
 from dspamd.storage.contract import Signature, Stored, Uid
 from tests.support.logged import Logged
-
-BASE = """
-StorageDriver sqlite3_drv
-Tokenizer osb
-Algorithm graham burton
-TrainingMode teft
-ProcessorBias on
-ProcessorURLContext on
-Preference "signatureLocation=headers"
-AllowOverride spamAction
-DeliveryHost 127.0.0.1
-DeliveryProto SMTP
-DeliveryPort 10034
-"""
-HAM = b"From: friend@ham.example\r\nSubject: minutes\r\n\r\nproject meeting minutes agenda review lunch\r\n"
-SPAM = b"From: x@spam.example\r\nSubject: pills\r\n\r\ncheap pills offer free money winner casino\r\n"
-BOTH = Request(deliver_innocent=True, deliver_spam=True)
-INNOCENT_ONLY = Request(deliver_innocent=True)
-ERROR_SPAM = Lesson(Label.SPAM, Source.ERROR)
-ERROR_INNOCENT = Lesson(Label.INNOCENT, Source.ERROR)
-CORPUS_SPAM = Lesson(Label.SPAM, Source.CORPUS)
-CORPUS_INNOCENT = Lesson(Label.INNOCENT, Source.CORPUS)
-
-
-class Recorder:
-    """An outlet that takes everything, unless a test sets its `failure`."""
-
-    def __init__(self) -> None:
-        self.delivered: list[Handover] = []
-        self.quarantined: list[tuple[str, Handover]] = []
-        self.failure: Exception | None = None
-
-    async def deliver(self, handover: Handover) -> Reply:
-        if self.failure:
-            raise self.failure
-        self.delivered.append(handover)
-        return Reply(250, "2.0.0", "queued")
-
-    async def quarantine(self, handover: Handover, owner: str) -> Reply:
-        self.quarantined.append((owner, handover))
-        return Reply(250, "2.0.0", "Quarantined")
-
-
-class Bench:
-    """A pipeline with its parts, and short names for the actions of tests."""
-
-    def __init__(self, parts: Parts, outlet: Recorder) -> None:
-        self.parts, self.outlet = parts, outlet
-        self.pipeline = Pipeline(
-            parts.config,
-            parts.users,
-            parts.storage,
-            outlet,
-            parts.history,
-            scanners=parts.scanners,
-            texts=parts.texts,
-            observers=parts.observers,
-            metrics=parts.metrics,
-            new_signature=parts.pipeline._decisions._new_signature,
-        )
-
-    async def process(self, content: bytes, request: Request = BOTH, user: str = "bob") -> Outcome:
-        recipient = Recipient(f"{user}@example.net".encode())
-        mail = InboundMessage(Envelope(b"sender@example.org", (recipient,), content))
-        return await self.pipeline.process(mail, Delivery(user, recipient, request))
-
-    async def totals(self, user: str = "bob") -> Totals:
-        uid = await self.parts.storage.uid(user, create=True)
-        assert uid is not None
-        return (await self.parts.storage.read(uid, array("Q"))).totals
-
-    async def dump(self, user: str = "bob") -> dict[int, tuple[int, int]]:
-        uid = await self.parts.storage.uid(user, create=True)
-        assert uid is not None
-        return {
-            row.token: (row.spam, row.innocent)
-            async for batch in self.parts.storage.tokens(uid)
-            for row in batch
-            if row.spam or row.innocent
-        }
-
-    async def feed(self, user: str = "bob") -> None:
-        """Teach the difference between HAM and SPAM."""
-        for _ in range(6):  # below five hits a token is neutral
-            await self.process(HAM, Request(lesson=CORPUS_INNOCENT), user)
-            await self.process(SPAM, Request(lesson=CORPUS_SPAM), user)
-
-
-@asynccontextmanager
-async def bench(home: Path, *lines: str, base: str = BASE) -> AsyncIterator[Bench]:
-    config = Config.from_text("\n".join([f"Home {home}", base, *lines]))
-    (home / "txt").mkdir(exist_ok=True)
-    (home / "txt/msgtag.spam").write_text("-- spam --\n")
-    async with Parts(config) as parts:
-        yield Bench(parts, Recorder())
-
-
-def signature_of(outcome: Outcome) -> str:
-    assert outcome.verdict is not None
-    assert outcome.verdict.signature is not None
-    return outcome.verdict.signature
-
-
-def header(content: bytes, name: str) -> str:
-    head = content.split(b"\r\n\r\n", 1)[0].split(b"\r\n")
-    values = [
-        line.split(b": ", 1)[1] for line in head if line.lower().startswith(name.lower().encode() + b": ")
-    ]
-    assert len(values) == 1, (name, head)
-    return values[0].decode()
+from tests.support.pipeline import (
+    BASE,
+    BOTH,
+    CORPUS_INNOCENT,
+    ERROR_INNOCENT,
+    ERROR_SPAM,
+    HAM,
+    INNOCENT_ONLY,
+    SPAM,
+    header,
+    open_pipeline,
+    signature_of,
+)
 
 
 async def test_mail_goes_on_with_our_headers_and_is_learned(tmp_path: Path) -> None:
-    async with bench(tmp_path) as b:
+    async with open_pipeline(tmp_path) as b:
         outcome = await b.process(HAM)
         (sent,) = b.outlet.delivered
         assert outcome.reply.ok
@@ -155,7 +50,7 @@ async def test_mail_goes_on_with_our_headers_and_is_learned(tmp_path: Path) -> N
 
 
 async def test_nothing_is_learned_from_mail_that_the_next_hop_did_not_take(tmp_path: Path) -> None:
-    async with bench(tmp_path) as b:
+    async with open_pipeline(tmp_path) as b:
         b.outlet.failure = TempFail("Unable to connect to server")
         with pytest.raises(TempFail):
             await b.process(HAM)
@@ -168,7 +63,7 @@ async def test_a_lesson_that_could_not_be_delivered_is_learned_when_it_is_repeat
     tmp_path: Path, source: Source, on_fail: str
 ) -> None:
     lesson = dataclasses.replace(BOTH, lesson=Lesson(Label.SPAM, source))
-    async with bench(tmp_path, f"OnFail {on_fail}") as b:
+    async with open_pipeline(tmp_path, f"OnFail {on_fail}") as b:
         await b.process(SPAM)
         mail = b.outlet.delivered.pop().content
         before = (await b.totals(), await b.dump())
@@ -192,7 +87,7 @@ def files(home: Path, pattern: str) -> list[Path]:
 async def test_mail_that_could_not_be_delivered_leaves_no_dictionary(tmp_path: Path) -> None:
     """A hash file is as large as HashRecMax says, even with few records."""
     config = BASE.replace("sqlite3_drv", "hash_drv\nHashRecMax 6291469")
-    async with bench(tmp_path, base=config) as b:
+    async with open_pipeline(tmp_path, base=config) as b:
         for b.outlet.failure in (TempFail("Unable to connect to server"), PermFail("Fatal: 550 no")):
             with pytest.raises(Failure):
                 await b.process(HAM)
@@ -205,7 +100,7 @@ async def test_mail_that_could_not_be_delivered_leaves_no_dictionary(tmp_path: P
 
 
 async def test_a_delivery_that_failed_is_on_record(tmp_path: Path) -> None:
-    async with bench(tmp_path, "SystemLog on", "UserLog on") as b:
+    async with open_pipeline(tmp_path, "SystemLog on", "UserLog on") as b:
         b.outlet.failure = TempFail("Unable to connect to server")
         with pytest.raises(TempFail):
             await b.process(HAM)
@@ -215,7 +110,7 @@ async def test_a_delivery_that_failed_is_on_record(tmp_path: Path) -> None:
 
 
 async def test_forged_headers_do_not_survive(tmp_path: Path) -> None:
-    async with bench(tmp_path) as b:
+    async with open_pipeline(tmp_path) as b:
         await b.process(b"X-DSPAM-Result: Innocent\r\nX-DSPAM-Signature: 1234\r\n" + SPAM)
         (sent,) = b.outlet.delivered
         assert header(sent.content, "X-DSPAM-Signature") != "1234"
@@ -224,7 +119,7 @@ async def test_forged_headers_do_not_survive(tmp_path: Path) -> None:
 
 
 async def test_spam_is_recognized_and_kept_back(tmp_path: Path) -> None:
-    async with bench(tmp_path) as b:
+    async with open_pipeline(tmp_path) as b:
         await b.feed()
         outcome = await b.process(SPAM, INNOCENT_ONLY)
         assert outcome.status == "Quarantined"
@@ -235,7 +130,7 @@ async def test_spam_is_recognized_and_kept_back(tmp_path: Path) -> None:
 
 
 async def test_spam_is_tagged_for_who_wants_it_tagged(tmp_path: Path) -> None:
-    async with bench(tmp_path, 'Preference "spamAction=tag" "spamSubject=[JUNK]" "tagSpam=on"') as b:
+    async with open_pipeline(tmp_path, 'Preference "spamAction=tag" "spamSubject=[JUNK]" "tagSpam=on"') as b:
         await b.feed()
         outcome = await b.process(SPAM, INNOCENT_ONLY)
         (sent,) = b.outlet.delivered
@@ -245,7 +140,7 @@ async def test_spam_is_tagged_for_who_wants_it_tagged(tmp_path: Path) -> None:
 
 
 async def test_a_tag_without_its_text_is_told_and_changes_nothing(tmp_path: Path, logged: Logged) -> None:
-    async with bench(tmp_path, 'Preference "tagNonspam=on"') as b:
+    async with open_pipeline(tmp_path, 'Preference "tagNonspam=on"') as b:
         await b.process(HAM)
         (sent,) = b.outlet.delivered
         assert header(sent.content, "X-DSPAM-Result") == "Innocent"
@@ -254,7 +149,7 @@ async def test_a_tag_without_its_text_is_told_and_changes_nothing(tmp_path: Path
 
 
 async def test_two_users_have_two_dictionaries(tmp_path: Path) -> None:
-    async with bench(tmp_path) as b:
+    async with open_pipeline(tmp_path) as b:
         await b.feed("bob")
         spam_for_bob = await b.process(SPAM, user="bob")
         spam_for_ann = await b.process(SPAM, user="ann")
@@ -264,7 +159,7 @@ async def test_two_users_have_two_dictionaries(tmp_path: Path) -> None:
 
 
 async def test_classifying_changes_nothing(tmp_path: Path) -> None:
-    async with bench(tmp_path) as b:
+    async with open_pipeline(tmp_path) as b:
         await b.feed()
         before = (await b.totals(), await b.dump())
         outcome = await b.process(SPAM, Request(classify=True))
@@ -275,7 +170,7 @@ async def test_classifying_changes_nothing(tmp_path: Path) -> None:
 
 
 async def test_classifying_names_the_tokens_for_who_shows_factors(tmp_path: Path) -> None:
-    async with bench(tmp_path, 'Preference "showFactors=on"') as b:
+    async with open_pipeline(tmp_path, 'Preference "showFactors=on"') as b:
         await b.feed()
         told = (await b.process(SPAM, Request(classify=True))).summary.splitlines()
         assert told[0].startswith(b"X-DSPAM-Result: bob; ")
@@ -286,7 +181,7 @@ async def test_classifying_names_the_tokens_for_who_shows_factors(tmp_path: Path
 
 
 async def test_classifying_answers_for_unknown_users_and_makes_none(tmp_path: Path) -> None:
-    async with bench(tmp_path) as b:
+    async with open_pipeline(tmp_path) as b:
         outcome = await b.process(SPAM, Request(classify=True), user="nobody")
         assert b'result="Innocent"' in outcome.summary
         assert await b.parts.storage.uid("nobody", create=False) is None
@@ -299,7 +194,7 @@ async def test_a_subject_tag_that_is_not_ascii(
     tmp_path: Path, parameters: tuple[bytes, ...], tag: bytes
 ) -> None:
     lines = ('Preference "spamAction=tag"', 'Preference "spamSubject=[SPÄM]"')
-    async with bench(tmp_path, *lines) as b:
+    async with open_pipeline(tmp_path, *lines) as b:
         await b.feed()
         recipient = Recipient(b"bob")
         mail = InboundMessage(Envelope(b"x@example.org", (recipient,), SPAM, parameters))
@@ -313,7 +208,7 @@ async def test_a_signature_without_room_is_not_promised(
     async def has_room(uid: Uid, signature: Signature) -> bool:
         return len(signature.data) <= 100
 
-    async with bench(tmp_path, 'Preference "signatureLocation=message"') as b:
+    async with open_pipeline(tmp_path, 'Preference "signatureLocation=message"') as b:
         monkeypatch.setattr(b.parts.storage, "has_room", has_room)
         outcome = await b.process(HAM)
         (sent,) = b.outlet.delivered
@@ -330,7 +225,7 @@ class TestCorrection:
     """By signature: exact, once, and back again."""
 
     async def test_moves_counters_exactly(self, tmp_path: Path) -> None:
-        async with bench(tmp_path) as b:
+        async with open_pipeline(tmp_path) as b:
             seen = await b.process(SPAM)  # innocent for an empty dictionary
             known = await b.dump()
             request = Request(lesson=ERROR_SPAM, signature=signature_of(seen))
@@ -339,7 +234,7 @@ class TestCorrection:
             assert await b.dump() == dict.fromkeys(known, (1, 0))
 
     async def test_looks_its_signature_up_once(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        async with bench(tmp_path) as b:
+        async with open_pipeline(tmp_path) as b:
             seen, look_up = await b.process(SPAM), b.parts.storage.signature
             asked: list[str] = []
 
@@ -353,7 +248,7 @@ class TestCorrection:
             assert await b.totals() == Totals(spam_learned=1, spam_misclassified=1)
 
     async def test_counts_once_and_the_opposite_restores(self, tmp_path: Path) -> None:
-        async with bench(tmp_path) as b:
+        async with open_pipeline(tmp_path) as b:
             await b.feed()
             seen = await b.process(SPAM + b"something new\r\n")
             spam = Request(lesson=ERROR_SPAM, signature=signature_of(seen))
@@ -372,7 +267,7 @@ class TestCorrection:
             assert (await b.totals(), await b.dump()) == corrected
 
     async def test_counts_every_time_in_strict_compatibility(self, tmp_path: Path) -> None:
-        async with bench(tmp_path, "StrictCompatibility on") as b:
+        async with open_pipeline(tmp_path, "StrictCompatibility on") as b:
             seen = await b.process(SPAM)
             request = Request(lesson=ERROR_SPAM, signature=signature_of(seen))
             await b.process(b"\n\n", request)
@@ -381,7 +276,7 @@ class TestCorrection:
 
     @pytest.mark.parametrize("user", ["bob", "ann", "stranger"])
     async def test_of_what_is_not_there_changes_nothing_for_anyone(self, tmp_path: Path, user: str) -> None:
-        async with bench(tmp_path) as b:
+        async with open_pipeline(tmp_path) as b:
             seen = await b.process(SPAM, user="bob")
             await b.process(HAM, user="ann")
             before = [(await b.totals(who), await b.dump(who)) for who in ("bob", "ann")]
@@ -392,7 +287,7 @@ class TestCorrection:
             assert [(await b.totals(who), await b.dump(who)) for who in ("bob", "ann")] == before
 
     async def test_finds_the_signature_in_the_mail_and_hands_it_on_if_asked(self, tmp_path: Path) -> None:
-        async with bench(tmp_path) as b:
+        async with open_pipeline(tmp_path) as b:
             await b.feed()
             await b.process(SPAM)
             returned = b.outlet.delivered.pop().content
@@ -406,7 +301,7 @@ class TestCorrection:
 
     async def test_releases_a_message_as_it_was_before_its_quarantine(self, tmp_path: Path) -> None:
         body = b"\r\n".join([b"", b"From here", b">From there", b">>From where", b"", b"", b""])
-        async with bench(tmp_path) as b:
+        async with open_pipeline(tmp_path) as b:
             await b.feed()
             await b.process(SPAM + body, INNOCENT_ONLY)
             (_, taken), *_ = b.outlet.quarantined
@@ -419,7 +314,7 @@ class TestCorrection:
 
     async def test_hands_on_to_the_recipient_that_is_named(self, tmp_path: Path) -> None:
         release = dataclasses.replace(INNOCENT_ONLY, lesson=ERROR_INNOCENT, recipients=("bob@example.net",))
-        async with bench(tmp_path) as b:
+        async with open_pipeline(tmp_path) as b:
             await b.feed()
             await b.process(SPAM, INNOCENT_ONLY)
             (_, taken), *_ = b.outlet.quarantined
@@ -427,19 +322,19 @@ class TestCorrection:
             assert [sent.recipient for sent in b.outlet.delivered] == [b"bob@example.net"]
 
     async def test_without_any_signature_is_refused(self, tmp_path: Path) -> None:
-        async with bench(tmp_path) as b:
+        async with open_pipeline(tmp_path) as b:
             with pytest.raises(UnknownSignature):
                 await b.process(SPAM, Request(lesson=ERROR_SPAM))
 
     async def test_of_pristine_mail_takes_its_text(self, tmp_path: Path) -> None:
-        async with bench(tmp_path, "TrainPristine on") as b:
+        async with open_pipeline(tmp_path, "TrainPristine on") as b:
             await b.process(SPAM)
             await b.process(SPAM, Request(lesson=ERROR_SPAM))
             assert await b.totals() == Totals(spam_learned=1, spam_misclassified=1)
 
 
 async def test_mail_without_tokens_passes_untouched(tmp_path: Path) -> None:
-    async with bench(tmp_path) as b:
+    async with open_pipeline(tmp_path) as b:
         outcome = await b.process(b"\r\nno header\r\n")
         (sent,) = b.outlet.delivered
         assert sent.content == b"\r\nno header\r\n"
@@ -448,7 +343,7 @@ async def test_mail_without_tokens_passes_untouched(tmp_path: Path) -> None:
 
 async def test_documents_are_text_and_leave_as_they_came(tmp_path: Path) -> None:
     text = b"\r\nno header, many pills\r\n"
-    async with bench(tmp_path, "DataSource document", "Tokenizer word") as b:
+    async with open_pipeline(tmp_path, "DataSource document", "Tokenizer word") as b:
         outcome = await b.process(text)
         (sent,) = b.outlet.delivered
         assert header(sent.content, "X-DSPAM-Signature") == signature_of(outcome)
@@ -460,7 +355,7 @@ async def test_documents_are_text_and_leave_as_they_came(tmp_path: Path) -> None
 
 
 async def test_who_opted_out_gets_his_mail_as_it_came(tmp_path: Path, logged: Logged) -> None:
-    async with bench(tmp_path, 'Preference "optOut=on"') as b:
+    async with open_pipeline(tmp_path, 'Preference "optOut=on"') as b:
         await b.process(HAM)
         assert b.outlet.delivered[0].content == HAM
         assert "reason=opted_out" in logged.take()
@@ -470,7 +365,7 @@ async def test_who_opted_out_gets_his_mail_as_it_came(tmp_path: Path, logged: Lo
 async def test_who_cannot_have_a_dictionary_gets_his_mail_as_it_came(
     tmp_path: Path, name: str, logged: Logged
 ) -> None:
-    async with bench(tmp_path) as b:
+    async with open_pipeline(tmp_path) as b:
         assert (await b.process(SPAM, INNOCENT_ONLY, name)).reply.ok
         assert [sent.content for sent in b.outlet.delivered] == [SPAM]
         assert "event=passed_by" in (told := logged.take())
@@ -482,7 +377,7 @@ async def test_who_cannot_have_a_dictionary_gets_his_mail_as_it_came(
 
 
 async def test_big_mail_passes_untouched(tmp_path: Path) -> None:
-    async with bench(tmp_path, f"MaxMessageSize {len(HAM) - 1}") as b:
+    async with open_pipeline(tmp_path, f"MaxMessageSize {len(HAM) - 1}") as b:
         await b.process(HAM)
         assert b.outlet.delivered[0].content == HAM
         assert await b.totals() == Totals()
@@ -492,14 +387,14 @@ class TestStorageDown:
     """The store fails: mail waits, or passes with a mark, as the configuration says."""
 
     async def test_mail_waits(self, tmp_path: Path) -> None:
-        async with bench(tmp_path) as b:
+        async with open_pipeline(tmp_path) as b:
             (tmp_path / "data").write_text("a file where the store wants a directory")
             with pytest.raises(TempFail):
                 await b.process(HAM)
             assert b.outlet.delivered == []
 
     async def test_mail_passes_marked(self, tmp_path: Path) -> None:
-        async with bench(tmp_path, "OnStorageFailure deliver") as b:
+        async with open_pipeline(tmp_path, "OnStorageFailure deliver") as b:
             (tmp_path / "data").write_text("a file where the store wants a directory")
             outcome = await b.process(HAM)
             (sent,) = b.outlet.delivered
@@ -509,7 +404,7 @@ class TestStorageDown:
     async def test_delivered_mail_is_not_refused_when_learning_fails(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        async with bench(tmp_path) as b:
+        async with open_pipeline(tmp_path) as b:
 
             async def broken(*_: object) -> None:
                 raise RuntimeError("a bug in the driver")
@@ -522,7 +417,7 @@ class TestStorageDown:
     async def test_a_lesson_that_cannot_be_stored_fails(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        async with bench(tmp_path) as b:
+        async with open_pipeline(tmp_path) as b:
 
             async def down(*_: object) -> None:
                 raise TempFail("Storage is down")

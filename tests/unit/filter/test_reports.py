@@ -15,9 +15,9 @@ from dspamd.request.envelope import Envelope, Recipient
 from dspamd.request.request import Request
 from dspamd.server.filter import Answer
 from dspamd.server.mailfilter import MailFilter
+from tests.support.counters import counted
 from tests.support.logged import Logged
-from tests.unit.filter.observers.test_report import counted
-from tests.unit.filter.test_pipeline import BOTH, HAM, SPAM, Bench, bench, signature_of
+from tests.support.pipeline import BOTH, HAM, SPAM, PipelineFixture, open_pipeline, signature_of
 
 BOB, CAROL = "bob@example.net", "carol@example.net"
 LINES = ("ParseToHeaders on", "ChangeModeOnParse on", "ChangeUserOnParse full", "RetrainedMail drop")
@@ -32,19 +32,19 @@ NO_SIGNATURE = f"550 5.6.0 <spam-{BOB}> {ATTACH}"
 class Desk:
     """A filter as mail servers see it, and the mail of some users."""
 
-    def __init__(self, bench: Bench) -> None:
-        self.bench, self.metrics = bench, bench.parts.metrics
-        self._filter = MailFilter(bench.parts.config, self._pipeline_of)
+    def __init__(self, fixture: PipelineFixture) -> None:
+        self.fixture, self.metrics = fixture, fixture.parts.metrics
+        self._filter = MailFilter(fixture.parts.config, self._pipeline_of)
 
     async def _pipeline_of(self, profile: str | None) -> Pipeline:
-        return self.bench.pipeline
+        return self.fixture.pipeline
 
     async def inbound(self, *mails: bytes, user: str = BOB) -> list[bytes]:
         """Mail as the user finds it in the mailbox."""
         for mail in mails:
-            await self.bench.process(mail, BOTH, user)
-        found = [each.content for each in self.bench.outlet.delivered]
-        self.bench.outlet.delivered.clear()
+            await self.fixture.process(mail, BOTH, user)
+        found = [each.content for each in self.fixture.outlet.delivered]
+        self.fixture.outlet.delivered.clear()
         return found
 
     async def send(
@@ -57,17 +57,17 @@ class Desk:
         return [str(reply) async for batch in answer.replies() for reply in batch]
 
     async def corrected(self, user: str = BOB) -> tuple[int, int]:
-        totals = await self.bench.totals(user)
+        totals = await self.fixture.totals(user)
         return totals.spam_misclassified, totals.innocent_misclassified
 
     @property
     def delivered(self) -> list[str]:
-        return [each.recipient.decode() for each in self.bench.outlet.delivered]
+        return [each.recipient.decode() for each in self.fixture.outlet.delivered]
 
 
 @asynccontextmanager
 async def desk(home: Path, *lines: str) -> AsyncIterator[Desk]:
-    async with bench(home, *LINES, *lines) as made:
+    async with open_pipeline(home, *LINES, *lines) as made:
         yield Desk(made)
 
 
@@ -202,7 +202,7 @@ async def test_several_attached_mails_are_corrected_for_a_command_too(tmp_path: 
     async with desk(tmp_path) as d:
         mails = await d.inbound(SPAM, SPAM.replace(b"pills", b"loans"))
         request = Request(lesson=Lesson(Label.SPAM, Source.ERROR), deliver_spam=True)
-        outcome = await d.bench.process(attached(*mails), request, BOB)
+        outcome = await d.fixture.process(attached(*mails), request, BOB)
         assert await d.corrected() == (2, 0)
         assert outcome.said == "Message accepted for delivery, 2 messages corrected"
         assert d.delivered == [BOB]
@@ -214,7 +214,7 @@ async def test_several_attached_mails_are_corrected_for_a_command_too(tmp_path: 
 
 async def learned(d: Desk, *words: str) -> list[tuple[int, int]]:
     """Hits in spam and innocent mail of words in a text."""
-    hits = await d.bench.dump(BOB)
+    hits = await d.fixture.dump(BOB)
     return [hits.get(crc64(word.encode()), (0, 0)) for word in words]
 
 
@@ -239,7 +239,7 @@ async def test_a_text_for_who_has_no_dictionary_makes_none(tmp_path: Path) -> No
     async with desk(tmp_path) as d:
         (reply,) = await d.send(inline(SPAM), xforward=LOCAL)
         assert reply.startswith("550 5.6.0 ")
-        assert await d.bench.parts.storage.uid(BOB, create=False) is None
+        assert await d.fixture.parts.storage.uid(BOB, create=False) is None
 
 
 async def test_an_attached_original_without_signature_is_learned(tmp_path: Path) -> None:
@@ -291,7 +291,7 @@ async def test_pristine_mail_is_learned_as_it_was(
 
 
 async def test_the_user_gets_the_report_back_as_with_dspam(tmp_path: Path) -> None:
-    async with bench(tmp_path, *LINES[:-1]) as made:
+    async with open_pipeline(tmp_path, *LINES[:-1]) as made:
         d = Desk(made)
         mails = await d.inbound(SPAM, HAM)
         assert await d.send(attached(*mails), f"notspam-{BOB}") == [

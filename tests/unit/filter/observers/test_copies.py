@@ -11,7 +11,7 @@ from dspamd.filter.observers.copies import fragment
 from dspamd.mail.message import Message
 from dspamd.request.request import Request
 from tests.golden.data import rows
-from tests.unit.filter.test_pipeline import BOTH, CORPUS_SPAM, HAM, SPAM, bench, signature_of
+from tests.support.pipeline import BOTH, CORPUS_SPAM, HAM, SPAM, open_pipeline, signature_of
 
 CORPUS = 'Preference "makeCorpus=on"'
 FRAGMENTS = 'Preference "storeFragments=on"'
@@ -27,7 +27,7 @@ def kept(home: Path) -> dict[str, bytes]:
 
 
 async def test_a_message_is_kept_as_it_came(tmp_path: Path) -> None:
-    async with bench(tmp_path, CORPUS) as b:
+    async with open_pipeline(tmp_path, CORPUS) as b:
         seen = await b.process(HAM)
         await b.parts.background.close()
         expected = {f"bob/bob.corpus/nonspam/{signature_of(seen)}.msg": HAM.replace(b"\r\n", b"\n")}
@@ -35,7 +35,7 @@ async def test_a_message_is_kept_as_it_came(tmp_path: Path) -> None:
 
 
 async def test_a_correction_moves_it_and_the_opposite_one_back(tmp_path: Path) -> None:
-    async with bench(tmp_path, CORPUS) as b:
+    async with open_pipeline(tmp_path, CORPUS) as b:
         signature = signature_of(await b.process(SPAM))
         for label, folder in ((Label.SPAM, "spam"), (Label.SPAM, "spam"), (Label.INNOCENT, "nonspam")):
             lesson = Lesson(label, Source.ERROR)
@@ -45,16 +45,16 @@ async def test_a_correction_moves_it_and_the_opposite_one_back(tmp_path: Path) -
 
 
 async def test_a_correction_of_what_was_never_kept_makes_nothing(tmp_path: Path) -> None:
-    async with bench(tmp_path) as b:
+    async with open_pipeline(tmp_path) as b:
         signature = signature_of(await b.process(SPAM))
-    async with bench(tmp_path, CORPUS) as b:
+    async with open_pipeline(tmp_path, CORPUS) as b:
         await b.process(b"\n\n", Request(lesson=Lesson(Label.SPAM, Source.ERROR), signature=signature))
         await b.parts.background.close()
         assert kept(tmp_path) == {}
 
 
 async def test_first_lines(tmp_path: Path) -> None:
-    async with bench(tmp_path, FRAGMENTS) as b:
+    async with open_pipeline(tmp_path, FRAGMENTS) as b:
         seen = await b.process(HAM)
         await b.parts.background.close()
         body = b"\n\nproject meeting minutes agenda review lunch\n\n"
@@ -63,14 +63,14 @@ async def test_first_lines(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("request_", [Request(classify=True), Request(lesson=CORPUS_SPAM)])
 async def test_what_has_no_signature_is_not_kept(tmp_path: Path, request_: Request) -> None:
-    async with bench(tmp_path, CORPUS, FRAGMENTS) as b:
+    async with open_pipeline(tmp_path, CORPUS, FRAGMENTS) as b:
         await b.process(SPAM, request_)
         await b.parts.background.close()
         assert kept(tmp_path) == {}
 
 
 async def test_without_the_preferences_nothing_is_kept(tmp_path: Path) -> None:
-    async with bench(tmp_path) as b:
+    async with open_pipeline(tmp_path) as b:
         await b.process(SPAM, BOTH)
         await b.parts.background.close()
         assert kept(tmp_path) == {}

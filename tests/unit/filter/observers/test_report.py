@@ -8,33 +8,31 @@ import pytest
 
 from dspamd.errors import PermFail, TempFail
 from dspamd.request.request import Request
-from dspamd.telemetry.metric import Metric
+from tests.support.counters import counted
 from tests.support.logged import Logged
-from tests.unit.filter.test_pipeline import (
+from tests.support.pipeline import (
     BOTH,
     CORPUS_SPAM,
     ERROR_SPAM,
     HAM,
     SPAM,
-    Bench,
-    bench,
+    PipelineFixture,
+    open_pipeline,
     signature_of,
 )
 
 
-def counted(metric: Metric) -> dict[tuple[str, ...], float]:
-    return {labels: numbers[0] for labels, numbers in metric.readings() if numbers[0]}
-
-
-async def observed(b: Bench, content: bytes = HAM, request: Request = BOTH, user: str = "bob") -> Bench:
-    """A bench that has processed a message with the details of its daemon."""
+async def observed(
+    b: PipelineFixture, content: bytes = HAM, request: Request = BOTH, user: str = "bob"
+) -> PipelineFixture:
+    """A fixture that has processed a message with the details of its daemon."""
     b.pipeline._details = b.parts.pipeline._details
     await b.process(content, request, user)
     return b
 
 
 async def test_one_line_tells_a_message(tmp_path: Path, logged: Logged) -> None:
-    async with bench(tmp_path) as b:
+    async with open_pipeline(tmp_path) as b:
         await b.process(HAM)
     ((level, line),) = logged.lines
     assert level == "info"
@@ -52,7 +50,7 @@ async def test_one_line_tells_a_message(tmp_path: Path, logged: Logged) -> None:
 
 
 async def test_lessons_are_counted_by_what_became_of_them(tmp_path: Path) -> None:
-    async with bench(tmp_path) as b:
+    async with open_pipeline(tmp_path) as b:
         await b.process(SPAM, Request(lesson=CORPUS_SPAM))
         known = signature_of(await b.process(SPAM))
         await b.process(SPAM, Request(lesson=ERROR_SPAM, signature=known))
@@ -69,7 +67,7 @@ async def test_lessons_are_counted_by_what_became_of_them(tmp_path: Path) -> Non
 async def test_mail_without_a_verdict_is_counted_by_its_reason(
     tmp_path: Path, logged: Logged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with bench(tmp_path, "OnStorageFailure deliver", "MaxMessageSize 200") as b:
+    async with open_pipeline(tmp_path, "OnStorageFailure deliver", "MaxMessageSize 200") as b:
         await b.process(HAM + b"x" * 200)
         monkeypatch.setattr(b.parts.storage, "read", _down)
         await b.process(HAM)
@@ -83,7 +81,7 @@ async def _down(*_: object) -> None:
 
 
 async def test_debug_tells_details_of_its_users_only(tmp_path: Path) -> None:
-    async with bench(tmp_path, "Debug bob", "Debug carol") as b:
+    async with open_pipeline(tmp_path, "Debug bob", "Debug carol") as b:
         await observed(b, user="alice")
         assert not (tmp_path / "log/dspam.debug").exists()
         await observed(b, user="bob")
@@ -105,17 +103,17 @@ async def test_debug_tells_details_of_its_users_only(tmp_path: Path) -> None:
 async def test_debugopt_limits_details_to_a_kind(tmp_path: Path, option: str, request_: Request) -> None:
     others = {"process", "classify", "spam", "fp", "inoculation", "corpus"} - {option}
     path = tmp_path / "log/dspam.debug"
-    async with bench(tmp_path, "Debug *", *(f"DebugOpt {other}" for other in others)) as b:
+    async with open_pipeline(tmp_path, "Debug *", *(f"DebugOpt {other}" for other in others)) as b:
         await observed(b, request=request_)
     assert not path.exists()
     (tmp_path / "second").mkdir()
-    async with bench(tmp_path / "second", "Debug *", f"DebugOpt {option}") as b:
+    async with open_pipeline(tmp_path / "second", "Debug *", f"DebugOpt {option}") as b:
         await observed(b, request=request_)
     assert (tmp_path / "second/log/dspam.debug").exists()
 
 
 async def test_details_that_cannot_be_written_stop_no_mail(tmp_path: Path) -> None:
     (tmp_path / "log").write_text("no directory")
-    async with bench(tmp_path, "Debug *") as b:
+    async with open_pipeline(tmp_path, "Debug *") as b:
         await observed(b)
         assert len(b.outlet.delivered) == 1

@@ -18,7 +18,7 @@ from dspamd.request.envelope import Envelope, Recipient
 from dspamd.request.recipients import Delivery
 from dspamd.request.request import Request
 from tests.support.logged import Logged
-from tests.unit.filter.test_pipeline import CORPUS_SPAM, HAM, Bench, bench
+from tests.support.pipeline import CORPUS_SPAM, HAM, PipelineFixture, open_pipeline
 
 INBOUND = Request()
 EXPERIENCED = Totals(innocent_learned=2000, innocent_classified=501)
@@ -26,7 +26,7 @@ RECEIVED = b"Received: from x (x [%s]) by mx.example.net\r\n"
 
 
 async def processed(
-    b: Bench,
+    b: PipelineFixture,
     name: str,
     *,
     totals: Totals | None = EXPERIENCED,
@@ -72,7 +72,7 @@ class Site:
 )
 async def test_kinds(tmp_path: Path, logged: Logged, name: str, text: str, queued: bool) -> None:
     site = Site(tmp_path)
-    async with bench(tmp_path) as b:
+    async with open_pipeline(tmp_path) as b:
         site.tracker.note(await processed(b, name))
         assert text in logged.take()
         assert await site.queued() == ["192.0.2.7"] * queued
@@ -80,7 +80,7 @@ async def test_kinds(tmp_path: Path, logged: Logged, name: str, text: str, queue
 
 async def test_an_address_is_queued_once(tmp_path: Path) -> None:
     site = Site(tmp_path)
-    async with bench(tmp_path) as b:
+    async with open_pipeline(tmp_path) as b:
         for _ in range(3):
             site.tracker.note(await processed(b, "Spam", head=RECEIVED % b"IPv6:2001:db8::7"))
         assert await site.queued() == ["2001:db8::7"]
@@ -110,7 +110,7 @@ async def test_nobody_is_blamed(
     source: bytes,
 ) -> None:
     site = Site(tmp_path, kinds)
-    async with bench(tmp_path) as b:
+    async with open_pipeline(tmp_path) as b:
         site.tracker.note(await processed(b, name, totals=totals, request=request_, head=RECEIVED % source))
         assert "source_tracked" not in logged.take()
         assert await site.queued() == []
@@ -119,7 +119,7 @@ async def test_nobody_is_blamed(
 async def test_a_missing_queue_is_told_in_the_log(tmp_path: Path, logged: Logged) -> None:
     site = Site(tmp_path)
     site.queue.rmdir()
-    async with bench(tmp_path) as b:
+    async with open_pipeline(tmp_path) as b:
         site.tracker.note(await processed(b, "Spam"))
         await site.writer.close()
         assert "errand_failed" in logged.take()
