@@ -22,7 +22,8 @@ from dspamd.engine.model import Hits, ScoreOptions, Snapshot, TokenOptions, Tota
 from dspamd.engine.tokenizer import tokenize
 from dspamd.mail._view import keep_memory
 from dspamd.mail.message import Message
-from dspamd.mail.view_classic import View, view
+from dspamd.mail.view import View
+from dspamd.mail.view_classic import view
 
 P = ParamSpec("P")
 

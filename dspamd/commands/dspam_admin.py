@@ -30,7 +30,7 @@ from dspamd.errors import Failure, UsageError
 from dspamd.filter.dictionary import Dictionary
 from dspamd.filter.transaction import InboundMessage
 from dspamd.filter.verdict import explanation_lines
-from dspamd.mail.view_classic import SignaturePass
+from dspamd.mail.view import SignaturePass
 from dspamd.maintenance import conformance
 from dspamd.request.envelope import Envelope
 from dspamd.request.request import Request

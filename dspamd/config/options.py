@@ -45,6 +45,8 @@ from dspamd.config.option_types import (
     number,
 )
 from dspamd.config.preferences import PREFERENCE, PREFERENCES
+from dspamd.engine.model import Mode
+from dspamd.engine.scorers import SCORERS
 
 _SAMPLE_PREFERENCES = """\
 "trainingMode=TOE"
@@ -188,13 +190,13 @@ class Trusted:
 
 
 class Training:
-    TrainingMode = Text(choice("teft", "toe", "tum", "notrain"), "teft", "toe",
+    TrainingMode = Text(choice(*[mode.value for mode in Mode]), "teft", "toe",
         help="When mail is learned without being told to.")
     TestConditionalTraining = Flag("off", "on",
         help="Accepted: a correction counts exactly once, as it did in the end with DSPAM too.")
     Feature = Words(FEATURE, "", "noise\nwhitelist",
         help="Noise reduction, automatic whitelist, sedation.")
-    Algorithm = Words(choice("naive", "graham", "burton", "robinson", "chi-square"), "graham burton",
+    Algorithm = Words(choice(*SCORERS), "graham burton",
              "graham burton",
         help="How token probabilities become a verdict; any of several may say spam.")
     Tokenizer = Text(choice("word", "chain", "sbph", "osb", ranked=True, chained="chain"), "chain",

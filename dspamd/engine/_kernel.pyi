@@ -3,6 +3,8 @@ from collections.abc import Iterable
 
 from dspamd.engine.model import Explained, Factor, Hits, Learned, Lesson, Result, ScoreOptions, Snapshot
 
+FORMULAS: tuple[str, ...]
+
 def crc64(text: bytes, crc: int = 0) -> int: ...
 
 class Headings:

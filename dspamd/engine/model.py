@@ -188,6 +188,7 @@ class TokenOptions:
     noise: bool = False  # keep the ordered streams that noise reduction walks
     ignore_headers: frozenset[bytes] = frozenset()  # lower case
     document: bool = False  # text without headers, not mail
+    view: str = "classic"  # a name of dspamd.mail.views
 
 
 @dataclass(frozen=True, slots=True)

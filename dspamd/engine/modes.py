@@ -1,65 +1,96 @@
-"""What a message changes in the totals of its reader, and when a mode learns.
+"""The training modes: one table, a row for each mode (engine.md 7.1 to 7.5).
 
-The training modes as tables (engine.md 7.1 to 7.3): teft learns every message,
-toe only from errors once it has seen enough mail, tum like teft but leaves well
-known tokens alone, notrain nothing.
+A row says what a mode learns by itself, what a correction takes back and which counter a message
+moves.  The kernel, the purge, the groups and the pipeline read the fields of a row; none of them
+knows a mode by its name.
 
-Changes are signed and not cut at zero: the store adds them to counters that
-others may have moved meanwhile, and does the cutting.  What happens to the
-hits of each token is the kernel's half (`training.pxi`); this half sees no
-token.
+Changes of totals are signed and not cut at zero: the store adds them to counters that others may have
+moved meanwhile, and cuts the sum.  The kernel (`training.pxi`) finds the changes of token hits.
 """
 
 from __future__ import annotations
 
-from dspamd.engine.model import Label, Lesson, Mode, ScoreOptions, Source, Totals
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-STARTUP = 100
-"""Messages of each class that toe learns like teft (7.11)."""
+from dspamd.engine.model import Label, Lesson, Mode, ScoreOptions, Source, Totals
 
 LEARNED = {Label.SPAM: Totals(spam_learned=1), Label.INNOCENT: Totals(innocent_learned=1)}
 MISCLASSIFIED = {Label.SPAM: Totals(spam_misclassified=1), Label.INNOCENT: Totals(innocent_misclassified=1)}
 CORPUSFED = {Label.SPAM: Totals(spam_corpusfed=1), Label.INNOCENT: Totals(innocent_corpusfed=1)}
 CLASSIFIED = {Label.SPAM: Totals(spam_classified=1), Label.INNOCENT: Totals(innocent_classified=1)}
+_UNCOUNTED = {Label.SPAM: Totals(), Label.INNOCENT: Totals()}
+
+UNLIMITED = 2**63 - 1
+"""A number of hits that no token reaches."""
 
 
-def effective_mode(totals: Totals, options: ScoreOptions, lesson: Lesson | None) -> Mode:
-    """The mode that a run really has (7.1 rule 2; 7.10: unlearning is teft backwards)."""
-    if lesson is not None and lesson.unlearn:
-        return Mode.TEFT
-    starting = totals.innocent_learned <= STARTUP or totals.spam_learned <= STARTUP
-    if options.mode is Mode.TOE and options.pvalue != "markov" and starting:
-        return Mode.TEFT
-    return options.mode
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """A row of the table: the rules of one mode."""
+
+    counted: Mapping[Label, Totals]
+    """The counter that a new message moves, by the verdict (7.3)."""
+
+    learns: bool = True
+    """Lessons change the dictionary, and new mail leaves a signature that can be corrected."""
+
+    learns_mail: bool = True
+    """New mail changes the hits of its tokens; if not, only those of its sender and its patterns (7.5)."""
+
+    takes_back: bool = True
+    """A correction takes back what the wrong verdict taught (`keep` in 7.3)."""
+
+    well_known: int = UNLIMITED
+    """Hits from which a token learns no more, unless the user corrects us or the verdict is unsure (7.5)."""
+
+    sure: float = 0.0
+    """The confidence from which a verdict is sure, in that sense."""
+
+    most_minimum: int = UNLIMITED
+    """A token with as many hits always counts, whatever the sedation (3.1)."""
+
+    startup: int = -1
+    """Up to as many learned messages of either class the mode learns like teft (7.1 rule 2)."""
 
 
-def takes_back(mode: Mode) -> bool:
-    """Whether a correction in this mode undoes what the wrong verdict had taught ("keep" in 7.3)."""
-    return mode not in (Mode.TOE, Mode.NOTRAIN)
+RULES: Mapping[Mode, Rules] = {
+    Mode.TEFT: Rules(LEARNED),
+    Mode.TOE: Rules(CLASSIFIED, learns_mail=False, takes_back=False, startup=100),
+    Mode.TUM: Rules(LEARNED, well_known=50, sure=0.70, most_minimum=20),
+    Mode.NOTRAIN: Rules(_UNCOUNTED, learns=False, learns_mail=False, takes_back=False),
+}
+
+
+def effective(totals: Totals, options: ScoreOptions, lesson: Lesson | None) -> Rules:
+    """The rules that hold for one message (7.1 rule 2; 7.10: to unlearn is teft backwards)."""
+    rules = RULES[options.mode]
+    starting = min(totals.spam_learned, totals.innocent_learned) <= rules.startup
+    if (lesson is not None and lesson.unlearn) or (starting and options.pvalue != "markov"):
+        return RULES[Mode.TEFT]
+    return rules
 
 
 def totals_change(
-    label: Label, lesson: Lesson | None, mode: Mode, options: ScoreOptions, *, by_signature: bool
+    label: Label, lesson: Lesson | None, rules: Rules, options: ScoreOptions, *, by_signature: bool
 ) -> Totals:
     """The change of the totals (7.3).
 
-    `label` is the verdict, or what the lesson says; `mode` the effective one; `by_signature`
-    tells a lesson by signature from one with the full text.
+    `label` is the verdict, or the label of the lesson.  `rules` are the effective ones.  `by_signature`
+    distinguishes a lesson by signature from one with the full text.
     """
     if options.classify_only:
         return Totals()
     if lesson is None:
-        if mode is Mode.TOE:
-            return CLASSIFIED[label]
-        return Totals() if mode is Mode.NOTRAIN else LEARNED[label]
-    if mode is Mode.NOTRAIN and not options.strict:
+        return rules.counted[label]
+    if not rules.learns and not options.strict:
         return Totals()  # Q-T6: the original counted lessons that it did not learn
     if lesson.unlearn:
         return _unlearned(label, lesson, strict=options.strict and not by_signature)
     if lesson.source is not Source.ERROR:
         return LEARNED[label].joined(CORPUSFED[label])
     learned = LEARNED[label].joined(MISCLASSIFIED[label])
-    return learned.joined(LEARNED[label.opposite].negated()) if takes_back(mode) else learned
+    return learned.joined(LEARNED[label.opposite].negated()) if rules.takes_back else learned
 
 
 def _unlearned(label: Label, lesson: Lesson, *, strict: bool) -> Totals:

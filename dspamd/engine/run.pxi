@@ -4,13 +4,11 @@
 # look at the whitelist, learn.  Arithmetic lives in the files before this one; here it is put
 # together.
 
-from dspamd.engine.model import Explained, Factor, Label, Learned, Mode, Result, Source as Origin
-from dspamd.engine.modes import effective_mode, takes_back, totals_change
+from dspamd.engine.model import Explained, Factor, Label, Learned, Result, Source as Origin
+from dspamd.engine.modes import effective, totals_change
 
 cdef double[ALGORITHMS] THRESHOLD = [0.9, 0.9, 0.9, 0.5, 0.5010]  # one for each algorithm (4.7)
-cdef dict ALGORITHM_NAMES = {
-    "naive": NAIVE, "graham": GRAHAM, "burton": BURTON, "robinson": ROBINSON, "chi-square": CHI_SQUARE
-}
+FORMULAS = ("naive", "graham", "burton", "robinson", "chi-square")  # names of the algorithms, in their order
 cdef dict METHOD_NAMES = {"bcr": GRAHAM_METHOD, "robinson": ROBINSON_METHOD, "markov": MARKOV_METHOD}
 
 
@@ -21,7 +19,7 @@ cdef int check_options(options, lesson) except -1:
     if not options.algorithms and not options.strict:
         raise ValueError("no algorithm")  # Q-P7
     for name in options.algorithms:
-        if name not in ALGORITHM_NAMES:
+        if name not in FORMULAS:
             raise ValueError(f"unknown algorithm {name}")
     if options.pvalue not in METHOD_NAMES:
         raise ValueError(f"unknown pvalue {options.pvalue}")
@@ -77,15 +75,15 @@ cdef class Run:
     cdef double probability, confidence
     cdef bint spam, whitelisted, judged
     cdef int64_t innocent_seen  # messages learned and classified
-    cdef object totals, options, lesson, mode
+    cdef object totals, options, lesson, rules
     cdef object lesson_learned  # made when asked for
 
     def __cinit__(self, Tokens tokens not None, snapshot, options, lesson=None):
         check_options(options, lesson)
         self.tokens, self.totals, self.options, self.lesson = tokens, snapshot.totals, options, lesson
-        self.mode = effective_mode(snapshot.totals, options, lesson)
+        self.rules = effective(snapshot.totals, options, lesson)
         for name in options.algorithms:
-            self.enabled[<int>ALGORITHM_NAMES[name]] = True
+            self.enabled[<int>FORMULAS.index(name)] = True
         self.prepare_teaching()
         self.prepare_scale()
         self.load(snapshot.hits)
@@ -103,7 +101,7 @@ cdef class Run:
         teaching.taught = lesson is not None
         teaching.occurrence = self.options.occurrence
         teaching.strict, teaching.control = self.options.strict, self.options.control_token
-        teaching.takes_back = takes_back(self.mode)
+        teaching.takes_back = self.rules.takes_back
         if teaching.taught:
             teaching.spam = lesson.label is Label.SPAM
             teaching.error = lesson.source is Origin.ERROR
@@ -121,11 +119,9 @@ cdef class Run:
         scale.spam, scale.innocent = totals.spam_learned, totals.innocent_learned
         scale.bias = 2 if options.bias else 1
         scale.unknown = 0.7 if self.teaching.taught and self.teaching.spam else 0.4
-        scale.minimum = minimum_hits(spam_seen, self.innocent_seen, options.sedation, False)
-        scale.pattern_minimum = minimum_hits(spam_seen, self.innocent_seen, options.sedation, True)
-        if self.mode is Mode.TUM:
-            scale.minimum = min(scale.minimum, 20)
-            scale.pattern_minimum = min(scale.pattern_minimum, 20)
+        cdef int64_t most = self.rules.most_minimum
+        scale.minimum = min(most, minimum_hits(spam_seen, self.innocent_seen, options.sedation, False))
+        scale.pattern_minimum = min(most, minimum_hits(spam_seen, self.innocent_seen, options.sedation, True))
         return 0
 
     cdef int load(self, hits) except -1:
@@ -328,27 +324,26 @@ cdef class Run:
         if self.lesson_learned is None:
             label = Label.SPAM if self.spam else Label.INNOCENT
             totals = totals_change(
-                label, self.lesson, self.mode, self.options, by_signature=bool(self.teaching.by_signature)
+                label, self.lesson, self.rules, self.options, by_signature=bool(self.teaching.by_signature)
             )
             self.lesson_learned = Learned(totals, self.token_change())
         return self.lesson_learned
 
     cdef object token_change(self):
         cdef Teaching teaching = self.teaching
-        # Q-T4: for toe users the original learned a little even when asked only to classify.
-        if self.mode is Mode.NOTRAIN or (
-            self.options.classify_only and not (teaching.strict and self.mode is Mode.TOE)
+        rules = self.rules
+        # Q-T4: asked only to classify, the original taught the sender where it taught nothing else.
+        if not rules.learns or (
+            self.options.classify_only and (rules.learns_mail or not teaching.strict)
         ):
             return TokenChange.none()
         teaching.spam = self.spam
-        if self.mode is Mode.TOE and not teaching.taught:
+        if not (rules.learns_mail or teaching.taught):
             teaching.most_hits = 0
-        elif self.mode is Mode.TUM and not (
-            teaching.by_signature or teaching.error or teaching.inoculation or self.confidence < TUM_SURE
-        ):
-            teaching.most_hits = TUM_ENOUGH
+        elif teaching.by_signature or teaching.error or teaching.inoculation or self.confidence < rules.sure:
+            teaching.most_hits = UNLIMITED
         else:
-            teaching.most_hits = INT64_MAX
+            teaching.most_hits = rules.well_known
         return steps_of(self.entries, self.count, self.sender(), teaching)
 
     @property

@@ -16,8 +16,9 @@ from array import array
 from collections.abc import Iterable
 from dataclasses import replace
 
-from dspamd.engine._kernel import Run, Tokens
 from dspamd.engine.model import Hits, ScoreOptions, Snapshot, Totals
+from dspamd.engine.scorers import CLASSIC
+from dspamd.engine.tokenizer import Tokens
 
 _RECORD = struct.Struct("<QB7x")  # of a signature (engine.md 8.2)
 
@@ -36,5 +37,5 @@ def probabilities(pairs: Iterable[Pair], totals: Totals, options: ScoreOptions) 
     )
     if options.pvalue == "markov":
         options = replace(options, pvalue="bcr")
-    run = Run(tokens, Snapshot(totals, hits), options)
+    run = CLASSIC.score(tokens, Snapshot(totals, hits), options)
     return {(token.spam, token.innocent): token.probability for token in run.explain()}

@@ -18,7 +18,7 @@ from dspamd.engine._kernel import Tokens, crc64
 
 if TYPE_CHECKING:
     from dspamd.engine.model import TokenOptions
-    from dspamd.mail.view_classic import View
+    from dspamd.mail.view import View
 
 __all__ = ["Tokens", "crc64", "tokenize", "tokens_from_signature"]
 

@@ -3,14 +3,8 @@
 # Steps are signed and not cut at zero: the store adds them to counters that others may have moved
 # meanwhile.  The totals are the business of modes.py.
 
-from libc.stdint cimport INT64_MAX
-
 from dspamd.engine.model import TokenChange
-
-cdef enum:
-    TUM_ENOUGH = 50  # hits from which tum leaves a token alone,
-
-cdef double TUM_SURE = 0.70  # if the verdict has at least this confidence
+from dspamd.engine.modes import UNLIMITED
 
 
 cdef struct Teaching:  # how a run teaches

@@ -18,10 +18,10 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from dspamd.engine._kernel import Run
 from dspamd.engine.model import Label, Learned, Lesson, Mode, ScoreOptions, Snapshot, Source, Totals
-from dspamd.engine.modes import MISCLASSIFIED
-from dspamd.engine.tokenizer import Tokens, tokens_from_signature
+from dspamd.engine.modes import MISCLASSIFIED, RULES
+from dspamd.engine.scorers import scorer
+from dspamd.engine.tokenizer import Tokens
 from dspamd.errors import Failure
 from dspamd.filter.dictionary import Dictionary, Scoring
 from dspamd.request.request import Request
@@ -57,12 +57,12 @@ class Consultation:
             result = result._replace(spam=False, confidence=_DISTRUSTED)
         if result.spam or result.confidence >= _SURE:
             return own
-        tokens = tokens_from_signature(own.run.signature, user.token_options(request))
+        tokens = scorer(options.algorithms).recall(own.run.signature, user.token_options(request))
         spam = await self._spam(user.membership.peers, tokens, options)
         if spam is None:
             return own
         result = result._replace(spam=spam, name="Spam" if spam else "Innocent")
-        if spam == own.result.spam or options.mode is Mode.NOTRAIN:
+        if spam == own.result.spam or not RULES[options.mode].learns:
             return own.but(result, own.learned)
         label = Label.SPAM if spam else Label.INNOCENT
         corrected = _corrected(tokens, Snapshot(totals, own.snapshot.hits), options, label)
@@ -114,12 +114,12 @@ def _experienced(totals: Totals, mode: Mode) -> bool:
     spam = totals.spam_learned + totals.spam_corpusfed
     innocent = totals.innocent_learned + totals.innocent_corpusfed
     enough = spam >= _EXPERIENCE.spam_learned and innocent >= _EXPERIENCE.innocent_learned
-    return enough and mode is not Mode.NOTRAIN
+    return enough and RULES[mode].learns
 
 
 def _corrected(tokens: Tokens, snapshot: Snapshot, options: ScoreOptions, label: Label) -> Learned:
     """The lesson of a correction for the user's dictionary; nobody was wrong, so no error is counted."""
-    run = Run(tokens, snapshot, options, Lesson(label, Source.ERROR))
+    run = scorer(options.algorithms).score(tokens, snapshot, options, Lesson(label, Source.ERROR))
     if run.patterns is not None:
         run.weigh(snapshot.hits)
     totals = run.learned.totals.joined(MISCLASSIFIED[label].negated())

@@ -14,8 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dspamd.config.config import Config
-from dspamd.engine._kernel import Run
-from dspamd.engine.model import Factor, Learned, Lesson, Mode, Result, Source, Totals
+from dspamd.engine.model import Factor, Learned, Lesson, Result, Source, Totals
+from dspamd.engine.modes import RULES
+from dspamd.engine.scorers import Run
 from dspamd.engine.tokenizer import Tokens
 from dspamd.filter.consultation import Consultation
 from dspamd.filter.dictionary import Dictionary, Scoring
@@ -139,7 +140,7 @@ class Decisions:
     ) -> tuple[str | None, Signature | None]:
         """The id of new mail, and what is stored under it; users who train pristine mail store nothing."""
         request, user = passage.request, passage.user
-        if request.lesson is not None or request.classify or passage.score_options.mode is Mode.NOTRAIN:
+        if request.lesson is not None or request.classify or not RULES[passage.score_options.mode].learns:
             return None, None
         id_ = self._new_signature(uid)
         if uid is None or user.train_pristine:

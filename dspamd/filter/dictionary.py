@@ -13,8 +13,8 @@ import asyncio
 from array import array
 from dataclasses import dataclass, field
 
-from dspamd.engine._kernel import Run
 from dspamd.engine.model import Hits, Learned, Lesson, Result, ScoreOptions, Snapshot, Totals
+from dspamd.engine.scorers import Run, scorer
 from dspamd.engine.tokenizer import Tokens
 from dspamd.offload.threads import aside
 from dspamd.storage.contract import Storage, Uid
@@ -79,8 +79,8 @@ class Dictionary:
         watch = watch or Stopwatch()
         snapshot = await self.read(tokens.values)
         watch.mark("store")
-        size = 8 * len(tokens)
-        run = await aside(size, lambda: Run(tokens, snapshot, options, lesson))
+        size, score = 8 * len(tokens), scorer(options.algorithms).score
+        run = await aside(size, lambda: score(tokens, snapshot, options, lesson))
         if run.patterns is not None:
             watch.mark("classify")
             hits = (await self.read(run.patterns)).hits

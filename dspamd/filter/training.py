@@ -15,7 +15,8 @@ import os
 from typing import NamedTuple
 
 from dspamd.engine.model import Label, Lesson, Result, ScoreOptions, Source, TokenOptions
-from dspamd.engine.tokenizer import Tokens, tokens_from_signature
+from dspamd.engine.scorers import scorer
+from dspamd.engine.tokenizer import Tokens
 from dspamd.errors import PermFail, TempFail
 from dspamd.filter.dictionary import Dictionary
 from dspamd.storage.contract import Change, Correct, Stale, Stored, Uid
@@ -65,7 +66,7 @@ async def teach(
     for _ in range(_ATTEMPTS):
         if _in_force(recalled.stored, lesson, score_options):
             return None
-        tokens = tokens_from_signature(recalled.stored.data, token_options)
+        tokens = scorer(score_options.algorithms).recall(recalled.stored.data, token_options)
         change = await _change(recalled, tokens, lesson, score_options)
         try:
             await recalled.dictionary.storage.apply(recalled.uid, change)
@@ -80,7 +81,8 @@ async def _change(recalled: Recalled, tokens: Tokens, lesson: Lesson, score_opti
     """The change that the lesson makes."""
     guarded, last = _guarded(lesson, score_options), recalled.stored.correction
     if guarded and last is not None:
-        return Change(last.applied.negated(), correct=Correct(recalled.signature, last.label, lesson.label))
+        taken_back = scorer(score_options.algorithms).take_back(last.applied)
+        return Change(taken_back, correct=Correct(recalled.signature, last.label, lesson.label))
     learned = (await recalled.dictionary.score(tokens, score_options, lesson)).learned
     return Change(learned, correct=Correct(recalled.signature, None, lesson.label) if guarded else None)
 

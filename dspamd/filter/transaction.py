@@ -19,7 +19,8 @@ from dspamd.home.history import Fields
 from dspamd.mail import signature
 from dspamd.mail.message import Message
 from dspamd.mail.signature import Reported, reported
-from dspamd.mail.view_classic import SignaturePass, view
+from dspamd.mail.view import SignaturePass, View
+from dspamd.mail.views import VIEWS
 from dspamd.offload.threads import T, brief
 from dspamd.request.envelope import Envelope
 
@@ -52,12 +53,13 @@ class InboundMessage:
         key = (options, signature_pass)
         if key not in self._tokens:
             self._tokens[key] = _Shared(
-                len(self.message),
-                lambda: tokenize(
-                    view(self.message.lf, signature_pass=signature_pass, document=options.document), options
-                ),
+                len(self.message), lambda: tokenize(self._view(options, signature_pass), options)
             )
         return await self._tokens[key].get()
+
+    def _view(self, options: TokenOptions, signature_pass: SignaturePass) -> View:
+        view = VIEWS[options.view]
+        return view(self.message.lf, signature_pass=signature_pass, document=options.document)
 
     async def signature(self) -> str | None:
         """The signature id that the message brings back, if any."""

@@ -13,31 +13,8 @@ and memory grow linearly with the message.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple
-
 from dspamd.mail import _view
-
-
-class View(NamedTuple):
-    """Header text and body text, as they are tokenized and kept in sbph signatures."""
-
-    headers: bytes
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class SignaturePass:
-    """How the search for a signature changes the view (engine.md 1.8).
-
-    `headers_only`: signatures are looked for in headers alone (`signatureLocation=headers`), so bodies
-    stay as they are.  `cut_tags`: the first signature tag of every part is cut out (inbound mail,
-    unless it is trained as it came).
-    """
-
-    headers_only: bool = False
-    cut_tags: bool = False
-
+from dspamd.mail.view import SignaturePass, View
 
 _NO_HEADERS = b": \n\n"
 """Put before a document, it is the header that a message needs; it makes no token (engine.md 1.1)."""

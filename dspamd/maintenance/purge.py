@@ -22,7 +22,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
-from dspamd.engine.model import Mode, ScoreOptions, Totals
+from dspamd.engine.model import ScoreOptions, Totals
+from dspamd.engine.modes import RULES, Rules
 from dspamd.engine.token_probabilities import probabilities
 from dspamd.errors import TempFail
 from dspamd.storage.contract import Storage, TokenRow, Uid
@@ -34,7 +35,6 @@ NEUTRAL = (0.35, 0.65)
 """Probabilities between which a token says nothing, both included."""
 
 _RARE = 5  # a token with fewer hits, innocent ones counted twice, is a hapax
-_WELL_KNOWN = 50  # hits from which tum no longer learns a token
 _AT_ONCE = 100  # tokens or signatures between two rests; more hold up mail where pages are many (SQLite)
 _REST, _LONGEST_REST_S = 3.0, 1.0  # times the work took; what takes longer has waited for mail itself
 _PATIENCE_S = (1.0, 5.0, 25.0)  # until a step that failed is tried again
@@ -86,9 +86,8 @@ def stale(
     """The tokens among `rows` that are to go on a day (days since 1970-01-01)."""
     gone = array("Q")
     if ages.unused is not None:
-        gone.extend(
-            row.token for row in rows if _unused(row, today - row.last_hit, ages.unused, options.mode)
-        )
+        rules = RULES[options.mode]
+        gone.extend(row.token for row in rows if _unused(row, today - row.last_hit, ages.unused, rules))
     if ages.neutral is not None:
         old = [row for row in rows if _past(today - row.last_hit, ages.neutral)]
         probability = probabilities(((row.spam, row.innocent) for row in old), totals, options)
@@ -98,10 +97,10 @@ def stale(
     return gone
 
 
-def _unused(row: TokenRow, days: int, ages: Unused, mode: Mode) -> bool:
+def _unused(row: TokenRow, days: int, ages: Unused, rules: Rules) -> bool:
     """Where mail does not learn what it hits, the date of the last hit says nothing of its use."""
     _, spam, innocent, _ = row
-    dated = mode is Mode.TEFT or (mode is Mode.TUM and spam + innocent < _WELL_KNOWN)
+    dated = rules.learns_mail and spam + innocent < rules.well_known
     if dated and _past(days, ages.any):
         return True
     if spam + 2 * innocent >= _RARE:

@@ -19,7 +19,7 @@ from dspamd.mail import headers, mime, signature, view_classic
 from dspamd.mail.forward import forwarded
 from dspamd.mail.message import Message
 from dspamd.mail.rewrite import Rewrite, rewrite
-from dspamd.mail.view_classic import SignaturePass
+from dspamd.mail.view import SignaturePass
 from dspamd.storage.files import _css, css
 
 TOKENIZERS = ("word", "chain", "osb", "sbph")

@@ -23,7 +23,7 @@ from dspamd.engine.model import (
 )
 from dspamd.engine.tokenizer import Tokens, tokenize
 from dspamd.mail import view_classic
-from dspamd.mail.view_classic import View
+from dspamd.mail.view import View
 from tests.fuzz.pieces import mutated_mail
 from tests.model import tokens as plain_tokens
 from tests.model.run import Reference

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from dspamd.engine.model import TokenOptions
 from dspamd.engine.tokenizer import tokenize
 from dspamd.mail import view_classic
-from dspamd.mail.view_classic import SignaturePass, View
+from dspamd.mail.view import SignaturePass, View
 from tests.fuzz.pieces import mutated_mail, pieces
 from tests.model import classic as plain_classic
 from tests.model import tokens as plain_tokens

@@ -11,7 +11,7 @@ import gzip
 from dspamd.engine._kernel import Run
 from dspamd.engine.model import Label, Lesson, ScoreOptions, Source, TokenOptions
 from dspamd.engine.tokenizer import Tokens, tokenize, tokens_from_signature
-from dspamd.mail.view_classic import View
+from dspamd.mail.view import View
 from tests.golden.data import FOLDER
 from tests.support.memory_store import MemoryStore
 

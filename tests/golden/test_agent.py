@@ -19,7 +19,7 @@ from dspamd.engine.model import Label, Mode, ScoreOptions, TokenOptions
 from dspamd.filter.verdict import Verdict, header_lines
 from dspamd.home.history import counters
 from dspamd.mail import view_classic
-from dspamd.mail.view_classic import SignaturePass
+from dspamd.mail.view import SignaturePass, View
 from tests.golden.data import messages, rows
 from tests.golden.replay import LABELS, Replay, corpus_index
 from tests.support.day import NOW
@@ -73,7 +73,7 @@ class Settings:
             strict=True,
         )
 
-    def view(self, message: bytes, *, inbound: bool) -> view_classic.View:
+    def view(self, message: bytes, *, inbound: bool) -> View:
         headers_only = self.preference("signatureLocation") == "headers"
         return view_classic.view(message, signature_pass=SignaturePass(headers_only, cut_tags=inbound))
 

@@ -23,6 +23,7 @@ import pytest
 from dspamd.engine._kernel import Run
 from dspamd.engine.model import Label, Mode, ScoreOptions, TokenOptions, Totals
 from dspamd.mail import view_classic
+from dspamd.mail.view import View
 from tests.golden.data import FOLDER, messages, rows
 from tests.golden.replay import LABELS, Replay, corpus_index
 from tests.support.memory_store import MemoryStore
@@ -84,13 +85,13 @@ def recordings(file: str) -> dict[str, Recording]:
 
 
 @functools.cache
-def corpus() -> list[tuple[Label, view_classic.View]]:
+def corpus() -> list[tuple[Label, View]]:
     texts = messages("corpus_messages.tar.gz")
     return [(label, view_classic.view(texts[name])) for label, name in corpus_index()]
 
 
 @functools.cache
-def noisy_corpus() -> list[tuple[Label, view_classic.View]]:
+def noisy_corpus() -> list[tuple[Label, View]]:
     return [
         (LABELS[row["label"]], view_classic.view(row["message"].encode("latin-1")))
         for row in rows("classify/bnr_messages.jsonl")

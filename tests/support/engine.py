@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dspamd.engine._kernel import Run
 from dspamd.engine.model import Hits, Lesson, ScoreOptions, Snapshot, TokenOptions, Totals
 from dspamd.engine.tokenizer import crc64, tokenize
-from dspamd.mail.view_classic import View
+from dspamd.mail.view import View
 
 Known = Mapping[bytes, tuple[int, int]]
 

@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from dspamd.config.config import Config
-from dspamd.engine._kernel import Run
 from dspamd.engine.model import Label, Lesson, Source
+from dspamd.engine.scorers import Run
 from dspamd.errors import PermFail
 from dspamd.filter.passage import Passage
 from dspamd.filter.transaction import InboundMessage

@@ -29,7 +29,7 @@ from dspamd.mail import mime, signature, view_classic
 from dspamd.mail.message import Message
 from dspamd.mail.rewrite import Rewrite, rewrite
 from dspamd.mail.transparency import END_OF_DATA, Collector, stuffed
-from dspamd.mail.view_classic import SignaturePass
+from dspamd.mail.view import SignaturePass
 from dspamd.request.retrain_address import in_header
 
 MILLION = 1_000_000

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+import dspamd
 from dspamd.engine._kernel import Run
 from dspamd.engine.model import Label, Lesson, Mode, ScoreOptions, Snapshot, Source, TokenOptions, Totals
+from dspamd.engine.modes import RULES, UNLIMITED
 from dspamd.engine.tokenizer import tokens_from_signature
 from tests.support.engine import body_run, hits, learned
 
@@ -222,3 +225,33 @@ def test_occurrence_in_sql_stores() -> None:
         options = ScoreOptions(occurrence=True, control_token=even)
         run = body_run(b"rare rare rare", KNOWN, SEEN, options)
         assert learned(run, b"rare") == [wanted]
+
+
+@pytest.mark.parametrize(
+    ("mode", "rules"),
+    [
+        (Mode.TEFT, (True, True, True, UNLIMITED, 0.0, UNLIMITED, -1)),
+        (Mode.TOE, (True, False, False, UNLIMITED, 0.0, UNLIMITED, 100)),
+        (Mode.TUM, (True, True, True, 50, 0.70, 20, -1)),
+        (Mode.NOTRAIN, (False, False, False, UNLIMITED, 0.0, UNLIMITED, -1)),
+    ],
+)
+def test_the_table_of_modes(mode: Mode, rules: tuple[object, ...]) -> None:
+    """engine.md 7.1, 7.3, 7.5, 7.11 and 3.1."""
+    row = RULES[mode]
+    assert rules == (
+        row.learns, row.learns_mail, row.takes_back, row.well_known, row.sure, row.most_minimum, row.startup
+    )  # fmt: skip
+
+
+def test_nothing_but_the_table_and_requests_knows_a_mode_by_its_name() -> None:
+    """A rule that asks for `Mode.TOE` belongs into a row of `RULES`."""
+    package = Path(dspamd.__file__).parent
+    allowed = {"engine/model.py", "engine/modes.py", "request/request.py", "users/preferences.py"}
+    allowed |= {"filter/consultation.py"}  # inoculation teaches others as teft, whatever they chose
+    found = {
+        file.relative_to(package).as_posix()
+        for file in package.rglob("*.p*")
+        if file.suffix in (".py", ".pyx", ".pxi") and "Mode.T" in file.read_text().replace("ServerMode.", "")
+    }
+    assert found <= allowed

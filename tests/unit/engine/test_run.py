@@ -21,7 +21,7 @@ from dspamd.engine.model import (
     Totals,
 )
 from dspamd.engine.tokenizer import crc64, tokenize, tokens_from_signature
-from dspamd.mail.view_classic import View
+from dspamd.mail.view import View
 from tests.support.engine import body_run, learned
 
 TOTALS = Totals(200, 200)

@@ -12,7 +12,7 @@ import pytest
 from dspamd.engine._kernel import Run
 from dspamd.engine.model import Hits, ScoreOptions, Snapshot, TokenOptions, Totals
 from dspamd.engine.tokenizer import Tokens, tokenize
-from dspamd.mail.view_classic import View
+from dspamd.mail.view import View
 
 SIZE = 20_000_000
 SLOT_S = 0.01

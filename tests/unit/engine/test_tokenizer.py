@@ -11,7 +11,7 @@ import pytest
 from dspamd.engine.model import TokenOptions
 from dspamd.engine.tokenizer import Tokens, crc64, tokenize, tokens_from_signature
 from dspamd.mail import view_classic
-from dspamd.mail.view_classic import View
+from dspamd.mail.view import View
 
 V1 = b"""\
 Received: from mx (mx.example.com [192.0.2.7])

@@ -16,7 +16,7 @@ from dspamd.errors import TempFail
 from dspamd.filter import consultation
 from dspamd.filter.consultation import Consultation
 from dspamd.filter.dictionary import Dictionary, Scoring
-from dspamd.mail.view_classic import View
+from dspamd.mail.view import View
 from dspamd.request.request import Request
 from dspamd.storage.contract import Change, Storage, Uid
 from dspamd.telemetry import log

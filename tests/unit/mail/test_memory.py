@@ -11,7 +11,7 @@ import resource, sys
 from dspamd.engine.model import TokenOptions
 from dspamd.engine.tokenizer import tokenize
 from dspamd.mail._view import keep_memory
-from dspamd.mail.view_classic import View
+from dspamd.mail.view import View
 
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt

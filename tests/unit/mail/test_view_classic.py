@@ -7,7 +7,7 @@ import base64
 import pytest
 
 from dspamd.mail import view_classic
-from dspamd.mail.view_classic import SignaturePass, View
+from dspamd.mail.view import SignaturePass, View
 
 INBOUND = SignaturePass(cut_tags=True)
 PROTECTED = SignaturePass(headers_only=True, cut_tags=True)

@@ -1,0 +1,143 @@
+"""The scorers: what the names of `Algorithm` stand for.
+
+A scorer turns the tokens of a message, and what a store knows of them, into a verdict and a lesson.
+It says which view of a message it reads and what it needs to know of a user, and it can take back what
+it taught.  The pipeline and the commands ask this registry; they know no scorer by its name.
+
+To add a scorer, write a class like `Classic` and name it in `SCORERS`.
+"""
+
+from __future__ import annotations
+
+import enum
+from array import array
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from dspamd.engine import _kernel
+from dspamd.engine.model import (
+    Explained,
+    Factor,
+    Hits,
+    Learned,
+    Lesson,
+    Result,
+    ScoreOptions,
+    Snapshot,
+    TokenOptions,
+)
+from dspamd.engine.tokenizer import Tokens, tokens_from_signature
+
+
+class Knowledge(enum.Flag):
+    """What a scorer needs to know of a user, beside the totals."""
+
+    HITS = enum.auto()
+    """The hits of the message's tokens (`Snapshot.hits`)."""
+
+    BLOCK = enum.auto()
+    """A block of bytes that belongs to the scorer: weights, for instance."""
+
+
+class Run(Protocol):
+    """One message scored for one user: the verdict, and what the message teaches.
+
+    If `patterns` is not None, the caller reads the hits of these tokens too and gives them to `weigh`
+    before it asks for anything else.
+    """
+
+    def __len__(self) -> int:
+        """The number of tokens that are scored."""
+
+    @property
+    def patterns(self) -> array[int] | None:
+        """Further tokens whose hits are needed, array('Q')."""
+
+    def weigh(self, hits: Hits) -> None:
+        """Go on with the hits of the patterns.  Raises RuntimeError if there are none."""
+
+    @property
+    def result(self) -> Result:
+        """The verdict."""
+
+    @property
+    def factors(self) -> list[Factor]:
+        """The tokens that decided; empty for lessons."""
+
+    @property
+    def learned(self) -> Learned:
+        """What the message teaches; changes are signed and not cut at zero."""
+
+    @property
+    def signature(self) -> bytes:
+        """What the store keeps, so that the user can correct the verdict later."""
+
+    def explain(self) -> list[Explained]:
+        """All tokens of the message, the most interesting first."""
+
+
+class Scorer(Protocol):
+    """A way to turn tokens into a verdict."""
+
+    @property
+    def view(self) -> str:
+        """The view of a message that it reads: a name of `dspamd.mail.views`."""
+
+    @property
+    def knowledge(self) -> Knowledge:
+        """What it needs to know of a user."""
+
+    def score(
+        self, tokens: Tokens, snapshot: Snapshot, options: ScoreOptions, lesson: Lesson | None = None
+    ) -> Run:
+        """Score a message, or the lesson that a user gives about it.
+
+        Raises ValueError for options that contradict each other.
+        """
+
+    def recall(self, signature: bytes, options: TokenOptions) -> Tokens:
+        """The tokens that a signature keeps."""
+
+    def take_back(self, applied: Learned) -> Learned:
+        """What undoes a lesson; `applied` is the change that the lesson made in effect."""
+
+
+class Classic:
+    """DSPAM's own scorers: probabilities of single tokens, combined by formulas (engine.md 3 to 7).
+
+    Several formulas can be combined: each is asked, and any of them can say spam (4.7).
+    """
+
+    view = "classic"
+    knowledge = Knowledge.HITS
+
+    def score(
+        self, tokens: Tokens, snapshot: Snapshot, options: ScoreOptions, lesson: Lesson | None = None
+    ) -> Run:
+        return _kernel.Run(tokens, snapshot, options, lesson)
+
+    def recall(self, signature: bytes, options: TokenOptions) -> Tokens:
+        return tokens_from_signature(signature, options)
+
+    def take_back(self, applied: Learned) -> Learned:
+        return applied.negated()
+
+
+CLASSIC = Classic()
+
+SCORERS: Mapping[str, Scorer] = dict.fromkeys(_kernel.FORMULAS, CLASSIC)
+"""The scorer that each value of `Algorithm` stands for."""
+
+
+def scorer(algorithms: Iterable[str], registry: Mapping[str, Scorer] = SCORERS) -> Scorer:
+    """The scorer that these values of `Algorithm` stand for together; the classic one if there are none.
+
+    Raises ValueError for an unknown name, and for names of scorers that cannot be combined.
+    """
+    names = sorted(algorithms)
+    if unknown := [name for name in names if name not in registry]:
+        raise ValueError(f"unknown algorithm {unknown[0]}")
+    first, *others = [registry[name] for name in names] or [CLASSIC]
+    if any(other is not first for other in others):
+        raise ValueError(f"algorithms that cannot be combined: {' '.join(names)}")
+    return first

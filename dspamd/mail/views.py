@@ -1,0 +1,20 @@
+"""The views of a message, by name.  To add one, write a module like `view_classic` and name it here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from dspamd.mail import view_classic
+from dspamd.mail.view import SignaturePass, View
+
+
+class Viewer(Protocol):
+    """Turns a message with LF line ends into a view of it; see `dspamd.mail.view_classic.view`."""
+
+    def __call__(
+        self, message: bytes, *, signature_pass: SignaturePass | None = None, document: bool = False
+    ) -> View: ...
+
+
+VIEWS: Mapping[str, Viewer] = {"classic": view_classic.view}
