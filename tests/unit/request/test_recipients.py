@@ -79,7 +79,7 @@ HEADER = (*PARSE, "RetrainAddress header")
 SPAM = Lesson(Label.SPAM, Source.ERROR)
 
 
-def told(
+def planned(
     *lines: str, to: bytes = b"", recipients: tuple[bytes, ...], request: Request | None = None
 ) -> list[tuple[str, str, Label | None]]:
     """User, recipient and lesson of each delivery that a message makes."""
@@ -105,13 +105,13 @@ def told(
 )
 def test_mail_for_others_is_mail_whatever_to_says(to: bytes) -> None:
     lines = (*PARSE, "ChangeUserOnParse full")
-    assert told(*lines, to=to, recipients=(b"bob@x.org",)) == [("bob@x.org", "bob@x.org", None)]
+    assert planned(*lines, to=to, recipients=(b"bob@x.org",)) == [("bob@x.org", "bob@x.org", None)]
 
 
 def test_each_recipient_stands_for_himself() -> None:
     lines = (*PARSE, "ChangeUserOnParse full")
     both = (b"spam-bob@x.org", b"carol@x.org", b"notspam-dave@x.org")
-    assert told(*lines, to=b"carol@x.org", recipients=both) == [
+    assert planned(*lines, to=b"carol@x.org", recipients=both) == [
         ("bob@x.org", "spam-bob@x.org", Label.SPAM),
         ("carol@x.org", "carol@x.org", None),
         ("dave@x.org", "notspam-dave@x.org", Label.INNOCENT),
@@ -130,7 +130,7 @@ def test_each_recipient_stands_for_himself() -> None:
 )
 def test_whose_correction_it_is(lines: tuple[str, ...], user: str) -> None:
     recipient = b"spam-bob+a@x.org" if "EnablePlusedDetail on" in lines else b"spam-bob@x.org"
-    ((found, _, label),) = told(*PARSE, *lines, recipients=(recipient,))
+    ((found, _, label),) = planned(*PARSE, *lines, recipients=(recipient,))
     assert (found, label) == (user, Label.SPAM)
 
 
@@ -142,7 +142,7 @@ def test_an_address_of_another_domain_is_none_of_ours() -> None:
         (b"spam-busters@z.example", None),
         (b"spam-bob", Label.SPAM),
     ):
-        ((_, delivered, found),) = told(*lines, recipients=(recipient,))
+        ((_, delivered, found),) = planned(*lines, recipients=(recipient,))
         assert (delivered, found) == (recipient.decode(), label)
     message = Message(b"To: spam-busters@z.example\n\nfwd\n")
     header = config(*lines, "RetrainAddress header")
@@ -152,9 +152,9 @@ def test_an_address_of_another_domain_is_none_of_ours() -> None:
 
 def test_a_user_named_by_the_configuration_stays_unless_the_address_is_asked() -> None:
     fixed = Request(users=("filter",))
-    assert told(*PARSE, recipients=(b"spam-bob@x.org",), request=fixed)[0][0] == "filter"
+    assert planned(*PARSE, recipients=(b"spam-bob@x.org",), request=fixed)[0][0] == "filter"
     lines = (*PARSE, "ChangeUserOnParse user")
-    assert told(*lines, recipients=(b"spam-bob@x.org",), request=fixed)[0][0] == "bob"
+    assert planned(*lines, recipients=(b"spam-bob@x.org",), request=fixed)[0][0] == "bob"
 
 
 @pytest.mark.parametrize("lines", [PARSE, HEADER])
@@ -187,7 +187,7 @@ def test_the_recipient_before_the_alias_counts_where_the_mail_server_says_it() -
 
 def test_a_stranger_corrects_by_no_recipient() -> None:
     stranger = Request(users=("spam-bob",), trusted=False)
-    assert told(*PARSE, recipients=(), request=stranger) == [("spam-bob", "spam-bob", None)]
+    assert planned(*PARSE, recipients=(), request=stranger) == [("spam-bob", "spam-bob", None)]
 
 
 def test_a_correction_for_nobody_is_for_whom_to_names() -> None:
@@ -225,7 +225,7 @@ def test_addresses_are_not_parsed_unless_configured() -> None:
     for lines in (("ChangeModeOnParse on", "RetrainAddress header"), PARSE):
         assert readdress(config(*lines), message, Request()) == Request()
     assert readdress(config(*HEADER), PLAIN, Request()) == Request()
-    assert told("ChangeModeOnParse on", recipients=(b"spam-b@x.org",))[0][2] is None
+    assert planned("ChangeModeOnParse on", recipients=(b"spam-b@x.org",))[0][2] is None
 
 
 def test_mail_released_from_a_shared_quarantine_names_its_owner() -> None:
