@@ -59,7 +59,7 @@ class Options:
 
     def purge(self, config: Config) -> dspam_clean.Options:
         """What dspam_clean is to do; an empty age is the one configured, or built in."""
-        neutral = "" if config.PurgeNeutral else _NEUTRAL
+        neutral = "" if config.given(Config.PurgeNeutral) else _NEUTRAL
         return dspam_clean.Options(
             signatures=self.ages.get("signatures", ""),
             neutral=self.ages.get("neutral", neutral),
