@@ -8,7 +8,7 @@ imported before is refused as a whole, and nothing counts twice.  Unlike the ori
 statements name virtual users and real days, and each has its end.
 
 Users of file stores are numbered in the order of their names; `--user` picks some out of
-them.  Signatures and preferences stay behind; `dspam_admin copy` brings these as well.
+them.  Signatures, blocks and preferences stay behind; `dspam_admin copy` brings these as well.
 """
 
 from __future__ import annotations

@@ -338,7 +338,7 @@ async def blocks_grow_by_changes(storage: Storage, owner: str) -> None:
     )
     expect((await storage.block(uid, "weights", since=last - 3))[2:], (None, whole.changes), "all changes")
     for since in (last - 4, last + 1):
-        expect(await storage.block(uid, "weights", since=since), whole, "to who knows another block")
+        expect(await storage.block(uid, "weights", since=since), whole, "for a reader of another block")
     await learn(storage, other, [1], 1)
     expect(await storage.block(other, "weights"), NO_BLOCK, "block of another owner")
     expect(await storage.block(uid, "weights-2"), NO_BLOCK, "block of another name")
@@ -355,10 +355,16 @@ async def blocks_are_folded(storage: Storage, owner: str) -> None:
     expect(await storage.fold(uid, "weights", last - 1, b"1+2"), True, "folded")
     folded = Block(last, last - 1, b"1+2", (b"3",))
     expect(await storage.block(uid, "weights"), folded, "folded block")
-    expect(await storage.block(uid, "weights", since=last - 2), folded, "folded block, to who lacks a change")
+    expect(
+        await storage.block(uid, "weights", since=last - 2),
+        folded,
+        "folded block, for a reader who lacks a change",
+    )
     new_ = Block(last, last - 1, None, (b"3",))
     expect(
-        await storage.block(uid, "weights", since=last - 1), new_, "folded block, to who has what is in it"
+        await storage.block(uid, "weights", since=last - 1),
+        new_,
+        "folded block, for a reader who has all of its base",
     )
     for version in (last - 2, last - 1):
         expect(await storage.fold(uid, "weights", version, b"late"), False, "folded after another did so")
@@ -500,7 +506,7 @@ async def blocks_of_deleted_owners_are_gone(storage: Storage, owner: str) -> Non
     expect(await storage.blocks(uid), [], "names of blocks of a deleted owner")
     await append(storage, uid, b"new")
     found = await storage.block(uid, "weights", since=known.version)
-    expect(found[2:], (b"", (b"new",)), "new block, to who knows that of a deleted owner")
+    expect(found[2:], (b"", (b"new",)), "new block, for a reader of the deleted owner's")
     expect(await storage.block(await new(storage, other), "weights"), kept, "block of another owner")
 
 

@@ -1,4 +1,4 @@
 """The contract of a store, and one folder for each driver.
 
-Whoever uses a store knows `contract` alone; `drivers` opens the one that the configuration names.
+Users of a store import `contract` alone; `drivers` opens the store that the configuration names.
 """

@@ -1,4 +1,4 @@
-"""Blocks: what a scorer knows of an owner beside totals and hits, as versions of bytes.
+"""Blocks: the knowledge of a scorer about an owner, beside totals and hits, as versioned bytes.
 
 A block has a base and changes to it.  Each change has the next version, without gaps.
 `fold` puts the sum of base and changes in the place of the base, and drops those changes.
@@ -25,17 +25,17 @@ _NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")  # a name becomes that of a file, t
 
 
 class BlockChange(NamedTuple):
-    """What is appended to the block of that name; `checked` says what is allowed."""
+    """Bytes to append to the block of that name, within the limits of `checked`."""
 
     name: str
     data: bytes
 
 
 class Block(NamedTuple):
-    """What a reader lacks of a block.
+    """The part of a block that a reader lacks.
 
-    `base` is None if the reader needs no other base than they have: then `changes` follow the
-    version that they asked for.  Else they begin anew with it.  The last change has `version`.
+    If `base` is None, the reader keeps their base, and `changes` follow the version that they
+    asked for.  Otherwise the reader replaces it by this base, which `changes` follow.
     """
 
     version: int  # 0: there is no such block
@@ -48,9 +48,9 @@ NO_BLOCK = Block(0, 0, b"", ())
 
 
 class NoBlocks(TempFail):
-    """The store has no place for blocks, because the site lets us make no tables.
+    """The store has no tables for blocks, and the site does not let the driver make them.
 
-    Nothing was changed.
+    The store is as it was.
     """
 
     def __init__(self, reason: str) -> None:

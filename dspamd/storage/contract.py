@@ -1,11 +1,10 @@
-"""What every store must do: the one contract behind which the drivers stand.
+"""The contract that every driver of a store keeps.
 
 A store keeps, for each owner of a dictionary, the eight totals, the hits of
 tokens, the signatures of recent messages, the corrections made with them, and
 blocks: versioned bytes that only their scorer understands (`storage/block.py`).
-The owner is a user, or the group that a user shares a dictionary with; its key
-(`Uid`) is what the driver says it is: a number in the SQL databases, the name
-itself in file stores.
+The owner is a user, or the group that a user shares a dictionary with.  The driver
+chooses its key (`Uid`): a number in the SQL databases, the name itself in file stores.
 
 Promises of every driver:
 
@@ -17,8 +16,8 @@ Promises of every driver:
 * A signature belongs to its owner.  Asking for another owner's finds nothing.
 * Statements carry the uid, touch one uid's rows, use no sequence and no session
   state, so that they run unchanged on engines that shard or replicate by key.
-* No call blocks the event loop or waits without a deadline.  Trouble with the
-  store is raised as `TempFail`, never as the driver's own exception.
+* No call blocks the event loop or waits without a deadline.  For trouble with the
+  store, a driver raises `TempFail`, never an exception of its library.
 """
 
 from __future__ import annotations
@@ -46,10 +45,10 @@ class Signature(NamedTuple):
 class Correction(NamedTuple):
     """The correction in force for one signature.
 
-    `label` is what the user said the message is.  `applied` is what the correction
-    changed in effect, after clamping at zero: taking the correction back means
-    applying its negation, which restores every counter exactly.  `block` is what the
-    correction appended to a block; the scorer that made it knows what takes it back.
+    `label` is the user's answer.  `applied` is the effective change, after clamping at
+    zero: a caller takes the correction back by applying the negation, which restores every
+    counter exactly.  `block` is the change that the correction appended to a block; the
+    scorer that made it knows the change that takes it back.
     """
 
     label: Label
@@ -61,9 +60,9 @@ class Correction(NamedTuple):
 class Correct:
     """Guard and record of a correction inside `Change`.
 
-    The change is applied only if the signature is still there and the label in force
-    for it still is `expected` (None: never corrected); afterwards it is `label`, and
-    what the change did in effect is kept as the `Correction`, as long as the signature.
+    The store applies the change only if the signature is still there and the label in force
+    for it still is `expected` (None: never corrected).  Afterwards the label is `label`, and
+    the store keeps the effective change as the `Correction`, as long as the signature.
     """
 
     signature: str
@@ -85,7 +84,7 @@ class Change:
 class Stale(Exception):
     """Another correction of the same signature came first, or the signature is gone.
 
-    Nothing was changed; read again and decide anew.
+    The store is as it was; read again and decide anew.
     """
 
 
@@ -111,14 +110,14 @@ class Storage(Protocol):
     async def close(self) -> None: ...
 
     async def uid(self, owner: str, *, create: bool) -> Uid | None:
-        """The key of an owner; made, free of races, if `create`; else None if unknown.
+        """The key of an owner.  With `create` the store makes a missing one, free of races; else None.
 
-        A store of files may wait with making them until something is learned.
+        A store of files may make them only when it learns something.
         Raises `InvalidName` for a name that this store can never keep.
         """
 
     async def owner_of(self, uid: Uid) -> str | None:
-        """The name behind a key, which may be any number; the first one, if there are several."""
+        """The name of a key, which may be any number.  If several names share it, the first one."""
 
     async def read(self, uid: Uid, tokens: array[int]) -> Snapshot:
         """Totals and the hits of those of `tokens` ('Q') that are known; one round trip."""
@@ -130,7 +129,7 @@ class Storage(Protocol):
         """
 
     async def block(self, uid: Uid, name: str, *, since: int = 0) -> Block:
-        """What a reader lacks who knows the block up to version `since`; `NO_BLOCK` if there is none.
+        """What a reader at version `since` lacks of a block; `NO_BLOCK` if there is none.
 
         One round trip, of a few bytes if `since` is the current version.  Raises `NoBlocks`, ValueError.
         """
@@ -146,9 +145,10 @@ class Storage(Protocol):
         """Names of all blocks of an owner, sorted; none where the store has no place for them."""
 
     async def has_room(self, uid: Uid, signature: Signature) -> bool:
-        """Whether a signature of that size can be kept: asked before mail that promises it is handed over.
+        """Whether the store can keep a signature of that size.
 
-        What is known of the store tells; it is not asked for each message.
+        Callers ask before they hand over mail that promises it.  The driver answers from what
+        it knows of the store, without a round trip for each message.
         """
 
     async def signature(self, uid: Uid, signature: str) -> Stored | None:
@@ -166,7 +166,7 @@ class Storage(Protocol):
         """Names of all owners, sorted."""
 
     def tokens(self, uid: Uid, *, ordered: bool = True) -> AsyncIterator[list[TokenRow]]:
-        """All tokens of an owner in batches, ascending; if not `ordered`, as it costs the store least."""
+        """All tokens of an owner in batches: ascending, or in the cheapest order if not `ordered`."""
 
     async def signatures(self, uid: Uid) -> list[tuple[str, int]]:
         """All signature ids of an owner with their day of creation (days since 1970-01-01)."""
@@ -175,14 +175,14 @@ class Storage(Protocol):
         """Remove tokens in one short transaction; how many were there."""
 
     async def compact(self, uid: Uid, *, whole: bool = False) -> bool:
-        """Give back space that was freed, if that pays: a step that mail hardly notices; whether more is due.
+        """Give freed space back, if that pays, in a step that mail hardly notices; whether more is due.
 
-        `whole`: all of it, by writing anew what is left; the owner's mail waits as long as that takes.
-        Nothing to do where a server uses the space again.
+        `whole`: all of it, by a new copy of the rest; the owner's mail waits as long as that takes.
+        A server that uses the space again has nothing to do.
         """
 
     async def delete_owner(self, owner: str) -> None:
-        """Remove everything kept for an owner."""
+        """Remove everything that the store keeps for an owner."""
 
 
 __all__ = [
@@ -205,7 +205,7 @@ __all__ = [
 
 
 class Unreachable(TempFail):
-    """No connection could be made, or the server takes no changes (any more).
+    """The driver could not connect, or the server takes no changes (any more).
 
-    Nothing was done, so another server may be asked instead.
+    The server did nothing, so a caller may ask another one instead.
     """

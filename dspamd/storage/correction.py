@@ -1,9 +1,9 @@
-"""What a correction changed in effect, and how stores keep that.
+"""The effective change of a correction, and the form in which stores keep it.
 
-A counter that stands at zero cannot be reduced, so what a correction changes may
-be less than what was asked for.  `in_effect` says what it is; drivers call it with
-the counters as they are inside the transaction that changes them, and keep the
-result with the signature.  Negated and applied again it restores every counter.
+A counter never falls below zero, so a correction may change less than it asks for.
+`in_effect` computes the effective change.  Drivers call it inside the transaction that
+changes the counters, and keep the result with the signature.  Its negation restores
+every counter.
 
 `pack` and `unpack` are the form in which it is kept, the same for all stores and
 machines: eight 64-bit totals, then for n tokens n numbers of 64 bits, n changes of
@@ -56,7 +56,7 @@ def pack(learned: Learned, block: BlockChange | None = None) -> bytes:
 
 
 def unpack(packed: bytes) -> tuple[Learned, BlockChange | None]:
-    """What `pack` was given.  Raises `struct.error` for anything else."""
+    """The arguments of `pack`.  Raises `struct.error` for anything else."""
     if not packed.startswith(_MARK):
         return _counters(packed), None
     _, name, data = _BLOCK.unpack_from(packed)
@@ -66,7 +66,7 @@ def unpack(packed: bytes) -> tuple[Learned, BlockChange | None]:
 
 
 def correction(label: str, packed: bytes) -> Correction:
-    """The correction that a store keeps as these."""
+    """The correction that a store keeps as a label and a packed change."""
     applied, block = unpack(packed)
     return Correction(Label(label), applied, block)
 

@@ -1,7 +1,7 @@
 """Stores for dictionaries, signatures and preferences, one module per driver.
 
-`open_storage` chooses the driver that `StorageDriver` names.  Drivers are imported
-when they are chosen: nobody needs the libraries of the others.
+`open_storage` chooses the driver that `StorageDriver` names.  It imports that driver alone,
+so a site needs no libraries of the others.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dspamd.config.option_types import DRIVERS
 from dspamd.errors import ConfigError, Failure, Problem, UsageError
 from dspamd.storage.sql.common import Server, UserTable
 
-if TYPE_CHECKING:  # who needs the contract alone must not pay for these
+if TYPE_CHECKING:  # a caller that needs the contract alone must not pay for these
     from dspamd.home.home import Home
     from dspamd.storage.contract import Storage
     from dspamd.telemetry.metrics import Metrics
@@ -61,9 +61,9 @@ def stores(config: Config, home: Home) -> list[str]:
 
 
 async def advice(config: Config, home: Home) -> list[Problem]:
-    """What an administrator should know of the SQL servers, which are asked and not changed.
+    """Problems of the SQL servers that an administrator should know.  Asks the servers; changes nothing.
 
-    A server that does not answer is told as well: it may do so when the daemon starts.
+    A server that does not answer is a problem, too, though it may answer when the daemon starts.
     Raises `ConfigError` as `stores` does.
     """
     prefix = server_prefix(config)
@@ -91,9 +91,9 @@ async def advice(config: Config, home: Home) -> list[Problem]:
 
 
 def _place(config: Config, home: Home) -> tuple[object, ...]:
-    """What tells the stores of two profiles apart: server, database and table of users.
+    """The place of a profile's store: server, database and table of users.
 
-    Files lie in `home` whatever the profile says of them.  Raises `ConfigError`.
+    Files lie in `home` for every profile.  Raises `ConfigError`.
     """
     prefix = server_prefix(config)
     if not prefix:
@@ -136,7 +136,7 @@ def driver_name(config: Config) -> str:
 
 
 def server_prefix(config: Config) -> str:
-    """What the options of the server begin with that `StorageDriver` names; empty for stores of files."""
+    """The prefix of the options of the server that `StorageDriver` names; empty for stores of files."""
     driver = driver_name(config)
     if "mysql" in driver or "mariadb" in driver:
         return "MySQL"

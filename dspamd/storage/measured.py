@@ -1,4 +1,4 @@
-"""A store whose operations are timed, and whose trouble is counted (metrics.py)."""
+"""A store that times its operations and counts its failures (telemetry/metrics.py)."""
 
 from __future__ import annotations
 

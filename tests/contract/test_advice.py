@@ -1,4 +1,4 @@
-"""What is said of databases that work, and would work better otherwise; they are not changed by it."""
+"""The advice about databases that work and could work better; it changes nothing there."""
 
 from __future__ import annotations
 

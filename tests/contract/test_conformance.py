@@ -55,7 +55,7 @@ async def test_a_check_finds_what_is_broken(storage: Storage, monkeypatch: pytes
 
 
 async def test_a_check_goes_on_after_trouble(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A table may be missing that few cases need."""
+    """Few cases need some table, and it may be missing."""
 
     async def failing(owner: str) -> None:
         raise TempFail("Storage is not available", detail="no such table")

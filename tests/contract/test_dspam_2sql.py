@@ -1,4 +1,4 @@
-"""dspam_2sql: what real servers make of its statements, by their own clients."""
+"""dspam_2sql: real servers execute its statements, through their own clients."""
 
 from __future__ import annotations
 

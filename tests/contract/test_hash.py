@@ -53,7 +53,7 @@ def content(folder: Path, owner: str = "bob") -> bytes:
 
 
 def dumped(row: dict[str, Any]) -> dict[int, tuple[int, int]]:
-    """The tokens that dspam_dump showed: spam and innocent hits."""
+    """Spam and innocent hits of the tokens that dspam_dump showed."""
     fields = (line.split() for line in row["dump"].splitlines())
     return {int(field[0]): (int(field[2]), int(field[4])) for field in fields}
 
@@ -250,7 +250,7 @@ async def test_a_file_is_made_when_something_is_learned(tmp_path: Path) -> None:
 
 
 async def test_a_large_file_is_sparse(tmp_path: Path) -> None:
-    """Also one that has grown, or was written anew; and it never gets a hole where a record is."""
+    """Also a file that has grown, or a new copy; and no record ever lies in a hole."""
     tokens = [n * 0x9E3779B97F4A7C15 % 2**64 for n in range(1, 1_001)]
     file = css_file(tmp_path)
     async with hashes(tmp_path, LARGE) as storage:
@@ -282,7 +282,7 @@ async def test_a_site_may_want_files_without_holes(tmp_path: Path, option: str) 
 
 
 async def test_a_disk_without_room_for_a_hole_undoes_the_change(tmp_path: Path) -> None:
-    """Blocks are asked for before the page is written to: the kernel would end the process for that."""
+    """The driver allocates blocks before it writes to the page: else the kernel would end the process."""
     file = css_file(tmp_path)
     async with hashes(tmp_path, LARGE) as storage:
         await learn(storage, "bob", [1], 1, 0, spam_learned=1)
@@ -299,7 +299,7 @@ async def test_a_disk_without_room_for_a_hole_undoes_the_change(tmp_path: Path) 
 
 
 async def test_a_large_file_has_few_extents(tmp_path: Path) -> None:
-    """Unless their number is limited, by somebody who counts on their size."""
+    """Unless the site limits their number, and so counts on their size."""
     tokens = [n * 0x9E3779B97F4A7C15 % 2**64 for n in range(1, 20_001)]
     for name, limit, wanted in (("any", 0, range(8, 20)), ("some", 10_000, range(20, 10_000))):
         shape = Shape(records=101, seek=10, extents=limit)
@@ -549,7 +549,7 @@ COMMON = range(1, 201)
 
 
 def killed(path: Path, kill: int, after_s: float) -> int:
-    """Have a process learn, kill it so long after its first message; how many messages it confirmed."""
+    """Let a process learn, and kill it so long after its first message; the number of confirmed messages."""
     done, say = os.pipe()
     child = os.fork()
     if not child:  # pragma: no cover
@@ -564,7 +564,7 @@ def killed(path: Path, kill: int, after_s: float) -> int:
 
 
 def learn_for_ever(path: Path, kill: int, say: int) -> None:  # pragma: no cover
-    """Say after each message that it is learned."""
+    """Confirm each message after the store has learned it."""
     until = time.monotonic() + 60
     file = HashFile(path, SMALL, 3.0, until)
     for number in range(10_000):

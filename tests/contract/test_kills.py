@@ -1,4 +1,4 @@
-"""Some kills on each store (`make chaos`: hundreds), and what would be found."""
+"""Some kills on each store (`make chaos`: hundreds), and faults that the audit finds."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ class Slapd:
 
 
 class Road:
-    """The way to a server, which can be cut, or swallow what is sent.  Use as `async with`."""
+    """A connection to a server that a test can cut, or let swallow all bytes.  Use as `async with`."""
 
     def __init__(self, port: int) -> None:
         self._to = port
@@ -155,7 +155,7 @@ class Road:
             self._ways.append((target, asyncio.create_task(_carry(source, target))))
 
     def swallow(self) -> None:
-        """From now on nothing arrives over the connections there are."""
+        """From now on nothing arrives over the open connections."""
         for _, task in self._ways:
             task.cancel()
 
@@ -176,7 +176,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 
 @pytest.fixture(autouse=True)
 def _collected() -> Iterator[None]:
-    """They go in the test that made them, or others would hear of them."""
+    """They go in the test that made them, or later tests would see their warnings."""
     yield
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)

@@ -34,7 +34,7 @@ SPREAD = [(n * 0x9E3779B97F4A7C15) % 2**64 for n in range(1, 20_001)]  # half of
 
 
 def written(mariadb: MariaDB, server: Server, table: str) -> list[list[str]]:
-    """The rows of a table as they would have been recorded."""
+    """The rows of a table in the form of the recording."""
     return sorted(
         [str(cell) for cell in row]
         for row in mariadb.query(f"SELECT {MYSQL_TABLES[table]} FROM {table}", server)
@@ -99,7 +99,7 @@ async def test_what_dspam_left_is_read(mariadb_server: MariaDB, recorded: str) -
 
 @pytest.mark.parametrize("recorded", ["mysql", "mysql-uidinsig"])
 async def test_what_we_write_is_what_dspam_wrote(mariadb_server: MariaDB, recorded: str) -> None:
-    """The session that was recorded: two messages, a corpus message, a correction, preferences."""
+    """The recorded session: two messages, a corpus message, a correction, preferences."""
     site = RECORDED[recorded]
     server = mysql_database(mariadb_server, site)
     tokens = {uid: [int(t) for u, t, *_ in mysql_rows(site, "dspam_token_data") if u == uid] for uid in "12"}
@@ -149,7 +149,7 @@ def _variant(mariadb: MariaDB, token: str, engine: str = "InnoDB") -> Server:
 
 @pytest.mark.parametrize("token", ["char(20)", "varchar(20)", "bigint(20) unsigned"])
 async def test_every_schema_of_dspam_keeps_the_contract(mariadb_server: MariaDB, token: str) -> None:
-    """But for names: its column has ISO-8859-1, in which small and capital letters are the same."""
+    """Except names: their column has ISO-8859-1, which ignores case."""
     async with mysql(_variant(mariadb_server, token)) as storage:
         report = [entry async for entry in conformance.check(storage, "check")]
         assert report == [(case.__name__.replace("_", " "), None) for case in conformance.CASES]
@@ -489,7 +489,7 @@ async def test_a_site_is_reached_as_its_options_say(
 
 
 async def test_changes_go_to_the_server_for_writing(mariadb_server: MariaDB) -> None:
-    """Here two databases without replication: one sees where each question went."""
+    """Two databases without replication show which server each statement went to."""
     reading, writing = mariadb_server.new_database(), mariadb_server.new_database()
     for server in (reading, writing):
         async with mysql(server) as storage:

@@ -321,7 +321,7 @@ async def test_a_frozen_server_delays_nobody_beyond_the_deadline(broken_server: 
 
 
 async def test_a_host_that_does_not_answer_cannot_be_reached(broken_server: MariaDB) -> None:
-    """So another one is asked in its place, while there is time for that."""
+    """So the store asks another one in its place, while there is time for that."""
     server = broken_server.new_database()
     with broken_server.frozen():
         async with mysql(server, deadline_s=SHORT_S) as storage:

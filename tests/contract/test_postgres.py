@@ -353,7 +353,7 @@ async def test_the_contract_is_kept_without_prepared_statements(postgres_server:
 
 
 async def test_users_may_be_in_a_table_of_the_site(postgres_server: PostgreSQL) -> None:
-    """With aliases: several names for one number, which nobody but the site gives out."""
+    """With aliases: several names for one number, which only the site assigns."""
     server = postgres_server.new_database(
         "CREATE SCHEMA mail; CREATE TABLE mail.people (number int NOT NULL, login varchar(10) UNIQUE);"
         "INSERT INTO mail.people VALUES (7, 'bob'), (7, 'robert'), (8, 'alice');"
@@ -552,7 +552,7 @@ async def test_a_goodbye_that_fails_is_no_failure(postgres_server: PostgreSQL) -
     # Nobody has noticed yet: nothing above waits on the loop.
     assert len(set(await asyncio.gather(connections.run(meet), connections.run(meet)))) == 2
     await connections.close()
-    gc.collect()  # an exception that nobody took is told when its task goes
+    gc.collect()  # asyncio reports an exception that nobody took when its task goes
     assert not complaints
 
 

@@ -101,7 +101,7 @@ class Signatures(NamedTuple):
 
 
 async def session(site: Filter) -> Signatures:
-    """What was recorded, as far as it changes dictionaries; the verdicts are those recorded."""
+    """The recorded steps that change dictionaries; the verdicts are those recorded."""
     first = await site.process(TOLD["process-bob"], "bob")
     assert (first.result.name, round(first.result.probability, 4)) == ("Innocent", 0.0023)
     second = await site.process(TOLD["process-alice"], "alice")

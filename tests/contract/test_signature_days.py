@@ -18,7 +18,7 @@ DAY_S = 86_400
 
 @pytest.mark.parametrize("away", [-400, -1, 0, 1, 400])
 async def test_files_of_signatures_are_put_into_the_day_of_the_store(tmp_path: Path, away: int) -> None:
-    """As near as may be to what the file system says, for who counts their age in hours."""
+    """As near as may be to the time of the file system, for scripts that count ages in hours."""
     (tmp_path / "now").touch()
     now = (tmp_path / "now").stat().st_mtime
     day = datetime.fromtimestamp(now, UTC).date() + timedelta(away)

@@ -75,7 +75,7 @@ async def test_what_dspam_left_is_read(tmp_path: Path) -> None:
 
 
 async def test_what_we_write_is_what_dspam_wrote(tmp_path: Path) -> None:
-    """An innocent message, corrected to spam: the session that was recorded."""
+    """The recorded session: an innocent message, corrected to spam."""
     tokens = [int(row[0]) for row in sqlite_rows("dspam_token_data")]
     ((id, data, _, day),) = sqlite_rows("dspam_signature_data")
     missed = learning(tokens, 1, -1, spam_learned=1, spam_misclassified=1, innocent_learned=-1)
@@ -123,7 +123,7 @@ async def test_a_purge_by_dspam_takes_corrections_along(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("theirs", [False, True])
 async def test_a_purged_file_becomes_small_while_mail_flows(theirs: bool, tmp_path: Path) -> None:
-    """Whoever made it; DSPAM's becomes one that can be made smaller in steps."""
+    """dspamd's or DSPAM's; the latter becomes one that can shrink in steps."""
     if theirs:
         sqlite_file(tmp_path, "bob")
     stale, fresh = range(1, 8_001), range(10**6, 10**6 + 50)
@@ -156,7 +156,7 @@ async def test_a_purged_file_becomes_small_while_mail_flows(theirs: bool, tmp_pa
 
 
 def _size(file: Path) -> int:
-    """Of the file, when all that is in its log is in it, too."""
+    """The size of the file, once it has all that is in its log."""
     with closing(sqlite3.connect(file)) as database:
         database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
     return file.stat().st_size

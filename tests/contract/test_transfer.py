@@ -1,4 +1,4 @@
-"""From any store into any other: what arrives, and that a second run neither harms nor is needed."""
+"""Copies from any store into any other: all arrives, and a second run changes nothing."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _always(day: date) -> date:
 
 @pytest.fixture
 def pair(tmp_path: Path, furnish: Callable[[str, Path], None]) -> Pair:
-    """Opens a source, in which all is from long ago, and a target."""
+    """Opens a source, whose data are from long ago, and a target."""
 
     @asynccontextmanager
     async def opened(source: str, target: str) -> AsyncIterator[tuple[Storage, Storage]]:

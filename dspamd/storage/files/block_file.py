@@ -1,11 +1,11 @@
 """A block in a file, `USER.block/NAME`: the base and the changes to it, one record after the other.
 
-A change is one append.  The last record says which version the block has, so a reader who has
-that already reads no more; others read backwards until they have what they lack.
+A change is one append.  The last record has the version of the block, so a reader at that
+version reads no more; others read backwards until they have what they lack.
 
-Records are checked.  What follows the last sound one was written by a machine that died
-then: readers pass over it, and the next change takes its place.  A process that dies is the
-matter of the journal (`journal.py`), as for all that a change to hash files writes.
+Each record has a checksum.  A machine that dies may leave bytes behind the last sound record:
+readers ignore them, and the next change overwrites them.  For a process that dies, the
+journal (`journal.py`) cuts the file, as it undoes all that a change to hash files writes.
 
 All functions block, need the owner's lock, and may raise OSError.
 """

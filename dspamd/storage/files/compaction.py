@@ -7,7 +7,7 @@ always ends within `HashMaxSeek`; if tokens crowd, the table is made larger unti
 Records lie wherever an earlier `HashMaxSeek` has put them, and a token may have one in each
 extent: programs that looked less far did not see the first.  Their hits are added up.
 
-Pure: bytes in, bytes out.  Who may replace a file by them is known to `hash_file.py`.
+Pure: bytes in, bytes out.  `hash_file.py` decides when they replace a file.
 """
 
 from __future__ import annotations

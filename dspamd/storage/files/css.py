@@ -95,7 +95,7 @@ def set_totals(file: bytearray | mmap, totals: Totals) -> None:
 
 
 def day(file: Bytes) -> int:
-    """Up to which day ages were counted (days since 1970-01-01); 0 if nobody counted."""
+    """The day up to which ages are counted (days since 1970-01-01); 0 if they never were."""
     counted: int = _DAY.unpack_from(file, _DAY_AT)[0]
     return counted
 

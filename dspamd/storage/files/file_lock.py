@@ -1,6 +1,6 @@
 """The lock of DSPAM's hash files: a POSIX lock on an empty file, `USER.lock`.
 
-The kernel forgets it with the process that holds it, so nothing stale can stay.  It
+The kernel drops it with the process that holds it, so no stale lock can stay.  It
 holds between processes only, and one process must not open the same lock twice:
 closing any of its files frees it.  `FileStore` sees to that, because everything that
 concerns one owner is done in one thread.
@@ -23,7 +23,7 @@ _PAUSE_S = 0.002
 
 
 class Seen(NamedTuple):
-    """What lay beside a lock when it was taken: a file, and how its journal began, if that was open."""
+    """The state beside a lock when a process took it: the file, and its journal if that was open."""
 
     inode: int  # 0: there is no file
     length: int  # bytes
@@ -55,7 +55,7 @@ class FileLock:
             )
             if file >= 0:
                 return file, Seen(inode, length, begun)
-            # Whoever deletes an owner deletes the lock: then it is worth nothing any more, and made anew.
+            # A process that deletes an owner deletes the lock: then this one is void, and we make another.
             if file == _files.BUSY:
                 if time.monotonic() > until:
                     raise TempFail("Storage is busy", detail=f"{os.fsdecode(self._path)} is locked")

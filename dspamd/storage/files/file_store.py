@@ -4,10 +4,10 @@
 teaches something, below the directory of their owner (`Home`); the uid is the name
 of the owner.  Preferences are flat files, as in DSPAM with these drivers.
 
-What works on one owner's files is an `OwnerFile`: it blocks, so it is called in
-threads; all work on one owner is done by the same thread, in order.  A bounded
-number of files is kept open, because a site may have more users than a process may
-have files.  A file that was deleted or replaced behind our back is noticed.
+An `OwnerFile` works on the files of one owner.  It blocks, so the store calls it in
+threads; one thread does all work on one owner, in order.  The store keeps a bounded
+number of files open, because a site may have more users than a process may have
+files.  It notices a file that another program deleted or replaced.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _PREFERENCE_FILES = ("prefs", "prefs.lock")
 
 
 class OwnerFile(Protocol):
-    """What is kept of one owner, opened.  Belongs to one thread; every call blocks.
+    """The open files of one owner.  Belongs to one thread; every call blocks.
 
     `until` is when the work in hand must be done (`time.monotonic()`); `inode` is the
     file that was opened.  The methods are those of `Storage`, for this owner.
@@ -209,7 +209,7 @@ class FileStore(ABC):
         return self._home.file(owner, "prefs") if owner else self._home.default_preferences
 
     async def _in_thread(self, owner: str, work: Callable[[int], T]) -> T:
-        """Do something in the lane of an owner, whose number `work` is told."""
+        """The result of `work` in the lane of an owner; `work` gets the number of the lane."""
         path = self._path(owner) if owner else self._home.path
         lane = self._threads.lane(path)
 
@@ -230,7 +230,7 @@ class FileStore(ABC):
         create: bool = False,
         deadline_s: float | None = None,
     ) -> T:
-        """What `work` makes of an owner's file; `absent` if there is no such file."""
+        """The result of `work` on an owner's file; `absent` if there is no such file."""
         path = self._path(str(uid))
         lane = self._threads.lane(path)
 

@@ -56,9 +56,9 @@ class HashFiles(FileStore):
         self._shape = shape
 
     async def uid(self, owner: str, *, create: bool) -> Uid | None:
-        """The owner's name itself; his directory is made, and the files when something is learned.
+        """The owner's name itself.  Makes their directory; `apply` makes the files.
 
-        So mail that cannot be delivered leaves none behind: `HashRecMax` decides how large they are.
+        So mail that cannot be delivered leaves no files behind: `HashRecMax` decides how large they are.
         """
         path = self._path(owner)
         if create and path not in self._open[self._threads.lane(path)]:

@@ -1,9 +1,9 @@
 """One user's hash file: the `.css` file mapped into memory, and the signatures beside it.
 
-The files are those of DSPAM (reference/storage.md 6), and its locks are kept, so that
-both programs can work on them.  Counters are read and changed where they lie; what a
-change overwrites is in the journal until it is complete (`storage/files/journal.py`).  A
-correction is kept beside its signature, under a name that DSPAM's maintenance script
+The files are those of DSPAM (reference/storage.md 6), and we take its locks, so that
+both programs can work on them.  We read and change counters in place; the journal keeps
+the bytes that a change overwrites until it is complete (`storage/files/journal.py`).  A
+correction lies beside its signature, under a name that DSPAM's maintenance script
 removes with it.
 
 DSPAM forgets when a token was hit last.  Its `cssclean` counts ages in bits above the
@@ -59,7 +59,7 @@ _OLDEST_COUNT = 366  # days; what is older was not written by us, but found in D
 _DAY_S = 86_400
 _BLOCK_BYTES = 512  # of st_blocks, see stat(2)
 _SOLID_BYTES = 2**24  # what is larger may have holes
-# What is looked at in less than a millisecond.
+# Limits of a look that takes less than a millisecond.
 _GLANCED_TOKENS = 10_000
 _GLANCED_BYTES = 2**26
 _MOMENT_S = 1.0
@@ -81,7 +81,7 @@ class HashFile:
         self._map: mmap | None = None
         self._holes = -1  # the descriptor of a file that has some
         self._resident_until = 0.0  # by the monotonic clock
-        self._ahead = array("Q")  # tokens that will be asked for next by who walks through all
+        self._ahead = array("Q")  # tokens that a walk through all of them needs next
         self._signatures = path.with_suffix(".sig")
         self._blocks = path.with_suffix(".block")
         self._lock = FileLock(path.with_suffix(".lock"), path, HEAD_BYTES)
@@ -124,7 +124,7 @@ class HashFile:
         return None if pending else self._map
 
     def _mended(self) -> mmap:
-        """Make, convert, repair and map the file, and put back what was begun and not finished."""
+        """Make, convert, repair and map the file, and undo a change that began and did not finish."""
         if not self._path.exists() or not self._path.stat().st_size:  # DSPAM left that on a full disk
             self._replace(css.opening(self._shape.records, folded=self._shape.folded))
         file = self._mapped()
@@ -256,7 +256,7 @@ class HashFile:
         return css_plan(file, self._shape.seek, *tokens, *limits)
 
     def _correct(self, correct: Correct, change: Change, before: Snapshot) -> bytes:
-        """Check the guard of a correction; what to keep of it."""
+        """Check the guard of a correction; the content of its record."""
         stored = self._stored(correct.signature)
         if stored is None or (stored.correction and stored.correction.label) != correct.expected:
             raise Stale
@@ -290,7 +290,7 @@ class HashFile:
         """Append an extent, if that is allowed.
 
         After the first ones, where there may be any number, it has a third of all records at least:
-        a token is looked for in each, so their number must not follow that of the tokens.
+        a search visits each extent, so their number must not follow that of the tokens.
         """
         extents, shape = css.extents(file), self._shape
         if not shape.extend or (shape.extents and len(extents) > shape.extents):
@@ -315,7 +315,7 @@ class HashFile:
         return True
 
     def _undo(self, file: mmap) -> None:
-        """Put back what a change found, if it was begun and not finished."""
+        """Put back what a change found, if it began and did not finish."""
         if not self._journal.pending():
             return
         before = self._journal.read()
@@ -413,7 +413,7 @@ class HashFile:
             return []
 
     def _following(self, file: mmap, after: int, limit: int) -> array[int]:
-        """The tokens that follow: some of many, because to find any, all records are looked at."""
+        """The tokens that follow: some of many, because any search visits all records."""
         if not after or not self._ahead or not self._ahead[0] <= after < self._ahead[-1]:
             self._ahead = css_after(file, after, _AHEAD * limit)
             return self._ahead[:limit]

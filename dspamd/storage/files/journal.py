@@ -1,4 +1,4 @@
-"""What a change to hash files is undone with, if it is not carried through.
+"""The journal by which the next process undoes a change to hash files that did not finish.
 
 A hash file is changed in place, record by record, a signature is a file of its own, and
 the change of a block is appended to one.  Before a change touches the first of them, it
@@ -6,9 +6,8 @@ writes all that it will overwrite to `USER.journal`; emptying the journal is the
 which the change is made.  A process that finds a journal that is not empty puts everything
 back first.
 
-A journal that was not written to its end is worth nothing, and nothing was touched
-yet.  It is not forced to the disk: it protects from processes that die, not from
-machines that do.
+An incomplete journal is void: the change has touched nothing yet.  The journal is not
+forced to the disk: it protects from processes that die, not from machines that do.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ _CUT = -2
 
 
 class Before(NamedTuple):
-    """What stood before a change: totals, tokens with their counters as stored, files by name.
+    """The state before a change: totals, tokens with their counters as stored, files by name.
 
     `blocks` are the lengths of files of blocks.
     """
@@ -72,7 +71,7 @@ class Journal:
             self._file = None
 
     def pending(self) -> bool:
-        """Whether a change was begun and not finished; opens the journal anew if it was removed.
+        """Whether a change began and did not finish; opens the journal anew if another process removed it.
 
         Asked before each change, under the same lock.
         """
@@ -116,7 +115,7 @@ class Journal:
             self._large = False
 
     def read(self) -> Before | None:
-        """What the change that was begun found; None if it was not written to its end."""
+        """The state before the change that began; None if the record is incomplete."""
         journal = self._read()
         self._large = len(journal) > _KEPT_BYTES
         if len(journal) < _HEAD.size:

@@ -1,7 +1,7 @@
 """One user's SQLite database and the statements that work on it.
 
-The tables are those of DSPAM 3.10.2, found as it left them or made like its own
-(reference/storage.md 3.3); what we add lives in tables of ours.  `schema/sqlite/`
+The tables are those of DSPAM 3.10.2, as it left them or made like its own
+(reference/storage.md 3.3); our additions live in tables of our own.  `schema/sqlite/`
 holds the numbered steps, `PRAGMA user_version` says how many a file has taken.
 
 Many values go in as one JSON text and come out as one row.  Python's sqlite3 gives
@@ -39,7 +39,7 @@ _PRAGMAS = (
     "temp_store = MEMORY",  # the statement journal of the upsert
 )
 _FILE_MODE = 0o660  # the web pages run under another account of the same group
-_SPARE = 8  # of so many pages that are in use, a free one is kept for what will be learned
+_SPARE = 8  # pages in use for each free one that stays for later lessons
 _STEP_PAGES = 64  # given back in one go, within some milliseconds
 _MOMENT_PAGES = 2_500  # written anew within a tenth of a second
 _COMMON_LENGTHS = (18, 19, 20)  # digits of all tokens but one in two hundred
@@ -113,7 +113,7 @@ class SQLiteFile:
             raise
 
     def _try(self, statement: str) -> None:
-        """Carry out a statement of the site's own; a wrong one must not stop mail."""
+        """Execute a statement of the site's own; a wrong one must not stop mail."""
         try:
             self._connection.execute(statement)
         except sqlite3.Error as error:
@@ -179,7 +179,7 @@ class SQLiteFile:
                 self._append(change.block)
 
     def _correct(self, correct: Correct, change: Change, totals: Totals) -> None:
-        """Check the guard of a correction, and keep what the change is about to do."""
+        """Check the guard of a correction, and record the effective change."""
         stored = self.signature(correct.signature)
         if stored is None or (stored.correction and stored.correction.label) != correct.expected:
             raise Stale
@@ -357,7 +357,7 @@ def _by_change(change: TokenChange) -> Iterator[tuple[int, int, str]]:
 
 
 def _storable(signature: str) -> str:
-    """A signature id from a mail, which may be anything, as text that SQLite can be asked for."""
+    """A signature id from a mail, which may be anything, as text that SQLite accepts."""
     return signature.encode("utf-8", "replace").decode()
 
 

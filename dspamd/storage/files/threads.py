@@ -1,7 +1,7 @@
 """Threads for stores whose library blocks: one lane of work for each key.
 
-Everything done with one key (a user's database file) happens in one thread, in the
-order in which it was asked for, so what is kept open for that key needs no locks.
+One thread does everything with one key (a user's database file), in the order of the
+requests, so the files that are open for that key need no locks.
 The number of threads is fixed; different keys share them.
 
 A call returns within its deadline or raises `TempFail`.  Work that waits for its
@@ -46,8 +46,8 @@ class Threads:
     async def idle(self, lane: int) -> bool:
         """Whether nothing is done in a lane, nor will be before the caller lets others have their turn.
 
-        What does not block may then be done by the event loop itself, as if it were that thread.
-        That is so much cheaper that it is worth waiting a little for.
+        The event loop may then do work that does not block itself, as if it were that thread.
+        That is so much cheaper that it is worth a short wait.
         """
         if self._unfinished[lane]:
             loop = asyncio.get_running_loop()
@@ -61,8 +61,8 @@ class Threads:
         return not self._unfinished[lane]
 
     async def run(self, lane: int, work: Callable[[float], T], deadline_s: float | None = None) -> T:
-        """The result of `work`, which is told when to be done (`time.monotonic()`): in time for the usual
-        deadline, if there is no other.
+        """The result of `work`, which gets its deadline (`time.monotonic()`): the usual one, unless
+        `deadline_s` says otherwise.
 
         Raises `TempFail` if it is not done by then, else what the work raises.
         """
@@ -129,7 +129,7 @@ class _Task(Generic[T]):
             timer.cancel()
 
     def __call__(self, finished: Callable[[], None]) -> None:
-        """Do the work, in its thread; the loop is told that it is `finished`."""
+        """Do the work, in its thread; afterwards the loop calls `finished`."""
         result = error = None
         if not self._expired:
             try:
@@ -140,7 +140,7 @@ class _Task(Generic[T]):
             self._loop.call_soon_threadsafe(self._settle, finished, cast(T, result), error)
 
     def _expire(self) -> None:
-        """What has not begun by now never will."""
+        """Work that has not begun by now never begins."""
         self._expired = True
         if not self._result.done():
             busy = TempFail("Storage is busy", detail=f"no answer within {self._deadline_s} s")

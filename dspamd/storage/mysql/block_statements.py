@@ -1,4 +1,4 @@
-"""What is asked of the tables of blocks, by the rules of `statements.py`.  Pure."""
+"""The statements on the tables of blocks, by the rules of `statements.py`.  Pure."""
 
 from __future__ import annotations
 

@@ -6,11 +6,11 @@ given up in favour of another transaction is done again after a random pause; wh
 the connection was lost, once more on a new one, unless the loss left unknown whether
 a transaction was committed.
 
-A connection whose work failed or was cancelled is closed, which undoes what was not
-committed, and never used again.  Nothing is connected before it is needed, so that
-the daemon starts without its database.
+`run` closes a connection whose work failed or was cancelled, which undoes what was not
+committed, and never uses it again.  It connects only when work needs that, so the daemon
+starts without its database.
 
-TLS is used over TCP if the server offers it, without asking who it is.  The library
+Over TCP, connections use TLS if the server offers it, without a check of its certificate.  The library
 speaks neither the compressed protocol nor MariaDB's ed25519 and parsec logins.
 Only this module knows the library.
 """
@@ -37,7 +37,7 @@ T = TypeVar("T")
 _PORT = 3306
 _SOCKETS = ("/run/mysqld/mysqld.sock", "/var/lib/mysql/mysql.sock", "/tmp/mysql.sock")
 _PARTING_S = 1.0
-_IDLE_S = 30.0  # a connection that rested for longer is asked whether it is still there
+_IDLE_S = 30.0  # after a longer rest we check that the connection still works
 
 # Sites set sql_mode as they like.  Without strictness, values that do not fit would be cut off.
 # For a statement that leaves a note, the library asks for it, which is another round trip.
@@ -174,9 +174,9 @@ class Connections:
         self._idle: list[Connection] = []
 
     async def run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
-        """What `work` makes of a connection.  Raises `TempFail`, or what the work raises of its own.
+        """The result of `work` on a connection.  Raises `TempFail`, or an exception of the work itself.
 
-        `work` may be done several times, and must not count on what happened before.
+        `run` may repeat `work`, which must not depend on an earlier attempt.
         """
         try:
             with self._counted.counted("wanted"):

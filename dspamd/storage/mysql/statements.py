@@ -1,12 +1,12 @@
-"""What is asked of MySQL and MariaDB, as texts of SQL.
+"""The statements for MySQL and MariaDB, as texts of SQL.
 
 Rules for every statement of the data path, so that it runs unchanged on engines that
 shard or replicate by key (Galera, Spider, TiDB, Vitess): it carries the uid and
 touches that uid's rows only, uses no sequence, and relies on no state of the session
 but the modes that are set when it begins.
 
-Tokens that are looked for are quoted.  A list of bare numbers, some below 2^63 and some above,
-is compared as decimals, which no index helps with: all of a user's rows would be read.
+Look-ups quote tokens.  A list of bare numbers, some below 2^63 and some above,
+compares as decimals, which no index helps with: the server would read all rows of a user.
 
 Many values come back as one row of lists (GROUP_CONCAT), with their number, because a
 list that is cut off looks like a whole one.  Row by row, the library takes twice as
@@ -106,7 +106,7 @@ def locked_hits(uid: int, tokens: Sequence[int]) -> str:
 
 
 def learn(uid: int, learned: Learned, day: date, statement_bytes: int) -> Iterator[str]:
-    """Totals first: whoever changes them has the owner's dictionary to himself until the end."""
+    """Totals first: a transaction that changes them has the owner's dictionary to itself until its end."""
     if any(learned.totals):
         yield _add_totals(uid, learned.totals)
     for spam, innocent, tokens in _by_change(learned.tokens):

@@ -10,8 +10,8 @@ all of DSPAM's in an empty database, unless `MySQLCreateSchema` is off.  Where i
 it does without: a correction that comes twice then counts twice, and a scorer that needs
 a block gets `NoBlocks`.
 
-With `MySQLWriteServer`, whatever changes something goes there, and all else to the
-other server, which may lag behind.  Any number of daemons may share a database; they
+With `MySQLWriteServer`, changes go there and look-ups to the other server, which may lag
+behind.  Any number of daemons may share a database; they
 keep nothing of it in memory but what its tables look like.
 """
 
@@ -326,7 +326,7 @@ class MySQL:
     async def delete_owner(self, owner: str) -> None:
         """Tokens go in small batches first, the name last, so that what breaks off can be done again.
 
-        What a user shares with another name stays.
+        Data that a user shares with another name stay.
         """
         uid = await self.uid(owner, create=False)
         if uid is None:
@@ -352,7 +352,7 @@ class MySQL:
         await self._writes.run(delete)
 
     async def _known(self) -> Tables:
-        """The tables as they are, which is looked up once, and made before if need be."""
+        """The tables as they are; looks once, and makes missing ones first."""
         if self._tables is None:
             tables, missing = await self._writes.run(self._adopt)
             if not tables.there:
@@ -378,7 +378,7 @@ class MySQL:
 
 
 async def advice(config: Config, home: Home) -> list[str]:
-    """What could be better about the tables; nothing is changed.  Raises `TempFail`, `ConfigError`."""
+    """Possible improvements of the tables; changes nothing.  Raises `TempFail`, `ConfigError`."""
     changes = "MySQLWrite" if config.MySQLWriteServer else "MySQL"
     server = Server.from_config(config, changes, home.path / "mysql.data")
     connections = Connections(server, 1, config.StorageTimeout)
@@ -403,7 +403,7 @@ async def _fitting(answer: Awaitable[T]) -> T:
 
 
 async def _correct(connection: Connection, uid: int, change: Change, tables: Tables) -> None:
-    """Check the guard of a correction, and keep what the change is about to do."""
+    """Check the guard of a correction, and record the effective change."""
     learned, correct = change.learned, change.correct
     assert correct is not None
     if not valid(correct.signature):
@@ -439,7 +439,7 @@ def _columns(count: int, lists: Sequence[str | None]) -> list[array[int]]:
 
 
 def _lack(signature: Signature, tables: Tables) -> str:
-    """What has no room for a signature; empty if there is room.  Cut off, it could not be found again."""
+    """The limit that leaves no room for a signature; empty if there is room.  A cut id could not be found."""
     id_, size, column = signature.id, len(signature.data), "dspam_signature_data"
     if len(id_) > tables.signature_length:
         return f"signature {id_} needs {column}.signature longer than {tables.signature_length}"
@@ -452,7 +452,7 @@ def _lack(signature: Signature, tables: Tables) -> str:
 
 
 def _report(tables: Tables, missing: str) -> None:
-    """What the administrator should know of his tables; once."""
+    """Log once what the administrator should know of the tables."""
     if not tables.corrections:
         log.get().warning("corrections_not_kept", table="dspamd_correction", error=missing)
     if unsafe := tables.without_transactions:

@@ -1,12 +1,11 @@
-"""What the tables of a site look like, and how those that are missing come to be.
+"""The tables of a site as they are, and the creation of those that are missing.
 
 DSPAM had three schemas for MySQL, which differ in the type of tokens, and sites have
-changed them since (reference/storage.md 3.1).  They are used as they are found:
-`inspect` looks, `Tables` is what matters of it to the statements.
+changed them since (reference/storage.md 3.1).  The driver uses them as it finds them: `inspect` looks,
+and `Tables` has the differences that matter to statements.
 
-`create` takes the numbered steps that a database has not taken: on an empty one all,
-beside the tables of DSPAM only those that make what is ours.  None of DSPAM's tables
-is ever altered.
+`create` takes the numbered steps that a database has not taken: all on an empty one,
+beside the tables of DSPAM only those that make our own.  It never alters a table of DSPAM.
 """
 
 from __future__ import annotations
@@ -81,7 +80,7 @@ def names(users: UserTable) -> Names:
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """What differs from site to site."""
+    """The differences between sites."""
 
     there: bool
     tokens_are_text: bool  # as before MySQL 4.1

@@ -1,4 +1,4 @@
-"""Connections to a PostgreSQL server, and what becomes of work when one fails.
+"""Connections to a PostgreSQL server, and the fate of work when one fails.
 
 `Connections.run` gives work a connection, from a bounded pool that connects when
 first needed, so nothing waits for a server that is not there.  All of it, waiting for
@@ -9,7 +9,7 @@ A connection whose work was cancelled is closed, never used again: its answer ma
 still be under way.  A connection that broke, or whose server has become a read-only
 copy, takes all others of its age along: the next ones go where the primary is now.
 
-Whatever goes wrong is a `TempFail`; `Unreachable` says that nothing was done.
+Every failure is a `TempFail`; `Unreachable` says that the server did nothing.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _PARTING_S = 1.0  # for the request to cancel a statement, and the goodbye
 _BROKEN = (OSError, UnicodeError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 # The last one: nothing was sent, because the server had hung up while the connection was idle.
 _GIVEN_UP = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.InternalClientError)
-# What was prepared is gone, or there already: each transaction has another connection of a pooler.
+# A prepared statement is gone, or there already: each transaction has another connection of a pooler.
 _MIXED_UP = (asyncpg.DuplicatePreparedStatementError, asyncpg.InvalidSQLStatementNameError)
 # The server goes down, is a copy now, or its tables are no longer those we knew.
 _MOVED = (

@@ -4,7 +4,7 @@ Rules, so that they run unchanged on engines that shard or replicate by key, suc
 Citus and YugabyteDB, and through a pooler that changes connections between them:
 
 * Every statement on the data of a user carries the uid as its first parameter, and
-  touches rows of this uid alone.  Only the table of users is asked by name.
+  touches rows of this uid alone.  Only look-ups in the table of users go by name.
 * No sequence is used, but for the number of a new user, as the site's table has it.
 * No session state: no settings, temporary tables, prepared names, advisory locks.
 * Rows are locked in the order of tokens, then totals, then signature, then block, so that writers
@@ -13,8 +13,8 @@ Citus and YugabyteDB, and through a pooler that changes connections between them
 One round trip brings totals and hits, as one row of arrays.  What one message
 changes is written by one statement.  NULL counts as 0: the columns allow it.
 
-Tokens come back as signed 64-bit numbers, which is how the current schema keeps them;
-old ones keep the unsigned number in numeric(20), and are asked for it.
+Tokens come back as signed 64-bit numbers, the form of the current schema.  Old schemas keep
+the unsigned number in numeric(20); statements for them convert it.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ it cannot, it does without: a correction that comes twice then counts twice, and
 that needs a block gets `NoBlocks`.
 
 Any number of daemons may share a database.  They keep nothing of it in memory.
-A message that cannot be looked up or learned in time is kept back (`TempFail`); what
-is asked next finds the server again when it is back.
+A message that the server cannot look up or learn in time stays in the queue (`TempFail`);
+the next call finds the server again when it is back.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _HALVES = ((0, 2**63 - 1), (2**63, 2**64 - 1))
 
 
 class Layout(NamedTuple):
-    """What is in a database: tables of DSPAM, tokens as decimal numbers, and the steps that made ours."""
+    """The contents of a database: tables of DSPAM, decimal tokens, and the steps that made our tables."""
 
     tokens: bool
     decimal: bool | None
@@ -129,7 +129,7 @@ class Postgres:
         await self._connections.close()
 
     async def _adopt(self, connection: Connection) -> None:
-        """Look at what tables there are, and make what is missing, on each new connection."""
+        """Look at the tables, and make the missing ones, on each new connection."""
 
         async def look(connection: Connection) -> Layout:
             return Layout(*await connection.fetchrow(sql.LAYOUT))
@@ -345,7 +345,7 @@ class Postgres:
         return await self._run(names)
 
     async def delete_owner(self, owner: str) -> None:
-        """Tokens go in small batches, the name last.  What is shared with another name stays."""
+        """Tokens go in small batches, the name last.  Data shared with another name stay."""
         uid = await self.uid(owner, create=False)
 
         async def shared(connection: Connection, statements: Statements) -> bool:
@@ -385,7 +385,7 @@ class Postgres:
 
 
 async def advice(config: Config, home: Home) -> list[str]:
-    """What could be better about the settings; nothing is changed.  Raises `TempFail`, `ConfigError`."""
+    """Possible improvements of the settings; changes nothing.  Raises `TempFail`, `ConfigError`."""
     server = Server.from_config(config, "PgSQL", home.path / "pgsql.data")
     deadline_s = config.StorageTimeout
     connections = Connections(server, nothing, count=2, deadline_s=deadline_s, prepared=False)

@@ -1,10 +1,10 @@
-"""What the drivers of SQL servers share: how to reach one, who its users are, when to try again.
+"""Code that the drivers of SQL servers share: addresses, the table of users, retries.
 
 Options of all servers are alike but for their prefix (`PgSQL`, `MySQL`, `MySQLWrite`):
 `Server` and `UserTable` are their values.  `retried` repeats a transaction that the
 server gave up in favour of another one.  `storable` and `owner_name` decide which
-texts may go to a server at all: names come out of addresses, and signature ids out
-of mails, where anybody may write anything.
+texts may go to a server at all: names come from addresses and signature ids from mails,
+where senders write what they like.
 
 Nothing here knows a library or a dialect of SQL.
 """
@@ -53,7 +53,7 @@ _FIRST_PAUSE_S = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where a database is, and as whom to log in.  Empty texts and port 0: the library's default."""
+    """The place of a database, and the account for it.  Empty texts and port 0: the library's default."""
 
     host: str  # a name, an address, or, with a leading slash, the path of a socket or its directory
     port: int
@@ -110,10 +110,10 @@ class UserTable:
 
 
 async def retried(work: Callable[[], Awaitable[T]], gave_up: Callable[[Exception], bool]) -> T:
-    """The result of a transaction, done again while the server gave it up in favour of another.
+    """The result of a transaction; repeats it while the server gives it up in favour of another.
 
     `gave_up` tells a deadlock or a serialization failure from any other exception.
-    Pauses are random, so that those who met do not meet again.
+    Pauses are random, so that transactions that met do not meet again.
     """
     for attempt in range(1, _ATTEMPTS):
         try:
@@ -133,7 +133,7 @@ def owner_name(owner: str) -> str:
 
 
 def storable(text: str) -> str:
-    """Any text as one that can be asked for; what databases cannot hold is replaced."""
+    """The text with a replacement for each character that databases cannot hold."""
     return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 

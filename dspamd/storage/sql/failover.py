@@ -1,16 +1,14 @@
-"""A store with others to turn to when it cannot be reached (reference/config.md 3).
+"""A store with others that take over when it is unreachable (reference/config.md 3).
 
 `Failover.PROFILE` names the profile that comes after one; `FailoverAttempts` bounds
-how many are tried for one question.  The switch holds until that store cannot be
-reached either.
+how many stores one look-up tries.  The switch holds until that store is unreachable, too.
 
-Only questions by name, and for names, move on: a uid belongs to the store that gave it, and what is
-asked with it goes there, so that a message which began with one store ends with it,
-or comes again.  Numbers of users may differ between databases, and a user's
-tokens must never meet another's.  Nothing is moved on because of an error or a
-deadline: only where no connection was made, or changes are refused, is it certain that
-nothing was done.  A store that can be read and takes no changes is turned from for the
-messages to come.
+Only look-ups by name fail over: a uid is valid only in the store that issued it.  A message
+that began with one store therefore ends with it, or comes again.  Numbers of users may
+differ between databases, and a user's tokens must never meet another's.  An error or a
+deadline never causes a fail-over: only a failed connection, or a refused change, proves that
+the store did nothing.  If a store can be read and takes no changes, later messages go to
+the next one.
 """
 
 from __future__ import annotations
@@ -27,13 +25,13 @@ T = TypeVar("T")
 
 
 class _Number(int):
-    """A uid that knows which store gave it."""
+    """A uid that knows which store issued it."""
 
     store: Storage
 
 
 class _Name(str):
-    """A uid that knows which store gave it."""
+    """A uid that knows which store issued it."""
 
     store: Storage
 
@@ -45,7 +43,7 @@ def _given(uid: Uid, store: Storage) -> Uid:
 
 
 def _giver(uid: Uid) -> tuple[Storage, Uid]:
-    """The store that gave a uid, and the uid as it gave it."""
+    """The store that issued a uid, and the uid as issued."""
     if isinstance(uid, _Number):
         return uid.store, int(uid)
     if isinstance(uid, _Name):
@@ -73,7 +71,7 @@ class Failover:
             await store.close()
 
     async def _ask(self, question: Callable[[Storage], Awaitable[T]]) -> T:
-        """The answer of the store in use, or of the first after it that can be reached."""
+        """The answer of the store in use, or of the first reachable one after it."""
         for _ in range(self._attempts):
             profile = self._profile
             try:
@@ -84,7 +82,7 @@ class Failover:
         return await question(self._stores[self._profile])
 
     def _turn_from(self, profile: str) -> bool:
-        """Use the profile after this one, unless somebody turned from it already."""
+        """Use the profile after this one, unless another task has switched already."""
         if self._profile != profile:
             return True
         if profile not in self._following:
@@ -102,7 +100,7 @@ class Failover:
         return await self._ask(find)
 
     async def owner_of(self, uid: Uid) -> str | None:
-        """Of the store in use: a number out of a signature does not know which store gave it."""
+        """Asks the store in use: a number out of a signature does not know which store issued it."""
         return await self._ask(lambda store: store.owner_of(uid))
 
     async def preferences(self, owner: str) -> Mapping[str, str]:

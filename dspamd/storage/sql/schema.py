@@ -1,10 +1,10 @@
 """The numbered steps by which the tables of a driver come to be: `schema/DRIVER/NNNN.sql`.
 
-Steps only go forward.  Step 1 makes the tables of DSPAM 3.10.2 for who has none;
-those after it make what is ours.  How many steps a database has taken is noted
-there, in a way that each driver chooses; no step is taken twice.
+Steps only go forward.  Step 1 makes the tables of DSPAM 3.10.2 where there are none;
+later steps make our own.  Each driver notes in the database how many steps it has taken,
+and takes no step twice.
 
-Only reads the files; the drivers carry the steps out.
+This module only reads the files; the drivers carry the steps out.
 """
 
 from __future__ import annotations

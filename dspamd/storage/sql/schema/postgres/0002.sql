@@ -1,5 +1,5 @@
 -- Our own table: the correction in force for a signature, with what it changed. It goes with
--- its signature, whoever deletes that: us, DSPAM, or its purge script.
+-- its signature, which dspamd, DSPAM or its purge script may delete.
 
 CREATE TABLE dspamd_correction (
     uid integer,

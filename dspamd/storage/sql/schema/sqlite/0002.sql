@@ -6,7 +6,7 @@ CREATE TABLE IF NOT EXISTS dspamd_correction (
     applied BLOB NOT NULL  -- packed by storage/correction.py
 );
 
--- A correction goes with its signature, whoever deletes that: us, DSPAM, or its purge script.
+-- A correction goes with its signature, which dspamd, DSPAM or its purge script may delete.
 CREATE TRIGGER IF NOT EXISTS dspamd_correction_purge AFTER DELETE ON dspam_signature_data
 BEGIN
     DELETE FROM dspamd_correction WHERE signature = old.signature;
