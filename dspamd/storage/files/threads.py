@@ -24,17 +24,16 @@ from dspamd.errors import TempFail
 
 T = TypeVar("T")
 
-_PATIENCE_S = 0.005
-
 
 class Threads:
-    """`count` threads, each with a lane of work of its own."""
+    """`count` threads, each with a lane of work of its own; `idle` waits `patience_s` at most."""
 
-    def __init__(self, name: str, count: int, deadline_s: float) -> None:
+    def __init__(self, name: str, count: int, deadline_s: float, *, patience_s: float = 0.005) -> None:
         self._lanes = [_Lane(f"{name}-{n}") for n in range(count)]
         self._unfinished = [0] * count
         self._awaited: list[list[asyncio.Future[None]]] = [[] for _ in range(count)]
         self._deadline_s = deadline_s
+        self._patience_s = patience_s
 
     def __len__(self) -> int:
         return len(self._lanes)
@@ -53,7 +52,7 @@ class Threads:
             loop = asyncio.get_running_loop()
             rest = loop.create_future()
             self._awaited[lane].append(rest)
-            timer = loop.call_later(_PATIENCE_S, _resolve, rest)
+            timer = loop.call_later(self._patience_s, _resolve, rest)
             try:
                 await rest
             finally:

@@ -57,15 +57,25 @@ async def test_what_waits_past_its_deadline_is_never_begun() -> None:
     threads.stop()
 
 
-async def test_who_may_do_the_work_of_a_thread_himself(threads: Threads) -> None:
+async def test_others_do_the_work_of_an_idle_thread(threads: Threads) -> None:
     assert await threads.idle(0)
     release = threading.Event()
     work = asyncio.create_task(threads.run(0, lambda _: release.wait(10)))
     await asyncio.sleep(0)  # it is begun
     assert not await threads.idle(0)
     assert await threads.idle(1)
+    release.set()
+    assert await work
+
+
+async def test_others_wait_for_a_thread_to_be_idle() -> None:
+    threads = Threads("test", 1, 20.0, patience_s=20.0)
+    release = threading.Event()
+    work = asyncio.create_task(threads.run(0, lambda _: release.wait(10)))
+    await asyncio.sleep(0)  # it is begun
     waiting = asyncio.create_task(threads.idle(0))
     await asyncio.sleep(0)
     release.set()
     assert await waiting
     assert work.done() or await work
+    threads.stop()
