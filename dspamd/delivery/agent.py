@@ -1,19 +1,19 @@
 """Hands a message to a program: TrustedDeliveryAgent, UntrustedDeliveryAgent, QuarantineAgent.
 
 The program is started without a shell, reads the message with LF line ends from
-its standard input, and says by its exit status whether it took it.  Its output is
-ours: what it prints appears where we print.
+its standard input, and its exit status says whether it took it.  It inherits our standard
+output and error.
 
 Words of the command that are, as a whole, `%u`, `$u`, `%r` or `%s` stand for user,
 recipient and sender; inside a longer word they stand for themselves
 (reference/cli.md 3.10).
 
-An address that begins with `-` would be an option there: it is refused, unless the
+An address that begins with `-` would be an option there: the agent refuses it, unless the
 command has the word `--` somewhere in front of it.
 
-A status other than 0 means later, or with LMTPLDAErrorsPermanent never.  A program
-that asks for a retry (75, EX_TEMPFAIL), died by a signal, could not be started or
-took too long never means never.
+A status other than 0 is a temporary failure, or with LMTPLDAErrorsPermanent a permanent one.
+Always temporary are 75 (EX_TEMPFAIL), death by a signal, a program that does not start, and a
+program that takes too long.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ _SYSEXITS = range(os.EX_USAGE, os.EX_CONFIG + 1)
 class Agent:
     """A command that takes one user's messages.
 
-    `command` is as configured, `arguments` are what the caller passes through;
-    both are split at blanks.  `timeout_s` bounds the whole delivery.
+    `command` is as configured, `arguments` come from the caller; both are split at blanks.
+     `timeout_s` bounds the whole delivery.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Agent:
             process = await asyncio.create_subprocess_exec(
                 *words,
                 stdin=asyncio.subprocess.PIPE,
-                start_new_session=True,  # so that its children can be killed with it
+                start_new_session=True,  # so that a kill reaches its children
             )
         except (OSError, ValueError) as error:
             raise TempFail("Unable to run delivery agent", detail=f"{self._words[:1]}: {error}") from error
@@ -76,10 +76,10 @@ class Agent:
         return self._reply(process.returncode or 0)
 
     async def close(self) -> None:
-        """Nothing is kept between messages."""
+        """Do nothing: an agent keeps nothing between messages."""
 
     def _command_line(self, handover: Handover) -> list[bytes]:
-        """The words with what they stand for.  Raises `PermFail` if one would become an option."""
+        """The words with their values.  Raises `PermFail` if a value would become an option."""
         user = os.fsencode(self._user)
         stands_for = {"%u": user, "$u": user, "%r": handover.recipient or user, "%s": handover.sender}
         # The original's manual writes them with a backslash against the shell.
@@ -110,5 +110,5 @@ async def _fed(process: asyncio.subprocess.Process, content: bytes) -> None:
     """Have a program read a message, as much of it as it wants, and wait for its end."""
     try:
         await process.communicate(content)
-    except RuntimeError:  # uvloop's word for one that ended before it read anything
+    except RuntimeError:  # uvloop's error for a program that ended before it read anything
         await process.wait()

@@ -2,18 +2,17 @@
 
 aiosmtplib connects (names, both IP versions, unix sockets), reads the greeting,
 says EHLO, and turns TLS on if that is asked for (RFC 3207).  Then our own
-protocol takes over its transport, for three things that aiosmtplib's cannot
-do: it drops what arrives between commands, so that a 421 from a server that
-goes away is lost; it reads one reply per command written, so nothing can be
-pipelined; its DATA rewrites the message.
+protocol takes over its transport, because of three faults of aiosmtplib's: it drops
+replies that arrive between commands, so a 421 from a server that goes away is lost; it reads one
+reply per command, so it cannot pipeline; its DATA rewrites the message.
 
 A reply of the next hop is a value (`aiosmtplib.SMTPResponse`); trouble with the
 connection is `ConnectionError` or `TimeoutError`.  What either means for the
 message is decided elsewhere (replies.py, smtp.py).
 
-A reply that nobody asked for, or that cannot be the answer to what was asked, shows
-that the two sides count differently (`OutOfStep`): from there on the answer to one message
-could be taken for that to another, so the connection is dropped and none of it believed.
+An unexpected reply, or one that cannot answer the last command, shows that the two sides
+count differently (`OutOfStep`).  From there on we could take the answer to one message for that
+to another, so we drop the connection and believe none of its replies.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ _REPLY = re.compile(rb"[2-5][0-9]{2}(?:[ -]|$)")
 
 
 class Target(NamedTuple):
-    """Where the next hop listens: a host (name or address) and port, or the path of a unix socket."""
+    """The place of the next hop: a host (name or address) and port, or the path of a unix socket."""
 
     host: str
     port: int
@@ -62,14 +61,14 @@ class Deadlines:
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """Encryption of connections by TCP: where it is offered, or, if it is `required`, always."""
+    """Encryption of TCP connections: if the next hop offers it, or always, if it is `required`."""
 
     context: ssl.SSLContext
     required: bool
 
     @classmethod
     def of(cls, level: str, ca_file: str = "") -> Tls | None:
-        """For the words of DeliveryTLS: `may` hides mail from who listens, `require` knows its peer, too.
+        """For the words of DeliveryTLS: `may` encrypts, `require` also verifies the peer.
 
         Raises OSError (also ssl.SSLError) if the file of authorities cannot be used.
         """
@@ -83,7 +82,7 @@ class Tls:
 
 
 class Refused(Exception):
-    """The next hop answered, but will not talk to us; `command` is what it refused, if it greeted us."""
+    """The next hop refuses to talk to us; `command` is the one that it refused, if it greeted us."""
 
     def __init__(self, command: str, reply: aiosmtplib.SMTPResponse) -> None:
         super().__init__(command, reply)
@@ -91,7 +90,7 @@ class Refused(Exception):
 
 
 class OutOfStep(ConnectionError):
-    """The next hop said what cannot be an answer to us; the text is what it said."""
+    """The next hop sent a reply that cannot answer us; the text is that reply."""
 
 
 class Connection(asyncio.Protocol):
@@ -113,14 +112,14 @@ class Connection(asyncio.Protocol):
 
     @property
     def fresh(self) -> bool:
-        """Whether the next command can be sent: still connected, and nothing unasked-for was said."""
+        """Whether the connection can take a command: still open, and without an unexpected reply."""
         return self._lost is None and not self._replies and not self._received and not self._lines
 
     async def commands(self, *lines: bytes) -> list[aiosmtplib.SMTPResponse]:
         """Send commands and read their replies, in one write where the next hop allows it (RFC 2920).
 
-        The list is shorter than `lines` where the next hop left after a refusal,
-        or, without pipelining, where the rest was not sent because of one.
+        The list is shorter than `lines` if the next hop left after a refusal, or, without
+        pipelining, if a refusal stopped the rest.
         """
         pipelining = "pipelining" in self.offers
         if pipelining:
@@ -152,11 +151,11 @@ class Connection(asyncio.Protocol):
                     await self._wait(self._deadlines.command)
             self._raise_if_lost()
             if self._replies:
-                return  # refused already, see `end_data`
+                return  # refused, see `end_data`
             self._last = piece
 
     async def end_data(self) -> aiosmtplib.SMTPResponse:
-        """Send what is left of the message, and the final dot; read the verdict on the message."""
+        """Send the rest of the message and the final dot; read the answer to the message."""
         early = self.said()
         if early is None:
             self._raise_if_lost()
@@ -170,23 +169,23 @@ class Connection(asyncio.Protocol):
         return early
 
     def said(self) -> aiosmtplib.SMTPResponse | None:
-        """What the next hop said without being asked, if it said anything."""
+        """An unexpected reply of the next hop, if there is one."""
         return self._replies.popleft() if self._replies else None
 
     def close(self) -> None:
-        """Close; politely if the connection is in order.  Nobody waits for the reply to QUIT."""
+        """Close, with QUIT if the connection is in order; do not wait for its reply."""
         if self.fresh:
             self._transport.write(b"QUIT\r\n")
         self._lost = self._lost or ConnectionError("closed by ourselves")
         self._transport.close()
 
     def abort(self) -> None:
-        """Drop the connection at once, and what was written to it."""
+        """Drop the connection and its unsent output at once."""
         self._lost = self._lost or ConnectionError("closed by ourselves")
         self._transport.abort()
 
     def _say(self, commands: bytes) -> None:
-        """Send commands, unless the next hop has something to say that it was not asked for."""
+        """Send commands, unless the next hop has sent an unexpected reply."""
         if (surplus := self.said()) is not None:
             self._fail(f"{surplus.code:03d} {surplus.message}")
         self._raise_if_lost()
@@ -230,7 +229,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._received += data
-        # After nonsense nothing that follows can be matched to a command any more.
+        # After nonsense no later reply can be matched to a command.
         while self._lost is None and (end := self._received.find(b"\n")) >= 0:
             line = bytes(self._received[:end])
             del self._received[: end + 1]
@@ -276,8 +275,8 @@ async def connect(
 ) -> Connection:
     """Connect and introduce ourselves as `ident`, by LHLO or by EHLO with HELO to fall back on.
 
-    Raises `Refused` with the answer of a server that will not have us, `OSError`
-    (also `ConnectionError`, `TimeoutError`, `ssl.SSLError`) if there is none to talk to.
+    Raises `Refused` with the answer of a server that refuses us, `OSError` (also
+    `ConnectionError`, `TimeoutError`, `ssl.SSLError`) if there is no server to talk to.
     """
     client = aiosmtplib.SMTP(
         hostname=None if target.is_socket else target.host,
@@ -327,7 +326,7 @@ async def _introduce(client: aiosmtplib.SMTP, ident: str, lmtp: bool) -> None:
 
 
 async def _encrypt(client: aiosmtplib.SMTP, ident: str, lmtp: bool, tls: Tls) -> None:
-    """Turn TLS on, and introduce ourselves again: what was offered before counts no more."""
+    """Turn TLS on, and introduce ourselves again: earlier offers no longer count."""
     if "starttls" in client.esmtp_extensions:
         await client.starttls(tls_context=tls.context)
         await _introduce(client, ident, lmtp)

@@ -1,6 +1,6 @@
-"""The digest of a quarantine: a letter that lists what was kept back, so that its owner can look through it.
+"""The digest of a quarantine: a letter to its owner that lists the messages in it.
 
-It is made of the text `quarantinesummary.txt` of the administrator, in which stand for
+It is the administrator's text `quarantinesummary.txt`, in which these words stand for
 
     $u  the name of the user        $n  how many messages wait
     $d  how many came today         $l  the rows of a table in HTML, the newest message first
@@ -8,8 +8,8 @@ It is made of the text `quarantinesummary.txt` of the administrator, in which st
 With the address of the web pages each row leads to its message, and to its release, by
 the links of DSPAM's web interface (reference/cli.md 8, dspam_notify).
 
-Subjects and senders come from spam: they are decoded (RFC 2047), cut and escaped, so that
-they are nothing but text.  Mailboxes are read without their lock, so that mail never waits
+Subjects and senders come from spam: the digest decodes (RFC 2047), cuts and escapes them, so that
+they are nothing but text.  It reads mailboxes without their lock, so that mail never waits
 for a digest; a message that comes meanwhile may be missing.
 """
 
@@ -35,14 +35,14 @@ LIMIT = 200
 """Rows of one digest."""
 
 _SHOWN = 50  # characters of a subject or a sender
-_READ = 1024  # bytes that are decoded for these: email.header takes time in proportion to their square
+_READ = 1024  # bytes that we decode for these: email.header takes time in proportion to their square
 _BEGINNING = b"From "
 _STAMP = re.compile(rb"From QUARANTINE (\w{3} \w{3} [ \d]\d) [\d:]{8} (\d{4})\r?\n")
 _PLACES = re.compile(rb"\$([undl])")
 
 
 class Kept(NamedTuple):
-    """One message of a quarantine; `day` as in "Fri Nov 20 2026", empty if it is not known."""
+    """One message of a quarantine; `day` as in "Fri Nov 20 2026", empty if unknown."""
 
     day: str
     sender: str
@@ -75,7 +75,7 @@ def read(mailbox: Path) -> list[Kept]:
 def compose(
     text: bytes, user: str, kept: Sequence[Kept], *, url: str, clock: Callable[[], float] = time.time
 ) -> bytes:
-    """The letter to a user, LF or CR LF line ends as in `text`; `url` is that of the web pages or empty."""
+    """The letter to a user, with the line ends of `text`; `url` is the address of the web pages, or empty."""
     now = datetime.fromtimestamp(clock()).astimezone()
     today = f"{now:%a %b} {now.day:2} {now.year}"
     stands_for = {
@@ -105,9 +105,9 @@ def _kept(lines: list[bytes]) -> Kept:
 
 
 def _decoded(value: bytes) -> str:
-    """A value as it is meant to be read, on one line."""
+    """A decoded value on one line."""
     text = value[:_READ].decode("utf-8", "replace")
-    with contextlib.suppress(HeaderParseError, LookupError, ValueError):  # else as it stands there
+    with contextlib.suppress(HeaderParseError, LookupError, ValueError):  # else as it is
         text = str(make_header(decode_header(text)))
     return " ".join("".join(each if each.isprintable() else " " for each in text).split())
 

@@ -1,10 +1,9 @@
-"""Where judged messages go: to the next hop, to a delivery agent, or into quarantine.
+"""Sends messages to the next hop, to a delivery agent, or into quarantine.
 
 The next hop is `DeliveryHost` if there is one (reference/protocols.md 4), else the
-delivery agent (cli.md 3.10).  Spam that is kept back goes to `QuarantineAgent`,
-or, without one, into the mailbox of its user below Home; with a
-`QuarantineMailbox` spam that is delivered goes to another address of its
-recipient (protocols.md 5).
+delivery agent (cli.md 3.10).  Quarantined spam goes to `QuarantineAgent`, or, without one,
+into the mailbox of its user below Home.  With a `QuarantineMailbox`, delivered spam goes to
+another address of its recipient (protocols.md 5).
 """
 
 from __future__ import annotations
@@ -63,7 +62,7 @@ class Dispatch:
         return await self._quarantine.keep(mailbox, handover.content)
 
     async def close(self) -> None:
-        """Close the connections that are kept."""
+        """Close the idle connections."""
         if self._next_hop is not None:
             await self._next_hop.close()
         await self._quarantine.close()
@@ -126,7 +125,7 @@ def _next_hop(config: Config, workers: int, metrics: Metrics) -> SmtpDelivery | 
 
 
 def _tls(config: Config) -> Tls | None:
-    """How the next hop is encrypted.  Raises `ConfigError`."""
+    """The encryption of the next hop.  Raises `ConfigError`."""
     file = config.DeliveryTLSCAFile
     try:
         return Tls.of(config.DeliveryTLS, file)

@@ -1,15 +1,15 @@
-"""Notices: letters to users, each sent once, when something happens for the first time.
+"""Notices: letters to users, each sent once, at the first event of its kind.
 
     firstrun.txt        the first message of a user           marker USER.firstrun
-    firstspam.txt       his first spam                        marker USER.firstspam
-    quarantinefull.txt  his quarantine exceeds                marker USER.mboxwarn, which the
+    firstspam.txt       the first spam of a user              marker USER.firstspam
+    quarantinefull.txt  the quarantine of a user exceeds      marker USER.mboxwarn, which the
                         QuarantineWarnSize                    web pages remove
 
 A notice is its text with every `$u` replaced by the name of the user, behind a `Date`
-line; it is delivered like innocent mail, from the empty sender, so that it is
-never answered (RFC 3834 3.3).  Its marker is made first, whatever becomes of it: of
-several processes one sends it, and nobody gets it twice.  A notice without a text
-waits until there is one.
+line.  It is delivered like innocent mail, from the empty sender, so that no program answers
+it (RFC 3834 3.3).  The marker is made first, whatever becomes of the notice: of several
+processes one sends it, and no user gets it twice.  A notice without a text waits until there
+is one.
 
 Mail neither waits for notices nor fails with them (reference/protocols.md 11).
 """
@@ -35,7 +35,7 @@ from dspamd.telemetry import log
 from dspamd.telemetry.recurring import Recurring
 from dspamd.users.preferences import User
 
-_AT_ONCE = 100  # users who are written to at the same time; others are with their next message
+_AT_ONCE = 100  # notices at the same time; other users get theirs with their next message
 _PARTING_S = 30.0
 
 
@@ -72,9 +72,9 @@ class Notices:
         self._unsent = Recurring("notice_not_sent", "notices_sent_again")
 
     def note(self, processed: Processed) -> None:
-        """Have the notices sent that a message gives rise to.
+        """Send the notices that a message gives rise to.
 
-        Only for mail that is delivered: a caller who asks for an answer has nobody to deliver to.
+        Only delivered mail does: a caller who asks for an answer delivers nothing.
         """
         user, request = processed.user, processed.delivery.request
         if not (user.notifications and processed.inbound and request.deliver_innocent) or request.stdout:
@@ -86,7 +86,7 @@ class Notices:
         task.add_done_callback(lambda _: self._busy.pop(user.name))
 
     async def close(self) -> None:
-        """Wait for the notices on their way, but not for ever."""
+        """Wait for the notices on their way, for a limited time."""
         if self._busy:
             _, late = await asyncio.wait(self._busy.values(), timeout=_PARTING_S)
             for task in late:
@@ -124,7 +124,7 @@ class Notices:
             yield QUARANTINE_FULL
 
     def _time(self, notice: Notice) -> bytes:
-        """What stands in a marker: one of the web pages' own has no line end."""
+        """The text of a marker; a marker of the web pages has no line end."""
         return b"%d%s" % (self._clock(), b"" if notice is QUARANTINE_FULL else b"\n")
 
     def _handover(self, notice: Notice, processed: Processed) -> Handover:
@@ -142,7 +142,7 @@ class Notices:
 
 
 def _mark(marker: Path, text: bytes) -> bool:
-    """Make a marker; whether it was not there yet.  Raises OSError."""
+    """Make a marker; false if it is there already.  Raises OSError."""
     try:
         file = os.open(marker, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o660)
     except FileExistsError:

@@ -1,13 +1,11 @@
 """Connections to one next hop, kept for the next message.
 
-At most `limit` connections exist at a time; who comes later waits, and operators see it
-(`Metrics.delivery_connections`).  An idle connection is given back to the peer after
-`idle_s` seconds, so that a quiet filter does not occupy the server processes of the mail
-system.
+At most `limit` connections exist at a time.  Further messages wait, and operators see that
+(`Metrics.delivery_connections`).  The pool closes an idle connection after `idle_s` seconds,
+so that a quiet filter does not occupy the server processes of the mail system.
 
-The pool lends only connections that are still in order as far as we know.  That
-the peer closes one in the very moment in which it is used can't be excluded; the
-borrower then asks for a new one (smtp.py).
+The pool lends only connections that are in order as far as it knows.  The peer can still
+close one at the moment of use; the borrower then asks for a new one (smtp.py).
 """
 
 from __future__ import annotations
@@ -21,7 +19,7 @@ from dspamd.telemetry.metric import Gauge
 
 
 class Pool:
-    """Lends connections made by `connect`."""
+    """Lends connections that `connect` makes, and counts them in `counted`."""
 
     def __init__(
         self, connect: Callable[[], Awaitable[Connection]], limit: int, idle_s: float, counted: Gauge
@@ -50,7 +48,7 @@ class Pool:
             self._slots.release()
 
     def reuse(self) -> Connection | None:
-        """The connection used last of those that are idle and in order."""
+        """Of the idle connections that are in order, the one used last."""
         while self._idle:
             connection, expiry = self._idle.pop()
             expiry.cancel()
@@ -61,7 +59,7 @@ class Pool:
         return None
 
     async def connect(self) -> Connection:
-        """A new connection.  Raises what its maker raises."""
+        """A new connection.  Raises what `connect` of the constructor raises."""
         return await self._connect()
 
     def keep(self, connection: Connection) -> None:

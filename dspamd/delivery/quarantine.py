@@ -1,11 +1,11 @@
-"""The quarantine: spam that is kept back, in one mbox file per user, as `mail.kept` writes it.
+"""The quarantine: one mbox file of spam per user, in the format of `mail.kept`.
 
 The web pages read, release and delete in the same file; both sides hold an fcntl
 lock while they write (reference/protocols.md 5.1).
 
-A message is on disk when `keep` returns.  If it cannot be written whole (disk
-full, no lock in time) the file is what it was before and the mail stays where it
-is: `TempFail`.  A torn message that a crash left behind is shut off by a line end.
+A message is on disk when `keep` returns.  If the message cannot be written whole (disk
+full, no lock in time) the file stays as it was, and the mail stays with its sender: `TempFail`.
+A line end separates new messages from a torn one that a crash left behind.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ from dspamd.files import is_still
 from dspamd.mail.kept import entry
 
 _THREADS = 4
-_POLL_S = 0.05  # how often a lock of another process is tried
-_DISK_TIMEOUT_S = 30.0  # for writing, once a mailbox is ours
+_POLL_S = 0.05  # between two tries for a lock of another process
+_DISK_TIMEOUT_S = 30.0  # to write, under the lock of the mailbox
 
 
 class Quarantine:
     """Appends to mailboxes, each message whole or not at all.
 
-    `timeout_s` bounds the wait for a mailbox that somebody else is writing to;
-    `clock` gives the time for the `From QUARANTINE` line in seconds.
+    `timeout_s` bounds the wait for the lock of a mailbox; `clock` gives the time for the
+    `From QUARANTINE` line in seconds.
     """
 
     def __init__(self, *, timeout_s: float, clock: Callable[[], float] = time.time) -> None:
         self._timeout_s = timeout_s
         self._clock = clock
         self._threads = ThreadPoolExecutor(_THREADS, "quarantine")
-        # fcntl locks hold between processes only; within ours a mailbox has one of these.
+        # fcntl locks hold between processes only; within this process a mailbox has one of these.
         self._locks: WeakValueDictionary[Path, Lock] = WeakValueDictionary()
 
     async def keep(self, mailbox: Path, content: bytes) -> Reply:
@@ -116,7 +116,7 @@ def _write(file: int, mailbox: Path, text: bytes) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the name of a new mailbox last, too."""
+    """Bring the name of a new mailbox to the disk, too."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)

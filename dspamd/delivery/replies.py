@@ -1,8 +1,8 @@
-"""What a next hop says, and what that means for a message.
+"""Replies of the next hop, and their meaning for a message.
 
-Its enhanced status code (RFC 2034, RFC 3463) and its text are passed on, behind the
-words of reference/protocols.md 4.3: a sender whose bounce says 5.1.1 knows that nobody
-is called so, and a list manager who reads 4.2.2 that the mailbox is full.
+Our reply has the next hop's enhanced status code (RFC 2034, RFC 3463) and text, behind the
+words of reference/protocols.md 4.3.  A sender whose bounce says 5.1.1 learns that there is no
+such user, and a list manager who reads 4.2.2 that the mailbox is full.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ _ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?: |$)")
 
 
 def accepted(response: SMTPResponse) -> Reply:
-    """A success as the next hop told it."""
+    """A success in the words of the next hop."""
     enhanced = _enhanced(response)
     return Reply(response.code, enhanced or "", _text(response, enhanced))
 
 
 def deferred(text: str, *, enhanced: str | None = None) -> TempFail:
-    """The mail is to come again later, for this reason."""
+    """A temporary failure, for this reason."""
     return TempFail(f"Deferred: {_one_line(text)}", code=450, enhanced=enhanced, reason="deferred")
 
 
 def refusal(response: SMTPResponse) -> TempFail | PermFail:
-    """What a reply of 4xx or 5xx is for us."""
+    """The failure that a reply of 4xx or 5xx means for us."""
     if response.code >= 500:
         return PermFail(f"Fatal: {_told(response)}", enhanced=_enhanced(response))
     return deferred(_told(response), enhanced=_enhanced(response))
 
 
 def unwelcome(command: str, response: SMTPResponse) -> TempFail:
-    """The next hop will not talk to us: that is never the fault of a message."""
+    """The failure when the next hop refuses to talk to us, which is never the fault of a message."""
     text = f"{command}: {_told(response)}" if command else _told(response)
     enhanced = _enhanced(response) if response.code < 500 else None
     return TempFail(text, code=450, enhanced=enhanced, reason="deferred")

@@ -1,18 +1,18 @@
 """Hand-over by SMTP or LMTP, over connections that are kept.
 
 Addresses and content leave as they are: raw bytes, dot-stuffed, nothing folded,
-requoted or re-encoded.  Of the parameters that the message came with, those
-leave whose extension the next hop offers; SIZE is the size of what we send.  A message
-said to be SMTPUTF8 passes a next hop that knows none of it, unless an address needs it.
+requoted or re-encoded.  Parameters of the message leave if the next hop offers their extension;
+SIZE is the size of what we send.  A message with SMTPUTF8 may go to a next hop without that
+extension, unless an address needs it.
 
-What a failure means (reference/protocols.md 4.3):
+The meaning of a failure (reference/protocols.md 4.3):
 
 * The next hop refuses, 4xx or 5xx: that is the answer, temporary or permanent.
 * It is down, slow, closes, or talks nonsense: temporary, always.
-* A kept connection turns out dead or out of step before any of the message was sent:
-  one new connection is tried, unseen.
-* Nothing is heard after the final dot: temporary.  The next hop may have taken
-  the message; a second copy is the lesser evil, and no protocol can tell.
+* A kept connection turns out dead or out of step before we sent any of the message:
+  we try one new connection.
+* The next hop does not answer the final dot: temporary.  It may have taken the message; no
+  protocol can tell, and a second copy is the lesser evil.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 
 
 class _StaleError(Exception):
-    """A kept connection was dead already."""
+    """A kept connection was dead."""
 
 
 class SmtpDelivery:
-    """Delivers to hosts chosen by the recipient's domain.
+    """Delivers to the host of the recipient's domain.
 
     `hosts` and `ports` map domains in lower case to `DeliveryHost.<domain>` and
     `DeliveryPort.<domain>`, independently of each other; the empty domain stands
@@ -102,7 +102,7 @@ class SmtpDelivery:
         domain = name.decode("utf-8", "surrogateescape").lower() if at else ""
         host = self._hosts.get(domain) or self._hosts.get("")
         if not host:
-            # Our configuration's fault; the mail should not suffer for it.
+            # The fault of our configuration; the mail should not suffer for it.
             raise deferred(f"no DeliveryHost for {domain or 'local users'}")
         return Target(host, self._ports.get(domain) or self._ports.get("", 24))
 
@@ -132,7 +132,7 @@ class SmtpDelivery:
         return await self._converse(pool, connection, handover)
 
     async def _converse(self, pool: Pool, connection: Connection, handover: Handover) -> Reply:
-        """One message over one connection, which is kept if it is in order afterwards."""
+        """Send a message over a connection, and keep that if it is in order afterwards."""
         try:
             await _open(connection, handover)
             verdict = await _send(connection, handover.content)
@@ -149,14 +149,14 @@ class SmtpDelivery:
 
 
 async def _open(connection: Connection, handover: Handover) -> None:
-    """Everything up to the go-ahead for DATA.  Raises `_StaleError`, `TempFail`, `PermFail`."""
+    """Send everything up to the go-ahead for DATA.  Raises `_StaleError`, `TempFail`, `PermFail`."""
     commands = [_mail(connection.offers, handover), _rcpt(connection.offers, handover), b"DATA"]
     if any(map(_CONTROL.search, commands)):
         raise PermFail("Fatal: control character in an address", enhanced="5.1.3")
     try:
         xforward = _xforward(connection.offers, handover.xforward)
         if xforward:
-            await connection.commands(*xforward)  # good to have, but no reason to refuse mail
+            await connection.commands(*xforward)  # useful, but no reason to refuse mail
         replies = await connection.commands(*commands)
     except TimeoutError:
         connection.abort()
@@ -174,9 +174,9 @@ async def _open(connection: Connection, handover: Handover) -> None:
 
 
 async def _back_out(connection: Connection, replies: list[SMTPResponse]) -> None:
-    """End a transaction that was refused, so that the next one can begin."""
+    """End a refused transaction, so that the next one can begin."""
     if replies[-1].code == 354:
-        # It takes a message without sender or recipient: nothing but leaving is safe.
+        # It takes a message without sender or recipient: only leaving is safe.
         connection.abort()
         return
     try:
@@ -189,7 +189,7 @@ async def _back_out(connection: Connection, replies: list[SMTPResponse]) -> None
 
 
 async def _send(connection: Connection, content: bytes) -> SMTPResponse:
-    """The message, and what the next hop says of it.  Raises `TempFail`."""
+    """Send the message; returns the reply of the next hop.  Raises `TempFail`."""
     try:
         await connection.data(stuffed(content))
     except (ConnectionError, TimeoutError) as error:
@@ -214,7 +214,7 @@ def _mail(offers: Mapping[str, str], handover: Handover) -> bytes:
         if not (handover.sender.isascii() and handover.recipient.isascii()):
             raise PermFail("Fatal: the next hop does not offer SMTPUTF8", enhanced="5.6.7")
         # Postfix says SMTPUTF8 whenever a mail may need it; what is UTF-8 in header fields is 8-bit
-        # text for who does not know it, and arrives unharmed.
+        # text for a server without it, and arrives unharmed.
         if "8bitmime" in offers and not handover.content.isascii():
             parameters = [each for each in parameters if not each.upper().startswith(b"BODY=")]
             parameters.append(b"BODY=8BITMIME")
@@ -231,7 +231,7 @@ def _rcpt(offers: Mapping[str, str], handover: Handover) -> bytes:
 def _offered(
     parameters: tuple[bytes, ...], extensions: Mapping[bytes, str], offers: Mapping[str, str]
 ) -> list[bytes]:
-    """The parameters whose extension is offered; those in UTF-8 need SMTPUTF8, too (RFC 6533 3)."""
+    """The parameters whose extension the next hop offers; those in UTF-8 need SMTPUTF8 (RFC 6533 3)."""
     return [
         parameter
         for parameter in parameters
@@ -241,7 +241,7 @@ def _offered(
 
 
 def _xforward(offers: Mapping[str, str], attributes: Mapping[str, str]) -> list[bytes]:
-    """XFORWARD commands with what the next hop wants to know, one for each to keep lines short."""
+    """An XFORWARD command for each attribute that the next hop offers, to keep lines short."""
     wanted = offers.get("xforward", "").upper().split()
     return [
         f"XFORWARD {name}={value}".encode("ascii", "replace")

@@ -1,10 +1,10 @@
 """The arguments of LMTP commands: paths, parameters, XFORWARD attributes.
 
 Addresses leave as the bytes that came in.  A mail filter that understands an
-address differently from the servers around it misdelivers, so nothing is
-unquoted, folded or repaired here: the brackets are found, quotes respected, and
-what is between them is the address (RFC 5321 4.1.2, read generously, since what
-we can't forward as it is, the next hop will refuse itself).
+address differently from the servers around it misdelivers, so these functions unquote, fold
+and repair nothing: they find the brackets, respect quotes, and take the text between the
+brackets as the address (RFC 5321 4.1.2, read generously, because the next hop itself refuses
+an address that it cannot use).
 
 Pure functions.  They raise `SyntaxFault`, which carries the reply.
 """
@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from dspamd.errors import Reply
 
-# Between the brackets a quoted string hides ">"; where a quote is never closed, it is a mere character.
+# Between the brackets a quoted string hides ">"; a quote that is never closed is a mere character.
 _BRACKETED = re.compile(rb'<((?:"(?:[^"\\]|\\.)*"|[^">])*)>')
 _UNBALANCED = re.compile(rb"<([^>]*)>")
 _BARE = re.compile(rb"[^\s<>]+")
@@ -29,7 +29,7 @@ XFORWARD_ATTRIBUTES = ("NAME", "ADDR", "PORT", "PROTO", "HELO", "IDENT", "SOURCE
 
 
 class SyntaxFault(Exception):
-    """An argument that cannot be read; `reply` says what is wrong with it."""
+    """An unreadable argument; `reply` says what is wrong with it."""
 
     def __init__(self, enhanced: str, text: str) -> None:
         super().__init__(text)
@@ -71,7 +71,7 @@ def _path(argument: bytes, word: bytes, enhanced: str, text: str) -> Path:
         raise SyntaxFault(enhanced, text)
     if _CONTROL.search(address) or (rest and not rest.startswith(b" ")):
         raise SyntaxFault(enhanced, text)
-    # RFC 5321 4.1.2 and appendix C: a source route is to be accepted and ignored.
+    # RFC 5321 4.1.2 and appendix C: servers accept and ignore a source route.
     route = _SOURCE_ROUTE.match(address)
     return Path(address[route.end() :] if route else address, _parameters(rest))
 
@@ -88,7 +88,7 @@ def _parameters(text: bytes) -> tuple[bytes, ...]:
 
 
 def declared_size(parameters: tuple[bytes, ...]) -> int:
-    """The size of `SIZE=n` in bytes, 0 if it is not given (RFC 1870)."""
+    """The size of `SIZE=n` in bytes, 0 without one (RFC 1870)."""
     for parameter in parameters:
         name, _, value = parameter.partition(b"=")
         if name.upper() == b"SIZE":

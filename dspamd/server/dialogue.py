@@ -1,12 +1,12 @@
 """The LMTP dialogue without a socket: command lines in, replies out.
 
-LMTP (RFC 2033) and, for clients that have a password, DLMTP (dlmtp.py).  What
-each command is answered follows reference/protocols.md 2; where that quotes
-DSPAM's words they are kept, since site scripts match on them.
+LMTP (RFC 2033) and, for clients that have a password, DLMTP (dlmtp.py).  The replies
+follow reference/protocols.md 2, with DSPAM's words where that quotes them, because site
+scripts match on them.
 
-A dialogue promises exactly one reply for each accepted recipient after DATA,
-whatever became of the message (RFC 2033 4.2): only `answered` writes them, and
-an `Answer` has as many as it was made for.
+A dialogue promises exactly one reply for each accepted recipient after DATA, whatever
+became of the message (RFC 2033 4.2): only `answered` writes these replies, and an `Answer`
+has one for each recipient.
 
 It reads no bytes itself: `receiving` says that a message follows, `delayed` that
 the client has failed to log in too often, `closed` that the client has left.
@@ -41,7 +41,7 @@ _BREAKS = re.compile(r"[\x00-\x1f\x7f]+")
 
 
 class ServerMode(enum.Enum):
-    """Who may speak to us (`ServerMode`): dspamc alone, mail servers alone, or both."""
+    """The clients that we serve (`ServerMode`): dspamc alone, mail servers alone, or both."""
 
     DSPAM = "dspam"
     STANDARD = "standard"
@@ -50,7 +50,7 @@ class ServerMode(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a server offers: its name, its limits, who may speak DLMTP.
+    """The name and limits of a server, and the clients that may speak DLMTP.
 
     `passwords` maps idents in lower case to passwords; `size_limit` is in bytes
     of the message, 0 for any.
@@ -66,7 +66,7 @@ class Terms:
 
 @dataclass(slots=True)
 class Transaction:
-    """What MAIL and RCPT said; `options` is None for standard LMTP."""
+    """The arguments of MAIL and RCPT; `options` is None for standard LMTP."""
 
     sender: bytes = b""
     parameters: tuple[bytes, ...] = ()
@@ -76,7 +76,7 @@ class Transaction:
 
 
 def written(reply: Reply) -> bytes:
-    """A reply as one line; nothing in its text can break out of the line."""
+    """A reply as one line; no text can break out of the line."""
     text = _BREAKS.sub(" ", str(reply))
     return text.encode("utf-8", "surrogateescape") + b"\r\n"
 
@@ -123,7 +123,7 @@ class Dialogue:
         )
 
     async def answered(self, answer: Answer) -> AsyncIterator[bytes]:
-        """What the client gets for a message, as soon as it is known; ends the transaction.
+        """The replies or the output for a message, each as soon as it is known; ends the transaction.
 
         Raises `RuntimeError` if the answer is not for our recipients.
         """
@@ -143,7 +143,7 @@ class Dialogue:
         self._reset()
 
     def refused(self, reply: Reply) -> AsyncIterator[bytes]:
-        """What the client gets for a message that was not processed; ends the transaction."""
+        """The replies for a message that was not processed; ends the transaction."""
         answer = Answer(len(self._open().recipients))
         answer.finish(reply)
         return self.answered(answer)
@@ -173,13 +173,13 @@ class Dialogue:
                 self.closed = True
                 return b"221 2.0.0 OK\r\n"
             case b"GET" | b"POST" | b"CONNECT" if not self._greeted:
-                # A browser that was sent here: what it says next must not be taken for commands.
+                # A browser that a web page sent here: the rest of its request must not count as commands.
                 self.closed = True
                 return b"421 4.7.0 This is LMTP, not HTTP\r\n"
             case _:
                 return self._misplaced()
 
-    # What follows are the commands, in the order in which a client gives them.
+    # The commands, in the order in which a client gives them.
 
     def _lhlo(self, argument: bytes) -> bytes:
         if self._greeted:
@@ -249,7 +249,7 @@ class Dialogue:
         return START_INPUT
 
     def _misplaced(self) -> bytes:
-        """The answer to what is unknown or out of order: what we are waiting for."""
+        """The answer to an unknown or misplaced command: which command we expect."""
         if not self._greeted:
             return b"503 5.0.0 Need LHLO here.\r\n"
         if self.transaction is None:
@@ -260,7 +260,7 @@ class Dialogue:
 
     @property
     def _local(self) -> bool:
-        """Whether the kernel knows the client, for it came through a unix socket."""
+        """Whether the client came through a unix socket, so that the kernel knows its account."""
         return self.caller is not None
 
     def _open(self) -> Transaction:

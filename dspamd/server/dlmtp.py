@@ -2,19 +2,18 @@
 
 dspamc logs in with every message: the address of MAIL is `password@ident`, and
 `DSPAMPROCESSMODE="..."` behind it carries the words of its command line.  Through a unix
-socket it needs no password: it greets as `BY_ACCOUNT`, its address is empty, and
-the account that the kernel names says for whom it may act.  What
-the command line asks to be shown comes back on the connection, in place of the
-replies, and ends at a line that holds a lone dot (reference/protocols.md 3).
+socket it needs no password: it greets as `BY_ACCOUNT`, its address is empty, and the kernel
+names its account, which decides for whom it may act.  The server sends the output that the
+command line asks for in place of the replies, and ends it with a line that holds a lone dot
+(reference/protocols.md 3).
 
-A client that waits for output gets an end of it, also where there is none (`without_output`).
+A client that waits for output gets the end of it even if there is none (`without_output`).
 
-The original sends that output with LF line ends and without dot-stuffing, so a
-message with a lone dot in it is cut short.  Its clients rely on the form, so
-they get it unchanged.  A client that saw `DSPAMSTUFFED` among our capabilities
-may put that word behind MAIL's address and gets CR LF and dot-stuffing instead,
-and behind the output the replies: else nobody would hear that of two users' mail
-one was shown and the other could not be delivered.
+DSPAM sends that output with LF line ends and without dot-stuffing, so it cuts a message with
+a lone dot short.  Its clients rely on the form, so they get it unchanged.  A client that saw
+`DSPAMSTUFFED` among our capabilities may put that word behind MAIL's address.  It then gets
+CR LF and dot-stuffing, and the replies behind the output.  Otherwise the client could not
+learn that one of two users' mails was shown and the other could not be delivered.
 
 Pure: bytes in, values out.
 """
@@ -41,7 +40,7 @@ _OPTIONS = re.compile(rb'DSPAMPROCESSMODE="((?:[^"\\]|\\.)*)"', re.IGNORECASE)
 
 
 class Login(NamedTuple):
-    """What dspamc says with MAIL: who it is, its command line, how it wants its output."""
+    """What dspamc sends with MAIL: its ident, its command line, the form of its output."""
 
     password: bytes
     ident: bytes
@@ -59,7 +58,7 @@ def login(argument: bytes) -> Login:
     path = mail_path(argument)
     words = [parameter.upper() for parameter in path.parameters]
     if any(word.startswith(b"DSPAMPROCESSMODE") for word in words):
-        # The quote is missing or never closed; without its options the message would be mistreated.
+        # The quote is missing or never closed; without the options we would treat the message wrongly.
         raise SyntaxFault("5.5.4", 'Invalid DSPAMPROCESSMODE. Use DSPAMPROCESSMODE="options"')
     password, _, ident = path.address.partition(b"@")
     return Login(password, ident, options.decode("utf-8", "surrogateescape"), CAPABILITY in words)
@@ -90,13 +89,13 @@ def user_path(argument: bytes) -> Path:
 
 
 def without_output(options: str, written: Callable[[Reply], bytes]) -> tuple[Callable[[Reply], bytes], bytes]:
-    """How an old client is told replies where it may wait for output: each of them, and the end.
+    """The replies in a form that ends the wait of an old client for output: each of them, and the end.
 
-    It knows by its options what it reads (protocols.md 3.2), and would wait for ever:
+    Its options decide what it reads (protocols.md 3.2), and it would wait for ever:
 
     * a verdict: every line is shown, up to the lone dot;
-    * the mail: a line `250 ...` says that none comes, which it calls a failure (exit 251).  It drops
-      any other line, and goes on to the lone dot; if that came at once, it would print an empty mail.
+    * the mail: a line `250 ...` says that none comes; the client exits with 251.  It drops any other
+      line, and goes on to the lone dot.  If that came at once, it would print an empty mail.
     """
     items = divide(split(options))
     delivered = [name for value in values(items, "deliver") for name in value.split(",")]

@@ -1,22 +1,23 @@
 """The LMTP and DLMTP server: bytes between sockets and the dialogue.
 
-aiosmtpd gives the life of a connection: its reader and writer, its task, its
+aiosmtpd provides the connection: its reader and writer, its task, its
 timer.  The command loop, DATA and all replies are ours, because aiosmtpd gives
 one reply after DATA where LMTP needs one for each recipient, answers our bugs
 with a permanent 500, reads DATA line by line, and refuses long lines.
 
 Promises:
 
-* Every accepted recipient gets one reply, whatever happens, as soon as it and those before it are done with.
-* A message that was read completely is processed to its end, also when the
-  client has left meanwhile: it will offer the message again, so nothing is lost.
+* Every accepted recipient gets one reply, whatever happens, as soon as the filter is done with
+  this recipient and those before it.
+* The filter processes a completely read message to its end, also when the client has left
+  meanwhile.  The client offers the message again, so no mail is lost.
 * Replies to pipelined commands leave together (RFC 2920).
 * Memory is bounded: `memory_limit` bytes of messages in all sessions together
   (beyond it 452, try again), `connection_limit` sessions (beyond it 421).
 * No wait is endless: `idle_s` for a silent client or a command line, `message_s` for a whole DATA.
 
-A message too large or too much for the memory is read to its end before it is
-refused, since what follows a refused message must not be taken for commands.
+The server reads a message that is too large, or too much for the memory, to its end before it
+refuses it: the rest of a refused message must not count as commands.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from dspamd.telemetry import log
 from dspamd.telemetry.metrics import Metrics
 
 COMMAND_LIMIT = 8192  # bytes of a command line: long addresses, DSN parameters, dspamc's options
-COMMANDS_AT_ONCE = 16384  # bytes of commands carried out before other sessions get their turn
+COMMANDS_AT_ONCE = 16384  # bytes of commands before other sessions get their turn
 
 BUSY = Reply(421, "4.3.2", "Too many connections, try again later")
 CLOSING = Reply(421, "4.3.2", "Shutting down, try again later")
@@ -54,8 +55,8 @@ _LIMITS = {TOO_LARGE: "size", NO_MEMORY: "memory"}
 class LmtpServer:
     """All sessions of one listener; calling it makes the protocol of a new connection.
 
-    Times are in seconds, `memory_limit` in bytes; `elsewhere` tells how many sessions other
-    workers have, which count for the limit as ours do.
+    Times are in seconds, `memory_limit` in bytes.  `elsewhere` gives the number of sessions of
+    other workers, which count for the limit like ours.
     """
 
     def __init__(
@@ -92,12 +93,12 @@ class LmtpServer:
         return len(self.sessions) + self._elsewhere() > self._connection_limit
 
     def turned_away(self, reason: str, queue_id: str | None = None) -> None:
-        """Tell and count that a limit was reached; `reason` is one of `Metrics.turned_away`."""
+        """Log and count that a client met a limit; `reason` is one of `Metrics.turned_away`."""
         self.metrics.turned_away.add(reason)
         log.get().warning("turned_away", reason=reason, queue_id=queue_id, sessions=len(self.sessions))
 
     def process(self, envelope: Envelope, options: str | None, caller: Caller | None, held: int) -> Answer:
-        """Have the filter process a message, in a task that outlives the session; what becomes of it.
+        """Have the filter process a message, in a task that outlives the session; returns the answer to come.
 
         The task never fails; it gives back `held` bytes of memory at its end.
         """
@@ -115,9 +116,10 @@ class LmtpServer:
     async def _fill(
         self, answer: Answer, envelope: Envelope, options: str | None, caller: Caller | None
     ) -> None:
-        """Have the filter answer; whatever it does, each recipient has its reply in the end.
+        """Have the filter answer; whatever it does, each recipient gets a reply in the end.
 
-        Only `close` cancels us; then nobody is answered, since the next hop may yet take the message.
+        Only `close` cancels this; then no recipient gets a reply, because the next hop may yet take
+        the message.
         """
         try:
             await self.filter.filter(envelope, options, caller, answer)
@@ -130,14 +132,14 @@ class LmtpServer:
             answer.finish(INTERNAL)
 
     async def close(self, grace_s: float) -> None:
-        """Send the clients away; messages being processed get `grace_s` to finish."""
+        """Send the clients away; give messages in progress `grace_s` to finish."""
         self.closing = True
         for session in list(self.sessions):
             session.leave()
         ended = [session.ended for session in self.sessions]
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
-                # At the end of the grace this cancels what is still running.
+                # At the end of the grace this cancels the tasks that still run.
                 await asyncio.gather(*ended, *self._tasks, return_exceptions=True)
         for session in list(self.sessions):
             session.abort()
@@ -151,7 +153,7 @@ class Session(SMTP):
     def __init__(self, server: LmtpServer) -> None:
         super().__init__(
             None,
-            hostname=server.terms.ident,  # or aiosmtpd asks the DNS, and we wait for it
+            hostname=server.terms.ident,  # or aiosmtpd asks the DNS, and the session waits for it
             timeout=server.idle_s,
             loop=asyncio.get_running_loop(),
         )
@@ -159,7 +161,7 @@ class Session(SMTP):
         self._server = server
         self._dialogue = Dialogue(server.terms, server.filter)
         self._input = b""
-        self._at = 0  # what of the input is read already
+        self._at = 0  # how much of the input is read
         self._output: list[bytes] = []
         self._idle = True
         self._until = math.inf  # when the client must have said or taken something
@@ -198,7 +200,7 @@ class Session(SMTP):
             self._writer.transport.abort()
 
     def _reset_timeout(self, duration: float | None = None) -> None:
-        # aiosmtpd makes a new timer for each wait; ours looks now and then what we wait for.
+        # aiosmtpd makes a new timer for each wait; ours checks now and then.
         self._until = self.loop.time() + self._server.idle_s
         if self._timeout_handle is None:
             self._timeout_handle = self.loop.call_at(self._until, self._timeout_cb)
@@ -213,7 +215,7 @@ class Session(SMTP):
                 self._server.turned_away("timeout")
             self._writer.write(written(TIMEOUT))
             self._writer.close()
-            # A client that reads nothing would keep what is still to be sent for ever.
+            # A client that reads nothing would keep the unsent output in memory for ever.
             self.loop.call_later(self._server.penalty_s, self.abort)
 
     async def _handle_client(self) -> None:
@@ -277,7 +279,7 @@ class Session(SMTP):
                 if not rest and not overlong:
                     begun = self.loop.time()
                 elif self.loop.time() - begun > self._server.idle_s:
-                    raise TimeoutError  # bytes come now and then, a line never
+                    raise TimeoutError  # bytes come now and then, but never a whole line
                 if len(rest) > COMMAND_LIMIT:
                     overlong, rest = True, b""
                 data = await self._receive(COMMANDS_AT_ONCE)
@@ -313,7 +315,7 @@ class Session(SMTP):
                 self._server.turned_away(_LIMITS[refusal], self._dialogue.envelope(b"").queue_id)
             pieces = self._dialogue.refused(refusal or INTERNAL)
         else:
-            # The session is cancelled when the client disappears; the processing is not.
+            # A client that disappears cancels the session, but not the processing.
             pieces = self._dialogue.answered(answer)
         async for piece in pieces:
             self._output.append(piece)

@@ -4,8 +4,8 @@ It turns the options of a session (ServerParameters, or what dspamc asks for) in
 a `Request`, the recipients into deliveries, has the pipeline process them side by side,
 and puts the outcomes into the words of reference/protocols.md 2.5.
 
-Mail that comes by standard LMTP always goes somewhere: parameters that would make
-it vanish (`--stdout`, `--classify`, no `--deliver=innocent`) do not apply to it.
+Mail by standard LMTP always arrives somewhere: parameters that would make it vanish
+(`--stdout`, `--classify`, no `--deliver=innocent`) do not apply to it.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from dspamd.telemetry.metrics import Metrics
 from dspamd.users.trust import trusted
 
 SIDE_BY_SIDE = 20
-"""Recipients of one message that are processed at once: a slow next hop must not
-make the client wait longer than its patience, and then send everything again."""
+"""Recipients of one message that the pipeline processes at once.  With a slow next hop the client
+could otherwise run out of patience, and send everything again."""
 
 
 class MailFilter:
-    """Implements `server.filter.Filter`; `pipeline_of` gives that of a storage profile, or the usual one."""
+    """Implements `server.filter.Filter`; `pipeline_of` gives the pipeline of a storage profile."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class MailFilter:
     def check(
         self, recipients: Sequence[Recipient], options: str | None, caller: Caller | None
     ) -> Reply | None:
-        """Whether these options make sense (protocols.md 2.2, DATA), and are for `caller` to ask for."""
+        """Refuse options that make no sense (protocols.md 2.2, DATA), or that `caller` may not use."""
         if options is None and caller is not None and not self._is_mail_server(caller):
             log.get().warning("not_a_mail_server", account=caller.name, uid=caller.uid, option="SocketLMTP")
             return Reply(
@@ -69,7 +69,7 @@ class MailFilter:
     async def filter(
         self, envelope: Envelope, options: str | None, caller: Caller | None, answer: Answer
     ) -> None:
-        """Process a message for all its recipients; each is answered when we are done with it."""
+        """Process a message for all its recipients; answer each when its outcome is known."""
         request = self._request(envelope.recipients, options, caller)
         if options is not None:
             envelope = dataclasses.replace(envelope, sender=request.sender)
@@ -88,7 +88,7 @@ class MailFilter:
             return outcome
 
         works = [work(number, delivery) for number, delivery in enumerate(wanted)]
-        # Most mail has one recipient, who needs no task of his own.
+        # Most mail has one recipient, who needs no task of their own.
         outcomes = [await works[0]] if len(works) == 1 else await asyncio.gather(*works)
         answer.show(b"".join(map(_shown, outcomes)))
 
@@ -97,7 +97,7 @@ class MailFilter:
         if options is None:
             return deliveries(self._config, request, recipients)
         users = request.users or tuple(recipient.text for recipient in recipients)
-        # What dspamc says with RCPT are users; --rcpt-to says where the mail of each goes.
+        # RCPT of dspamc names users; --rcpt-to says where the mail of each goes.
         given = [Recipient(os.fsencode(address)) for address in request.recipients[: len(recipients)]]
         recipients[: len(given)] = given
         return deliveries(self._config, dataclasses.replace(request, users=users), recipients)
@@ -123,11 +123,11 @@ class MailFilter:
                 return Outcome(delivery.recipient, INTERNAL, None)
 
     def _answered(self, outcome: Outcome, *, told: bool) -> Reply:
-        """The reply for one recipient; dspamc is also told the verdict."""
+        """The reply for one recipient; for dspamc it also has the verdict."""
         reply, name = outcome.reply, outcome.recipient.text
         if not reply.ok:
             code = reply.code
-            if self._config.StrictCompatibility:  # its codes, which say something else
+            if self._config.StrictCompatibility:  # DSPAM's codes, which mean something else
                 code = 530 if code >= 500 else 421
             return dataclasses.replace(reply, code=code, text=f"<{name}> {reply.text}")
         text = f"<{name}> {outcome.said or 'Message accepted for delivery'}"
@@ -136,7 +136,7 @@ class MailFilter:
         return Reply(250, "2.6.0", text)
 
     def _is_mail_server(self, caller: Caller) -> bool:
-        """Whether an account may deliver mail to anybody, as whoever speaks LMTP can."""
+        """Whether an account may deliver mail to anybody, as any client that speaks LMTP can."""
         return (
             caller.uid == os.geteuid()
             or trusted(self._config, caller.uid, caller.name)
@@ -147,7 +147,7 @@ class MailFilter:
     def _request(
         self, recipients: Sequence[Recipient], options: str | None, caller: Caller | None
     ) -> Request:
-        """The request of a message; a local client without trust may ask for himself only (cli.md 2).
+        """The request of a message; an untrusted local client may act for its own user only (cli.md 2).
 
         Raises UsageError.
         """
@@ -157,7 +157,7 @@ class MailFilter:
         return requested(self._config, words, trusted=False, login=caller.name, uid=caller.uid)
 
     def _parsed(self, options: str | None) -> Request:
-        """The request that these options make; those of ServerParameters if None."""
+        """The request of these options; None stands for those of ServerParameters."""
         words = split(self._config.ServerParameters if options is None else options)
         request = requested(self._config, words)
         if request.profile is not None:
@@ -172,7 +172,7 @@ class MailFilter:
 
 
 def _shown(outcome: Outcome) -> bytes:
-    """What dspamc shows: the summary, and the message behind the line that says its class."""
+    """The output for dspamc: the summary, and the message behind the line that says its class."""
     if not outcome.printed:
         return outcome.summary
     spam = outcome.verdict is not None and outcome.verdict.result.spam

@@ -1,11 +1,11 @@
-"""Who is at the other end of a unix socket: the kernel knows (unix(7), SO_PEERCRED).
+"""The account at the other end of a unix socket, from the kernel (unix(7), SO_PEERCRED).
 
-DSPAM judged whom to trust in the client, which ran with the privileges of a group.
-The kernel's word needs no privileges, and nobody can get around it by speaking to
-the socket himself.
+DSPAM decided on trust in the client, which ran with the privileges of a group.
+The kernel's answer needs no privileges, and a user who speaks to the socket directly
+cannot get around it.
 
-The name of an account may come from a directory on the network, so it is looked up
-in a thread, with a deadline.
+The name of an account may come from a directory on the network, so a thread looks it up,
+with a deadline.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
 
 
 async def caller_of(transport: asyncio.BaseTransport) -> Caller | None:
-    """The account at the other end; None if it is none of this machine's, for it came over the network.
+    """The account at the other end; None for a client on the network.
 
-    Raises TimeoutError if its name cannot be found out in time, ConnectionError if the client has left.
+    Raises TimeoutError if the look-up of its name takes too long, ConnectionError if the client has left.
     """
     connection = transport.get_extra_info("socket")
     if connection is None or connection.family != socket.AF_UNIX:
