@@ -1,9 +1,9 @@
-"""The files in which the original told what it did: system.log, user logs, statistics.
+"""The history files of DSPAM: system.log, user logs, statistics.
 
 Scripts, graphs and the old web pages read them, so their formats stay
-(reference/storage.md 7).  A record is written after the next hop took the message,
-not before.  Records are gathered and appended by one thread at a time: mail never
-waits for them, and trouble with them is logged and never stops mail.
+(reference/storage.md 7).  `History` writes a record only after the next hop took the message.
+It gathers records, and one thread at a time appends them: mail never waits for them.
+Trouble with them is logged and never stops mail.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from dspamd.telemetry.recurring import Recurring
 
 _NONE = "<None Specified>"
 _FIELD_BYTES = 255
-_GATHER_S = 0.05  # under load many records are written at once
-_UTF8 = codecs.getincrementaldecoder("utf-8")  # leaves out a character that was cut in two
+_GATHER_S = 0.05  # under load one write has many records
+_UTF8 = codecs.getincrementaldecoder("utf-8")  # leaves out a character whose end was cut off
 _BLANKS = dict.fromkeys(range(ord(" ")), " ")  # in place of control characters
 _LETTERS = {
     "Whitelisted": "W",
@@ -43,7 +43,7 @@ _LETTERS = {
 
 
 def letter(name: str, lesson: Lesson | None, *, failed: bool = False) -> str:
-    """The class letter of a record; a lesson beats the verdict, a failed delivery beats all."""
+    """The class letter of a record: that of a failed delivery, else of a lesson, else of the verdict."""
     if failed:
         return "E"
     if lesson is None:
@@ -55,17 +55,17 @@ def letter(name: str, lesson: Lesson | None, *, failed: bool = False) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One message for one user, as the logs tell it."""
+    """One message for one user, as the logs show it."""
 
-    user: str  # whose name is told
-    file_user: str  # whose log file it is (localStore)
+    user: str  # the name in system.log
+    file_user: str  # the owner of the log file (localStore)
     letter: str
     signature: str
     status: str
     seconds: float
-    statistics: str  # whose statistics file it is (shared group)
-    totals: Totals | None  # afterwards; None if nothing is known of them
-    merged: str | None  # the group whose counters are in `totals`, too
+    statistics: str  # the owner of the statistics file (shared group)
+    totals: Totals | None  # after the message; None if unknown
+    merged: str | None  # the group whose counters `totals` also has
     fields: Fields
 
     def user_line(self, when: int) -> str:
@@ -85,7 +85,7 @@ class Record:
 
 
 class Fields(NamedTuple):
-    """What the logs tell of the header of a message, each fit for one field of a tab-separated line."""
+    """Parts of the header of a message, each fit for one field of a tab-separated line."""
 
     sender: str
     subject: str
@@ -112,7 +112,7 @@ def _field(value: bytes | None, absent: str) -> str:
 
 
 def counters(totals: Totals) -> tuple[int, int, int, int, int, int]:
-    """TP, TN, FN, FP, SC, NC: the counters shown to users (engine.md 10), in file order."""
+    """TP, TN, FN, FP, SC, NC: the counters that users see (engine.md 10), in file order."""
     t = totals
     return (
         max(0, t.spam_learned + t.spam_classified - t.spam_misclassified - t.spam_corpusfed),
@@ -125,7 +125,7 @@ def counters(totals: Totals) -> tuple[int, int, int, int, int, int]:
 
 
 class History:
-    """Writes records behind the back of the mail."""
+    """Writes records in the background of the mail."""
 
     def __init__(
         self, home: Home, *, system: bool, user: bool, stats: bool, clock: Callable[[], float] = time.time
@@ -138,7 +138,7 @@ class History:
         self._trouble = Recurring("history_not_written", "history_written_again")
 
     def add(self, record: Record) -> None:
-        """Have a record written soon."""
+        """Write a record soon."""
         if not (self._system or self._user or self._stats):
             return
         self._waiting.append((int(self._clock()), record))
@@ -146,7 +146,7 @@ class History:
             self._writer = asyncio.create_task(self._drain())
 
     async def close(self) -> None:
-        """Wait until everything is written."""
+        """Wait until all records are written."""
         self._closing.set()
         if self._writer is not None:
             await self._writer
@@ -183,7 +183,7 @@ class History:
 
     @contextlib.contextmanager
     def _told(self, whose: Path | str, lost: int = 1) -> Iterator[None]:
-        """Tell of trouble with a file, or with a name that can have none, and go on."""
+        """Log trouble with a file, or with a name that cannot have one, and go on."""
         try:
             yield
         except (OSError, Failure) as error:
@@ -191,7 +191,7 @@ class History:
 
 
 def _append(path: Path, text: str) -> None:
-    """Append whole lines, or none: what reads them splits them at tabs."""
+    """Append whole lines, or none, because readers split them at tabs."""
     content = text.encode("utf-8", "surrogateescape")
     with path.open("ab", buffering=0) as file:
         fcntl.lockf(file, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""Where the files of a user are, below the directory Home.
+"""The places of the files of a user, below the directory Home.
 
 Paths are those of DSPAM 3.10.2 in its three layouts (reference/storage.md 1), so
 that its files are found where they are:
@@ -7,12 +7,12 @@ that its files are found where they are:
     large    Home/data/b/o/bob@example.org/bob@example.org.mbox
     domain   Home/data/example.org/bob/bob.mbox
 
-Names come out of mail addresses.  A name that would lead elsewhere, or into the
-directory of another user, is refused (`InvalidName`), never repaired: two users must
-not meet in one file.
+Names come out of mail addresses.  `Home` refuses a name that would lead elsewhere, or into the
+directory of another user (`InvalidName`), and never repairs it: two users must not share a
+file by accident.
 
-Paths are computed; `prepare` makes the directory of a file, `owners` looks which
-users have one.  What is in the files is not known here.
+`Home` computes paths; `prepare` makes the directory of a file, and `owners` lists the users who
+have one.  It knows nothing of the content of files.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _REFUSED = re.compile(r"[/\x00-\x1f\x7f]")
 
 
 class Layout(enum.Enum):
-    """How the directories of users are spread (DirectoryLayout)."""
+    """The arrangement of the directories of users (DirectoryLayout)."""
 
     NORMAL = "normal"
     LARGE = "large"
@@ -44,8 +44,8 @@ class Layout(enum.Enum):
 class Home:
     """The tree of files below Home.
 
-    `name` is a user, the group that owns a dictionary, or the localStore name,
-    whichever owns the file (storage.md 1.2).  Every method that takes one raises
+    `name` is the owner of the file: a user, the group that owns a dictionary, or the localStore
+    name (storage.md 1.2).  Every method that takes one raises
     `InvalidName` if it cannot be the name of a file.
     """
 
@@ -71,7 +71,7 @@ class Home:
         data = self.path / "data"
         domain, local = self._parts(name)
         if self.layout is Layout.LARGE:
-            letters = os.fsencode(local)  # DSPAM knew no characters, only bytes
+            letters = os.fsencode(local)  # DSPAM took bytes for characters
             return data / os.fsdecode(letters[:1]) / os.fsdecode(letters[1:2]) / local
         return data / domain / local
 

@@ -1,11 +1,11 @@
-"""In which layout the files of users lie below Home.
+"""The layout in which the files of users lie below Home.
 
-DSPAM was built for one of three (`home.Layout`), and no file of its says for which.  A
-daemon that believes in another one sees none of them, and begins second, empty
-dictionaries beside the old ones.  So we look: without `DirectoryLayout` what is there
+Each build of DSPAM had one of three layouts (`home.Layout`), and none of its files says which.
+A daemon with another layout would see none of the files, and begin second, empty dictionaries
+beside the old ones.  So we look: without `DirectoryLayout` the layout of the existing files
 counts, and a `DirectoryLayout` that contradicts it stops the start.
 
-A tree may have 100,000 users and is looked at by every command, so a sample is enough.
+A tree may have 100,000 users, and every command looks at it, so it looks at a sample.
 Blocks for some milliseconds.
 """
 
@@ -21,7 +21,7 @@ from dspamd.config.config import Config
 from dspamd.errors import ConfigError, Problem
 from dspamd.home.home import Layout
 
-_OWN = ("css", "sdb", "log", "stats", "mbox", "prefs", "lock", "sig")  # one of these nearly every user has
+_OWN = ("css", "sdb", "log", "stats", "mbox", "prefs", "lock", "sig")  # nearly every user has one of these
 _NAMES = 1_000  # of folders, read from the topmost one
 _EACH = 12  # of them that are opened, of each shape
 _FEW = 5  # folders opened in a folder below
@@ -30,7 +30,7 @@ Examples = dict[Layout, Path]
 
 
 def layout(config: Config) -> Layout:
-    """How files lie, or are to lie in an empty tree.  Raises `ConfigError` if that is not what is set."""
+    """The layout of the files, or of an empty tree.  Raises `ConfigError` if the configured one differs."""
     wanted, found = Layout(config.DirectoryLayout), examples(Path(config.Home))
     if not config.given(Config.DirectoryLayout) and found:
         if len(found) > 1:
@@ -44,7 +44,7 @@ def layout(config: Config) -> Layout:
 
 
 def mixture(config: Config) -> list[Problem]:
-    """A warning where files lie as it is set, and in another layout, too."""
+    """A warning if files lie in the configured layout and in another one."""
     found = examples(Path(config.Home))
     if len(found) < 2 or Layout(config.DirectoryLayout) not in found:
         return []
@@ -52,7 +52,7 @@ def mixture(config: Config) -> list[Problem]:
 
 
 def examples(home: Path) -> Examples:
-    """A file of some user for each layout in which there are any."""
+    """A file of some user for each layout that has one."""
     found: Examples = {}
     for first in _spread(_folders(home / "data", _NAMES)):
         _take(found, Layout.NORMAL, first)
@@ -69,7 +69,7 @@ def examples(home: Path) -> Examples:
 
 
 def _letter(folder: Path) -> bool:
-    """Whether a name is one byte; DSPAM knew no others."""
+    """Whether a name is a single byte, which DSPAM took for a character."""
     return len(os.fsencode(folder.name)) == 1
 
 
@@ -88,7 +88,7 @@ def _folders(directory: Path, most: int) -> Iterator[Path]:
         with os.scandir(directory) as entries:
             yield from (Path(entry.path) for entry in islice(entries, most) if entry.is_dir())
     except OSError:
-        return  # it is not there, or not for us: `surroundings` looks at that
+        return  # missing, or without the right to read: `surroundings` checks that
 
 
 def _spread(folders: Iterable[Path]) -> Iterator[Path]:

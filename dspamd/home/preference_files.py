@@ -1,13 +1,12 @@
 """Preferences in flat files: `USER.prefs` and `default.prefs`.
 
 One `name=value` on a line, LF or CR LF; a line that starts with `#` is a comment;
-the value is everything after the first `=` (reference/config.md 5.3), but for a
+the value is everything after the first `=` (reference/config.md 5.3), without a
 comment behind it (`preferences.meant`).  The web pages of DSPAM read and write the
 same files.
 
-A file is replaced as a whole, under a lock, so a reader finds the old preferences
-or the new ones.  The last preference takes the file with it.  There is no limit
-to their number.
+A writer replaces the file as a whole, under a lock, so a reader finds the old preferences
+or the new ones.  Without a last preference the file is removed.  Their number is not limited.
 
 These functions block: call them in a thread.  The directory must exist.
 """
@@ -31,7 +30,7 @@ _LOCK_PAUSE = 0.01
 
 
 def read(path: Path) -> dict[str, str]:
-    """The preferences in a file, none if it is not there; the first of a repeated name counts.
+    """The preferences in a file, none without a file; the first of a repeated name counts.
 
     Raises `TempFail` if the file cannot be read.
     """
@@ -44,7 +43,7 @@ def read(path: Path) -> dict[str, str]:
 
 
 def doubts(path: Path) -> list[Problem]:
-    """What in a file reads otherwise than DSPAM read it, or has no effect.  Raises `TempFail`."""
+    """Lines that mean something else than in DSPAM, or that have no effect.  Raises `TempFail`."""
     found = []
     for number, line in enumerate(_text(path).split("\n"), 1):
         name, equals, written = line.removesuffix("\r").partition("=")
@@ -86,7 +85,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _text(path: Path) -> str:
-    """What a file says; nothing if it is not there.  Raises `TempFail` if it cannot be read."""
+    """The text of a file; empty without a file.  Raises `TempFail` if it cannot be read."""
     try:
         return path.read_bytes().decode("utf-8", "surrogateescape")
     except FileNotFoundError:
@@ -105,7 +104,7 @@ def _replace(path: Path, lines: list[str]) -> None:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold the lock of a file.  It is a file of its own: that of the preferences is replaced."""
+    """Hold the lock of a file.  The lock is a file of its own, because writers replace the preferences."""
     deadline = time.monotonic() + _LOCK_TIMEOUT
     with path.with_name(path.name + ".lock").open("ab") as lock:
         while True:

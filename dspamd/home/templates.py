@@ -1,10 +1,9 @@
 """The texts of the administrator: notices to users, and tags under their mail.
 
-They are files in `TxtDirectory`, read once at the start (a reload reads them
-again).  A text that is wanted and not there is a mistake in the configuration: it
-is told in the log, and whatever wanted it goes on without (reference/protocols.md
-9.3, 11).  What dspam.conf asks for is looked for at the start (`lacking`), what
-preferences of a user ask for when it is wanted for the first time.
+They are files in `TxtDirectory`; the daemon reads them once at the start, and again at a
+reload.  A missing text is a mistake in the configuration: it leads to a line in the log, and
+mail goes on without the text (reference/protocols.md 9.3, 11).  The start looks for the texts that
+dspam.conf asks for (`lacking`); those of a user's preferences are looked for at their first use.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ class Texts:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._texts = {name: _read(directory / name) for name in NAMES}  # or why there is none
+        self._texts = {name: _read(directory / name) for name in NAMES}  # or the reason why there is none
         self._missed: set[str] = set()
 
     def text(self, name: str) -> bytes:
@@ -39,7 +38,7 @@ class Texts:
 
 
 def lacking(config: Config, directory: Path) -> list[Problem]:
-    """The texts that dspam.conf asks for, for everybody, and that are not in `directory`."""
+    """The texts that dspam.conf asks for, for all users, and that `directory` lacks."""
     wanted: tuple[str, ...] = NOTICES if config.Notifications else ()
     for preference, name in ("tagSpam=on", "msgtag.spam"), ("tagNonspam=on", "msgtag.nonspam"):
         wanted += (name,) * contains(config.Preference, preference)

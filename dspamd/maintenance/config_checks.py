@@ -1,11 +1,11 @@
-"""Settings that are valid each for itself, and with which mail would not arrive.
+"""Settings that are valid alone but together would stop mail.
 
-What would make the daemon bounce or never deliver mail is an error: it does not
-start with it, and a reload keeps the old configuration.  What makes it do something
+A setting that would make the daemon bounce or never deliver mail is an error: the daemon does
+not start with it, and a reload keeps the old configuration.  A setting that does something
 else than the administrator asked for, or keeps mail waiting, is a warning.
 
-It looks at nothing but the configuration; whether what that names is there, is told by
-`surroundings`.  Pure.
+These checks read the configuration alone; `surroundings` checks the files and programs that it
+names.  Pure.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Pitfalls(NamedTuple):
 
 
 def pitfalls(config: Config) -> Pitfalls:
-    """What is wrong with a configuration as a whole, when the daemon runs with it."""
+    """The faults of a configuration as a whole."""
 
     def problems(texts: Iterator[str]) -> list[Problem]:
         # A text that is about one option begins with its name.
@@ -74,7 +74,7 @@ def _warnings(config: Config) -> Iterator[str]:
 
 
 def _needless(config: Config) -> Iterator[str]:
-    """Directives about a next hop where there is none."""
+    """Directives about a next hop in a configuration without one."""
     taker = "TrustedDeliveryAgent takes the mail" if config.TrustedDeliveryAgent else "nobody takes the mail"
     about: tuple[Option[Any], ...] = (
         Config.DeliveryPort,
@@ -88,7 +88,7 @@ def _needless(config: Config) -> Iterator[str]:
 
 
 def _scanners(config: Config) -> Iterator[str]:
-    """What keeps the scanners from looking at mail, though they seem to be configured."""
+    """Settings that keep configured scanners from mail."""
     host, port = config.ClamAVHost, config.ClamAVPort
     if bool(host) != bool(port) and not host.startswith("/"):
         yield "ClamAVHost and ClamAVPort are needed both: no mail is scanned for viruses"
@@ -97,7 +97,7 @@ def _scanners(config: Config) -> Iterator[str]:
 
 
 def _parameters(config: Config) -> Iterator[str]:
-    """What ServerParameters say that cannot be meant for mail that comes by LMTP."""
+    """ServerParameters that make no sense for mail by LMTP."""
     try:
         request = requested(config, split(config.ServerParameters))
     except UsageError:
@@ -119,7 +119,7 @@ def _hosts(config: Config) -> set[str]:
 
 
 def _own_port(config: Config) -> bool:
-    """Whether the next hop is the port that we listen on."""
+    """Whether the next hop is our own port."""
     host, path = config.ServerHost, config.ServerDomainSocketPath
     next_host = config.DeliveryHost
     if path and path == next_host:

@@ -1,12 +1,12 @@
-"""What every store must do, as cases that can be run against any of them.
+"""The duties of every store, as cases that run against any of them.
 
 The test suite runs them for each driver; `check` runs them against the store of a
 site, with owners of its own that it removes afterwards.
 
 A case takes an open store and the name of an owner who does not exist yet; names
-of further owners begin with that name.  It raises `Violation` where the store
-breaks the contract (`storage/contract.py`).  What needs a hand inside the machine
-(killed processes, full disks, held locks) is tested beside the drivers.
+of further owners begin with that name.  It raises `Violation` if the store breaks the contract
+(`storage/contract.py`).  Tests beside the drivers do what needs access to the machine
+(killed processes, full disks, held locks).
 """
 
 from __future__ import annotations
@@ -255,7 +255,7 @@ async def signatures_come_back_as_stored(storage: Storage, owner: str) -> None:
 
 
 async def hostile_signatures_find_nothing(storage: Storage, owner: str) -> None:
-    """Ids come out of mails, where anybody may write anything."""
+    """Ids come out of mails, so they may be any text."""
     uid = await new(storage, owner)
     await storage.apply(uid, Change(Learned.nothing(), Signature("4c873d4a27473", b"data")))
     for id in HOSTILE:
@@ -571,8 +571,8 @@ CASES: tuple[Case, ...] = (
 async def check(storage: Storage, owner: str) -> AsyncIterator[tuple[str, Exception | None]]:
     """Run all cases; each case's name with what went wrong, if anything did.
 
-    The owners it makes have names that begin with `owner`; it removes them.  Where the store
-    cannot be reached any more, that is the end.
+    The owners it makes have names that begin with `owner`; it removes them.  It ends when the
+    store is no longer in reach.
     """
     for number, case in enumerate(CASES):
         name = f"{owner}-{number}"
@@ -584,7 +584,7 @@ async def check(storage: Storage, owner: str) -> AsyncIterator[tuple[str, Except
 
 
 async def _trouble(work: Awaitable[None]) -> Exception | None:
-    """What went wrong: a store in trouble must not end the report."""
+    """The fault that a case finds; a store in trouble must not end the report."""
     try:
         await work
     except Exception as error:

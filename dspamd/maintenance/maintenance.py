@@ -1,16 +1,15 @@
-"""Keeping a site in shape: the dictionaries of its owners are purged, one after the other.
+"""Maintenance of a site: it purges the dictionaries of all owners, one after the other.
 
-`Maintenance.purge` is what `dspam_clean` runs; `purging` runs the same inside the daemon,
-every `PurgeInterval` hours.  What the Purge directives of dspam.conf activate is
-`ages` (reference/cli.md 7); which training mode counts for an owner, `Users` knows.
-The command purges the store of one profile, the daemon those of all profiles: whoever
-sends it mail may name any of them.
+`dspam_clean` runs `Maintenance.purge`; `purging` runs the same inside the daemon, every
+`PurgeInterval` hours.  `ages` reads the Purge directives of dspam.conf (reference/cli.md 7), and
+`Users` knows the training mode of an owner.  The command purges the store of one profile; the
+daemon purges those of all profiles, because a client may name any of them.
 
-One worker of a host purges at a time: it holds a lock, `Home/purge.lock`, whose date
-says when that was done last, so that a restart does not begin anew.  Hosts do not
-know of each other; two purges of one database only do the same work twice.
+One worker of a host purges at a time: it holds a lock, `Home/purge.lock`.  The date of that file is
+the time of the last purge, so that a restart does not begin anew.  Hosts do not know of each
+other; two purges of one database only do the same work twice.
 
-Trouble with one owner, or with one profile, is reported and does not keep the others waiting.
+Trouble with one owner, or with one profile, is reported and does not delay the others.
 """
 
 from __future__ import annotations
@@ -38,12 +37,12 @@ from dspamd.users.users import Users
 
 UNUSED = (Config.PurgeUnused, Config.PurgeHapaxes, Config.PurgeHits1S, Config.PurgeHits1I)
 _HOUR_S = 3600
-_AGAIN_S = 600.0  # until we look again, after trouble or if another worker is purging
-_FLAGS = os.O_RDWR | os.O_CLOEXEC  # of the file that tells when a site was purged
+_AGAIN_S = 600.0  # until the next try, after trouble or if another worker purges
+_FLAGS = os.O_RDWR | os.O_CLOEXEC  # of the file whose date is the last purge
 
 
 def ages(config: Config) -> Ages:
-    """What the Purge directives activate; unused tokens only if none of the four is off."""
+    """The ages in the Purge directives; those of unused tokens only if none of the four is off."""
     unused = [config.value(option) for option in UNUSED]
     return Ages(
         signatures=config.PurgeSignatures,
@@ -54,7 +53,7 @@ def ages(config: Config) -> Ages:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a purge of many owners did, and which of them could not be purged, and why."""
+    """The result of a purge of many owners, with the failures by owner."""
 
     purged: Purged
     owners: int
@@ -64,7 +63,7 @@ class Report:
 class Maintenance:
     """Purges dictionaries of a site, those of one storage profile.
 
-    `whole`: it then gives back all the space that was freed, whoever has to wait for that.
+    `whole`: it then gives back all freed space, even if mail has to wait for that.
     """
 
     def __init__(
@@ -87,8 +86,8 @@ class Maintenance:
     ) -> Report:
         """Purge the dictionaries of some owners, by default of all; unknown ones have none.
 
-        `told` hears after each step what was done with that owner so far.  Raises
-        `TempFail` if the owners cannot be listed.
+        It calls `told` after each step with the owner and what it has removed so far.  Raises
+        `TempFail` if the store cannot list its owners.
         """
         names = list(await self._storage.owners() if owners is None else owners)
         purged, failures = Purged(), dict[str, Failure]()
@@ -138,9 +137,9 @@ async def purging(
     profiles: Callable[[], Sequence[str]],
     maintenance: Callable[[str], Awaitable[Maintenance]],
 ) -> AsyncIterator[None]:
-    """Purge all owners every `PurgeInterval` hours while the block runs, if that is configured.
+    """Purge all owners every `PurgeInterval` hours while the body runs, if that is configured.
 
-    `profiles` are those whose stores are purged, one after the other; `maintenance` opens one of them.
+    It purges the stores of all `profiles`, one after the other; `maintenance` opens one of them.
     """
     hours = config.PurgeInterval
     if not hours:
@@ -160,10 +159,10 @@ async def purging(
 async def _every(
     lock: Lock, profiles: Callable[[], Sequence[str]], maintenance: Callable[[str], Awaitable[Maintenance]]
 ) -> None:
-    """Purge whenever it is due, until cancelled; trouble is logged, and mail goes on.
+    """Purge whenever it is due, until cancelled; log trouble, and let mail go on.
 
-    A profile that cannot be purged waits for the next time, unless none could: one may be a
-    server that only stands by for another, and out of order for long.
+    A profile in trouble waits for the next time, unless all are in trouble: one may be a server
+    that only stands by for another, and out of order for long.
     """
     while True:
         try:
@@ -183,7 +182,7 @@ async def _every(
 
 
 async def _purged(profile: str, maintenance: Callable[[str], Awaitable[Maintenance]]) -> bool:
-    """Whether the owners of a profile were purged; trouble is logged."""
+    """Purge the owners of a profile, and log trouble; whether that worked."""
     try:
         await (await maintenance(profile)).purge()
     except Exception as error:
@@ -196,7 +195,7 @@ async def _purged(profile: str, maintenance: Callable[[str], Awaitable[Maintenan
 class Lock:
     """The right to purge, for one worker of a host at a time and once in `period_s` seconds.
 
-    The methods raise OSError; they look at one file, and return at once.
+    The methods raise OSError; they use one file, and return at once.
     """
 
     def __init__(self, path: Path, period_s: float, clock: Callable[[], float] = time.time) -> None:
@@ -204,7 +203,7 @@ class Lock:
         self._file: int | None = None
 
     def due_in(self) -> float:
-        """Seconds until it is time to purge; a site that was never purged is given one period."""
+        """Seconds until the next purge; the first one comes after one period."""
         file = self._open()
         try:
             return max(0.0, os.fstat(file).st_mtime + self._period_s - self._clock())
@@ -212,7 +211,7 @@ class Lock:
             os.close(file)
 
     def take(self) -> bool:
-        """Take the lock, unless another worker has it, or had it meanwhile."""
+        """Take the lock; false if another worker has it, or has just purged."""
         file = self._open()
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -226,7 +225,7 @@ class Lock:
         return True
 
     def note(self) -> None:
-        """Purging is done for this period."""
+        """Note that this period's purge is done."""
         os.utime(self._path, (self._clock(), self._clock()))
 
     def release(self) -> None:
@@ -235,7 +234,7 @@ class Lock:
             self._file = None
 
     def _open(self) -> int:
-        """The open file.  A new one is noted: the clock of its file system may be another than ours."""
+        """The open file.  A new one gets our time: the clock of its file system may differ."""
         with suppress(FileExistsError):
             file = os.open(self._path, _FLAGS | os.O_CREAT | os.O_EXCL, 0o660)
             self.note()

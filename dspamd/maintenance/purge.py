@@ -1,15 +1,15 @@
-"""Purging: what nobody will miss goes, so that dictionaries stay small and mail stays fast.
+"""Purging: it removes useless data, so that dictionaries stay small and mail stays fast.
 
 The rules are those of DSPAM (reference/cli.md 7): signatures by age, tokens that say
 nothing, tokens that were not hit for long, rare ones sooner.  `stale` applies them to
 rows, and is pure; `purge` walks through one owner's dictionary.
 
-It never locks mail out: tokens go in small transactions, and after each piece of work
-it rests for longer than the work took.  It may be cancelled at any point, and begun
-again; what went is gone, what is left is whole.  A token that is hit between being
-read and being removed loses that hit, as with DSPAM.
+It never locks mail out: it removes tokens in small transactions, and after each piece of work
+it rests for longer than the work took.  The caller may cancel it at any point, and begin it
+again; the remaining data is whole.  A token that is hit between its reading and its removal loses
+that hit, as in DSPAM.
 
-Where DSPAM looked at stored preferences only, the training mode in effect counts: a
+DSPAM looked at stored preferences only.  Here the training mode in effect counts: a
 dictionary that learns from errors alone must not vanish because it made none.
 """
 
@@ -36,12 +36,12 @@ NEUTRAL = (0.35, 0.65)
 
 _RARE = 5  # a token with fewer hits, innocent ones counted twice, is a hapax
 _AT_ONCE = 100  # tokens or signatures between two rests; more hold up mail where pages are many (SQLite)
-_REST, _LONGEST_REST_S = 3.0, 1.0  # times the work took; what takes longer has waited for mail itself
-_PATIENCE_S = (1.0, 5.0, 25.0)  # until a step that failed is tried again
+_REST, _LONGEST_REST_S = 3.0, 1.0  # times the work took; longer work has waited for mail itself
+_PATIENCE_S = (1.0, 5.0, 25.0)  # before a failed step is tried again
 
 
 class Unused(NamedTuple):
-    """Days since the last hit after which tokens go, in the order of `-u`; None: never; 0: at once."""
+    """Days after the last hit until tokens go, in the order of `-u`; None: never; 0: at once."""
 
     any: int | None = 90
     hapaxes: int | None = 30  # hit rarely
@@ -64,7 +64,7 @@ class Ages:
 
 @dataclass(frozen=True, slots=True)
 class Purged:
-    """How many tokens and signatures went, and how many were looked at and left."""
+    """Numbers of tokens and signatures that went, and of those that stayed."""
 
     tokens: int = 0
     tokens_left: int = 0
@@ -119,7 +119,7 @@ def _past(days: int, age: int | None) -> bool:
 async def purge(
     storage: Storage, uid: Uid, ages: Ages, options: ScoreOptions, today: int
 ) -> AsyncIterator[Purged]:
-    """Purge one dictionary; tells after each step what was done so far, at the end all of it.
+    """Purge one dictionary; yields after each step what it has removed so far.
 
     Raises `TempFail`.
     """
@@ -184,7 +184,7 @@ async def _gently(work: Awaitable[T]) -> T:
 
 
 async def _patiently(work: Callable[[S], Awaitable[T]], what: S) -> T:
-    """Do some work gently, again later if the store is busy: mail comes first, perhaps for long."""
+    """Do some work gently, and again later if the store is busy, because mail comes first."""
     for pause in _PATIENCE_S:
         try:
             return await _gently(work(what))

@@ -1,9 +1,9 @@
-"""What a configuration names and what is not there: folders, programs, files, sockets.
+"""Folders, programs, files and sockets that a configuration names and that are missing.
 
 `pitfalls` looks at the configuration alone, and so is the same everywhere and at any
-time.  What is here may be mended, or mounted, or started, while the daemon runs: until
-then mail waits, so nearly all of it is worth a warning.  Only what stands where the
-daemon has to make its own files stops the start (`in_the_way`).
+time.  A missing folder may be mounted, a program installed, while the daemon runs; until then mail
+waits, so nearly all of it is worth a warning.  Only an obstacle in the place of the daemon's
+own files stops the start (`in_the_way`).
 
 Every look is one or two system calls.  Blocks.
 """
@@ -41,7 +41,7 @@ AGENTS = (Config.TrustedDeliveryAgent, Config.UntrustedDeliveryAgent, Config.Qua
 def surroundings(config: Config, workers: AbstractContextManager[object] | None = None) -> list[Problem]:
     """What a daemon with this configuration would miss.
 
-    In `workers` we have the account of the workers, if they change theirs.
+    `workers` is a context in which we have the account of the workers.
     """
     found = [*_missed_at_start(config), *_open_to_all(config)]
     with workers or contextlib.nullcontext():
@@ -51,7 +51,7 @@ def surroundings(config: Config, workers: AbstractContextManager[object] | None 
 
 
 def in_the_way(config: Config) -> list[Problem]:
-    """What stands where the daemon has to make a file: it cannot start."""
+    """Obstacles where the daemon has to make a file, so that it cannot start."""
     named = [
         (Config.ServerPID, stat.S_ISREG, "a file"),
         (Config.ServerDomainSocketPath, stat.S_ISSOCK, "a socket"),
@@ -68,7 +68,7 @@ def in_the_way(config: Config) -> list[Problem]:
 
 
 def _default_preferences(config: Config) -> list[Problem]:
-    """What `default.prefs` says that may be meant otherwise; servers have a table instead."""
+    """Doubtful lines of `default.prefs`; servers have a table instead."""
     home = Path(config.Home)
     if server_prefix(config) or _folder(home, ""):
         return []
@@ -80,7 +80,7 @@ def _default_preferences(config: Config) -> list[Problem]:
 
 
 def _missed_at_start(config: Config) -> Iterator[tuple[str, str]]:
-    """Keys, and what is wrong with what they name; empty: nothing."""
+    """Keys, each with the fault of what it names; an empty text is none."""
     pid, path, target = config.ServerPID, config.ServerDomainSocketPath, config.LogTarget
     yield "ServerPID", _folder(Path(pid).parent, "the daemon cannot start")
     if path:
@@ -91,7 +91,7 @@ def _missed_at_start(config: Config) -> Iterator[tuple[str, str]]:
 
 
 def _open_to_all(config: Config) -> Iterator[tuple[str, str]]:
-    """Passwords in files that everybody on this machine may read."""
+    """Files with passwords that every account of this machine may read."""
     for option, power in PASSWORDS.items():
         plain = [option.name] if config.value(option) else []
         for key in [*plain, *(f"{option.name}.{suffix}" for suffix in config.suffixes(option))]:
@@ -117,7 +117,7 @@ def _missed_by_workers(config: Config) -> Iterator[tuple[str, str]]:
     if authorities := config.DeliveryTLSCAFile:
         yield "DeliveryTLSCAFile", _readable(Path(authorities), "no certificate can be checked")
     for agent in AGENTS:
-        if agent is Config.QuarantineAgent or not config.DeliveryHost:  # else nobody asks them
+        if agent is Config.QuarantineAgent or not config.DeliveryHost:  # without it no component asks them
             yield agent.name, _program(config.value(agent))
     if config.ExtLookup and config.ExtLookupDriver == "program":
         yield "ExtLookupServer", _program(config.ExtLookupServer)
@@ -125,7 +125,7 @@ def _missed_by_workers(config: Config) -> Iterator[tuple[str, str]]:
 
 
 def _sockets(config: Config) -> Iterator[tuple[str, str]]:
-    """Servers that are named by the path of their socket."""
+    """Servers with the path of a socket as their name."""
     named = {"DeliveryHost": config.DeliveryHost, "ClamAVHost": config.ClamAVHost}
     for domain, host in config.suffixes(Config.DeliveryHost).items():
         named[f"DeliveryHost.{domain}"] = host
@@ -138,7 +138,7 @@ def _sockets(config: Config) -> Iterator[tuple[str, str]]:
 
 
 def _folder(path: Path, purpose: str) -> str:
-    """What is wrong with a folder that is to be written to."""
+    """The fault of a folder that must be writable."""
     kind, wrong = _kind(path)
     if not wrong and not stat.S_ISDIR(kind):
         wrong = f"{path} is no folder"
@@ -148,7 +148,7 @@ def _folder(path: Path, purpose: str) -> str:
 
 
 def _place(file: Path, loss: str) -> str:
-    """What is wrong with where a file is to be made, in a folder that must be there."""
+    """The fault of the place of a file to be made, in a folder that must exist."""
     kind, _ = _kind(file)
     if stat.S_ISDIR(kind):
         return f"{file} is a folder, not a file; {loss}"
@@ -156,7 +156,7 @@ def _place(file: Path, loss: str) -> str:
 
 
 def _ancestor(file: Path) -> Path:
-    """The same file in the nearest folder above that is there, since missing ones will be made."""
+    """The same file in the nearest existing folder above, because the daemon makes missing ones."""
     folder = next((parent for parent in file.parents if not _kind(parent)[1]), Path("/"))
     return file if folder == file.parent else folder / file.name
 
@@ -171,7 +171,7 @@ def _readable(path: Path, loss: str, *, folder: bool = False) -> str:
 
 
 def _program(command: str) -> str:
-    """What is wrong with the program of a command line."""
+    """The fault of the program of a command line."""
     words = split(command)
     if not words:
         return ""
@@ -183,7 +183,7 @@ def _program(command: str) -> str:
 
 
 def _kind(path: Path) -> tuple[int, str]:
-    """The mode of a file, or why there is none."""
+    """The mode of a file, or the reason why there is none."""
     try:
         return path.stat().st_mode, ""
     except (OSError, ValueError) as error:

@@ -1,14 +1,13 @@
-"""What one store knows of an owner, brought into another: a site changes its storage driver.
+"""The transfer of owners from one store to another, for a site that changes its storage driver.
 
-Totals, hits with their days, signatures, blocks and preferences; whichever the two stores are.
-Corrections stay behind: one that is repeated afterwards counts again.  Where a store keeps no
-days of its own choice (hash files), all counts as hit today.
+It brings totals, hits with their days, signatures, blocks and preferences, between any two stores.
+Corrections stay behind: one that a user repeats afterwards counts again.  A store that cannot
+take days from outside (hash files) counts all tokens as hit today.
 
-`transfer` makes the other dictionary equal to this one.  It may be cut short at any
-point and begun again: what is there already is left as it is, so that nothing counts twice.
-A dictionary that has learned something by itself is not touched, unless it is to be
-replaced: its totals tell, and its blocks.  Neither store should learn meanwhile; one that did is made
-equal by the next run.
+`transfer` makes the other dictionary equal to this one.  The caller may cancel it at any point
+and begin it again: it leaves equal data as it is, so that nothing counts twice.  Unless it shall
+replace, it does not touch a dictionary that has learned something by itself, which its totals
+and blocks show.  Neither store should learn meanwhile; after one did, the next run makes them equal.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ class OtherCounters(PermFail):
 
 
 class Transferred(NamedTuple):
-    """How much an owner has, and how much of it was missing or different over there."""
+    """Numbers of an owner's data, and of those that were missing or different in the target."""
 
     tokens: int = 0
     tokens_changed: int = 0
@@ -54,9 +53,9 @@ class Transferred(NamedTuple):
 
 
 async def transfer(source: Storage, target: Storage, owner: str, *, replace: bool = False) -> Transferred:
-    """Bring everything of an owner; of everybody ("") there are preferences only.
+    """Bring all data of an owner; the empty name stands for all users, who have preferences only.
 
-    Raises `OtherCounters`, before anything was changed; `InvalidName` for a name that the target
+    Raises `OtherCounters` before it changes anything; `InvalidName` for a name that the target
     cannot keep; `TempFail` if a store is in trouble.
     """
     done = Transferred()
@@ -146,7 +145,7 @@ class _Changes:
     by_day: defaultdict[int, TokenChange] = field(default_factory=lambda: defaultdict(TokenChange.none))
 
     async def add(self, wanted: TokenRow, found: TokenRow) -> None:
-        """Note what makes the hits of a token those that are wanted."""
+        """Note the change that gives a token the wanted hits."""
         tokens, spam, innocent = self.by_day[wanted.last_hit]
         tokens.append(wanted.token)
         spam.append(min(wanted.spam, _MOST) - min(found.spam, _MOST))
@@ -163,7 +162,7 @@ class _Changes:
 
 
 async def _signatures(source: Storage, uid: Uid, target: Storage, there: Uid) -> tuple[int, int]:
-    """Bring the signatures that are missing; how many there are, and were missing."""
+    """Bring the missing signatures; the numbers of all, and of the missing ones."""
     wanted = await source.signatures(uid)
     known = {id_ for id_, _ in await target.signatures(there)}
     changed = 0
@@ -174,7 +173,7 @@ async def _signatures(source: Storage, uid: Uid, target: Storage, there: Uid) ->
         if await target.has_room(there, signature):
             await target.apply(there, Change(Learned.nothing(), signature, day=_date(day)))
             changed += 1
-        else:  # the others are not to suffer
+        else:  # the others shall not suffer
             log.get().warning("signature_not_copied", signature=id_, bytes=len(stored.data))
     return len(wanted), changed
 
@@ -235,5 +234,5 @@ async def _preferences(source: Storage, target: Storage, owner: str, *, replace:
 
 
 def _date(day: int) -> date | None:
-    """A day as a date; None, which means today, for one that no store ever knew."""
+    """A day as a date; None, which means today, for an unknown one."""
     return day_of(day) if day > 0 else None

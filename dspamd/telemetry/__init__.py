@@ -1,4 +1,4 @@
-"""What is logged, counted and timed.
+"""The log, the metrics, and the times of a message.
 
-Nothing here decides anything: a message passes alike whether anybody watches or not.
+Nothing here decides anything: a message passes alike, watched or not.
 """

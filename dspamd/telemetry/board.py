@@ -25,7 +25,7 @@ class Board:
         self._own = -1
 
     def claim(self) -> memoryview[float]:
-        """A row of our own; one that nobody sees if all are taken."""
+        """A row of our own; if all are taken, one that no other process sees."""
         for number in range(self._rows):
             if self._lock(number):
                 self._own = number
@@ -34,7 +34,7 @@ class Board:
         return memoryview(bytearray(8 * self._width)).cast("d")[1:]
 
     def rows(self, *, living: bool = False) -> list[memoryview[float]]:
-        """All rows that ever were in use, or only those of processes that live."""
+        """All rows that were ever in use, or only those of living processes."""
         used = itertools.takewhile(lambda number: self._cells[number * self._width], range(self._rows))
         return [self._row(number) for number in used if not living or self._lives(number)]
 

@@ -1,11 +1,11 @@
-"""What the daemon says of itself: one line per recipient, and whatever went wrong.
+"""The log of the daemon: one line per recipient, and all trouble.
 
 Events are constant snake_case nouns with keyword fields, one line each, as logfmt
-(`key=value`) or JSON.  No line can be forged by what mail contains: blanks, quotes and
-control characters in values are quoted or escaped.  Fields that are None are left out.
+(`key=value`) or JSON.  Mail cannot forge a line: the log quotes or escapes blanks, quotes and
+control characters in values.  It leaves out fields that are None.
 
-Where lines go is `log_target`.  Trouble with the log never stops mail: a line that
-cannot be written at once is dropped.
+`log_target` has the places for lines.  Trouble with the log never stops mail: a target drops
+a line that it cannot write at once.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def logger(level: str, form: str, target: Target) -> Any:
 
 
 def directory(config: Config) -> Path:
-    """Where files of logs are that have no path of their own."""
+    """The directory of log files without a path of their own."""
     return Path(config.LogDirectory or Path(config.Home, "log"))
 
 
@@ -78,7 +78,7 @@ def target(config: Config) -> Target:
 
 
 class _Lines:
-    """What structlog writes to: a method for each level.
+    """The logger behind structlog: a method for each level.
 
     Threads that write files and databases log, too; targets take one line at a time.
     """
@@ -94,7 +94,7 @@ class _Lines:
 
 
 def _logfmt(_: object, __: str, event: MutableMapping[str, Any]) -> str:
-    """A line of `key=value`; a third of the time that structlog's renderer, made for more, takes."""
+    """A line of `key=value`, in a third of the time of structlog's more general renderer."""
     words = [f"timestamp={event.pop('timestamp')} level={event.pop('level')} event={event.pop('event')}"]
     for key, value in event.items():
         if value is None:
@@ -108,5 +108,5 @@ def _logfmt(_: object, __: str, event: MutableMapping[str, Any]) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A text, in quotes where its end could not be seen otherwise."""
+    """A text, in quotes if its end would be unclear otherwise."""
     return text if _plain(text) else f'"{text.translate(_ESCAPES)}"'

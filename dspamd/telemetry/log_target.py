@@ -1,15 +1,15 @@
-"""Where the lines of the log go: stderr, syslog, or a file.
+"""Targets for the lines of the log: stderr, syslog, or a file.
 
-Writing never raises and never waits.  What nobody takes at once is dropped, because
-mail is worth more than lines about it:
+Writing never raises and never waits.  A target drops a line that it cannot write at once,
+because mail is worth more than lines about it:
 
 * stderr: if its reader (journald, supervise, a terminal) does not keep up.
-* syslog: datagrams to /dev/log as of old (facility mail), which a daemon that is
-  restarted picks up again with the next line.
-* a file: if the disk is full.  A file that was moved away is opened anew within a second,
-  so logrotate needs to tell nobody.
+* syslog: datagrams to /dev/log as in DSPAM (facility mail).  After a restart of syslog the
+  target connects again with the next line.
+* a file: if the disk is full.  The target opens a file that was moved away anew within a
+  second, so logrotate needs to notify nobody.
 
-Workers inherit the targets of their supervisor, with what it had opened as root.
+Workers inherit the targets of their supervisor, with the files that it opened as root.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Protocol
 from dspamd.files import is_still
 
 _SAFE_BYTES = 4096
-"""So much can be written to a pipe that poll(2) calls writable, at once and in one piece."""
+"""A pipe that poll(2) calls writable takes so many bytes at once and in one piece."""
 
 _LOOK_S = 1.0
 _FACILITY_MAIL = 2
@@ -37,17 +37,17 @@ class Target(Protocol):
     """Takes lines, from one thread at a time."""
 
     def open(self) -> None:
-        """Get at it now, to see whether it is there.  Raises `OSError`."""
+        """Open it now, to see whether that works.  Raises `OSError`."""
 
     def write(self, level: str, line: str, /) -> None:
         """Take a line without its end.  Neither waits nor raises."""
 
     def close(self) -> None:
-        """Let go of what was opened; another line opens it again."""
+        """Close it; another line opens it again."""
 
 
 class Stderr:
-    """A file descriptor that somebody else opened, by default standard error."""
+    """A file descriptor that the caller opened, by default standard error."""
 
     def __init__(self, descriptor: int = 2) -> None:
         self._descriptor = descriptor
@@ -55,7 +55,7 @@ class Stderr:
         self._poll.register(descriptor, select.POLLOUT)
 
     def open(self) -> None:
-        """It is open."""
+        """Do nothing, because it is open."""
 
     def write(self, level: str, line: str) -> None:
         rest = _encoded(line)
@@ -66,14 +66,14 @@ class Stderr:
             return  # closed, or full
 
     def close(self) -> None:
-        """It is not ours to close."""
+        """Do nothing, because the caller closes it."""
 
     def _writable(self) -> bool:
         return any(event & select.POLLOUT for _, event in self._poll.poll(0))
 
 
 class Syslog:
-    """The syslog of this host, facility mail; `ident` is how lines name the program."""
+    """The syslog of this host, facility mail; `ident` names the program in its lines."""
 
     def __init__(self, ident: str, path: str = "/dev/log") -> None:
         self._ident, self._path = ident, path
@@ -115,15 +115,15 @@ class Syslog:
 class File:
     """A file, made with its directory by the first line if not by `open`; `clock` gives seconds.
 
-    What root makes belongs to the owner of the directory it is in, so that a daemon that
-    is root only at its start can open the file anew.
+    A file that root makes belongs to the owner of its directory, so that a daemon that is root
+    only at its start can open the file anew.
     """
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._path, self._clock = path, clock
         self._descriptor: int | None = None
         self._looked = -math.inf
-        self._torn = False  # a line was written in part, because the disk was full
+        self._torn = False  # the disk was full, and the file has a part of a line
 
     def open(self) -> None:
         self._look()
@@ -145,9 +145,9 @@ class File:
             self._descriptor, self._looked = None, -math.inf
 
     def _look(self) -> None:
-        """Open the file, unless it is open and still there.
+        """Open the file, unless it is open and still in its place.
 
-        If that fails, lines go on into the one that was moved away.
+        If that fails, lines go on into the file that was moved away.
         """
         if self._descriptor is not None and is_still(self._path, self._descriptor):
             return
@@ -165,7 +165,7 @@ class File:
 
 
 def _give(path: Path) -> None:
-    """Give what we made as root to the owner of the directory it is in."""
+    """Give a file that we made as root to the owner of its directory."""
     if os.geteuid() == 0:
         owner = path.parent.stat()
         os.chown(path, owner.st_uid, owner.st_gid)

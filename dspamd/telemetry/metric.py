@@ -72,7 +72,7 @@ class Metric:
 
 
 class Counter(Metric):
-    """Only ever rises."""
+    """A number that only rises."""
 
     def add(self, *values: str, by: float = 1.0) -> None:
         at = self._at.get(values, -1)
@@ -80,7 +80,7 @@ class Counter(Metric):
 
 
 class Gauge(Metric):
-    """What is, in processes that live."""
+    """A number that rises and falls; only living processes count."""
 
     def add(self, *values: str, by: float) -> None:
         at = self._at.get(values, -1)
@@ -88,7 +88,7 @@ class Gauge(Metric):
 
     @contextmanager
     def counted(self, *values: str) -> Iterator[None]:
-        """One more while the block runs."""
+        """Count one more while the body runs."""
         self.add(*values, by=1)
         try:
             yield
@@ -99,13 +99,13 @@ class Gauge(Metric):
         return self._board.rows(living=True) if self._board else [self._row]
 
     def reset(self) -> None:
-        """Forget what a former owner of our row was doing when it died."""
+        """Set to 0 what a former owner of our row left when it died."""
         for at in self._at.values():
             self._row[at] = 0.0
 
 
 class Latest(Metric):
-    """When something happened last, in seconds since 1970; 0: never."""
+    """The time of the last event, in seconds since 1970; 0: none yet."""
 
     def set(self, when: float) -> None:
         self._row[self._at[()]] = when
@@ -115,7 +115,7 @@ class Latest(Metric):
 
 
 class Histogram(Metric):
-    """How often which values occurred; `bounds` are the upper ends of the buckets but the last."""
+    """Counts of values by bucket; `bounds` are the upper ends of the buckets but the last."""
 
     def __init__(self, name: str, help: str, bounds: Sequence[float], **labels: Sequence[str]) -> None:
         super().__init__(name, help, **labels)

@@ -1,11 +1,10 @@
-"""Trouble that would be told with every message: told once, then counted.
+"""Trouble that would fill the log with every message: one line at first, then counts.
 
-A full disk, or a file that may not be written, lasts for thousands of messages.  The
-first one is told with its reason; after that one line each ten minutes says how many
-more there were, and one line, when all has been well for a minute, how many in all.
+A full disk, or a file without the right to write, lasts for thousands of messages.  The first
+failure is logged with its reason.  After that one line each ten minutes has the number of
+further failures, and one line, when all has been well for a minute, their total.
 
-Trouble with the disk is the same whatever file it is met at; other trouble is that of
-its file.
+Trouble with the disk is the same for all files; other trouble counts for each file.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ WELL_S = 60.0
 """Seconds without trouble after which it is over: on a full disk some small things still fit."""
 
 _EVERYWHERE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE}
-_APART = 1000  # files that are told of one by one
+_APART = 1000  # files with lines of their own
 
 
 @dataclass(slots=True)
@@ -40,7 +39,7 @@ class _Trouble:
 class Recurring:
     """The lines about one kind of work that fails.  Threads may share it; `clock` gives seconds.
 
-    `event` tells of a failure, `over` of its end.
+    `event` is the event of a failure, `over` that of its end.
     """
 
     def __init__(self, event: str, over: str, clock: Callable[[], float] = time.monotonic) -> None:
@@ -49,7 +48,7 @@ class Recurring:
         self._turn = threading.Lock()
 
     def tell(self, error: Exception, file: str, lost: int = 1) -> None:
-        """Something failed with a file, and so many things were lost by it."""
+        """Note a failure with a file, and the number of things that it lost."""
         with self._turn:
             now, kind = self._clock(), self._kind(error, file)
             trouble = self._troubles.setdefault(kind, _Trouble(0, 0, now - AGAIN_S, now))
@@ -59,7 +58,7 @@ class Recurring:
                 trouble.untold, trouble.told = 0, now
 
     def well(self) -> None:
-        """Something succeeded."""
+        """Note a success."""
         if not self._troubles:
             return
         with self._turn:
@@ -68,7 +67,7 @@ class Recurring:
                 log.get().warning(self._over, lost=self._troubles.pop(kind).lost)
 
     def close(self) -> None:
-        """Tell what was counted and not told."""
+        """Log the counts that are not logged yet."""
         with self._turn:
             untold = sum(trouble.untold for trouble in self._troubles.values())
             self._troubles.clear()

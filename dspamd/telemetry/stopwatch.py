@@ -1,4 +1,4 @@
-"""Where the time of one message goes: a mark at the end of each stage."""
+"""The time that each stage of a message takes: the pipeline sets a mark at the end of each stage."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 
 class Stopwatch:
-    """Runs from its making.  `seconds` are those of each stage so far; a stage may come back.
+    """Runs from its construction.  `seconds` are those of each stage so far; a stage may come back.
 
-    `before` are the seconds of stages that were over by then; `total` does not contain them.
+    `before` has the seconds of earlier stages, which `total` does not contain.
     """
 
     __slots__ = ("_clock", "_last", "_started", "seconds")
@@ -20,7 +20,7 @@ class Stopwatch:
         self.seconds = dict(before)
 
     def mark(self, stage: str) -> None:
-        """What was done since the last mark was this stage."""
+        """Add the time since the last mark to this stage."""
         now = self._clock()
         self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._last
         self._last = now

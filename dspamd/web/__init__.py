@@ -1,4 +1,4 @@
 """Pages for browsers and monitoring.
 
-What they show is read from memory that all workers share, so a worker that hangs hides nothing.
+Numbers come from memory that all workers share, so a worker that hangs hides nothing.
 """

@@ -1,15 +1,15 @@
-"""What monitoring asks: `/metrics` for Prometheus, `/healthz` for whoever sends mail or restarts us.
+"""Answers to monitoring: `/metrics` for Prometheus, `/healthz` for load balancers and service managers.
 
 A small HTTP server on an address of its own, `MetricsListen`, which is off by default
-and has no password: let it listen where only monitoring comes.  Each worker listens there
-(SO_REUSEPORT); whichever is asked tells the numbers of all (metrics.py).  Whoever
-was refused the address says so in the log, and serves mail all the same.
+and has no password: let it listen where only monitoring can connect.  Each worker listens there
+(SO_REUSEPORT), and gives the numbers of all workers (telemetry/metrics.py).  A worker that
+cannot bind the address logs that and goes on serving mail.
 
-Healthy means that mail would get through: the storage answers, files can be written,
-and the next hop, if it was spoken to within the last minute, answered (RFC 9110 15.6.4:
-503 if not).  The storage is asked at most once a second, whoever asks us how often.
+Healthy means that mail would get through: the storage answers, Home is writable, and the next
+hop, if we spoke to it within the last minute, answered (RFC 9110 15.6.4: 503 if not).  A worker
+asks its storage at most once a second, however often clients ask it.
 
-No request waits longer than `PATIENCE_S`; at most `AT_ONCE` are served at once.
+No request waits longer than `PATIENCE_S`; a worker serves at most `AT_ONCE` at once.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Health:
         self._asked, self._troubles = 0.0, list[str]()
 
     async def troubles(self) -> list[str]:
-        """What keeps mail from getting through; nothing if nothing does."""
+        """The reasons why mail would not get through; none if it would."""
         async with self._asking:
             if not self._asked <= self._clock() < self._asked + LOOK_S:
                 self._troubles = [
@@ -65,7 +65,7 @@ class Health:
         return self._troubles + self._hop_troubles()
 
     def told(self, troubles: list[str]) -> str:
-        """The answer to who asks, a line for each thing."""
+        """The text of the answer, a line for each fact."""
         seen = self._metrics.last_handover.readings()[0].numbers[0]
         hop = f"{self._clock() - seen:.0f} s ago" if seen else "never"
         return "\n".join(
@@ -83,7 +83,7 @@ class Health:
         return []
 
     def _file_troubles(self) -> list[str]:
-        """Home itself, and what is below it for users, once there are any: it may belong to somebody else."""
+        """Whether Home is writable, and its folder of users, which may belong to another account."""
         data = self._home / "data"
         folders = {"home": self._home} | ({"data": data} if data.exists() else {})
         return [
@@ -100,7 +100,7 @@ class Health:
 
 
 class Exposition(Collector):
-    """The metrics in the words of Prometheus; `home` is where files are kept."""
+    """The metrics in the format of Prometheus; `home` is the folder of files."""
 
     def __init__(self, home: Path, metrics: Metrics) -> None:
         self._home, self._metrics = home, metrics
@@ -155,7 +155,7 @@ class Observatory:
                     writer.write(await self._answer(head))
                     await writer.drain()
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            return  # it was no monitoring that asked, or it has gone
+            return  # the client is no monitoring, or has gone
         except Exception:
             log.get().exception("bug")
         finally:
@@ -193,7 +193,7 @@ def _response(status: str, body: bytes, *fields: str, bare: bool = False) -> byt
 async def observed(
     address: str, storage: Storage, home: Path, metrics: Metrics, retired: Callable[[], bool]
 ) -> AsyncIterator[None]:
-    """Answer at `address` (host:port), until `retired`, and look at the event loop, while the block runs."""
+    """Answer at `address` (host:port) until `retired`, and measure the event loop, while the body runs."""
     host, _, port = address.rpartition(":")
     observatory = Observatory(Health(storage, home, metrics), Exposition(home, metrics))
     server: asyncio.Server | None = None
@@ -213,9 +213,9 @@ async def observed(
 
 
 async def _look(server: asyncio.Server | None, metrics: Metrics, retired: Callable[[], bool]) -> None:
-    """Measure every second how late the event loop comes.
+    """Measure every second how late the event loop is.
 
-    A retired worker answers no more: what it thinks of the storage may be out of date.
+    A retired worker stops answering, because its view of the storage may be out of date.
     """
     loop = asyncio.get_running_loop()
     while True:
