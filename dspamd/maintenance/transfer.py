@@ -199,9 +199,10 @@ class _Missing(NamedTuple):
 
 async def _missing_blocks(source: Storage, uid: Uid, target: Storage, there: Uid) -> AsyncIterator[_Missing]:
     """Those blocks of either that are not equal."""
-    for name in sorted({*await source.blocks(uid), *await target.blocks(there)}):
-        wanted = await source.block(uid, name)
-        found = await target.block(there, name) if name in await target.blocks(there) else NO_BLOCK
+    ours, theirs = await source.blocks(uid), await target.blocks(there)
+    for name in sorted({*ours, *theirs}):
+        wanted = await source.block(uid, name) if name in ours else NO_BLOCK
+        found = await target.block(there, name) if name in theirs else NO_BLOCK
         if (found.base, found.changes) != (wanted.base, wanted.changes):
             yield _Missing(name, wanted, found)
 

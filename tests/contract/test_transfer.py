@@ -16,6 +16,7 @@ from dspamd.engine.model import Learned, TokenChange, Totals
 from dspamd.errors import InvalidName, TempFail
 from dspamd.maintenance.conformance import EDGES, all_tokens, append, learn, new, totals
 from dspamd.maintenance.transfer import OtherCounters, Transferred, transfer
+from dspamd.storage.block import NoBlocks
 from dspamd.storage.contract import Change, Signature, Storage, Uid
 from tests.support.day import TODAY
 from tests.support.drivers import DRIVERS, driver
@@ -187,6 +188,29 @@ async def test_blocks_are_continued_or_replaced(target_name: str, pair: Pair) ->
         assert (await target.block(there, "weights", since=known.version + 1)).base == b"base"
         assert (await target.block(there, "other"))[2:] == (b"", ())
         assert (await transfer(source, target, BOB)).blocks_changed == 0
+
+
+async def test_a_target_without_place_for_blocks_gets_all_else(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with pair("sqlite", "hash") as (source, target):
+        await furnished(source)
+
+        async def refusing(*_: object) -> None:
+            raise NoBlocks("forbidden")
+
+        async def none(uid: Uid) -> list[str]:
+            return []
+
+        for name, without in (("block", refusing), ("fold", refusing), ("blocks", none)):
+            monkeypatch.setattr(target, name, without)
+        with pytest.raises(NoBlocks, match="table dspamd_block: forbidden"):
+            await transfer(source, target, BOB)
+        assert await known(target, BOB) == await known(source, BOB)
+        assert {id_ for id_, _ in await target.signatures(await new(target, BOB))} == set(SIGNATURES)
+        for name, without in (("block", refusing), ("fold", refusing), ("blocks", none)):
+            monkeypatch.setattr(source, name, without)
+        assert await transfer(source, target, BOB) == Transferred(6, 0, 2, 0, 2, 2)
 
 
 async def test_preferences_that_were_set_there_stay(pair: Pair) -> None:
