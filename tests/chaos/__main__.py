@@ -16,9 +16,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.chaos.experiment import experiment
 from tests.chaos.faults import faults
-from tests.chaos.ground import STORES
-from tests.chaos.storm import storm
+from tests.chaos.fixture import STORES
 
 ROUNDS = 3
 
@@ -31,7 +31,7 @@ def main() -> int:
     kept, left_out = True, False
     for store in STORES:
         with tempfile.TemporaryDirectory(prefix="chaos") as folder:
-            account = storm(store, Path(folder), seed, faults(store) * ROUNDS, mails)
+            account = experiment(store, Path(folder), seed, faults(store) * ROUNDS, mails)
         print(account, end="\n\n", flush=True)
         kept, left_out = kept and not account.problems, left_out or bool(account.left_out)
     return (2 if left_out else 0) if kept else 1

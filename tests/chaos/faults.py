@@ -18,8 +18,8 @@ from itertools import product
 from pathlib import Path
 from random import Random
 
-from tests.chaos.books import Kill, Trouble
-from tests.chaos.ground import DATABASES, Ground
+from tests.chaos.fixture import DATABASES, Fixture
+from tests.chaos.ledger import Kill, Trouble
 from tests.chaos.load import Load
 from tests.chaos.vanishing import Step, vanish
 from tests.support.wait import until
@@ -32,7 +32,7 @@ _NO_MORE = 3  # open files: standard input, output and error; those that are ope
 class Scene:
     """Where faults happen, the mail that they happen to, the chance that decides, and what is noted."""
 
-    ground: Ground
+    fixture: Fixture
     load: Load
     chance: Random
     kills: list[Kill] = field(default_factory=list)
@@ -55,100 +55,100 @@ class Fault:
 
 @contextmanager
 def _worker_killed(scene: Scene) -> Iterator[None]:
-    victim = scene.chance.choice(scene.ground.daemon.workers)
+    victim = scene.chance.choice(scene.fixture.daemon.workers)
     scene.kill(victim)
     yield
-    until(lambda: victim not in (now := scene.ground.daemon.workers) and len(now) == 2, "a new worker")
+    until(lambda: victim not in (now := scene.fixture.daemon.workers) and len(now) == 2, "a new worker")
 
 
 @contextmanager
 def _supervisor_killed(scene: Scene) -> Iterator[None]:
     """Its workers notice, finish what they have, and end: nothing is cut."""
-    workers = scene.ground.daemon.workers
-    scene.ground.daemon.kill()
+    workers = scene.fixture.daemon.workers
+    scene.fixture.daemon.kill()
     yield
     until(lambda: not any(map(_alive, workers)), "the workers to end", timeout_s=60)
-    scene.ground.daemon.start()
+    scene.fixture.daemon.start()
 
 
 @contextmanager
 def _tree_killed(scene: Scene) -> Iterator[None]:
     """All processes at once, as by a power cut."""
-    os.kill(scene.ground.daemon.pid, signal.SIGSTOP)  # or it would replace the workers
-    workers = scene.ground.daemon.workers
+    os.kill(scene.fixture.daemon.pid, signal.SIGSTOP)  # or it would replace the workers
+    workers = scene.fixture.daemon.workers
     scene.kill(*workers)
-    scene.ground.daemon.kill()
+    scene.fixture.daemon.kill()
     yield
     until(lambda: not any(map(_alive, workers)), "the workers to be gone")
-    scene.ground.daemon.start()
+    scene.fixture.daemon.start()
 
 
 @contextmanager
 def _hop_stopped(scene: Scene) -> Iterator[None]:
     begun = time.monotonic()
-    scene.ground.hop.stop()
+    scene.fixture.hop.stop()
     yield
-    scene.ground.hop.start()
+    scene.fixture.hop.start()
     scene.troubles.append(Trouble(begun, time.monotonic()))
 
 
 @contextmanager
 def _hop_frozen(scene: Scene) -> Iterator[None]:
     begun = time.monotonic()
-    scene.ground.hop.freeze()
+    scene.fixture.hop.freeze()
     yield
-    scene.ground.hop.thaw()
+    scene.fixture.hop.thaw()
     scene.troubles.append(Trouble(begun, time.monotonic()))
 
 
 @contextmanager
 def _scanner_stopped(scene: Scene) -> Iterator[None]:
-    scene.ground.clamd.stop()
+    scene.fixture.clamd.stop()
     yield
-    scene.ground.clamd.start()
+    scene.fixture.clamd.start()
 
 
 @contextmanager
 def _scanner_frozen(scene: Scene) -> Iterator[None]:
-    scene.ground.clamd.freeze()
+    scene.fixture.clamd.freeze()
     yield
-    scene.ground.clamd.thaw()
+    scene.fixture.clamd.thaw()
 
 
 @contextmanager
 def _database_stopped(scene: Scene) -> Iterator[None]:
-    assert scene.ground.database
-    scene.ground.database.stop()
+    assert scene.fixture.database
+    scene.fixture.database.stop()
     yield
-    scene.ground.database.start()
+    scene.fixture.database.start()
 
 
 @contextmanager
 def _database_crashed(scene: Scene) -> Iterator[None]:
-    assert scene.ground.database
-    scene.ground.database.crash()
+    assert scene.fixture.database
+    scene.fixture.database.crash()
     yield
-    scene.ground.database.start()
+    scene.fixture.database.start()
 
 
 @contextmanager
 def _database_frozen(scene: Scene) -> Iterator[None]:
-    assert scene.ground.database
-    with scene.ground.database.frozen():
+    assert scene.fixture.database
+    with scene.fixture.database.frozen():
         yield
 
 
 @contextmanager
 def _disk_full(scene: Scene) -> Iterator[None]:
-    assert scene.ground.disk
-    with scene.ground.disk.full():
+    assert scene.fixture.disk
+    with scene.fixture.disk.full():
         yield
 
 
 @contextmanager
 def _files_exhausted(scene: Scene) -> Iterator[None]:
     """No process of the daemon can open one more file or connection."""
-    daemon = scene.ground.daemon
+    daemon = scene.fixture.daemon
     usual = resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)
     for limit in ((_NO_MORE, usual[1]), usual):
         for pid in (daemon.pid, *daemon.workers):
@@ -162,9 +162,9 @@ def _clock_set(scene: Scene) -> Iterator[None]:
     """Back by up to three days, or ahead by one, and right again."""
     ahead_s = scene.chance.choice((-3 * _DAY_S, -3600, -60, _DAY_S))
     scene.clocks.add(ahead_s)
-    scene.ground.clock.set(ahead_s)
+    scene.fixture.clock.set(ahead_s)
     yield
-    scene.ground.clock.set(0)
+    scene.fixture.clock.set(0)
 
 
 @contextmanager
@@ -174,7 +174,7 @@ def _clients_vanish(scene: Scene) -> Iterator[None]:
         mail = scene.load.take()
         if step is Step.DOT:
             scene.vanished.add(mail.number)
-        vanish(scene.ground.daemon.port, mail, step, reset=reset)
+        vanish(scene.fixture.daemon.port, mail, step, reset=reset)
         scene.load.send(mail)
     yield
 

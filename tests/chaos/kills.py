@@ -161,7 +161,7 @@ def _killed(name: str, folder: Path, first: int, chance: random.Random) -> bytes
 
 
 @dataclass
-class Books:
+class Ledger:
     """What is known of the messages after some kills."""
 
     kills: int = 0
@@ -195,10 +195,10 @@ class Books:
             yield f"{corrected} messages corrected, {self.corrections_confirmed} confirmed"
 
 
-async def _wrong(storage: Storage, dictionary: Dictionary, books: Books) -> list[str]:
-    """Where the counters in the store are not those of the messages in the books."""
+async def _wrong(storage: Storage, dictionary: Dictionary, ledger: Ledger) -> list[str]:
+    """Where the counters in the store are not those of the messages in the ledger."""
     assert dictionary.uid is not None
-    totals, hits = books.expected()
+    totals, hits = ledger.expected()
     problems = []
     if (counted := (await dictionary.read(array("Q"))).totals) != totals:
         problems.append(f"totals {counted}, not {totals}")
@@ -208,28 +208,28 @@ async def _wrong(storage: Storage, dictionary: Dictionary, books: Books) -> list
         some = ", ".join(f"{token}: {found.get(token)}, not {hits.get(token)}" for token in wrong[:5])
         problems.append(f"{len(wrong)} tokens wrong: {some}")
     numbers = [number for (number,) in _NUMBER.iter_unpack((await _block(storage, dictionary))[1])]
-    if sorted(numbers) != sorted(books.corrected):
-        problems.append(f"{len(numbers)} messages in the block, {len(books.corrected)} were learned")
+    if sorted(numbers) != sorted(ledger.corrected):
+        problems.append(f"{len(numbers)} messages in the block, {len(ledger.corrected)} were learned")
     return problems
 
 
-async def _enter(storage: Storage, dictionary: Dictionary, books: Books, since: int) -> None:
-    """Enter the messages in the store, since one, into the books."""
+async def _enter(storage: Storage, dictionary: Dictionary, ledger: Ledger, since: int) -> None:
+    """Enter the messages in the store, since one, into the ledger."""
     assert dictionary.uid is not None
     for id, _ in await storage.signatures(dictionary.uid):
         message = message_of(id)
         if message >= since:
             stored = await storage.signature(dictionary.uid, id)
-            books.corrected[message] = stored is not None and stored.correction is not None
+            ledger.corrected[message] = stored is not None and stored.correction is not None
 
 
-async def settle(name: str, folder: Path, books: Books, since: int) -> None:
+async def settle(name: str, folder: Path, ledger: Ledger, since: int) -> None:
     """Wait until a server is through with what was begun.  Raises `Broken` if something stays wrong."""
     until = time.monotonic() + _SETTLED_S
     async with opened(name, folder) as (storage, dictionary):
         while True:
-            await _enter(storage, dictionary, books, since)
-            problems = [*books.problems(), *await _wrong(storage, dictionary, books)]
+            await _enter(storage, dictionary, ledger, since)
+            problems = [*ledger.problems(), *await _wrong(storage, dictionary, ledger)]
             if not problems:
                 return
             if time.monotonic() > until:
@@ -237,15 +237,15 @@ async def settle(name: str, folder: Path, books: Books, since: int) -> None:
             await asyncio.sleep(_PAUSE_S)
 
 
-async def replay(name: str, folder: Path, books: Books) -> None:
+async def replay(name: str, folder: Path, ledger: Ledger) -> None:
     """Make all corrections again, then take all of them back.  Raises `Broken`."""
     async with opened(name, folder) as (storage, dictionary):
         for lesson, corrected in ((INNOCENT, True), (SPAM, False)):
-            for message, before in books.corrected.items():
+            for message, before in ledger.corrected.items():
                 if await correct(storage, dictionary, message, lesson) is not (before is not corrected):
                     raise Broken(f"message {message} was corrected {'twice' if before else 'in vain'}")
-                books.corrected[message] = corrected
-            if problems := await _wrong(storage, dictionary, books):
+                ledger.corrected[message] = corrected
+            if problems := await _wrong(storage, dictionary, ledger):
                 raise Broken(f"after {lesson.label.value} for all: {'; '.join(problems)}")
 
 
@@ -254,16 +254,16 @@ async def replay(name: str, folder: Path, books: Books) -> None:
 
 def kills(name: str, folder: Path, count: int, seed: int) -> str:
     """Kill so often; an account of it.  Raises `Broken`."""
-    chance, books = random.Random(seed), Books()
+    chance, ledger = random.Random(seed), Ledger()
     for kill in range(count):
         first = kill * _PER_KILL
         heard = _killed(name, folder, first, chance)
-        books.kills += 1
-        books.confirmed += heard.count(LEARNED)
-        books.corrections_confirmed += heard.count(CORRECTED)
-        asyncio.run(settle(name, folder, books, first - _PER_KILL))
-    account = str(books)
-    asyncio.run(replay(name, folder, books))
+        ledger.kills += 1
+        ledger.confirmed += heard.count(LEARNED)
+        ledger.corrections_confirmed += heard.count(CORRECTED)
+        asyncio.run(settle(name, folder, ledger, first - _PER_KILL))
+    account = str(ledger)
+    asyncio.run(replay(name, folder, ledger))
     return f"{name}: {account}; all corrected again and taken back, exactly"
 
 

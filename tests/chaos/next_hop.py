@@ -22,7 +22,7 @@ from typing import AnyStr
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from tests.chaos.books import Arrival
+from tests.chaos.ledger import Arrival
 from tests.support.ports import free_port, greets
 from tests.support.wait import until
 

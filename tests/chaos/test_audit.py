@@ -1,4 +1,4 @@
-"""The audit refuses books in which anything is wrong, however small, and says what."""
+"""The audit refuses a ledger in which anything is wrong, however small, and says what."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import pytest
 
 from dspamd.engine.model import Totals
 from tests.chaos.audit import audit
-from tests.chaos.books import (
+from tests.chaos.ledger import (
     Arrival,
     Attempt,
-    Books,
+    Contents,
     End,
-    Kept,
     Kill,
+    Ledger,
     Said,
     Trouble,
     Word,
     attempts_in,
     said_in,
 )
-from tests.chaos.fates import Fate
 from tests.chaos.mails import USERS, Mail
+from tests.chaos.outcomes import Outcome
 
 _MAILS = [Mail(1, number) for number in range(12)]
 _WORKER, _VICTIM = 1001, 1002
@@ -49,8 +49,8 @@ def _arrival(number: int, user: str, at: float, *, queued: bool = True, worker: 
     return Arrival(at, user, (received if queued else b"") + head + ours + empty + body, answered=at + 0.01)
 
 
-def _sound() -> Books:
-    """Books that keep the rules: all mails acknowledged, and one of each thing that may happen on the way."""
+def _sound() -> Ledger:
+    """A ledger that keeps the rules: all mail is acknowledged; each thing that may happen happens once."""
     arrivals, attempts, said = [], [], []
 
     def acknowledged(number: int, user: str, at: float) -> None:
@@ -72,181 +72,185 @@ def _sound() -> Books:
     told = next(each.signature for each in arrivals if each.number == _TOLD)
     said.append(Said(204.0, Word.NOT_LEARNED, signature=told))
     learned = [each for each in arrivals if each.answered is not None and each.signature != told]
-    return Books(
+    return Ledger(
         mails=_MAILS,
         arrivals=arrivals,
         attempts=attempts,
         said=said,
-        kept={user: _kept(each.signature for each in learned if each.user == user) for user in USERS},
+        contents={user: _contents(each.signature for each in learned if each.user == user) for user in USERS},
         kills=[Kill(100.5, frozenset({_VICTIM}))],
         troubles=[Trouble(110.2, 114.0)],
         vanished=frozenset({_VANISHED}),
     )
 
 
-def _kept(signatures: Iterable[str]) -> Kept:
+def _contents(signatures: Iterable[str]) -> Contents:
     ids = list(signatures)
     hits = {token: (0, len(ids)) for token in _TOKENS} if ids else {}
-    return Kept(Totals(innocent_learned=len(ids)), dict.fromkeys(ids, _TOKENS), hits)
+    return Contents(Totals(innocent_learned=len(ids)), dict.fromkeys(ids, _TOKENS), hits)
 
 
-def _of(books: Books, number: int) -> Arrival:
+def _of(ledger: Ledger, number: int) -> Arrival:
     """The first copy of a mail that arrived."""
-    return min((each for each in books.arrivals if each.number == number), key=lambda each: each.at)
+    return min((each for each in ledger.arrivals if each.number == number), key=lambda each: each.at)
 
 
-def _instead(books: Books, old: Arrival, *new: Arrival) -> Books:
-    return replace(books, arrivals=[each for each in books.arrivals if each is not old] + list(new))
+def _instead(ledger: Ledger, old: Arrival, *new: Arrival) -> Ledger:
+    return replace(ledger, arrivals=[each for each in ledger.arrivals if each is not old] + list(new))
 
 
-def _in_store(books: Books, number: int, *, learned: bool) -> Books:
+def _in_store(ledger: Ledger, number: int, *, learned: bool) -> Ledger:
     """With the first hand-over of a mail learned or not, and all counters as they are then."""
-    arrival = _of(books, number)
-    ids = books.kept[arrival.user].signatures.keys() - {arrival.signature}
-    kept = _kept(ids | {arrival.signature} if learned else ids)
-    return replace(books, kept={**books.kept, arrival.user: kept})
+    arrival = _of(ledger, number)
+    ids = ledger.contents[arrival.user].signatures.keys() - {arrival.signature}
+    kept = _contents(ids | {arrival.signature} if learned else ids)
+    return replace(ledger, contents={**ledger.contents, arrival.user: kept})
 
 
-def _in_dictionary(books: Books, change: Callable[[Kept], Kept]) -> Books:
+def _in_dictionary(ledger: Ledger, change: Callable[[Contents], Contents]) -> Ledger:
     user = _user(6)
-    return replace(books, kept={**books.kept, user: change(books.kept[user])})
+    return replace(ledger, contents={**ledger.contents, user: change(ledger.contents[user])})
 
 
-def _without(books: Books, number: int, end: End) -> Books:
-    attempts = [each for each in books.attempts if (each.queue_id, each.end) != (f"Q{number}", end)]
-    return replace(books, attempts=attempts)
+def _without(ledger: Ledger, number: int, end: End) -> Ledger:
+    attempts = [each for each in ledger.attempts if (each.queue_id, each.end) != (f"Q{number}", end)]
+    return replace(ledger, attempts=attempts)
 
 
-def _changed_byte(books: Books) -> Books:
-    old = _of(books, 6)
-    return _instead(books, old, replace(old, content=old.content[:-3] + b"!" + old.content[-2:]))
+def _changed_byte(ledger: Ledger) -> Ledger:
+    old = _of(ledger, 6)
+    return _instead(ledger, old, replace(old, content=old.content[:-3] + b"!" + old.content[-2:]))
 
 
-def _from(books: Books, number: int, worker: int, at: float) -> Books:
+def _from(ledger: Ledger, number: int, worker: int, at: float) -> Ledger:
     """With one more copy of a mail."""
-    return replace(books, arrivals=[*books.arrivals, _arrival(number, _user(number), at, worker=worker)])
+    return replace(ledger, arrivals=[*ledger.arrivals, _arrival(number, _user(number), at, worker=worker)])
 
 
-def _answered(books: Books, number: int, answered: float | None) -> Books:
-    old = _of(books, number)
-    return _instead(books, old, replace(old, answered=answered))
+def _answered(ledger: Ledger, number: int, answered: float | None) -> Ledger:
+    old = _of(ledger, number)
+    return _instead(ledger, old, replace(old, answered=answered))
 
 
-def _hits(kept: Kept, spam: int, innocent: int) -> Kept:
+def _hits(kept: Contents, spam: int, innocent: int) -> Contents:
     return replace(kept, hits={**kept.hits, 7: (spam, kept.hits[7][1] + innocent)})
 
 
-_DOCTORED: dict[str, tuple[Callable[[Books], Books], str]] = {
-    "a mail is lost": (lambda books: _instead(books, _of(books, 6)), "lost: 6"),
+_DOCTORED: dict[str, tuple[Callable[[Ledger], Ledger], str]] = {
+    "a mail is lost": (lambda ledger: _instead(ledger, _of(ledger, 6)), "lost: 6"),
     "one byte is another": (_changed_byte, "changed: 6"),
     "a line is missing": (
-        lambda books: _instead(
-            books, _of(books, 6), replace(_of(books, 6), content=_of(books, 6).content.rpartition(b"\r\n")[0])
+        lambda ledger: _instead(
+            ledger,
+            _of(ledger, 6),
+            replace(_of(ledger, 6), content=_of(ledger, 6).content.rpartition(b"\r\n")[0]),
         ),
         "changed: 6",
     ),
     "a mail that nobody sent": (
-        lambda books: replace(books, mails=[mail for mail in _MAILS if mail.number != 6]),
+        lambda ledger: replace(ledger, mails=[mail for mail in _MAILS if mail.number != 6]),
         "came from nowhere: 6",
     ),
     "a copy for somebody else": (
-        lambda books: _instead(books, _of(books, 6), replace(_of(books, 6), user="nobody")),
+        lambda ledger: _instead(ledger, _of(ledger, 6), replace(_of(ledger, 6), user="nobody")),
         "came from nowhere: 6 for nobody",
     ),
     "a second copy, nothing happened": (
-        lambda books: _from(books, 6, _WORKER, 201.0),
+        lambda ledger: _from(ledger, 6, _WORKER, 201.0),
         "2 times, without a cause: 6",
     ),
     "a second copy near a kill, of a worker that lives": (
-        lambda books: _from(books, 6, _WORKER, 100.4),
+        lambda ledger: _from(ledger, 6, _WORKER, 100.4),
         "2 times, without a cause: 6",
     ),
     "a second copy of the worker killed, whose client lost nothing": (
-        lambda books: _from(books, 6, _VICTIM, 100.4),
+        lambda ledger: _from(ledger, 6, _VICTIM, 100.4),
         "2 times, without a cause: 6",
     ),
     "two second copies, one lost connection": (
-        lambda books: _from(books, _CUT, _VICTIM, 98.0),
+        lambda ledger: _from(ledger, _CUT, _VICTIM, 98.0),
         f"2 times, without a cause: {_CUT}",
     ),
     "the connection was lost, but not at the kill": (
-        lambda books: replace(books, kills=[Kill(80.0, frozenset({_VICTIM}))]),
+        lambda ledger: replace(ledger, kills=[Kill(80.0, frozenset({_VICTIM}))]),
         f"2 times, without a cause: {_CUT}",
     ),
     "refused, though the next hop had answered": (
-        lambda books: _answered(books, _UNHEARD, 112.9),
+        lambda ledger: _answered(ledger, _UNHEARD, 112.9),
         f"2 times, without a cause: {_UNHEARD}",
     ),
     "refused, though the next hop was well": (
-        lambda books: replace(books, troubles=[]),
+        lambda ledger: replace(ledger, troubles=[]),
         f"2 times, without a cause: {_UNHEARD}",
     ),
     "a client did not finish, and its mail was taken": (
-        lambda books: replace(books, vanished=frozenset()),
+        lambda ledger: replace(ledger, vanished=frozenset()),
         f"for a client that had not finished: {_VANISHED}",
     ),
-    "never acknowledged": (lambda books: _without(books, 6, End.SENT), "acknowledged 0 times: 6"),
+    "never acknowledged": (lambda ledger: _without(ledger, 6, End.SENT), "acknowledged 0 times: 6"),
     "acknowledged twice": (
-        lambda books: replace(books, attempts=[*books.attempts, *books.attempts[-3:]]),
+        lambda ledger: replace(ledger, attempts=[*ledger.attempts, *ledger.attempts[-3:]]),
         "acknowledged 2 times",
     ),
     "acknowledged before the next hop answered": (
-        lambda books: _answered(books, 6, None),
+        lambda ledger: _answered(ledger, 6, None),
         "acknowledged too early: 6",
     ),
     "the same signature twice": (
-        lambda books: replace(books, arrivals=[*books.arrivals, _of(books, 6)]),
+        lambda ledger: replace(ledger, arrivals=[*ledger.arrivals, _of(ledger, 6)]),
         "without a signature of its own: 6",
     ),
     "acknowledged, but not learned": (
-        lambda books: _in_store(books, 6, learned=False),
+        lambda ledger: _in_store(ledger, 6, learned=False),
         "not learned, and not told",
     ),
     "its client vanished, and it was not learned": (
-        lambda books: _in_store(books, _VANISHED, learned=False),
+        lambda ledger: _in_store(ledger, _VANISHED, learned=False),
         "not learned, and not told",
     ),
     "learned, though the hand-over failed": (
-        lambda books: _in_store(books, _UNHEARD, learned=True),
+        lambda ledger: _in_store(ledger, _UNHEARD, learned=True),
         "learned, though not handed over",
     ),
     "learned, and told as not learned": (
-        lambda books: _in_store(books, _TOLD, learned=True),
+        lambda ledger: _in_store(ledger, _TOLD, learned=True),
         "learned, and told as not learned",
     ),
     "learned, and never handed over": (
-        lambda books: _in_dictionary(books, lambda kept: _kept([*kept.signatures, "6b0000001001999999"])),
+        lambda ledger: _in_dictionary(
+            ledger, lambda kept: _contents([*kept.signatures, "6b0000001001999999"])
+        ),
         "but not handed over: 6b0000001001999999",
     ),
     "one total too many": (
-        lambda books: _in_dictionary(
-            books, lambda kept: replace(kept, totals=kept.totals.plus(Totals(innocent_learned=1)))
+        lambda ledger: _in_dictionary(
+            ledger, lambda kept: replace(kept, totals=kept.totals.plus(Totals(innocent_learned=1)))
         ),
         "totals of",
     ),
     "one total too few": (
-        lambda books: _in_dictionary(
-            books, lambda kept: replace(kept, totals=kept.totals.plus(Totals(innocent_learned=-1)))
+        lambda ledger: _in_dictionary(
+            ledger, lambda kept: replace(kept, totals=kept.totals.plus(Totals(innocent_learned=-1)))
         ),
         "totals of",
     ),
     "learned as the other class": (
-        lambda books: _in_dictionary(
-            books,
+        lambda ledger: _in_dictionary(
+            ledger,
             lambda kept: replace(kept, totals=kept.totals.plus(Totals(spam_learned=1, innocent_learned=-1))),
         ),
         "totals of",
     ),
     "one hit too many": (
-        lambda books: _in_dictionary(books, lambda kept: _hits(kept, 0, 1)),
+        lambda ledger: _in_dictionary(ledger, lambda kept: _hits(kept, 0, 1)),
         "hits of 1 of 3 tokens",
     ),
     "one hit too few": (
-        lambda books: _in_dictionary(books, lambda kept: _hits(kept, 0, -1)),
+        lambda ledger: _in_dictionary(ledger, lambda kept: _hits(kept, 0, -1)),
         "hits of 1 of 3 tokens",
     ),
     "a token too many": (
-        lambda books: _in_dictionary(books, lambda kept: replace(kept, hits={**kept.hits, 99: (0, 1)})),
+        lambda ledger: _in_dictionary(ledger, lambda kept: replace(kept, hits={**kept.hits, 99: (0, 1)})),
         "hits of 1 of 3 tokens",
     ),
 }
@@ -256,8 +260,8 @@ def test_books_that_keep_the_rules_are_accepted() -> None:
     found = audit(_sound())
     assert not found.problems
     copies = sum(len(mail.users) for mail in _MAILS)
-    assert found.fates == Counter(
-        {Fate.ACKNOWLEDGED: copies, Fate.KILLED: 1, Fate.UNHEARD: 1, Fate.VANISHED: 1}
+    assert found.outcomes == Counter(
+        {Outcome.ACKNOWLEDGED: copies, Outcome.KILLED: 1, Outcome.UNHEARD: 1, Outcome.VANISHED: 1}
     )
     assert (found.told, found.learned, found.flights) == (1, copies + 1, [(1, 1)])
     assert (found.least, found.most) == (copies, copies + 2)
@@ -277,8 +281,8 @@ def test_a_lesson_in_flight_at_a_kill_may_be_lost() -> None:
 
 
 def test_a_server_may_have_committed_what_it_did_not_answer() -> None:
-    books = _in_store(_sound(), _TOLD, learned=True)
-    assert not audit(replace(books, on_server=True)).problems
+    ledger = _in_store(_sound(), _TOLD, learned=True)
+    assert not audit(replace(ledger, on_server=True)).problems
 
 
 _MAIL_LOG = """\

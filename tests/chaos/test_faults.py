@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos.experiment import BRIEFLY, experiment
 from tests.chaos.faults import faults
-from tests.chaos.storm import BRIEFLY, storm
 
 SEED = 20261120
 _ELSEWHERE = {
@@ -21,6 +21,6 @@ _ELSEWHERE = {
 @pytest.mark.parametrize("store", _ELSEWHERE)
 def test_faults_cost_no_mail(store: str, tmp_path: Path) -> None:
     kinds = [fault for fault in faults(store) if fault.name not in _ELSEWHERE[store]]
-    account = storm(store, tmp_path, SEED, kinds, pace=BRIEFLY)
+    account = experiment(store, tmp_path, SEED, kinds, pace=BRIEFLY)
     assert not account.problems, str(account)
     assert not account.left_out, account.left_out

@@ -13,7 +13,7 @@ import pytest
 from dspamd.maintenance.conformance import learning
 from dspamd.storage.contract import BlockChange, Change
 from tests.chaos import kills
-from tests.chaos.kills import Books, Broken, correct, learn, opened, settle
+from tests.chaos.kills import Broken, Ledger, correct, learn, opened, settle
 
 KILLS = 8
 
@@ -35,12 +35,12 @@ async def _books(folder: Path, *, spoil: Change | None = None, confirmed: int = 
         if spoil is not None:
             assert dictionary.uid is not None
             await storage.apply(dictionary.uid, spoil)
-    await settle("sqlite", folder, Books(1, confirmed, 1), 0)
+    await settle("sqlite", folder, Ledger(1, confirmed, 1), 0)
 
 
 def test_whole_messages_are_accepted(tmp_path: Path) -> None:
     asyncio.run(_books(tmp_path))
-    asyncio.run(kills.replay("sqlite", tmp_path, Books(1, 2, 1, {1: True, 2: False})))
+    asyncio.run(kills.replay("sqlite", tmp_path, Ledger(1, 2, 1, {1: True, 2: False})))
 
 
 @pytest.mark.parametrize(
@@ -75,6 +75,6 @@ def test_a_message_lost_or_made_up_is_found(
 def test_a_correction_that_is_lost_is_found(tmp_path: Path) -> None:
     asyncio.run(_books(tmp_path))
     with pytest.raises(Broken, match="corrected in vain"):
-        asyncio.run(kills.replay("sqlite", tmp_path, Books(1, 2, 1, {1: False, 2: False})))
+        asyncio.run(kills.replay("sqlite", tmp_path, Ledger(1, 2, 1, {1: False, 2: False})))
     with pytest.raises(Broken, match="corrected twice"):
-        asyncio.run(kills.replay("sqlite", tmp_path, Books(1, 2, 1, {1: True, 2: True})))
+        asyncio.run(kills.replay("sqlite", tmp_path, Ledger(1, 2, 1, {1: True, 2: True})))

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from enum import Enum
 
-from tests.chaos.books import Arrival, Books, End, Kill, Word
+from tests.chaos.ledger import Arrival, End, Kill, Ledger, Word
 
 DEADLINE_S = 3
 """How long the daemon waits for the next hop, for a store, for a scanner."""
@@ -26,7 +26,7 @@ _NOTED_S = 5.0
 """So long after a connection was lost Postfix has noted it, at the latest."""
 
 
-class Fate(Enum):
+class Outcome(Enum):
     ACKNOWLEDGED = "acknowledged"
     KILLED = "killed before the reply"
     UNHEARD = "next hop not heard"
@@ -34,18 +34,18 @@ class Fate(Enum):
 
 
 class Teller:
-    """Tells fates from the books of a run."""
+    """Tells outcomes from the ledger of a run."""
 
-    def __init__(self, books: Books) -> None:
-        self._books = books
-        self._done = {said.signature for said in books.said if said.word is Word.MESSAGE}
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._done = {said.signature for said in ledger.said if said.word is Word.MESSAGE}
         self._cut: dict[tuple[str, str], list[float]] = defaultdict(list)
         self._refused: dict[tuple[str, str], list[float]] = defaultdict(list)
-        self._sent = Counter((each.queue_id, each.user) for each in books.attempts if each.end is End.SENT)
-        for attempt in books.attempts:
+        self._sent = Counter((each.queue_id, each.user) for each in ledger.attempts if each.end is End.SENT)
+        for attempt in ledger.attempts:
             if attempt.end is End.CUT:
                 self._cut[attempt.queue_id, attempt.user].append(attempt.second)
-        for said in books.said:
+        for said in ledger.said:
             if said.word is Word.DEFERRED and "Deferred: " in said.reply:  # by the next hop, or its silence
                 self._refused[said.queue_id, said.user].append(said.at)
 
@@ -57,25 +57,25 @@ class Teller:
         """How often Postfix was told that a mail in its queue was handed over to this user."""
         return self._sent[queue_id, user]
 
-    def fate(self, arrival: Arrival) -> Fate:
+    def outcome(self, arrival: Arrival) -> Outcome:
         """To be asked in the order of arrival, since nothing excuses twice."""
         key = arrival.queue_id, arrival.user
         if not arrival.queue_id and self.done(arrival):
-            return Fate.VANISHED
+            return Outcome.VANISHED
         for at in self._refused[key]:
             if self._unheard(arrival, at):
                 self._refused[key].remove(at)
-                return Fate.UNHEARD
-        for kill in self._books.kills:
+                return Outcome.UNHEARD
+        for kill in self._ledger.kills:
             if arrival.worker not in kill.workers:
                 continue
             if not arrival.queue_id:  # nobody is left who could have noted it
-                return Fate.KILLED
+                return Outcome.KILLED
             for second in self._cut[key]:
                 if _at_once(kill, second):
                     self._cut[key].remove(second)
-                    return Fate.KILLED
-        return Fate.ACKNOWLEDGED
+                    return Outcome.KILLED
+        return Outcome.ACKNOWLEDGED
 
     def _unheard(self, arrival: Arrival, refused: float) -> bool:
         """Whether it was refused while the daemon waited for an answer that was not given."""
@@ -83,13 +83,15 @@ class Teller:
             not self.done(arrival)
             and self._begun(arrival) <= refused
             and (arrival.answered is None or refused < arrival.answered)
-            and any(each.begun <= refused <= each.over + DEADLINE_S + 1 for each in self._books.troubles)
+            and any(each.begun <= refused <= each.over + DEADLINE_S + 1 for each in self._ledger.troubles)
         )
 
     def _begun(self, arrival: Arrival) -> float:
         """When its signature was made, to the second: as late as any clock of the daemon allows."""
-        read = int(arrival.signature[:8], 16) - self._books.epoch
-        return max((read - ahead for ahead in self._books.clocks if read - ahead <= arrival.at), default=read)
+        read = int(arrival.signature[:8], 16) - self._ledger.epoch
+        return max(
+            (read - ahead for ahead in self._ledger.clocks if read - ahead <= arrival.at), default=read
+        )
 
 
 def _at_once(kill: Kill, second: float) -> bool:

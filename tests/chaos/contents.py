@@ -16,24 +16,24 @@ from dspamd.engine.model import TokenOptions
 from dspamd.engine.tokenizer import tokens_from_signature
 from dspamd.storage.contract import Storage
 from dspamd.storage.drivers import open_storage
-from tests.chaos.books import Kept
+from tests.chaos.ledger import Contents
 from tests.chaos.mails import USERS
 
 
-async def kept(config: Config) -> dict[str, Kept]:
+async def contents(config: Config) -> dict[str, Contents]:
     """The dictionary of each user under this configuration.  Not while a daemon writes to it."""
     storage = open_storage(config, home_of(config))
     await storage.open()
     try:
-        return {user: await _kept(storage, user) for user in USERS}
+        return {user: await _contents(storage, user) for user in USERS}
     finally:
         await storage.close()
 
 
-async def _kept(storage: Storage, user: str) -> Kept:
+async def _contents(storage: Storage, user: str) -> Contents:
     uid = await storage.uid(user, create=False)
     if uid is None:
-        return Kept()
+        return Contents()
     totals = (await storage.read(uid, array("Q"))).totals
     hits = {row.token: (row.spam, row.innocent) async for batch in storage.tokens(uid) for row in batch}
     signatures = {}
@@ -42,4 +42,4 @@ async def _kept(storage: Storage, user: str) -> Kept:
         assert stored is not None
         tokens = tokens_from_signature(stored.data, TokenOptions(tokenizer="osb"))
         signatures[id_] = frozenset(tokens.values)
-    return Kept(totals, signatures, hits)
+    return Contents(totals, signatures, hits)

@@ -1,4 +1,4 @@
-"""A run: mail flows, faults happen at moments that chance chose, and then the books are audited.
+"""A run: mail flows, faults happen at moments that chance chose, and then the ledger is audited.
 
 One fault happens after the other, in an order that the seed decides, while mail is under way.  The run
 ends when Postfix has got rid of everything, and the daemon has been stopped as an administrator
@@ -6,7 +6,7 @@ would do it.  Then the records of all parties are read, and `audit` says what it
 A traceback in the daemon's log, a bounce, or a complaint of Postfix is a problem, too.
 
 What it does not do: judge.  Which second copy has a cause, and what counters may be, is
-for `fates` and `audit` to say, who know nothing of processes.
+for `outcomes` and `audit` to say, who know nothing of processes.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from typing import NamedTuple
 
 from dspamd.config.config import Config
 from tests.chaos.audit import Findings, audit
-from tests.chaos.books import Books, attempts_in, said_in
-from tests.chaos.fates import DEADLINE_S, Fate
+from tests.chaos.contents import contents
 from tests.chaos.faults import OF_DISKS, Fault, Scene
-from tests.chaos.ground import DATABASES, Ground, ground
-from tests.chaos.kept import kept
+from tests.chaos.fixture import DATABASES, Fixture, fixture
+from tests.chaos.ledger import Ledger, attempts_in, said_in
 from tests.chaos.load import Load
 from tests.chaos.mails import Mail
+from tests.chaos.outcomes import DEADLINE_S, Outcome
 from tests.support.postfix import Postfix
 from tests.support.wait import until
 
@@ -83,14 +83,16 @@ class Account:
     def __str__(self) -> str:
         found = self.findings
         second = ", ".join(
-            f"{found.fates[fate]} {fate.value}" for fate in Fate if fate is not Fate.ACKNOWLEDGED
+            f"{found.outcomes[outcome]} {outcome.value}"
+            for outcome in Outcome
+            if outcome is not Outcome.ACKNOWLEDGED
         )
         flights = ", ".join(f"{learned} of {flight}" for flight, learned in found.flights)
         return "\n".join([
             f"{self.store}: seed {self.seed}, {self.mails} mails, {found.copies} copies, "
             f"{self.attempts} attempts, {self.seconds:.0f} s",
             *self._rows(),
-            f"arrived {found.arrived}: {found.fates[Fate.ACKNOWLEDGED]} acknowledged, {second}",
+            f"arrived {found.arrived}: {found.outcomes[Outcome.ACKNOWLEDGED]} acknowledged, {second}",
             f"learned {found.learned}: at least {found.least} ({found.told} told as not learned), "
             f"at most {found.most}; in flight at kills, learned: {flights or 'none'}",
             *([f"LEFT OUT: {self.left_out}"] if self.left_out else ()),
@@ -111,7 +113,7 @@ class Account:
         return rows
 
 
-def storm(
+def experiment(
     store: str, folder: Path, seed: int, kinds: Sequence[Fault], mails: int = 0, pace: Pace = IN_FULL
 ) -> Account:
     """Let faults of these kinds happen in an order that chance chooses, while `mails` mails or more flow."""
@@ -119,7 +121,7 @@ def storm(
     plan = chance.sample(kinds, len(kinds))
     account = Account(store, seed)
     begun, epoch = time.monotonic(), time.time() - time.monotonic()
-    with ground(store, folder) as site:
+    with fixture(store, folder) as site:
         with Load(site.front, site.hop, seed) as load:
             scene = Scene(site, load, chance)
             account.left_out = site.left_out
@@ -134,8 +136,8 @@ def storm(
         until(lambda: _empty(site.front), lambda: f"an empty queue: {site.front.queue()}", PATIENCE_S)
         site.daemon.stop()
         account.mails = load.mails
-        account.findings = audit(books := _books(scene, seed, epoch, on_server=store in DATABASES))
-        account.attempts = len(books.attempts)
+        account.findings = audit(ledger := _ledger(scene, seed, epoch, on_server=store in DATABASES))
+        account.attempts = len(ledger.attempts)
         account.problems.extend(re.findall("^.*Traceback.*$", site.daemon.output, re.M))
         account.problems.extend(re.findall("^.*status=bounced.*$", site.front.log, re.M))
         account.problems.extend(site.front.complaints)
@@ -143,15 +145,15 @@ def storm(
     return account
 
 
-def _books(scene: Scene, seed: int, epoch: float, *, on_server: bool) -> Books:
+def _ledger(scene: Scene, seed: int, epoch: float, *, on_server: bool) -> Ledger:
     """What everybody has written down, when all is over."""
-    site = scene.ground
-    return Books(
+    site = scene.fixture
+    return Ledger(
         mails=[Mail(seed, number) for number in range(scene.load.mails)],
         arrivals=site.hop.arrivals(),
         attempts=attempts_in(site.front.log, epoch),
         said=said_in(site.daemon.output, epoch),
-        kept=asyncio.run(kept(Config.load(site.daemon.config))),
+        contents=asyncio.run(contents(Config.load(site.daemon.config))),
         kills=scene.kills,
         troubles=scene.troubles,
         epoch=epoch,
@@ -161,7 +163,7 @@ def _books(scene: Scene, seed: int, epoch: float, *, on_server: bool) -> Books:
     )
 
 
-def _flow(site: Ground, copies: int) -> None:
+def _flow(site: Fixture, copies: int) -> None:
     """Wait until so many more copies have arrived."""
     wanted = site.hop.count + copies
     until(lambda: site.hop.count >= wanted, f"{copies} more copies", PATIENCE_S)
@@ -179,14 +181,14 @@ def _empty(front: Postfix) -> bool:
 
 
 def _let_happen(fault: Fault, scene: Scene, longest_s: float) -> Happened:
-    deferred = _deferred(scene.ground)
+    deferred = _deferred(scene.fixture)
     happened = Happened(fault, begun=time.monotonic())
     with fault.happen(scene):
         time.sleep(scene.chance.uniform(0.1, longest_s))  # how long it lasts is chance, too
     happened.over = time.monotonic()
-    happened.deferred = _deferred(scene.ground) - deferred
+    happened.deferred = _deferred(scene.fixture) - deferred
     return happened
 
 
-def _deferred(ground: Ground) -> int:
-    return ground.front.log.count("status=deferred")
+def _deferred(fixture: Fixture) -> int:
+    return fixture.front.log.count("status=deferred")

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dspamd.storage.sql.common import Server
-from tests.chaos.fates import DEADLINE_S
 from tests.chaos.mails import USERS
 from tests.chaos.next_hop import NextHop
+from tests.chaos.outcomes import DEADLINE_S
 from tests.support.clamd import Clamd
 from tests.support.clock import Clock
 from tests.support.daemon import Daemon
@@ -128,7 +128,7 @@ class Disk:
 
 
 @dataclass(frozen=True)
-class Ground:
+class Fixture:
     front: Postfix
     daemon: Daemon
     hop: NextHop
@@ -141,7 +141,7 @@ class Ground:
 
 
 @contextmanager
-def ground(store: str, folder: Path) -> Iterator[Ground]:
+def fixture(store: str, folder: Path) -> Iterator[Fixture]:
     """A running site that keeps its dictionaries in one of `STORES`."""
     with ExitStack() as stack:
         clamd = stack.enter_context(Clamd())
@@ -166,4 +166,4 @@ def ground(store: str, folder: Path) -> Iterator[Ground]:
         daemon.start()
         stack.callback(daemon.kill)  # if it still runs; its workers notice
         front = stack.enter_context(Postfix(f"dspam:[127.0.0.1]:{daemon.port}", USERS))
-        yield Ground(front, daemon, hop, clamd, clock, database, disk, left_out)
+        yield Fixture(front, daemon, hop, clamd, clock, database, disk, left_out)

@@ -1,4 +1,4 @@
-"""The books of a run: what each party wrote down for itself, as values.
+"""The ledger of a run: what each party wrote down for itself, as values.
 
 Four parties keep records that do not know of each other:
 
@@ -6,7 +6,7 @@ Four parties keep records that do not know of each other:
   which client vanished;
 * the next hop: each copy that it took, when, and when it answered, if it did (`Arrival`);
 * the client, Postfix: how each attempt ended for each recipient (`Attempt`);
-* the daemon: its log (`Said`), and the dictionaries that it leaves behind (`Kept`).
+* the daemon: its log (`Said`), and the dictionaries that it leaves behind (`Contents`).
 
 Each hand-over has a signature of its own, made by the worker that did it.  It is in the copy
 that arrived, in the log, and in the dictionary, where it was committed together with the
@@ -122,7 +122,7 @@ class Said:
 
 
 @dataclass(frozen=True)
-class Kept:
+class Contents:
     """The dictionary of one user: totals, tokens of each signature, spam and innocent hits of each token."""
 
     totals: Totals = Totals()  # noqa: RUF009  a tuple
@@ -131,14 +131,14 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Books:
+class Ledger:
     """All of it."""
 
     mails: Sequence[Mail]
     arrivals: Sequence[Arrival]
     attempts: Sequence[Attempt]
     said: Sequence[Said]
-    kept: Mapping[str, Kept]
+    contents: Mapping[str, Contents]
     kills: Sequence[Kill] = ()
     troubles: Sequence[Trouble] = ()
     epoch: float = 0.0
