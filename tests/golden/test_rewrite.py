@@ -18,6 +18,7 @@ from dspamd.filter.verdict import Verdict, header_lines
 from dspamd.mail import headers, mime, signature
 from dspamd.mail.message import Message
 from dspamd.mail.rewrite import Rewrite, rewrite
+from tests.golden.cases import Case, cases
 from tests.golden.data import rows
 
 SETUP, *ROWS = rows("rewrite.jsonl")
@@ -186,3 +187,20 @@ def test_encoded_parts_stay_encoded(row: dict[str, Any]) -> None:
 def test_nothing_recorded_is_left_out() -> None:
     assert len(CASES) == 272
     assert {row["message"] for row in RE_ENCODED} == {"html-b64", "html-qp", "plain-b64", "plain-qp"}
+
+
+@pytest.mark.parametrize("case", cases("rewrite"), ids=lambda case: case.name)
+def test_case(case: Case) -> None:
+    facts = case.facts
+    if "recorded" in facts:
+        id_, state, message = facts["recorded"]
+        (row,) = (row for row in CASES if (row["id"], row["state"], row["message"]) == (id_, state, message))
+        assert case.given == given(row)
+        assert case.wanted == expected(case.given, row["output"].encode("latin-1"))
+    changes = Rewrite(
+        lines=tuple(line.encode("latin-1") for line in facts["lines"]),
+        subject_tag=facts["subject_tag"].encode("latin-1"),
+        text_tag=facts["text_tag"].encode("latin-1"),
+        signature=facts["signature"] or None,
+    )
+    assert rewrite(Message(case.given), changes) == case.wanted

@@ -11,6 +11,7 @@ import pytest
 from dspamd.engine.model import TokenOptions
 from dspamd.engine.tokenizer import Tokens, crc64, tokenize
 from dspamd.mail import view_classic
+from tests.golden.cases import Case, cases
 from tests.golden.data import messages, rows
 
 
@@ -86,3 +87,23 @@ def test_tokens(row: dict[str, Any]) -> None:
     for stream, kind in ((tokens.order_stream, "order"), (tokens.chained_stream, "chained_order")):
         if row.get(kind) is not None:
             assert [values[i] for i in stream] == [int(value) for value in row[kind]]
+
+
+@pytest.mark.parametrize("case", cases("tokens"), ids=lambda case: case.name)
+def test_case(case: Case) -> None:
+    facts, wanted = case.facts, [(name, frequency) for name, frequency in case.facts["tokens"]]
+    if "recorded" in facts:
+        named = dict(zip(("message", "tokenizer", "options"), facts["recorded"], strict=True))
+        (row,) = (row for row in rows("handmade_tokens.jsonl") if named.items() <= row.items())
+        assert case.given == corpus()[row["message"]]
+        assert sorted((token[0], token[-1]) for token in row["tokens"]) == wanted
+    token_options = TokenOptions(
+        tokenizer=facts["tokenizer"],
+        url_context=facts["url_context"],
+        whitelist=facts["whitelist"],
+        noise=True,
+        ignore_headers=frozenset(name.lower().encode() for name in facts["ignore_headers"]),
+    )
+    tokens = tokenize(view_classic.view(case.given), token_options)
+    found = ((tokens.name(i).decode("latin-1"), tokens.frequencies[i]) for i in range(len(tokens)))
+    assert sorted(found) == wanted
