@@ -1,4 +1,4 @@
-"""Trouble of dspam and dspamc: why a message was not filtered, and who is told.
+"""What dspam and dspamc say of themselves: their usage, and why they did not filter a message.
 
 Imported by `dspamc`, whose start-up is its cost: nothing is loaded before there is trouble.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
+
+from dspamd.request import command_line
 
 
 class Trouble(Exception):
@@ -35,6 +37,14 @@ class WrongUsage(Trouble):
 def unprintable(error: OSError) -> Trouble:
     """Standard output takes nothing: it is full, or closed."""
     return Trouble(f"standard output: {error.strerror or error}", final=True)
+
+
+def answered_help(given: list[str], items: list[command_line.Item]) -> bool:
+    """Answer a caller who asks for the usage; --help, as in DSPAM, on stderr."""
+    if given != ["-h"] and not command_line.values(items, "help"):
+        return False
+    (sys.stdout if given == ["-h"] else sys.stderr).write(command_line.SYNTAX)
+    return True
 
 
 def tell(program: str, text: str) -> None:

@@ -23,10 +23,10 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from dspamd.commands import help
+from dspamd.commands import tool
 from dspamd.commands.dspam import share_files
 from dspamd.config.config import Config
-from dspamd.errors import ConfigError, Failure
+from dspamd.errors import ConfigError, Failure, UsageError
 from dspamd.storage.clock import day_number, utc_day
 from dspamd.storage.contract import TokenRow
 from dspamd.storage.files.css import Shape
@@ -60,12 +60,13 @@ Work = Callable[[HashFile, Shape, Sequence[str]], None]  # words: the file, and 
 
 
 def _run(name: str, work: Work) -> int:
-    words, usage = sys.argv[1:], f"syntax: {name} [filename]\n"
-    if help.answered(words, name, usage):
-        return os.EX_OK
+    command = tool.Command(name, f"syntax: {name} [filename]\n")
+    return tool.command(command, lambda words: _work_on(words, name, work))
+
+
+def _work_on(words: list[str], name: str, work: Work) -> int:
     if not words:
-        sys.stderr.write(usage)
-        return 1
+        raise UsageError
     try:
         path = Path(words[0]).resolve(strict=True)
         config = Config.load()

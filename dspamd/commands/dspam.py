@@ -28,7 +28,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dspamd.commands import dspamc, dspamd
-from dspamd.commands.complaint import Trouble, WrongUsage, hold_standard_streams, tell, unprintable
+from dspamd.commands.complaint import (
+    Trouble,
+    WrongUsage,
+    answered_help,
+    hold_standard_streams,
+    tell,
+    unprintable,
+)
 from dspamd.commands.spool import write_all
 from dspamd.config.client_config import BadValue, Settings, config_path
 from dspamd.config.config import Config, contains
@@ -54,8 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     items = command_line.divide(given)
     options = {name for name, _ in items}
-    if given == ["-h"] or "help" in options:
-        (sys.stdout if given == ["-h"] else sys.stderr).write(command_line.SYNTAX)
+    if answered_help(given, items):
         return os.EX_OK
     if "version" in options:
         sys.stdout.write(version())

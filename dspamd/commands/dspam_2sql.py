@@ -20,7 +20,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dspamd.commands import help, tool
+from dspamd.commands import tool
 from dspamd.engine.model import Totals
 from dspamd.errors import InvalidName, UsageError
 from dspamd.storage.clock import day_of
@@ -69,16 +69,17 @@ _PGSQL = Dialect(
 DIALECTS = {"mysql_drv": _MYSQL, "pgsql_drv": _PGSQL}
 
 
+COMMAND = tool.Command("dspam_2sql", USAGE, complaint="{error}\n")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0, 1 wrong usage or some user cannot be exported."""
-    words, profile = tool.profile_of(list(sys.argv[1:] if arguments is None else arguments))
-    if help.answered(words, "dspam_2sql", USAGE):
-        return os.EX_OK
-    try:
-        users, dialect = parse(words)
-    except UsageError as error:
-        sys.stderr.write(str(error))
-        return error.exit_status
+    return tool.command(COMMAND, run, arguments)
+
+
+def run(words: list[str]) -> int:
+    words, profile = tool.profile_of(words)
+    users, dialect = parse(words)
     return tool.run(lambda parts: export(parts, users, dialect), profile)
 
 
@@ -88,11 +89,11 @@ def parse(words: Sequence[str]) -> tuple[list[str], Dialect]:
     if "-d" in rest:
         at = rest.index("-d")
         if at + 1 == len(rest) or rest[at + 1] not in DIALECTS:
-            raise UsageError("invalid driver or no driver specified\n")
+            raise UsageError("invalid driver or no driver specified")
         dialect = DIALECTS[rest[at + 1]]
         del rest[at : at + 2]
     if any(not word.startswith("--user=") for word in rest):
-        raise UsageError(USAGE)
+        raise UsageError
     return [word.removeprefix("--user=") for word in rest], dialect
 
 

@@ -20,7 +20,7 @@ from array import array
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from dspamd.commands import help, migration, tool
+from dspamd.commands import migration, tool
 from dspamd.config import preferences
 from dspamd.config.config import Config, contains
 from dspamd.engine.model import Explained, ScoreOptions, Snapshot
@@ -62,16 +62,17 @@ class InvalidSyntax(UsageError):
         super().__init__("invalid command syntax.")
 
 
+COMMAND = tool.Command("dspam_admin", USAGE)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0 done, 1 wrong usage or check failed, 255 not stored."""
-    words, profile = tool.profile_of(list(sys.argv[1:] if arguments is None else arguments))
-    if help.answered(words, "dspam_admin", USAGE):
-        return os.EX_OK
-    try:
-        check(words)
-    except UsageError as error:
-        sys.stderr.write(f"{error}\n{USAGE}" if str(error) else USAGE)
-        return error.exit_status
+    return tool.command(COMMAND, run, arguments)
+
+
+def run(words: list[str]) -> int:
+    words, profile = tool.profile_of(words)
+    check(words)
     return tool.run(lambda parts: administer(parts, words), profile)
 
 

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from dspamd.commands import help, tool
+from dspamd.commands import tool
 from dspamd.config.config import Config
 from dspamd.config.option import Days
 from dspamd.errors import UsageError
@@ -54,16 +54,16 @@ class Options:
         return self.compact or {self.signatures, self.neutral, self.unused} != {None}
 
 
+COMMAND = tool.Command("dspam_clean", USAGE, help_on_stderr=("-h",))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0 done, 1 wrong usage or nothing to do, 75 try again."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    if help.answered(words, "dspam_clean", USAGE, on_stderr=["-h"]):
-        return os.EX_OK
-    try:
-        options = parse(words)
-    except UsageError as error:
-        sys.stderr.write(f"{error}\n{USAGE}")
-        return error.exit_status
+    return tool.command(COMMAND, run, arguments)
+
+
+def run(words: list[str]) -> int:
+    options = parse(words)
     return tool.run(lambda parts: clean(parts, options), options.profile)
 
 
@@ -106,8 +106,7 @@ def _age(text: str, config: Config, option: Days, otherwise: int | None) -> int 
     """The age given, else that configured, which may be off, else the one built in."""
     if text:
         return int(text)
-    absent = config.words(option) == ("",)
-    return otherwise if absent else config.value(option)
+    return config.value(option) if config.has(option) else otherwise
 
 
 async def clean(parts: Parts, options: Options) -> int:

@@ -9,20 +9,24 @@ import os
 import sys
 from collections.abc import Sequence
 
-from dspamd.commands import help
+from dspamd.commands import tool
 from dspamd.engine.tokenizer import crc64
+from dspamd.errors import UsageError
 
 USAGE = "syntax: dspam_crc [token]\n"
 
 
+COMMAND = tool.Command("dspam_crc", USAGE, complains_on_stdout=True)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0, or 1 without a token."""
-    words = sys.argv[1:] if arguments is None else arguments
-    if help.answered(words, "dspam_crc", USAGE):
-        return os.EX_OK
+    return tool.command(COMMAND, run, arguments)
+
+
+def run(words: list[str]) -> int:
     if not words:
-        sys.stdout.write(USAGE)
-        return 1
+        raise UsageError
     token = os.fsencode(words[0])
     sys.stdout.buffer.write(b"TOKEN: '%s' CRC: %d\n" % (token, crc64(token)))
     return os.EX_OK

@@ -16,7 +16,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from dspamd.commands import help, tool
+from dspamd.commands import tool
 from dspamd.engine.model import Totals
 from dspamd.engine.token_probabilities import probabilities
 from dspamd.engine.tokenizer import crc64
@@ -33,16 +33,17 @@ USAGE = "syntax: dspam_dump [--profile=Profile] [-d sqlite_drv] username [token]
 _DAY_S = 86_400
 
 
+COMMAND = tool.Command("dspam_dump", USAGE, complaint="{error}\n")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0, 1 wrong usage or no such token."""
-    words, profile = tool.profile_of(list(sys.argv[1:] if arguments is None else arguments))
-    if help.answered(words, "dspam_dump", USAGE):
-        return os.EX_OK
-    try:
-        user, token, sql = parse(words)
-    except UsageError as error:
-        sys.stderr.write(str(error))
-        return error.exit_status
+    return tool.command(COMMAND, run, arguments)
+
+
+def run(words: list[str]) -> int:
+    words, profile = tool.profile_of(words)
+    user, token, sql = parse(words)
     return tool.run(lambda parts: dump(parts, user, token, sql=sql), profile, anybody=True)
 
 
@@ -53,10 +54,10 @@ def parse(words: Sequence[str]) -> tuple[str, str | None, bool]:
     if sql:
         at = rest.index("-d")
         if rest[at + 1 : at + 2] != ["sqlite_drv"]:
-            raise UsageError("invalid driver or no driver specified\n")
+            raise UsageError("invalid driver or no driver specified")
         del rest[at : at + 2]
     if not 1 <= len(rest) <= 2:
-        raise UsageError(USAGE)
+        raise UsageError
     return rest[0], rest[1] if len(rest) == 2 else None, sql
 
 

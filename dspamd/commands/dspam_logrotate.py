@@ -19,7 +19,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from dspamd.commands import help
+from dspamd.commands import tool
+from dspamd.errors import UsageError
 
 _DAY_S = 86_400
 _WRITTEN_AT_ONCE = 1 << 20  # bytes
@@ -34,15 +35,16 @@ class Options(NamedTuple):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0, 1 some log could not be worked on, 255 wrong usage."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
     form = f"{sys.argv[0]} -a age [-v]"
     usage = f"Usage: {form} -l logfiles\nor\nUsage: {form} -d /var/dspam\n"
-    if help.answered(words, "dspam_logrotate", usage):
-        return os.EX_OK
+    command = tool.Command("dspam_logrotate", usage, complains_on_stdout=True, wrong_usage=255)
+    return tool.command(command, run, arguments)
+
+
+def run(words: list[str]) -> int:
     options = parse(words)
     if options is None:
-        sys.stdout.write(usage)
-        return 255
+        raise UsageError
     failed = False
     for log in options.logs:
         try:

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dspamd.commands import dspam_clean, help, tool
+from dspamd.commands import dspam_clean, tool
 from dspamd.commands.dspam_logrotate import rotate
 from dspamd.config.config import Config
 from dspamd.errors import UsageError
@@ -68,16 +68,16 @@ class Options:
         )
 
 
+COMMAND = tool.Command("dspam_maintenance", USAGE)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0, 1 wrong usage or a log is in trouble, 75, 78."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    if help.answered(words, "dspam_maintenance", USAGE):
-        return os.EX_OK
-    try:
-        options = parse(words)
-    except UsageError as error:
-        sys.stderr.write(f"{error}\n{USAGE}")
-        return error.exit_status
+    return tool.command(COMMAND, run, arguments)
+
+
+def run(words: list[str]) -> int:
+    options = parse(words)
     return tool.run(lambda parts: maintain(parts, options), options.profile)
 
 

@@ -15,7 +15,7 @@ from array import array
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from dspamd.commands import help, tool
+from dspamd.commands import tool
 from dspamd.engine.model import Learned, TokenChange, Totals
 from dspamd.errors import UsageError
 from dspamd.storage.contract import Change, TokenRow, Uid
@@ -27,16 +27,17 @@ USAGE = "syntax: dspam_merge [user1] [user2] ... [userN] -o [user] [--profile=PR
 _MOST = 2**31 - 1  # hits that one change can add
 
 
+COMMAND = tool.Command("dspam_merge", USAGE, complaint="{error}\n", complains_on_stdout=True)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0, or 1 for wrong usage."""
-    words, profile = tool.profile_of(list(sys.argv[1:] if arguments is None else arguments))
-    if help.answered(words, "dspam_merge", USAGE):
-        return os.EX_OK
-    try:
-        users, into = parse(words)
-    except UsageError as error:
-        sys.stdout.write(str(error))
-        return error.exit_status
+    return tool.command(COMMAND, run, arguments)
+
+
+def run(words: list[str]) -> int:
+    words, profile = tool.profile_of(words)
+    users, into = parse(words)
     return tool.run(lambda parts: merge(parts, users, into), profile)
 
 
@@ -45,9 +46,9 @@ def parse(words: Sequence[str]) -> tuple[list[str], str]:
     at = words.index("-o") if "-o" in words else len(words)
     users, into = [*words[:at], *words[at + 2 :]], words[at + 1 : at + 2]
     if not into or not users:
-        raise UsageError(USAGE)
+        raise UsageError
     if into[0] in users:
-        raise UsageError(f"{into[0]} cannot be merged into himself\n")
+        raise UsageError(f"{into[0]} cannot be merged into himself")
     return users, into[0]
 
 

@@ -19,9 +19,9 @@ from email.utils import parseaddr
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dspamd.commands import help, tool
+from dspamd.commands import tool
 from dspamd.delivery import digest
-from dspamd.errors import Failure, InvalidName, PermFail
+from dspamd.errors import Failure, InvalidName, PermFail, UsageError
 from dspamd.filter.outlet import Handover
 from dspamd.mail.message import Message
 from dspamd.users.preferences import User
@@ -32,14 +32,18 @@ if TYPE_CHECKING:
 USAGE = "dspam_notify [--profile=NAME] [-h]\n"
 
 
+COMMAND = tool.Command("dspam_notify", USAGE)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0, 1 wrong usage or some letter was not sent, 75, 78."""
-    words, profile = tool.profile_of(list(sys.argv[1:] if arguments is None else arguments))
-    if help.answered(words, "dspam_notify", USAGE):
-        return os.EX_OK
+    return tool.command(COMMAND, run, arguments)
+
+
+def run(words: list[str]) -> int:
+    words, profile = tool.profile_of(words)
     if words:
-        sys.stderr.write(USAGE)
-        return 1
+        raise UsageError
     return tool.run(notify, profile)
 
 

@@ -19,7 +19,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from dspamd.commands import dspam, help
+from dspamd.commands import dspam, tool
 from dspamd.config.config import Config
 from dspamd.errors import ConfigError, UsageError
 from dspamd.mail import signature
@@ -75,16 +75,21 @@ class Options:
         return [*client, *taught, *mode, "--user", self.user, *more]
 
 
+COMMAND = tool.Command(
+    "dspam-retrain-forward",
+    USAGE,
+    complaint="dspam-retrain-forward: {error}\n{usage}",
+    wrong_usage=os.EX_USAGE,
+)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    if help.answered(words, "dspam-retrain-forward", USAGE):
-        return os.EX_OK
-    try:
-        options = parse(words)
-    except UsageError as error:
-        sys.stderr.write(f"dspam-retrain-forward: {error}\n{USAGE}")
-        return os.EX_USAGE
+    return tool.command(COMMAND, run, arguments)
+
+
+def run(words: list[str]) -> int:
+    options = parse(words)
     try:
         command = options.command()
     except UsageError as error:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from dspamd.commands import help, tool
+from dspamd.commands import tool
 from dspamd.engine.model import Totals
 from dspamd.errors import Failure, UsageError
 from dspamd.files import atomic_replace
@@ -99,16 +99,16 @@ class Options:
     profile: str = ""
 
 
+COMMAND = tool.Command("dspam_stats", USAGE, help_on_stderr=("-h",), complaint="{called}: {error}\n{usage}")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0, or 1 for wrong usage."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    if help.answered(words, "dspam_stats", USAGE, on_stderr=["-h"]):
-        return os.EX_OK
-    try:
-        options = parse(words)
-    except UsageError as error:
-        sys.stderr.write(f"{sys.argv[0]}: {error}\n{USAGE}")
-        return error.exit_status
+    return tool.command(COMMAND, run, arguments)
+
+
+def run(words: list[str]) -> int:
+    options = parse(words)
     if "h" in options.flags:
         sys.stderr.write(USAGE)
         return os.EX_OK

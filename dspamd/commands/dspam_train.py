@@ -24,7 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from dspamd.commands import dspam_stats, help, tool
+from dspamd.commands import dspam_stats, tool
 from dspamd.engine.model import Label
 from dspamd.errors import Failure, UsageError
 from dspamd.filter.transaction import InboundMessage
@@ -77,16 +77,16 @@ class Options:
     corpora: tuple[Path, ...]  # an index, or spam and innocent mail
 
 
+COMMAND = tool.Command("dspam_train", USAGE)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0, 1 wrong usage, 2 unusable corpus, 75 try again."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    if help.answered(words, "dspam_train", USAGE):
-        return os.EX_OK
-    try:
-        options = parse(words)
-    except UsageError as error:
-        sys.stderr.write(str(error))
-        return error.exit_status
+    return tool.command(COMMAND, run, arguments)
+
+
+def run(words: list[str]) -> int:
+    options = parse(words)
     return tool.run(lambda parts: train(parts, options), options.profile)
 
 
@@ -101,9 +101,9 @@ def parse(words: list[str]) -> Options:
         case [*names, spam, innocent]:
             corpora = [spam, innocent]
         case _:
-            raise UsageError(USAGE)
+            raise UsageError
     if len(names) > 1 or any(word.startswith("-") for word in (*names, *corpora)):
-        raise UsageError(USAGE)
+        raise UsageError
     user = names[0] if names else login_name(os.getuid())
     return Options(user, client, profile, tuple(map(Path, corpora)))
 

@@ -29,7 +29,14 @@ import os
 import sys
 
 from dspamd.commands.client import Answer, Daemon, open_message, read_answer, send_message
-from dspamd.commands.complaint import Trouble, WrongUsage, hold_standard_streams, tell, unprintable
+from dspamd.commands.complaint import (
+    Trouble,
+    WrongUsage,
+    answered_help,
+    hold_standard_streams,
+    tell,
+    unprintable,
+)
 from dspamd.commands.spool import CHUNK, Spool, write_all
 from dspamd.config.client_config import BadValue, Settings, config_path
 from dspamd.request import command_line
@@ -212,8 +219,7 @@ def main(arguments: list[str] | None = None) -> int:
     hold_standard_streams()
     given = sys.argv[1:] if arguments is None else arguments
     items = command_line.divide(given)
-    if given == ["-h"] or command_line.values(items, "help"):
-        (sys.stdout if given == ["-h"] else sys.stderr).write(command_line.SYNTAX)
+    if answered_help(given, items):
         return 0
     if command_line.values(items, "version"):
         show_version()

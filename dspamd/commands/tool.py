@@ -1,31 +1,82 @@
-"""What the commands of an administrator share: who may call them, and how they begin and end.
+"""The frame of commands: usage, --help, --version, exit status, and work on the stores of a site.
 
-They work by themselves, with the parts of the daemon and on its store, and need not be
-told apart from it: the daemon may run or not (reference/cli.md 1, 2).  Results go to
-standard output, errors to standard error, the log to syslog.
+`command` is the frame of every command but dspam and dspamc, whose command line is that of one
+program (`dspamd.request.command_line`), and dspamd, which uses argparse.  What a command of
+DSPAM 3.10.2 does otherwise, as recorded, is data of its `Command`.
 
-Exit status: that of the command; 1 wrong usage, or not trusted; 75 try again; 78 bad
+`run` is for commands that open the stores (reference/cli.md 1, 2).  They work whether the daemon
+runs or not.  Results go to standard output, errors to standard error, the log to syslog.
+
+Exit status: that of the command; 1 wrong usage, or the caller is not trusted; 75 try again; 78 bad
 configuration; 0 after SIGINT, SIGTERM or a closed pipe, as with DSPAM.
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dspamd.commands.dspam import share_files
-from dspamd.config.config import Config
+from dspamd import __version__
 from dspamd.errors import ConfigError, Failure, UsageError
-from dspamd.telemetry import log
-from dspamd.telemetry.log_target import Syslog
-from dspamd.users.trust import trusted
 
 if TYPE_CHECKING:
     from dspamd.app import Parts
+    from dspamd.config.config import Config
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What a command says of itself.
+
+    `complaint` is what it writes when it cannot carry out a command line: the error, the usage,
+    and the name by which it was `called`.  An error without text stands for the usage alone.
+    """
+
+    name: str
+    usage: str
+    help_on_stderr: tuple[str, ...] = ()  # words that the original answered there: scripts may read it
+    complaint: str = "{error}\n{usage}"
+    complains_on_stdout: bool = False
+    wrong_usage: int = UsageError.exit_status
+
+
+def command(
+    command: Command, work: Callable[[list[str]], int], arguments: Sequence[str] | None = None
+) -> int:
+    """Run a command: answer --help, -h and --version, else do its work; returns the exit status.
+
+    `work` takes the words of the command line, by default those of the process, and may raise
+    UsageError.  The answers need no configuration.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if _answered(command, words):
+        return os.EX_OK
+    try:
+        return work(words)
+    except UsageError as error:
+        text = command.complaint if str(error) else "{usage}"
+        stream = sys.stdout if command.complains_on_stdout else sys.stderr
+        stream.write(text.format(error=error, usage=command.usage, called=sys.argv[0]))
+        return command.wrong_usage
+
+
+def _answered(command: Command, words: Sequence[str]) -> bool:
+    """Whether the caller asked for the usage or the version, by the first word; then it is written.
+
+    Further words may be names, and names may be anything.
+    """
+    match [word for word in words if not word.startswith("--profile=")][:1]:
+        case [("-h" | "--help") as word]:
+            (sys.stderr if word in command.help_on_stderr else sys.stdout).write(command.usage)
+        case ["--version"]:
+            sys.stdout.write(f"{command.name} (dspamd) {__version__}\n")
+        case _:
+            return False
+    return True
 
 
 class NotTrusted(UsageError):
@@ -38,8 +89,17 @@ class NotTrusted(UsageError):
 def run(work: Callable[[Parts], Awaitable[int]], profile: str = "", *, anybody: bool = False) -> int:
     """Do the work of a command, with the parts of the filter; returns the exit status.
 
-    `anybody` leaves it to the work to ask who is calling.
+    With `anybody`, the work itself checks the caller.
     """
+    # Commands that need no configuration start without these.
+    import asyncio
+
+    from dspamd.commands.dspam import share_files
+    from dspamd.config.config import Config
+    from dspamd.telemetry import log
+    from dspamd.telemetry.log_target import Syslog
+    from dspamd.users.trust import trusted
+
     try:
         config = Config.load()
         share_files(config)
@@ -64,6 +124,8 @@ def run(work: Callable[[Parts], Awaitable[int]], profile: str = "", *, anybody: 
 
 
 async def _with_parts(config: Config, work: Callable[[Parts], Awaitable[int]]) -> int:
+    import asyncio
+
     from dspamd.app import Parts
 
     task = asyncio.current_task()

@@ -76,6 +76,10 @@ class Config(Options):
         """The value of an option that a variable holds."""
         return option.read(self.words(option))
 
+    def has(self, option: Option[Any]) -> bool:
+        """Whether an option has a value, set or by default; `off` is one."""
+        return self.words(option) not in ((), ("",))
+
     def suffixes(self, option: Option[T]) -> dict[str, T]:
         """The values of an option under its suffixes, by suffix in lower case."""
         start = f"{option.key}."

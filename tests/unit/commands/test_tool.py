@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
 
+from dspamd import __version__
 from dspamd.app import Parts
 from dspamd.commands import tool
-from dspamd.errors import TempFail
+from dspamd.errors import TempFail, UsageError
 from tests.support.site import Site
 
 Output = pytest.CaptureFixture[str]
@@ -20,6 +22,53 @@ Output = pytest.CaptureFixture[str]
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     return Site(tmp_path, monkeypatch)
+
+
+PLAIN = tool.Command("plain", "syntax: plain\n")
+LIKE_DSPAM = tool.Command(
+    "plain", "syntax\n", ("-h",), "{called}: {error}\n{usage}", complains_on_stdout=True, wrong_usage=255
+)
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "expected"),
+    [
+        (PLAIN, ["--help"], (0, "syntax: plain\n", "")),
+        (PLAIN, ["-h", "more"], (0, "syntax: plain\n", "")),
+        (PLAIN, ["--profile=big", "--help"], (0, "syntax: plain\n", "")),
+        (PLAIN, ["--version"], (0, f"plain (dspamd) {__version__}\n", "")),
+        (PLAIN, ["bob", "--help"], (1, "", "no {such} word\nsyntax: plain\n")),
+        (PLAIN, [], (1, "", "syntax: plain\n")),
+        (LIKE_DSPAM, ["-h"], (0, "", "syntax\n")),
+        (LIKE_DSPAM, ["--help"], (0, "syntax\n", "")),
+        (LIKE_DSPAM, ["bob"], (255, "/bin/plain: no {such} word\nsyntax\n", "")),
+        (LIKE_DSPAM, [], (255, "syntax\n", "")),
+        (PLAIN, ["work"], (7, "", "")),
+    ],
+)
+def test_the_frame(
+    command: tool.Command,
+    words: list[str],
+    expected: tuple[int, str, str],
+    capsys: Output,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def work(words: list[str]) -> int:
+        if words == ["work"]:
+            return 7
+        raise UsageError("no {such} word") if words else UsageError
+
+    monkeypatch.setattr(sys, "argv", ["/bin/plain", *words])
+    assert (tool.command(command, work), *capsys.readouterr()) == expected
+    assert tool.command(command, work, words) == expected[0]
+
+
+def test_every_command_uses_the_frame() -> None:
+    """dspam and dspamc share one command line of their own, dspamd has argparse."""
+    folder = Path(tool.__file__).parent
+    commands = {file for file in folder.glob("*.py") if "\nif __name__" in file.read_text()}
+    without = {file.stem for file in commands if "tool.command(" not in file.read_text()}
+    assert without == {"dspam", "dspamc", "dspamd"}
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
