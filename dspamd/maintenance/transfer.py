@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from dspamd.engine.model import Learned, TokenChange, Totals
 from dspamd.errors import PermFail
-from dspamd.storage.block import NO_BLOCK
+from dspamd.storage.block import NO_BLOCK, first_version
 from dspamd.storage.clock import day_of
 from dspamd.storage.contract import Block, BlockChange, Change, Signature, Storage, TokenRow, Uid
 from dspamd.telemetry import log
@@ -213,7 +213,7 @@ async def _bring(missing: _Missing, target: Storage, there: Uid) -> None:
     known = len(found.changes)
     if not missing.continues:
         known = 0
-        version = max(found.version + 1, wanted.base_version)
+        version = max(found.version + 1, first_version())  # none of the source's: both may learn from now on
         await target.fold(there, name, version, wanted.base or b"")
     for data in wanted.changes[known:]:
         await target.apply(there, Change(Learned.nothing(), block=BlockChange(name, data)))

@@ -94,6 +94,10 @@ async def test_everything_arrives(source_name: str, target_name: str, pair: Pair
             assert stored is not None
             assert stored.data == data
         assert (await target.block(uid, "weights"))[2:] == BLOCK
+        theirs = (await source.block(await new(source, BOB), "weights")).version
+        assert (await target.block(uid, "weights", since=theirs)).base == BLOCK[
+            0
+        ]  # to a reader of the source
         assert await target.preferences(BOB) == PREFERENCES
         assert await target.preferences("") == {}
         assert await transfer(source, target, "") == Transferred(preferences=1, preferences_changed=1)
