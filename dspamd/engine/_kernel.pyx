@@ -7,9 +7,9 @@ allocation is checked and becomes MemoryError; every step takes time and memory 
 whatever the message looks like.  Bytes and numbers in, values out: nothing here knows files,
 sockets, clocks or randomness.
 
-Whoever wants to know how spam is recognized begins with probability.pxi (Graham's "A Plan for Spam",
-Robinson's correction for rare tokens) and combination.pxi (Graham, Burton, Robinson, Fisher's
-chi-square), goes on with noise.pxi and training.pxi, and sees them put together in run.pxi.
+To learn how spam is recognized, begin with probability.pxi (Graham's "A Plan for Spam", Robinson's
+correction for rare tokens) and combination.pxi (Graham, Burton, Robinson, Fisher's chi-square), go on
+with noise.pxi and training.pxi, and see them put together in run.pxi.
 
 The readable face is `dspamd.engine.tokenizer`; the rules are those of
 reference/engine.md, quoted by section.

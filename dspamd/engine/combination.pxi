@@ -1,7 +1,7 @@
 # Many probabilities become one number (engine.md 4).
 #
 # The most interesting tokens, those farthest from 0.5, are chosen once; each algorithm is then a walk
-# over them (naive and chi-square: over all tokens) that returns its number.  Whoever wants to know
+# over them (naive and chi-square: over all tokens) that returns its number.  A caller that wants to know
 # which entries it used passes a `Uses` with room: the same walk that decided also explains.
 #
 # <float> marks single precision, as in probability.pxi.
@@ -9,10 +9,28 @@
 from libc.math cimport exp, frexp, log, pow
 
 cdef enum:
-    GRAHAM_USES = 15
-    ROBINSON_USES = 25
-    BURTON_USES = 27
+    GRAHAM_USES = 15  # Graham, "A Plan for Spam"; engine.md 4.2
+    ROBINSON_USES = 25  # 4.4
+    BURTON_USES = 27  # 4.3
     MOST_CHOICES = 27
+
+
+cdef extern from *:
+    """
+    /* Robinson's geometric means: engine.md 4.4 */
+    #define MEAN_STRENGTH 0.01
+    #define MEAN_ASSUMED 0.5
+    #define MEAN_LOW 0.3 /* what is between them is not used */
+    #define MEAN_HIGH 0.7
+    /* Fisher's chi-square: engine.md 4.5 */
+    #define CHI_STRENGTH 0.1 /* of f(w) */
+    #define CHI_ASSUMED 0.05 /* strength times assumption */
+    #define CHI_DISTANCE 0.45 /* from 0.5; nearer tokens are not used */
+    #define CHI_NONE 0.401 /* the result if no token is used */
+    #define CHI_SMALL 1e-200 /* products below are put aside */
+    """
+    const double MEAN_STRENGTH, MEAN_ASSUMED, MEAN_LOW, MEAN_HIGH
+    const double CHI_STRENGTH, CHI_ASSUMED, CHI_DISTANCE, CHI_NONE, CHI_SMALL
 
 
 cdef enum:  # the algorithms, in the order in which their verdicts are asked (4.7)
@@ -126,9 +144,9 @@ cdef double robinson(const Choice* choices, uint32_t n, Uses* uses) noexcept nog
     for k in range(n):
         if used == ROBINSON_USES:
             break
-        q = <float>((0.01 * 0.5 + strength * choices[k].p) / (0.01 + strength))
+        q = <float>((MEAN_STRENGTH * MEAN_ASSUMED + strength * choices[k].p) / (MEAN_STRENGTH + strength))
         use(uses, choices[k].entry)
-        if 0.3 <= q <= 0.7:
+        if MEAN_LOW <= q <= MEAN_HIGH:
             continue
         for repeat in range(2 if choices[k].frequency > 1 else 1):
             if used < ROBINSON_USES:
@@ -169,23 +187,23 @@ cdef double chi_square(const Scored* entries, uint32_t n, Method method, Uses* u
         fw = entries[k].p
         if method != ROBINSON_METHOD:
             hits = <double>(entries[k].spam + entries[k].innocent)
-            fw = (0.05 + hits * fw) / (0.1 + hits)
-        if not fabs(0.5 - fw) > 0.45:
+            fw = (CHI_ASSUMED + hits * fw) / (CHI_STRENGTH + hits)
+        if not fabs(0.5 - fw) > CHI_DISTANCE:
             continue
         spam *= 1 - fw
         innocent *= fw
-        if spam < 1e-200:
+        if spam < CHI_SMALL:
             spam = frexp(spam, &shift)
             spam_exponent += shift
-        if innocent < 1e-200:
+        if innocent < CHI_SMALL:
             innocent = frexp(innocent, &shift)
             innocent_exponent += shift
         used += 1
         use(uses, k)
     if used == 0:
-        return <float>0.401
-    a = 1 - chi_square_tail(-2 * (log(spam) + spam_exponent * log(2.0)), 2 * used)
-    b = 1 - chi_square_tail(-2 * (log(innocent) + innocent_exponent * log(2.0)), 2 * used)
+        return <float>CHI_NONE
+    a = 1 - chi_square_tail(-2 * (log(spam) + <double>spam_exponent * log(2.0)), 2 * used)
+    b = 1 - chi_square_tail(-2 * (log(innocent) + <double>innocent_exponent * log(2.0)), 2 * used)
     return <float>((a - b + 1) / 2)
 
 
@@ -207,14 +225,14 @@ cdef inline double least_interesting(const Choice* choices, uint32_t chosen) noe
 cdef double naive_strict(
     const Choice* choices, uint32_t chosen, uint32_t n, bint control, Uses* uses
 ) noexcept nogil:
-    """What the original computed instead: the least interesting choice, once for each entry (4.6, Q-N1).
+    """The original's formula: the least interesting choice, once for each entry (4.6, Q-N1).
 
     `control`: its SQL stores put one more entry into the table of each message (7.6).
     """
     cdef double p = least_interesting(choices, chosen)
     cdef float spam = 1, innocent = 1
     cdef uint32_t k
-    for k in range(n + control):
+    for k in range(n + <uint32_t>control):
         spam = <float>(spam * p)
         innocent = <float>(innocent * (1 - p))
         if k < n:

@@ -1,7 +1,7 @@
 # The number of a token: CRC-64, reflected, 0xD800000000000000, start 0 (engine.md 2.1).
 #
 # The polynomial is x^64 + x^4 + x^3 + x + 1, and in reflected order a factor x is a shift to the right
-# by one.  So what a text pushes out of the 64 bits comes back multiplied by x^4 + x^3 + x + 1: three
+# by one.  So the bits that a text pushes out of the 64 come back multiplied by x^4 + x^3 + x + 1: three
 # shifts.  Eight bytes are added with a dozen operations on registers; there is no table, which would
 # fight for the cache with the tables that the tokens go to.
 
@@ -42,4 +42,4 @@ cdef inline uint64_t crc_text(uint64_t crc, const uint8_t* text, size_t length) 
 
 def crc64(const unsigned char[::1] text not None, uint64_t crc=0):
     """The token number of `text`; `crc` continues from the number of what came before it."""
-    return crc_text(crc, &text[0], text.shape[0]) if text.shape[0] else crc
+    return crc_text(crc, &text[0], <size_t>text.shape[0]) if text.shape[0] else crc

@@ -26,7 +26,7 @@ cdef uint32_t next_link(const uint8_t* text, uint32_t start, uint32_t length, co
         sign += 1
     at = start + sign
     while at < length:
-        at = <uint32_t>position(text, at, length, key[sign])
+        at = <uint32_t>position(text, at, length, <uint8_t>key[sign])
         if at < length and begins(text + at - sign, length - at + sign, key):
             return at - sign
         at += 1
@@ -50,7 +50,7 @@ cdef int touch_link(Tokens tokens, const uint8_t* text, uint32_t at, uint32_t en
         while at < end and not KIND[text[at]] & BODY_WORD:
             at += 1
         if at > start:
-            size = min(at - start, <uint32_t>NAME_SIZE - 4)
+            size = min(at - start, <uint32_t>(NAME_SIZE - 4))
             tokens.reserve(1)
             tokens.touch(crc_text(prefix, text + start, size), <uint32_t>tokens.word_count, 1, 0)
             tokens.add_word(start, size)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 
 class Label(enum.Enum):
-    """What a message is, as told by its user."""
+    """The class of a message, as its user says."""
 
     SPAM = "spam"
     INNOCENT = "innocent"
@@ -27,7 +27,7 @@ class Label(enum.Enum):
 
 
 class Source(enum.Enum):
-    """Why a message is taught: correcting us, from a corpus, or to inoculate."""
+    """Why a user teaches a message: to correct us, from a corpus, or to inoculate."""
 
     ERROR = "error"
     CORPUS = "corpus"
@@ -44,7 +44,7 @@ class Mode(enum.Enum):
 
 
 class Lesson(NamedTuple):
-    """A message with its label: what `--class` and `--source` say.
+    """A label and the reason for it, as `--class` and `--source` say.
 
     `unlearn` takes back an earlier lesson of the same label (engine.md 7.10).
     """
@@ -102,13 +102,13 @@ class Hits(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """What one round trip to the store brings: the totals and the hits."""
+    """The totals and the hits, as one round trip to the store brings them."""
 
     totals: Totals
     hits: Hits
 
     def joined(self, other: Snapshot) -> Snapshot:
-        """What two dictionaries say together (merged groups)."""
+        """Two dictionaries together (merged groups)."""
         return Snapshot(self.totals.plus(other.totals), self.hits.joined(other.hits))
 
 
@@ -144,7 +144,7 @@ class TokenChange(NamedTuple):
 
 
 class Learned(NamedTuple):
-    """What one run teaches the user's dictionary."""
+    """The changes that one run makes in the user's dictionary."""
 
     totals: Totals
     tokens: TokenChange
@@ -154,11 +154,11 @@ class Learned(NamedTuple):
         return cls(Totals(), TokenChange.none())
 
     def joined(self, other: Learned) -> Learned:
-        """What two runs teach, as one."""
+        """The changes of two runs, as one."""
         return Learned(self.totals.joined(other.totals), self.tokens.joined(other.tokens))
 
     def negated(self) -> Learned:
-        """What takes this back."""
+        """The changes that take these back."""
         return Learned(self.totals.negated(), self.tokens.negated())
 
 
@@ -170,7 +170,7 @@ class Factor(NamedTuple):
 
 
 class Explained(NamedTuple):
-    """A token of a message with what its reader's dictionary says of it."""
+    """A token of a message, with its hits and its probability in the user's dictionary."""
 
     name: bytes
     spam: int
@@ -180,7 +180,7 @@ class Explained(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TokenOptions:
-    """What decides which tokens a message has; equal options, equal tokens."""
+    """The settings that decide which tokens a message has; equal options, equal tokens."""
 
     tokenizer: str = "chain"  # word, chain, sbph, osb
     url_context: bool = False
@@ -193,7 +193,7 @@ class TokenOptions:
 
 @dataclass(frozen=True, slots=True)
 class ScoreOptions:
-    """What decides how tokens become a verdict (engine.md 3 to 7)."""
+    """The settings that decide how tokens become a verdict (engine.md 3 to 7)."""
 
     algorithms: frozenset[str] = frozenset({"graham", "burton"})  # naive robinson chi-square
     pvalue: str = "bcr"  # bcr, robinson, markov
@@ -210,7 +210,7 @@ class ScoreOptions:
 
 
 class Result(NamedTuple):
-    """What the statistics say of one message."""
+    """The verdict of the statistics on one message."""
 
     spam: bool
     name: str  # Spam, Innocent, Whitelisted: the word of X-DSPAM-Result

@@ -49,7 +49,8 @@ cdef double name_weight(const uint8_t* name, uint32_t length) noexcept nogil:
     ):
         return 1.0
     for i in range(2, length):
-        sparse += name[i - 2] == b"+" and name[i - 1] == b"#" and name[i] == b"+"
+        if name[i - 2] == b"+" and name[i - 1] == b"#" and name[i] == b"+":
+            sparse += 1
     return <double>(1 << 2 * (complexity - sparse - 1)) if complexity > sparse else 1.0
 
 
@@ -60,11 +61,11 @@ cdef int _fill_masks() noexcept:
         length = 0
         for field in range(5):
             if mask >> field:
-                name[length] = b"w" if mask >> field & 1 else b"#"
+                name[length] = <uint8_t>(b"w" if mask >> field & 1 else b"#")
                 name[length + 1] = b"+"
                 length += 2
         MASK_WEIGHT[mask] = name_weight(name, length - 1)
-        MASK_COMPLEXITY[mask] = name_complexity(name, length - 1)
+        MASK_COMPLEXITY[mask] = <uint8_t>name_complexity(name, length - 1)
     return 0
 
 

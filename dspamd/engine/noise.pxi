@@ -17,6 +17,15 @@ cdef enum:
     REDUCE_ABOVE = 2500  # and from which they are trusted
 
 
+cdef extern from *:
+    """
+    /* Zdziarski, "Bayesian Noise Reduction"; engine.md 5 */
+    #define DECIDED_DISTANCE 0.25 /* from 0.5, beyond which a pattern is decided */
+    #define CONTRADICTION 0.33 /* from its pattern, beyond which a token is noise */
+    """
+    const double DECIDED_DISTANCE, CONTRADICTION
+
+
 cdef inline uint32_t twentieths(double p) noexcept nogil:
     """p cut to hundredths in single precision, then rounded up to twentieths."""
     return (<uint32_t><float>(<float>p * 100.0) + 4) // 5
@@ -32,11 +41,11 @@ cdef uint32_t spell_pattern(uint32_t pattern, uint8_t* name) noexcept nogil:
     if pattern >= WINDOWS:
         name[4] = b"c"
     for k in range(3):
-        step = pattern // (STEPS * STEPS if k == 0 else STEPS if k == 1 else 1) % STEPS
-        name[length] = b"1" if step == STEPS - 1 else b"0"
+        step = pattern // <uint32_t>(STEPS * STEPS if k == 0 else STEPS if k == 1 else 1) % STEPS
+        name[length] = <uint8_t>(b"1" if step == STEPS - 1 else b"0")
         name[length + 1] = b"."
         name[length + 2] = <uint8_t>(c"0" + step * 5 // 10 % 10)
-        name[length + 3] = b"5" if step & 1 else b"0"
+        name[length + 3] = <uint8_t>(b"5" if step & 1 else b"0")
         name[length + 4] = b"_"
         length += 5
     return length
@@ -107,7 +116,7 @@ cdef void believe(Scored* patterns, Tokens found, Scale* scale) noexcept nogil:
         patterns[k].value, patterns[k].index = found.value[k], found.shape[k].word
         patterns[k].frequency, patterns[k].pattern = 1, True
         if patterns[k].index == PATTERN_TOTAL:
-            scale.pattern_spam, scale.pattern_innocent = patterns[k].spam, patterns[k].innocent
+            scale.pattern_spam, scale.pattern_innocent = <double>patterns[k].spam, <double>patterns[k].innocent
     for k in range(found.count):
         patterns[k].p = probability(&patterns[k], scale, found)
 
@@ -144,9 +153,9 @@ cdef void reduce_stream(
     for k in range(length):
         window = slide(window, twentieths(entries[stream[k]].p))
         v = belief[window]
-        if fabs(0.5 - v) > 0.25:
+        if fabs(0.5 - v) > DECIDED_DISTANCE:
             for member in range(k - min(k, <uint32_t>2), k + 1):
-                if fabs(<float>(<float>entries[stream[member]].p - v)) > <float>0.33:
+                if fabs(<float>(<float>entries[stream[member]].p - v)) > <float>CONTRADICTION:
                     noise[member] = 1
     for k in range(length):
         if noise[k] and entries[stream[k]].frequency:
@@ -165,7 +174,7 @@ cdef int merge(
     with nogil:
         for k in range(n):
             if tokens.find(patterns[k].value) >= 0:
-                continue  # somebody wrote it into the mail: it stays a word
+                continue  # the sender wrote it into the mail: it stays a word
             while i < count[0] and words[i].value % ORDER_MODULUS <= patterns[k].value % ORDER_MODULUS:
                 merged[length] = words[i]
                 length += 1

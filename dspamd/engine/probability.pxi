@@ -8,6 +8,41 @@
 
 from libc.math cimport fabs
 
+cdef extern from *:
+    """
+    /* Graham, "A Plan for Spam", with the values of engine.md 3.2. */
+    #define LEAST_P 0.0001
+    #define MOST_P 0.9999
+    #define UNKNOWN_P 0.4 /* of a token that says nothing */
+    #define UNKNOWN_SPAM_P 0.7 /* the same in a message that its user calls spam */
+    #define INNOCENT_P 0.01 /* at most, of a token seen in innocent mail alone */
+    #define SPAM_P 0.99 /* at least, of a token seen in spam alone */
+    /* Robinson, "A statistical approach to the spam problem": f(w), engine.md 3.2. */
+    #define ROBINSON_STRENGTH 0.1 /* s */
+    #define ROBINSON_ASSUMED 0.5 /* x */
+    /* markov: engine.md 3.3 */
+    #define MARKOV_NEUTRAL 0.50
+    #define MARKOV_NEUTRAL_BIASED 0.49
+    #define MARKOV_SCALE 256
+    #define MARKOV_HITS 16
+    /* Statistical sedation: engine.md 3.1 */
+    #define SHARE_STEP 20.0 /* percent of spam that count once */
+    """
+    const double LEAST_P, MOST_P, UNKNOWN_P, UNKNOWN_SPAM_P, INNOCENT_P, SPAM_P
+    const double ROBINSON_STRENGTH, ROBINSON_ASSUMED
+    const double MARKOV_NEUTRAL, MARKOV_NEUTRAL_BIASED
+    const int MARKOV_SCALE, MARKOV_HITS
+    const double SHARE_STEP
+
+
+cdef enum:  # statistical sedation (3.1)
+    MINIMUM_HITS = 5
+    MINIMUM_PATTERN_HITS = 25  # with sedation
+    SEDATED_BELOW = 1000  # innocent messages up to which the difference to spam counts,
+    SHARED_BELOW = 2500  # and up to which the share of spam does
+    DIFFERENCE_STEP = 200  # messages
+
+
 cdef enum Method:
     GRAHAM_METHOD  # "bcr"
     ROBINSON_METHOD
@@ -37,10 +72,10 @@ cdef struct Scale:  # everything but the token itself that decides a probability
 
 
 cdef inline double clamp(double p) noexcept nogil:
-    """p within [0.0001, 0.9999]: nobody is ever sure.  NaN stays NaN."""
-    if p < 0.0001:
-        return 0.0001
-    return 0.9999 if p > 0.9999 else p
+    """p within [LEAST_P, MOST_P]: no token is ever certain.  NaN stays NaN."""
+    if p < LEAST_P:
+        return LEAST_P
+    return MOST_P if p > MOST_P else p
 
 
 cdef int64_t minimum_hits(int64_t spam, int64_t innocent, int64_t sedation, bint pattern) noexcept nogil:
@@ -48,13 +83,13 @@ cdef int64_t minimum_hits(int64_t spam, int64_t innocent, int64_t sedation, bint
 
     `spam` and `innocent` are messages learned and classified, `sedation` is the training buffer, 0..10.
     """
-    cdef int64_t base = 25 if pattern and sedation else 5, sedated = 0
+    cdef int64_t base = MINIMUM_PATTERN_HITS if pattern and sedation else MINIMUM_HITS, sedated = 0
     cdef float share
-    if sedation > 0 and innocent < 1000 and innocent < spam:
-        sedated = base + sedation // 2 + sedation * ((spam - innocent) // 200)
-    elif sedation > 0 and 1000 <= innocent < 2500 and spam > innocent:
+    if sedation > 0 and innocent < SEDATED_BELOW and innocent < spam:
+        sedated = base + sedation // 2 + sedation * ((spam - innocent) // DIFFERENCE_STEP)
+    elif sedation > 0 and SEDATED_BELOW <= innocent < SHARED_BELOW and spam > innocent:
         share = <float>(<double>spam / <double>(spam + innocent) * 100)
-        sedated = <int64_t><float>(<double>(base + sedation // 2) + <float>(sedation * <double><float>(share / 20.0)))
+        sedated = <int64_t><float>(<double>(base + sedation // 2) + <float>(<double>sedation * <double><float>(share / SHARE_STEP)))
     return sedated if pattern else max(base, sedated)  # so patterns normally need none (Q-P5)
 
 
@@ -73,24 +108,24 @@ cdef double graham_p(const Scored* entry, const Scale* scale) noexcept nogil:
             y = i / scale.innocent
         p = x / (x + y)  # patterns: 0/0 and inf/inf are NaN, and NaN is never interesting
     if entry.spam == 0 and entry.innocent > 0:
-        p = 0.01
+        p = INNOCENT_P
         if taught:
             sure = (1 / scale.spam) / (1 / scale.spam + i / scale.innocent)
             p = min(p, sure)
     elif entry.spam > 0 and entry.innocent == 0:
-        p = 0.99
+        p = SPAM_P
         if taught:
             sure = (s / scale.spam) / (s / scale.spam + scale.bias / scale.innocent)
             p = max(p, sure)
     if entry.spam + scale.bias * entry.innocent < (scale.pattern_minimum if entry.pattern else scale.minimum):
-        p = 0.4
+        p = UNKNOWN_P
     return clamp(p)
 
 
 cdef double robinson_p(double p, const Scored* entry) noexcept nogil:
-    """Robinson's f(w) = (s*x + n*p) / (s + n) with strength s = 0.1 and assumption x = 0.5 (3.2)."""
+    """Robinson's f(w) = (s*x + n*p) / (s + n) (3.2)."""
     cdef double n = <double>(entry.spam + entry.innocent)
-    return (0.1 * 0.5 + n * p) / (0.1 + n)
+    return (ROBINSON_STRENGTH * ROBINSON_ASSUMED + n * p) / (ROBINSON_STRENGTH + n)
 
 
 cdef double markov_p(const Scored* entry, const Scale* scale, Tokens tokens) noexcept nogil:
@@ -104,8 +139,11 @@ cdef double markov_p(const Scored* entry, const Scale* scale, Tokens tokens) noe
         return 0.5
     weight = tokens.weight(entry.index)
     if scale.bias == 2:
-        return clamp(0.49 + weight * (s - 2 * i) / (16 * (s + 2 * i + 1) * 256))
-    return clamp(0.50 + weight * (s - i) / (16 * (s + i + 1) * 256))
+        return clamp(
+            MARKOV_NEUTRAL_BIASED
+            + weight * (s - 2 * i) / (MARKOV_HITS * (s + 2 * i + 1) * MARKOV_SCALE)
+        )
+    return clamp(MARKOV_NEUTRAL + weight * (s - i) / (MARKOV_HITS * (s + i + 1) * MARKOV_SCALE))
 
 
 cdef double probability(const Scored* entry, const Scale* scale, Tokens tokens) noexcept nogil:

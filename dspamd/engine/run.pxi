@@ -8,12 +8,13 @@ from dspamd.engine.model import Explained, Factor, Label, Learned, Result, Sourc
 from dspamd.engine.modes import effective, totals_change
 
 cdef double[ALGORITHMS] THRESHOLD = [0.9, 0.9, 0.9, 0.5, 0.5010]  # one for each algorithm (4.7)
+cdef double MARKOV_THRESHOLD = 0.5  # for all of them (4.7)
 FORMULAS = ("naive", "graham", "burton", "robinson", "chi-square")  # names of the algorithms, in their order
 cdef dict METHOD_NAMES = {"bcr": GRAHAM_METHOD, "robinson": ROBINSON_METHOD, "markov": MARKOV_METHOD}
 
 
 cdef int check_options(options, lesson) except -1:
-    """Raise ValueError for what no configuration should let through."""
+    """Raise ValueError for options that contradict each other or are unknown."""
     if lesson is not None and options.classify_only:
         raise ValueError("a message is either classified or taught")
     if not options.algorithms and not options.strict:
@@ -27,7 +28,8 @@ cdef int check_options(options, lesson) except -1:
 
 
 cdef enum:
-    GUESSES = 8  # tokens compared before one is searched for
+    GUESSES = 8  # tokens compared before one is searched for; measured
+    WHITELIST_SHARE = 15  # innocent messages for each spam of a sender who passes (6.2)
 
 
 cdef int take_hits(Scored* entries, Tokens tokens, hits) except -1:
@@ -54,12 +56,12 @@ cdef int take_hits(Scored* entries, Tokens tokens, hits) except -1:
 
 @cython.final
 cdef class Run:
-    """The verdict on a message, and what it teaches.
+    """The verdict on a message, and the lesson in it.
 
     `tokens` are those of the message, or of a stored signature; `snapshot` brings the totals and the
-    hits of its reader (for merged groups the sums); `lesson` is what the reader said about it, or None
-    for new mail.  If `patterns` is not None, their hits must be read too and given to `weigh` before
-    anything else is asked.  ValueError for options that contradict each other.
+    hits of the user (for merged groups the sums); `lesson` is the label that the user gave it, or None
+    for new mail.  If `patterns` is not None, the caller reads their hits too and gives them to `weigh` before
+    it asks for anything else.  ValueError for options that contradict each other.
     """
 
     cdef Tokens tokens
@@ -118,7 +120,7 @@ cdef class Run:
         scale.method = METHOD_NAMES[options.pvalue]
         scale.spam, scale.innocent = totals.spam_learned, totals.innocent_learned
         scale.bias = 2 if options.bias else 1
-        scale.unknown = 0.7 if self.teaching.taught and self.teaching.spam else 0.4
+        scale.unknown = UNKNOWN_SPAM_P if self.teaching.taught and self.teaching.spam else UNKNOWN_P
         cdef int64_t most = self.rules.most_minimum
         scale.minimum = min(most, minimum_hits(spam_seen, self.innocent_seen, options.sedation, False))
         scale.pattern_minimum = min(most, minimum_hits(spam_seen, self.innocent_seen, options.sedation, True))
@@ -172,8 +174,8 @@ cdef class Run:
 
     cdef int judge(self) except -1:
         """Choose, combine, decide (4.7); a lesson by signature needs no statistics (7.7)."""
-        cdef uint32_t size = BURTON_USES if self.enabled[BURTON] else (
-            ROBINSON_USES if self.enabled[ROBINSON] else GRAHAM_USES
+        cdef uint32_t size = <uint32_t>(
+            BURTON_USES if self.enabled[BURTON] else ROBINSON_USES if self.enabled[ROBINSON] else GRAHAM_USES
         )
         cdef double mean
         cdef Uses none = Uses(NULL, 0)
@@ -199,7 +201,7 @@ cdef class Run:
         return 0
 
     cdef double number(self, int algorithm, Uses* uses) noexcept nogil:
-        """What one algorithm says, and with which entries."""
+        """The number of one algorithm; `uses` takes the entries that it used."""
         if algorithm == GRAHAM:
             return graham(self.choices, self.chosen, uses)
         if algorithm == BURTON:
@@ -215,7 +217,7 @@ cdef class Run:
     cdef void decide(self) noexcept nogil:
         """Any algorithm that fires makes spam; the table of 4.7 says which one is reported."""
         cdef Uses none = Uses(NULL, 0)
-        cdef double value, first = -1  # what the original reported without any algorithm
+        cdef double value, first = -1  # the original reported it without any algorithm
         cdef int algorithm, last = GRAHAM
         cdef bint asked = False
         for algorithm in range(ALGORITHMS):
@@ -226,7 +228,7 @@ cdef class Run:
             if not asked:
                 first = value
                 asked = True
-            if value > 0.5 if self.scale.method == MARKOV_METHOD else value >= THRESHOLD[algorithm]:
+            if value > MARKOV_THRESHOLD if self.scale.method == MARKOV_METHOD else value >= THRESHOLD[algorithm]:
                 if not self.spam or algorithm <= BURTON:
                     self.probability = <float>value
                 if not self.spam or algorithm <= GRAHAM:
@@ -241,7 +243,7 @@ cdef class Run:
         cdef const Scored* sender = self.sender()
         if sender != NULL and not self.teaching.taught and self.options.whitelist:
             self.whitelisted = (
-                sender.innocent > self.options.whitelist_threshold and sender.spam <= sender.innocent // 15
+                sender.innocent > self.options.whitelist_threshold and sender.spam <= sender.innocent // WHITELIST_SHARE
             )
         if self.whitelisted:
             self.spam = False
@@ -262,12 +264,12 @@ cdef class Run:
         return 0
 
     def __len__(self):
-        """The number of tokens that are judged."""
+        """The number of tokens that are scored."""
         return self.count
 
     @property
     def result(self):
-        """What the statistics say (`Result`)."""
+        """The verdict of the statistics (`Result`)."""
         self.check()
         name = "Whitelisted" if self.whitelisted else "Spam" if self.spam else "Innocent"
         return Result(bool(self.spam), name, self.probability, self.confidence)
@@ -319,7 +321,7 @@ cdef class Run:
 
     @property
     def learned(self):
-        """What the dictionary learns of it (`Learned`); changes are signed and not cut at zero."""
+        """The changes of the dictionary (`Learned`), signed and not cut at zero."""
         self.check()
         if self.lesson_learned is None:
             label = Label.SPAM if self.spam else Label.INNOCENT
@@ -348,7 +350,7 @@ cdef class Run:
 
     @property
     def signature(self):
-        """What is stored to train this message later (8.2), patterns included."""
+        """The bytes that the store keeps to train this message later (8.2), patterns included."""
         cdef bytes records
         cdef uint8_t* record
         cdef uint32_t k

@@ -1,12 +1,12 @@
-"""What a dictionary says of tokens whose names nobody knows: those it holds.
+"""The probabilities of tokens without names, as a dictionary holds them.
 
-Such a token has a probability that depends on its hits alone, so a dictionary has
+The probability of such a token depends on its hits alone, so a dictionary has
 no more different ones than it has different pairs of hits (reference/engine.md 3).
-`probabilities` computes them with the engine itself:
-what `dspam_dump` shows and what a purge calls neutral is what counts for mail.
+`probabilities` computes them with the engine itself, so `dspam_dump` and the purge
+see the numbers that count for mail.
 
-PValue markov weighs names, which are not stored.  Here its tokens are judged as
-with bcr; all of them would be neutral otherwise, and a purge would leave nothing.
+PValue markov weighs names, which are not stored.  Here its tokens get the
+probabilities of bcr; otherwise all would be neutral, and a purge would leave nothing.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Four tokenizers (reference/engine.md 2): `word` gives single words, `chain` words and neighbouring
 pairs, `osb` pairs within five words, `sbph` all combinations within five words.  Every token is a
-64-bit number; its name is built only when somebody asks.
+64-bit number; its name is built only on request.
 
 Tokens depend on the message and on `TokenOptions` alone: users with equal options share them.  They
 never change once made, and may be read from any thread.

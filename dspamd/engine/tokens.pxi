@@ -7,7 +7,7 @@
 # Names are not stored.  A token keeps its `Shape`, the first word and a mask of the words behind it,
 # from which `spell` builds the name; the words point into the text, which is kept.
 #
-# What others may read (all arrays in iteration order, `count` long):
+# Fields that other files may read (all arrays in iteration order, `count` long):
 #
 #   count               entries
 #   value[i]            the token
@@ -183,7 +183,7 @@ cdef class Tokens:
 
     cdef int keep(self, bytes headers, bytes body, bint text_signature) except -1:
         """Take the texts of a view: the first step of tokenizing."""
-        cdef size_t header_length = len(headers), body_length = len(body)
+        cdef size_t header_length = <size_t>len(headers), body_length = <size_t>len(body)
         self.headers, self.body, self.text_signature = headers, body, text_signature
         self.body_text = <const uint8_t*>PyBytes_AS_STRING(body)
         self.named = True
@@ -240,7 +240,7 @@ cdef class Tokens:
         return 0
 
     cdef void settle(self, const uint32_t* place) noexcept nogil:
-        """Carry what refers to entries over to the arrays; place[i + 1] - 1 is where entry i went."""
+        """Turn references to entries into indexes of the arrays; entry i went to place[i + 1] - 1."""
         cdef size_t k
         for k in range(self.slot_mask + 1):  # without a branch: place[0] is 0
             self.slots[k] = place[self.slots[k]]
@@ -360,7 +360,7 @@ cdef class Tokens:
         return PyBytes_FromStringAndSize(<char*>name, self.spell(i, name))
 
     def signature(self):
-        """What is stored to train this message later (engine.md 8.2)."""
+        """The bytes that the store keeps to train this message later (engine.md 8.2)."""
         cdef bytes records
         cdef uint8_t* record
         cdef uint32_t i
@@ -377,7 +377,7 @@ cdef class Tokens:
     def from_signature(const unsigned char[::1] records not None):
         """The tokens of a stored signature of 16-byte records; an odd rest is ignored."""
         cdef Tokens tokens = Tokens()
-        cdef size_t n = records.shape[0] // RECORD, k
+        cdef size_t n = <size_t>records.shape[0] // RECORD, k
         cdef const uint8_t* record = &records[0] if n else NULL
         cdef uint32_t i
         with nogil:
@@ -390,7 +390,7 @@ cdef class Tokens:
 
 
 cdef object _array(str typecode, const void* items, size_t n, size_t item):
-    cdef array.array copy = array.clone(array.array(typecode), n, zero=False)
+    cdef array.array copy = array.clone(array.array(typecode), <Py_ssize_t>n, zero=False)
     if n:
         memcpy(copy.data.as_voidptr, items, n * item)
     return copy

@@ -1,14 +1,14 @@
-# What a message changes in the hits of its tokens (engine.md 7.4 and 7.5).
+# The changes that a message makes in the hits of its tokens (engine.md 7.4 and 7.5).
 #
 # Steps are signed and not cut at zero: the store adds them to counters that others may have moved
-# meanwhile.  The totals are the business of modes.py.
+# meanwhile.  modes.py finds the changes of the totals.
 
 from dspamd.engine.model import TokenChange
 from dspamd.engine.modes import UNLIMITED
 
 
 cdef struct Teaching:  # how a run teaches
-    bint spam  # what the message counts as
+    bint spam  # the message counts as spam
     bint taught  # by its user; else by our own verdict
     bint error  # the user corrects us
     bint inoculation
@@ -19,6 +19,12 @@ cdef struct Teaching:  # how a run teaches
     bint control  # all known tokens get the step of the control token, and new ones one hit
     bint strict
     int64_t most_hits  # tokens with as many are left alone, but for the sender and patterns (7.5)
+
+
+cdef enum:  # hits that an inoculation gives (7.4)
+    FULL_DOSE = 5  # to a token that has fewer of its class, and
+    HARDLY_OPPOSITE = 2  # fewer of the other class than this;
+    SMALL_DOSE = 2  # to others
 
 
 cdef struct Step:
@@ -39,9 +45,9 @@ cdef inline Step step_of(const Scored* entry, Teaching teaching) noexcept nogil:
     if teaching.unlearn and not (inoculated and teaching.strict and not teaching.by_signature):  # Q-T5
         mine = -once
     elif inoculated and teaching.control:  # Q-T9
-        mine = 2 if known or opposite else 1
+        mine = SMALL_DOSE if known or opposite else 1
     elif inoculated:
-        mine = 5 if opposite < 2 and known < 5 else 2
+        mine = FULL_DOSE if opposite < HARDLY_OPPOSITE and known < FULL_DOSE else SMALL_DOSE
     elif teaching.error and teaching.takes_back:
         other = -once
     return Step(mine, other) if teaching.spam else Step(other, mine)

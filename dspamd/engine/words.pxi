@@ -51,7 +51,7 @@ cdef inline uint64_t crc_word(uint64_t crc, const Loaded* word) noexcept nogil:
 
 
 cdef int tokenize_body(Tokens tokens, Walk* walk, uint32_t start, uint32_t end) except -1 nogil:
-    walk.source, walk.mark, walk.plain_mark = BODY_SOURCE, 0, PLAIN_MARK
+    walk.source, walk.mark, walk.plain_mark = BODY_SOURCE, 0, <uint32_t>PLAIN_MARK
     walk.prefix = walk.prefix_length = walk.heading = walk.heading_length = 0
     return tokenize_line(tokens, walk, start, end)
 
@@ -84,11 +84,11 @@ cdef int tokenize_header_line(
     colon = <uint32_t>position(text, piece, end, b":")
     if is_heading(text + piece, colon - piece):
         set_heading(tokens, walk, piece, min(colon - piece, <uint32_t>STRING_SIZE), ignored)
-        start, stop = min(colon + 1, end), end
+        start, stop = <uint32_t>min(colon + 1, end), end
     else:
         start, stop = piece, colon
     if whitelist and walk.heading_length == 4 and memcmp(text + walk.heading, b"From", 4) == 0:
-        touch_sender(tokens, walk, min(at + 5, end), stop if stop >= at + 5 else end)
+        touch_sender(tokens, walk, <uint32_t>min(at + 5, end), stop if stop >= at + 5 else end)
     return 0 if walk.ignored else tokenize_line(tokens, walk, start, stop)
 
 
@@ -167,9 +167,9 @@ cdef int split_words(Tokens tokens, const Walk* walk, uint32_t at, uint32_t end)
     cdef uint8_t delimiter
     cdef uint32_t start, length
     if sparse:
-        delimiter = BODY_SPARSE if body else HEADER_SPARSE
+        delimiter = <uint8_t>(BODY_SPARSE if body else HEADER_SPARSE)
     else:
-        delimiter = BODY_WORD if body else HEADER_WORD
+        delimiter = <uint8_t>(BODY_WORD if body else HEADER_WORD)
     while at < end:
         while at < end and KIND[text[at]] & delimiter:
             at += 1
@@ -300,7 +300,7 @@ cdef class Headings:
         cdef bytes name
         for name in names:
             if 0 < len(name) <= STRING_SIZE:
-                strings_add(&self.names, <const uint8_t*>PyBytes_AS_STRING(name), len(name))
+                strings_add(&self.names, <const uint8_t*>PyBytes_AS_STRING(name), <size_t>len(name))
 
     def __dealloc__(self):
         strings_free(&self.names)
@@ -323,7 +323,7 @@ def tokenize_view(
     """The tokens of a view; ValueError for an unknown tokenizer, OverflowError from 4 GiB of text."""
     cdef Tokens tokens = Tokens()
     cdef Walk walk
-    cdef size_t header_length = len(headers), body_length = len(body)
+    cdef size_t header_length = <size_t>len(headers), body_length = <size_t>len(body)
     if tokenizer not in TOKENIZERS:
         raise ValueError(f"there is no tokenizer {tokenizer!r}")
     if header_length + body_length + PADDING >= UINT32_MAX:

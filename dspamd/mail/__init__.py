@@ -1,4 +1,4 @@
-"""The bytes of a message, and what can be seen in them.
+"""The bytes of a message, its parts and its views.
 
-Pure: no sockets, clock, randomness or logging; a message leaves as it came, but for our own header lines.
+Pure: no sockets, clock, randomness or logging.  Nothing but our own header lines changes in a message.
 """

@@ -1,4 +1,4 @@
-# What the extensions share: growing arrays, sets of byte strings, kinds of bytes.
+# Shared by the extensions: growing arrays, sets of byte strings, kinds of bytes.
 
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memchr, strlen
@@ -72,7 +72,7 @@ cdef inline size_t position(const uint8_t* text, size_t start, size_t length, ui
     cdef const uint8_t* found = NULL
     if start < length:
         found = <const uint8_t*>memchr(text + start, byte, length - start)
-    return found - text if found else length
+    return <size_t>(found - text) if found else length
 
 
 cdef struct Buffer:

@@ -1,4 +1,4 @@
-# What a byte is: white space, letter, digit, delimiter; and searching bytes.
+# Kinds of bytes (white space, letter, digit, delimiter), and searching bytes.
 #
 # Letters are ASCII, whatever the locale says; bytes from 128 are neither letters nor white space
 # (engine.md 0).
@@ -10,23 +10,29 @@ cdef int8_t[256] BASE64
 
 
 cdef int _fill_kinds() except -1:
-    word = b" .,;:\n\t\r@-+*"
-    sparse = b" \t\n\r" + bytes(c for c in range(33, 127) if not chr(c).isalnum() and c not in b"!'")
-    alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-    cdef int c
-    for c in range(256):
-        _kind[c] = (
-            (SPACE if c in b" \t\n\v\f\r" else 0)
-            | (LETTER if c < 128 and chr(c).isalpha() else 0)
-            | (DIGIT if c in b"0123456789" else 0)
-            | (BODY_WORD if c in word else 0)
-            | (HEADER_WORD if c in word and c != ord(".") else 0)
-            | (BODY_SPARSE if c in sparse else 0)
-            | (HEADER_SPARSE if c in sparse and c not in b"._-" else 0)
-        )
-        _lower[c] = c | 32 if 65 <= c <= 90 else c
-        HEX[c] = b"0123456789abcdef".find(_lower[c])
-        BASE64[c] = alphabet.find(c)
+    letters, digits = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", b"0123456789"
+    word = frozenset(b" .,;:\n\t\r@-+*")
+    marks = bytes(range(33, 127)).translate(None, letters + digits + b"!'")
+    sparse = frozenset(b" \t\n\r" + marks)
+    for kind, members in (
+        (SPACE, frozenset(b" \t\n\v\f\r")),
+        (LETTER, frozenset(letters)),
+        (DIGIT, frozenset(digits)),
+        (BODY_WORD, word),
+        (HEADER_WORD, word - frozenset(b".")),
+        (BODY_SPARSE, sparse),
+        (HEADER_SPARSE, sparse - frozenset(b"._-")),
+    ):
+        for c in members:
+            _kind[<int>c] |= <uint8_t>kind
+    for c, lower in enumerate(list(bytes(range(256)).lower())):
+        _lower[<int>c] = <uint8_t>lower
+    memset(HEX, -1, sizeof(HEX))
+    for c in frozenset(b"0123456789abcdefABCDEF"):
+        HEX[<int>c] = <int8_t>int(chr(c), 16)
+    memset(BASE64, -1, sizeof(BASE64))
+    for value, c in enumerate(list(letters + digits + b"+/")):
+        BASE64[<int>c] = <int8_t>value
     return 0
 
 
@@ -38,7 +44,7 @@ LOWER = _lower
 cdef size_t position_of(const uint8_t* text, size_t start, size_t length, const char* lower) noexcept nogil:
     """Index of the next text equal to `lower` in any case, or `length`."""
     cdef size_t i
-    cdef uint8_t first = lower[0]
+    cdef uint8_t first = <uint8_t>lower[0]
     for i in range(start, length):
         if LOWER[text[i]] == first and begins(text + i, length - i, lower):
             return i

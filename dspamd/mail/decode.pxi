@@ -11,7 +11,7 @@ cdef size_t decode_base64(const uint8_t* text, size_t length, uint8_t* out) noex
     for i in range(length):
         value = BASE64[text[i]]
         if value >= 0:
-            group = group << 6 | value
+            group = group << 6 | <uint32_t>value
             symbols += 1
             if symbols == 4:
                 out[n] = <uint8_t>(group >> 16)

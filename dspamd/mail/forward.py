@@ -1,4 +1,4 @@
-"""A message forwarded inline: what of it can be put together again.
+"""A message forwarded inline, put together again as far as possible.
 
 A mail program that forwards a message within its own text writes a few of its fields above it:
 
@@ -11,8 +11,8 @@ A mail program that forwards a message within its own text writes a few of its f
                                                         > Buy now
     Buy now
 
-The names of the fields are those of the user's language.  What stands above them is the user's own,
-and so are the headers of the mail that brings it: neither is part of what is forwarded.
+The names of the fields are those of the user's language.  The text above them is the user's own,
+and so are the headers of the mail that brings it: neither is part of the forwarded message.
 
 Linear in the size of the text.
 """

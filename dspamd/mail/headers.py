@@ -6,7 +6,7 @@ ends.  A *field* is one header with its folded lines.  Names are compared withou
 regard to case.
 
 Every edit returns new bytes in which all other lines are bit-identical and in
-their old order: what others signed (RFC 6376) stays signed.  Nothing is decoded,
+their old order: signatures of others (RFC 6376) stay valid.  Nothing is decoded,
 refolded or checked; a line that is no header is kept like one that is.
 
 The block is lower-cased once and then searched with plain substring searches:
@@ -45,7 +45,7 @@ def after_empty_line(data: bytes, offset: int) -> int:
 def sound(block: bytes) -> bool:
     """Whether a block has nothing but fields in it (RFC 5322 2.2).
 
-    If not, it may reach into what was meant to be the body: the empty line between them got lost.
+    If not, it may reach into the body: the empty line between them got lost.
     """
     return _STRAY.search(block) is None
 
@@ -95,7 +95,7 @@ def append(block: bytes, lines: Iterable[bytes], newline: bytes) -> bytes:
     """The block with `lines` (without line ends) at its end.
 
     A block whose last line has no end gets one first, so that our lines never
-    continue a line of somebody else.
+    continue a line of another program.
     """
     added = b"".join([line + newline for line in lines])
     if added and block and not block.endswith(b"\n"):
@@ -132,7 +132,7 @@ def prefix_subject(block: bytes, tag: bytes, newline: bytes, *, utf8: bool = Fal
         if text.startswith((tag, before_word)):
             continue
         value = end - len(block[colon:end].lstrip(b" \t"))
-        # Readers leave out what is between two encoded words, so the blank goes into the first one.
+        # Mail programs leave out the blank between two encoded words, so the blank goes into the first one.
         shown = before_word if text.startswith(b"=?") else tag
         pieces += block[at:value], (b"" if value > colon else b" "), shown, b" "
         at = value

@@ -87,7 +87,7 @@ cdef int _fill_tags() except -1:
         j = 0
         while TAGS_BY_LETTER[<uint8_t>TAG[k][1]][j] != TAGS:
             j += 1
-        TAGS_BY_LETTER[<uint8_t>TAG[k][1]][j] = k
+        TAGS_BY_LETTER[<uint8_t>TAG[k][1]][j] = <uint8_t>k
     return 0
 
 
@@ -246,7 +246,8 @@ cdef inline size_t after_space(const Html* html, size_t i) noexcept nogil:
 
 cdef size_t numeric_entity(Html* html, size_t i) noexcept nogil:
     """Handle `&#` at i; returns the last byte that belongs to it."""
-    cdef int digits, k, value = 0
+    cdef size_t digits
+    cdef int value = 0
     while html_byte(html, i + 2) == b"0":
         i += 1
     for digits in range(5):

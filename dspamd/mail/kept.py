@@ -5,9 +5,9 @@
     <empty lines>
 
 This is the mbox of DSPAM (reference/protocols.md 5.1), with the quoting of mboxrd, which can be undone;
-DSPAM quoted "From " alone.  Empty lines behind a message may be its own or ours.  So that a release knows
-what is to be undone, a message that is kept has one header more: it says how many bytes follow its header
-block, the empty line included.  What DSPAM wrote has no such header, and is released as DSPAM released it.
+DSPAM quoted "From " alone.  Empty lines behind a message may be its own or ours.  A message that is
+kept has one header more, which tells a release what to undo: it says how many bytes follow the header
+block, the empty line included.  Messages that DSPAM kept have no such header; they leave as they left DSPAM.
 
 A message that begins with the line of an mbox, as mail servers hand it to commands, keeps that line
 in place of ours.
@@ -50,7 +50,7 @@ def released(message: Message) -> Message:
 
 
 def _cut(rest: bytes, size: int) -> bytes:
-    """What follows a header block, without our empty lines, of which a reader may have left some out."""
+    """The bytes behind a header block, without our empty lines; a mail program may have dropped some."""
     missing = size - len(rest)
     if missing > 0:
         return rest + b"\n" * missing if missing <= len(_END) else rest

@@ -5,7 +5,7 @@
 def with_lf(bytes text not None):
     """`text` with LF for every CR LF; a CR alone stays.  Raises MemoryError."""
     cdef const uint8_t* source = <const uint8_t*>PyBytes_AS_STRING(text)
-    cdef size_t length = len(text), at, end, written
+    cdef size_t length = <size_t>len(text), at, end, written
     cdef uint8_t* out
     with nogil:
         at = position(source, 0, length, b"\r")
@@ -25,7 +25,7 @@ def with_lf(bytes text not None):
                 memcpy(out + written, source + at, end - at)
                 written += end - at
                 at = end
-        return PyBytes_FromStringAndSize(<char*>out, written)
+        return PyBytes_FromStringAndSize(<char*>out, <Py_ssize_t>written)
     finally:
         free(out)
 
@@ -33,16 +33,16 @@ def with_lf(bytes text not None):
 def with_crlf(bytes text not None):
     """`text` with CR LF for every LF that has no CR before it.  Raises MemoryError."""
     cdef const uint8_t* source = <const uint8_t*>PyBytes_AS_STRING(text)
-    cdef size_t length = len(text), at = 0, start = 0, bare = 0
+    cdef size_t length = <size_t>len(text), at = 0, start = 0, bare = 0
     cdef bytes copy
     cdef uint8_t* out
     with nogil:
         while at < length:
             at = position(source, at, length, b"\n") + 1
-            bare += is_bare(source, at, length)
+            bare += <size_t>is_bare(source, at, length)
     if bare == 0:
         return text
-    copy = PyBytes_FromStringAndSize(NULL, length + bare)
+    copy = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>(length + bare))
     out = <uint8_t*>PyBytes_AS_STRING(copy)
     with nogil:
         at = 0
@@ -51,7 +51,7 @@ def with_crlf(bytes text not None):
             if is_bare(source, at, length):
                 memcpy(out, source + start, at - 1 - start)
                 out += at - 1 - start
-                out[0], out[1] = b"\r", b"\n"
+                out[0], out[1] = <uint8_t>b"\r", <uint8_t>b"\n"
                 out += 2
                 start = at
         if start < length:
@@ -65,10 +65,11 @@ cdef inline bint is_bare(const uint8_t* text, size_t end, size_t length) noexcep
 
 
 def line_ends(const uint8_t[::1] text not None):
-    """What of a text could not stay as it is on the wire: whether it has a CR or LF that is not in a
-    CR LF, and whether a dot follows a CR LF."""
+    """Whether a text has a CR or LF that is not in a CR LF, and whether a dot follows a CR LF.
+
+    A text with neither can go over the wire as it is."""
     cdef const uint8_t* source
-    cdef size_t length = text.shape[0], at = 0, pairs = 0, feeds = 0
+    cdef size_t length = <size_t>text.shape[0], at = 0, pairs = 0, feeds = 0
     cdef bint bare = False, dots = False
     if length == 0:
         return False, False

@@ -1,9 +1,9 @@
-# Growing arrays, sets of byte strings that answer by prefix, and what is kept from message to message.
+# Growing arrays, sets of byte strings that answer by prefix, and the memory that stays from message to message.
 #
 # Everything hashed here comes from mail, so an attacker chooses it.  The hash functions multiply by
-# secrets that the interpreter draws at its start (the salt of `hash`, PYTHONHASHSEED): nobody can
-# prepare strings or tokens that collide.  The secrets decide only where entries lie in a table, never
-# what comes out.
+# secrets that the interpreter draws at its start (the salt of `hash`, PYTHONHASHSEED): no sender
+# can prepare strings or tokens that collide.  The secrets decide only where entries lie in a table, never
+# the result.
 
 cdef uint64_t SECRET = <uint64_t><int64_t>hash(b"dspamd: tokens") | 1
 cdef uint64_t SECOND_SECRET = <uint64_t><int64_t>hash(b"dspamd: strings") | 1
@@ -121,7 +121,7 @@ cdef extern from *:
 
 
 def keep_memory(int size):
-    """Let the process keep `size` bytes (at most 32 MiB) of what a message took for the next one.
+    """Let the process keep `size` bytes (at most 32 MiB) of the memory of a message for the next one.
 
     Without this, glibc gives them back to the system after each message and has them cleared again
     for the next, which takes as long as the message itself.

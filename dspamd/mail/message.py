@@ -8,8 +8,8 @@ re-serialised; edits are made by `dspamd.mail.rewrite`, which gives new bytes.
 One thing is taken away: a first line that starts with `From QUARANTINE`, which
 the quarantine put there itself (reference/engine.md 1.1).
 
-A `Message` is parsed once and shared by all recipients of the mail; what is
-derived from it is computed when first asked for and kept.
+A `Message` is parsed once and shared by all recipients of the mail; derived
+values are computed on first use and kept.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _QUARANTINE = b"From QUARANTINE"
 
 
 class Message:
-    """The bytes of one message and what can be read off them cheaply."""
+    """The bytes of one message, and facts that are cheap to read from them."""
 
     def __init__(self, raw: bytes) -> None:
         if raw.startswith(_QUARANTINE):

@@ -183,7 +183,7 @@ cdef class Mime:
         return 0
 
     cdef int understand(self, Header* header) except -1 nogil:
-        """Take what a header says about its part; called again after each continuation line (1.4)."""
+        """Read the facts that a header gives about its part; called again for each continuation line (1.4)."""
         cdef const uint8_t* name = self.text + header.name
         cdef const uint8_t* data = self.data.at + header.data
         cdef size_t length = header.data_length
@@ -241,7 +241,7 @@ cdef class Mime:
 
 
 cdef size_t boundary_parameter(const uint8_t* data, size_t length, Search* search) noexcept nogil:
-    """Length of the boundary's value, which lies at `search.at`; 0: not there, or not yet, or told before."""
+    """Length of the boundary's value, which lies at `search.at`; 0: not there, or not yet, or returned before."""
     cdef size_t at = search.at, end
     if search.stage == WANT_NAME:
         at = position_of(data, at, length, "boundary")

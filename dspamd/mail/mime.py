@@ -2,12 +2,12 @@
 
 `parts` walks the leaves of a message in one pass over its bytes.  It never
 fails and is bounded against bombs: nesting and number of parts are limited,
-and what lies beyond a limit belongs to no part, so nobody edits it.
+and bytes beyond a limit belong to no part, so they are never edited.
 
 A part reaches to the line that ends it, its last line end included (RFC 2046
 gives that line end to the boundary; the original appends behind it, and so do
-we).  Attached messages (message/rfc822) are leaves: what is in them is the
-business of whoever signed them.  Only `signature.find` looks inside, with a
+we).  Attached messages (message/rfc822) are leaves: others may have
+signed their content.  Only `signature.find` looks inside, with a
 walk of its own for each.
 
 `decoded` and `encoded` turn a body into its bytes and back.  Decoding accepts
@@ -221,7 +221,7 @@ def parts(data: bytes) -> list[Part]:
 
 
 def decoded(encoding: bytes, body: bytes) -> bytes:
-    """The bytes that a body stands for.  Never fails: what is no code is skipped or kept.
+    """The bytes that a body stands for.  Never fails: bytes that are no code are skipped or kept.
 
     `encoding` is the word of Content-Transfer-Encoding in lower case; base64
     ends at its padding (engine.md 1.7).

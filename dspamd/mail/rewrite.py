@@ -1,4 +1,4 @@
-"""What we write into a message, as one edit: bytes in, bytes out.
+"""The changes that we make in a message, as one edit: bytes in, bytes out.
 
 `Rewrite` says what to do, `rewrite` does it.  Header lines of ours come and go;
 all other header lines, and the body, stay bit-identical unless an option asks
@@ -11,15 +11,15 @@ differences:
 
 * base64 and quoted-printable parts are encoded again, as their header says; the
   original sent them as bare 8-bit text.
-* Only texts for people take one: text/plain and text/html.  What programs read
-  (text/calendar, text/vcard, text/rfc822-headers, ...) stays as it came.
+* Only texts for people take one: text/plain and text/html.  Texts for
+  programs (text/calendar, text/vcard, text/rfc822-headers, ...) stay as they came.
 * Parts that cannot take ASCII text unharmed are left alone: UTF-16 and UTF-32,
   base64 with something behind its padding, encodings that we do not know.
-* A multipart/signed that is not the outermost part, what is encrypted, and attached
-  messages are left alone: changes would break what somebody signed.
+* A multipart/signed that is not the outermost part, encrypted parts, and attached
+  messages are left alone: changes would break signatures of others.
 * A message or part whose header block is damaged is left alone if the block speaks of types or
   encodings: it may reach into the body, and the encoding be that of another part.
-* What is around the parts (preamble, epilogue) stays as it came.
+* The text around the parts (preamble, epilogue) stays as it came.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _NO_ASCII = (b"utf-16", b"utf-32", b"utf16", b"utf32", b"ucs-2", b"ucs-4")
 
 @dataclass(frozen=True, slots=True)
 class Rewrite:
-    """What to change in a message; nothing that is not asked for changes.
+    """The changes to make in a message; nothing else changes.
 
     lines         header lines without line ends, appended to the top header block;
                   a folded header is several lines
@@ -103,7 +103,7 @@ def _takes_text(part: mime.Part, raw: bytes) -> bool:
 
 
 def _clear(block: bytes) -> bool:
-    """Whether it is certain what a body is: its header block is sound, or says nothing of it."""
+    """Whether the kind of a body is certain: its header block is sound, or does not mention it."""
     said = b"\n" + block.lower()
     return headers.sound(block) or not (b"\ncontent-type:" in said or b"\ncontent-transfer-encoding:" in said)
 

@@ -8,8 +8,8 @@ or in an attached original (reference/protocols.md 8, engine.md 8.3).
 
 Which id wins, if there are several:
 
-1. The outermost message wins over the originals attached to it: what is deeper
-   came from somebody else, or is older.
+1. The outermost message wins over the originals attached to it: deeper ones
+   came from others, or are older.
 2. Within one message the header wins, then a tag, then a quoted header line.
    Others cannot have written the header: inbound ones are dropped.
 3. Of several headers the last one: ours is appended at the end.  Of several
@@ -33,7 +33,7 @@ from dspamd.mail import headers, mime
 from dspamd.mail.message import Message
 
 MAX_DEPTH = 8
-"""Originals attached to originals; what is deeper is not searched."""
+"""Levels of originals attached to originals; deeper ones are not searched."""
 
 HEADER = b"X-DSPAM-Signature"
 

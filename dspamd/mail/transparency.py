@@ -48,7 +48,7 @@ def _with_stuffing(text: bytes) -> bytes:
 class Collector:
     """Collects one message from the bytes that follow the answer to DATA.
 
-    `limit` is the largest size in bytes to keep, 0 for any; what exceeds it is
+    `limit` is the largest size in bytes to keep, 0 for any; a longer message is
     read to its end and thrown away, because the bytes after a refused message
     must not be taken for commands.
     """
@@ -77,7 +77,7 @@ class Collector:
             self.complete = True
             self._keep(data[: end + 2])
             return data[end + 5 :]
-        # What may be the start of the end stays for the next call: so a piece
+        # A possible start of the end stays for the next call, so a piece
         # never parts a CR LF, nor a line end from the dot behind it.
         held_back = next((n for n in (4, 3, 2, 1) if data.endswith(END_OF_DATA[:n])), 0)
         cut = len(data) - held_back

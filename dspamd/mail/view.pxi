@@ -113,7 +113,7 @@ cdef size_t find_text(
     cdef const uint8_t* found = NULL
     if start < length:
         found = <const uint8_t*>memmem(text + start, length - start, wanted, size)
-    return found - text if found else length
+    return <size_t>(found - text) if found else length
 
 
 def flatten_message(bytes message not None, bint search, bint headers_only, bint cut_tags):
@@ -128,14 +128,14 @@ def flatten_message(bytes message not None, bint search, bint headers_only, bint
     memset(&body, 0, sizeof(Buffer))
     work.wanted, work.headers_only, work.cut_tags = search, headers_only, cut_tags
     mime.text = <const uint8_t*>PyBytes_AS_STRING(message)
-    mime.length = len(message)
+    mime.length = <size_t>len(message)
     try:
         with nogil:
             mime.split()
             flatten(mime, &work, &headers, &body)
         return (
-            PyBytes_FromStringAndSize(<char*>headers.at, headers.length),
-            PyBytes_FromStringAndSize(<char*>body.at, body.length),
+            PyBytes_FromStringAndSize(<char*>headers.at, <Py_ssize_t>headers.length),
+            PyBytes_FromStringAndSize(<char*>body.at, <Py_ssize_t>body.length),
         )
     finally:
         free(headers.at)

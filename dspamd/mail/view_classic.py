@@ -1,12 +1,12 @@
-"""The classic view of a message: what the original's tokenizer got to see.
+"""The classic view of a message: the text that the original's tokenizer saw.
 
 A message becomes two texts: the headers of all its parts, decoded and cut as the original cut them,
-and the bodies of its text parts, decoded and freed of HTML (reference/engine.md 1).  The view is what
-makes old dictionaries usable, so the original's oddities are kept: boundaries that never expire, text
+and the bodies of its text parts, decoded and freed of HTML (reference/engine.md 1).  This view
+makes old dictionaries usable, so it keeps the original's oddities: boundaries that never expire, text
 after an encoded word that is lost, script content that shows.  Reads beyond the text are repaired;
 NUL bytes are dropped, as the original's LMTP input did.
 
-The original looked for a signature before it tokenized, and that changed what it tokenized;
+The original looked for a signature before it tokenized, and that changed the text;
 `SignaturePass` says how.  Nothing here changes the message, keeps state, or fails for any bytes; time
 and memory grow linearly with the message.
 """

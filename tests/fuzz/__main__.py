@@ -2,7 +2,7 @@
 
 Every target runs in a process of its own, under atheris, which is libFuzzer for Python: it keeps
 inputs that reach something new.  That is lines of dspamd.mail, or with the kernel of `make fuzz`
-edges of the kernel; not both, because the sanitizers shadow what atheris reports lines to.
+edges of the extensions; not both, because the sanitizers shadow what atheris reports lines to.
 
 What was found interesting is kept in build/fuzz and built upon next time; an input that breaks a
 target is written there too, and its name is printed.  It belongs into tests/fuzz/seeds, where the
@@ -15,6 +15,7 @@ import ctypes
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import atheris
 
@@ -22,6 +23,8 @@ with atheris.instrument_imports(include=["dspamd.mail"]):
     from tests.fuzz.targets import TARGETS
 
 from dspamd.engine import _kernel
+from dspamd.mail import _view
+from dspamd.storage.files import _css
 from tests.fuzz.seeds import DICTIONARY, seeds
 
 FOLDER = Path("build/fuzz")
@@ -60,14 +63,15 @@ def fuzz(target: str, options: list[str]) -> None:
     """Fuzz one target in this process; never returns."""
     test = TARGETS[target]
     atheris.Setup([sys.argv[0], *options], test)
-    watch_kernel()
+    for extension in (_view, _kernel, _css):
+        watch(extension)
     atheris.Fuzz()
 
 
-def watch_kernel() -> None:
-    """Give libFuzzer the counters of coverage.c, if the kernel has them."""
-    kernel = ctypes.CDLL(_kernel.__file__)
-    if not hasattr(kernel, "coverage_counters"):
+def watch(extension: ModuleType) -> None:
+    """Give libFuzzer the counters of coverage.c in an extension, if it has them."""
+    compiled = ctypes.CDLL(extension.__file__)
+    if not hasattr(compiled, "coverage_counters"):
         return
     # By name: the sanitizers have empty functions of the same names.
     (library,) = Path(atheris.__file__).parent.glob("core_with_libfuzzer.*.so")
@@ -76,7 +80,7 @@ def watch_kernel() -> None:
         ("__sanitizer_cov_8bit_counters_init", "coverage_counters", 16384),
         ("__sanitizer_cov_pcs_init", "coverage_places", 16384 * 16),
     ):
-        start = ctypes.addressof(ctypes.c_char.in_dll(kernel, table))
+        start = ctypes.addressof(ctypes.c_char.in_dll(compiled, table))
         fuzzer[function](ctypes.c_void_p(start), ctypes.c_void_p(start + size))
 
 

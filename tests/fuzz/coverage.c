@@ -1,4 +1,4 @@
-/* Tells libFuzzer which edges of the kernel a run took.
+/* Tells libFuzzer which edges of an extension a run took.
  *
  * gcc calls __sanitizer_cov_trace_pc on every edge (-fsanitize-coverage=trace-pc); libFuzzer wants a
  * counter for each. The addresses are hashed into a table of counters, which tests/fuzz/__main__.py

@@ -191,7 +191,7 @@ def decode_words(header: Header) -> None:
 
 
 def signature_pass(parts: list[Part], *, headers_only: bool, cut_tags: bool) -> None:
-    """1.8: what looking for a signature did to the message before it was tokenized."""
+    """1.8: the search for a signature changes the message before it is tokenized."""
     protected = headers_only
     for number, part in enumerate(parts):
         protected |= (part.type, part.subtype) == (b"multipart", b"signed")
@@ -255,7 +255,7 @@ def flatten(parts: list[Part]) -> tuple[bytes, bytes]:
 def view(message: bytes, *, headers_only: bool | None = None, cut_tags: bool = False) -> tuple[bytes, bytes]:
     """Header text and body text of a message with LF line ends.
 
-    `headers_only` None means that nobody looked for a signature first (1.8).
+    `headers_only` None means that no search for a signature came first (1.8).
     """
     parts = Parser().feed(message.replace(b"\0", b""))
     if headers_only is not None:

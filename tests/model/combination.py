@@ -2,7 +2,7 @@
 
 Graham and burton multiply the most interesting tokens, Robinson takes their
 geometric mean (which is the confidence of every verdict), chi-square asks
-Fisher's question of all tokens.  What fires first decides what is reported.
+Fisher's question of all tokens.  The first one that fires decides the reported probability and factors.
 """
 
 from __future__ import annotations

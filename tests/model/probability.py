@@ -27,7 +27,7 @@ def ratio(a: float, b: float) -> float:
 
 
 def minimum_hits(options: ScoreOptions, totals: Totals, pattern: bool) -> int:
-    """3.1: what a token must have been seen to count, raised by sedation."""
+    """3.1: the hits that a token needs to count, raised by sedation."""
     tb, base = options.sedation, 25 if pattern and options.sedation else 5
     spam = totals.spam_learned + totals.spam_classified
     innocent = totals.innocent_learned + totals.innocent_classified

@@ -119,7 +119,7 @@ class Reference:
 
     @property
     def keep(self) -> bool:
-        """7.3: does a correction take back what was learned before?"""
+        """7.3: whether a correction takes back the earlier lesson."""
         return self.mode not in (Mode.TOE, Mode.NOTRAIN)
 
     @property
@@ -176,7 +176,7 @@ class Reference:
 
     def step(self, entry: Entry) -> tuple[int, int]:
         """7.4: the change of the hits (spam, innocent) of one token."""
-        control = self.options.control_token  # all known tokens are taught what it is taught (7.6)
+        control = self.options.control_token  # all known tokens get its step (7.6)
         c = entry.frequency if self.options.occurrence and not control else 1
         spam = self.label is Label.SPAM
         mine, other = (entry.spam, entry.innocent) if spam else (entry.innocent, entry.spam)

@@ -1,4 +1,4 @@
-"""A message on the wire: RFC 5321 4.5.2, and what dspamd/mail/transparency.py says of stray line ends."""
+"""A message on the wire: RFC 5321 4.5.2, and the rules of dspamd/mail/transparency.py for stray line ends."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator
 
 ALPHABET = b"\r\n.\0x"
-"""The bytes that matter on the wire, one that mattered to DSPAM, and one that matters to nobody."""
+"""The bytes that matter on the wire, one that mattered to DSPAM, and one that does not matter."""
 
 
 def mixes(size: int) -> Iterator[bytes]:

@@ -381,7 +381,7 @@ BY_HAND = {"request.command_line.is_address"}
 """What reads like a pattern and is none."""
 
 TESTED_ELSEWHERE = {
-    "engine._kernel.Headings", "engine._kernel.Mime", "engine._kernel.Run", "engine._kernel.Tokens",
+    "engine._kernel.Headings", "mail._view.Mime", "engine._kernel.Run", "engine._kernel.Tokens",
     "mail._view.flatten_message", "engine._kernel.tokenize_view",
 }  # fmt: skip
 """By `tests/unit/engine/test_bombs.py`."""
@@ -420,10 +420,11 @@ def test_no_pattern_is_forgotten() -> None:
 
 
 def kernel_functions() -> Iterator[str]:
-    """What of the kernel is compiled there, and so may look at bytes."""
-    for name, value in vars(_kernel).items():
-        if callable(value) and not name.startswith("_") and value.__module__ == _kernel.__name__:
-            yield f"engine._kernel.{name}"
+    """The functions and classes that are compiled, and so may look at bytes."""
+    for module in (_view, _kernel):
+        for name, value in vars(module).items():
+            if callable(value) and not name.startswith("_") and value.__module__ == module.__name__:
+                yield f"{module.__name__.removeprefix('dspamd.')}.{name}"
 
 
 def places(tree: ast.Module, module: str) -> Iterator[str]:

@@ -50,7 +50,7 @@ def lock(bytes path not None, bint shared, mode_t mode, bytes beside not None, i
     cdef int file, answer, failed = 0, found = UNLINKED
     memset(&wanted, 0, sizeof(wanted))
     memset(&state, 0, sizeof(state))
-    wanted.l_type = F_RDLCK if shared else F_WRLCK
+    wanted.l_type = <short>(F_RDLCK if shared else F_WRLCK)
     wanted.l_whence = SEEK_SET
     with nogil:
         file = answer = open(name, O_RDWR | O_CREAT | O_CLOEXEC, mode)
@@ -112,7 +112,7 @@ def begin(int journal, bytes record not None, bytes path not None, content, mode
     """
     cdef const char* name = path
     cdef const char* told = record
-    cdef size_t length = len(record)
+    cdef size_t length = <size_t>len(record)
     cdef struct_stat state
     cdef Py_buffer view
     cdef int failed = 0
@@ -123,7 +123,7 @@ def begin(int journal, bytes record not None, bytes path not None, content, mode
         if fresh:
             failed = poured(journal, told, length, False)
         if fresh and not failed:
-            failed = written(name, <const char*>view.buf, view.len, mode, False, day)
+            failed = written(name, <const char*>view.buf, <size_t>view.len, mode, False, day)
             if failed == ENOENT:
                 failed, fresh = 0, False
     PyBuffer_Release(&view)
@@ -146,7 +146,7 @@ def write(bytes path not None, content, mode_t mode, bint durable, day):
     cdef int failed
     PyObject_GetBuffer(content, &view, PyBUF_SIMPLE)
     with nogil:
-        failed = written(name, <const char*>view.buf, view.len, mode, durable, wanted)
+        failed = written(name, <const char*>view.buf, <size_t>view.len, mode, durable, wanted)
     PyBuffer_Release(&view)
     if failed:
         raise OSError(failed, os.strerror(failed), os.fsdecode(path))
@@ -163,7 +163,7 @@ cdef int written(
         return errno
     if fstat(file, &state) < 0 or (state.st_mode & 0o777 != mode and fchmod(file, mode) < 0):
         failed = errno
-    elif durable and ftruncate(file, length) < 0:
+    elif durable and ftruncate(file, <off_t>length) < 0:
         failed = errno
     else:
         failed = poured(file, content, length, durable)
@@ -202,10 +202,10 @@ cdef int poured(int file, const char* content, size_t length, bint holes) noexce
         if holes and content[at] == 0 and memcmp(content + at, content + at + 1, piece - 1) == 0:
             at += piece
             continue
-        count = pwrite(file, content + at, piece, at)
+        count = pwrite(file, content + at, piece, <off_t>at)
         if count < 0:
             if errno == EINTR:
                 continue
             return errno
-        at += count
+        at += <size_t>count
     return 0

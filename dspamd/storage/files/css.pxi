@@ -104,7 +104,7 @@ cdef inline Record* css_within(
                 vacant[0] = record
             if not passing:
                 return NULL
-        reach += passing
+        reach += <uint64_t>passing
         distance += 1
         place = place + 1 if place < last else 0
     return NULL
@@ -180,7 +180,7 @@ cdef void css_locate(
 cdef Table css_table(uint8_t[::1] file, uint64_t seek) noexcept:
     cdef Table table
     table.bytes = &file[0] if file.shape[0] else NULL
-    table.length = file.shape[0]
+    table.length = <size_t>file.shape[0]
     table.seek = seek
     return table
 
@@ -193,8 +193,8 @@ cdef array.array css_cut(array.array numbers, Py_ssize_t length):
 def css_resident(uint8_t[::1] file not None):
     """Whether a mapped file is in memory, so that nobody waits for a disk who looks at it."""
     cdef unsigned char pages[CSS_PAGES]
-    cdef size_t page = getpagesize(), at = 0, piece
-    cdef size_t i, length = file.shape[0]
+    cdef size_t page = <size_t>getpagesize(), at = 0, piece
+    cdef size_t i, length = <size_t>file.shape[0]
     while at < length:
         piece = min(length - at, CSS_PAGES * page)
         if mincore(&file[at], piece, pages):
@@ -218,7 +218,7 @@ def css_find(uint8_t[::1] file not None, uint64_t seek, array.array tokens not N
     for i in range(4):
         hits[i] = <uint64_t*>(<array.array>columns[i]).data.as_voidptr
     with nogil:
-        css_locate(&table, asked, n, records, hits[2], hits[3])
+        css_locate(&table, asked, <size_t>n, records, hits[2], hits[3])
         for i in range(n):
             if records[i] != NULL:
                 hits[0][known] = asked[i]
@@ -264,7 +264,7 @@ def css_plan(
     for i in range(5):
         plan[i] = <uint64_t*>(<array.array>columns[i]).data.as_voidptr
     with nogil:
-        css_locate(&table, asked, n, records, plan[3], plan[4])
+        css_locate(&table, asked, <size_t>n, records, plan[3], plan[4])
         for i in range(n):
             record = records[i]
             new_spam = css_changed(le64toh(record.spam) if record else 0, spam_change[i], spam_limit)
@@ -304,7 +304,7 @@ def css_store(
     with nogil:
         while i < n:
             if (i - first) % CSS_BATCH == 0:
-                css_locate(&table, asked + i, min(n - i, CSS_BATCH), records, homes, missing)
+                css_locate(&table, asked + i, <size_t>min(n - i, CSS_BATCH), records, homes, missing)
             record = records[(i - first) % CSS_BATCH]
             if record == NULL:  # or it was there twice, and has one since
                 record = css_record(&table, asked[i], &vacant, &extent)
@@ -327,10 +327,10 @@ def css_store(
 
 cdef int css_solid(const Table* table, const Record* record, int file) noexcept nogil:
     """Give the pages of a record blocks on the disk; 0 or the number of the error."""
-    cdef size_t page = getpagesize(), start = <size_t>(<uint8_t*>record - table.bytes)
+    cdef size_t page = <size_t>getpagesize(), start = <size_t>(<uint8_t*>record - table.bytes)
     cdef size_t end = min(table.length, (start + sizeof(Record) + page - 1) // page * page)
     start -= start % page
-    return posix_fallocate(file, start, end - start)
+    return posix_fallocate(file, <off_t>start, <off_t>(end - start))
 
 
 def css_delete(uint8_t[::1] file not None, uint64_t seek, array.array tokens not None):
@@ -467,7 +467,7 @@ def css_pour(uint8_t[::1] file not None, uint8_t[::1] fresh not None, uint64_t s
 def css_after(uint8_t[::1] file not None, uint64_t after, size_t limit):
     """The tokens of the `limit` records that come first above `after`, each once, ascending ('Q')."""
     cdef Table table = css_table(file, 0)
-    cdef array.array smallest = array.clone(array.array("Q"), limit, False)
+    cdef array.array smallest = array.clone(array.array("Q"), <Py_ssize_t>limit, False)
     cdef uint64_t* heap = <uint64_t*>smallest.data.as_voidptr  # the largest is on top
     cdef size_t at = 0, count = 0, single = 0
     cdef uint64_t i, token
@@ -497,7 +497,7 @@ def css_after(uint8_t[::1] file not None, uint64_t after, size_t limit):
             if at == 0 or heap[at] != heap[single - 1]:
                 heap[single] = heap[at]
                 single += 1
-    return css_cut(smallest, single)
+    return css_cut(smallest, <Py_ssize_t>single)
 
 
 cdef void css_heapify(uint64_t* heap, size_t count) noexcept nogil:
@@ -533,6 +533,6 @@ def css_age(uint8_t[::1] file not None, uint64_t days):
             for i in range(extent.size):
                 record = &extent.records[i]
                 if record.token:
-                    age = min(css_age_of(record) + days, 255)
+                    age = min(css_age_of(record) + days, <uint64_t>255)
                     record.innocent = htole64(le64toh(record.innocent) & CSS_HITS | (age & 15) << CSS_AGE_SHIFT)
                     record.spam = htole64(le64toh(record.spam) & CSS_HITS | age >> 4 << CSS_AGE_SHIFT)
