@@ -73,7 +73,7 @@ class Server:
         if not host and file.exists():
             return cls.from_file(file)
         if not database:
-            named = next(filter(config.given, (login[3], login[0], Config.StorageDriver)))
+            named = login[0] if host else Config.StorageDriver  # the database of another profile is no help
             raise ConfigError(
                 [config.problem(named.name, f"{prefix}Db is required, or {file} with all of it")]
             )
