@@ -14,7 +14,7 @@ from dspamd.request import command_line
 class Trouble(Exception):
     """Why it did not work, with our exit status and that of 3.10.2.
 
-    `final`: whoever waits for the mail on standard output must not get it as it came, since the
+    `final`: the mail must not be printed as it came, since the
     filter refused it, or since we do not have all of it.
     """
 

@@ -191,7 +191,7 @@ def background(config: Config) -> int:
     os.setsid()
     os.close(news)
     nothing = os.open(os.devnull, os.O_RDWR)
-    for taken in (0, 1):  # a terminal, or a pipe, is left to whoever started us
+    for taken in (0, 1):  # a terminal or a pipe stays with the caller
         os.dup2(nothing, taken)
     os.close(nothing)
 

@@ -4,7 +4,7 @@ Each token is a number with its hits, its probability and the day of its last hi
 given by name is looked up.  `-d sqlite_drv` prints statements that fill a database
 of the SQLite driver, complete with semicolons and days, unlike the original's.
 
-Who is not trusted may look at his own dictionary.
+An account that is not trusted may look at its own dictionary.
 """
 
 from __future__ import annotations

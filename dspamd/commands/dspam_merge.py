@@ -4,7 +4,7 @@ What is added are the hits of all tokens and the messages learned; the other tot
 in DSPAM 3.10.2.  Each batch of tokens is one transaction.  A merge that was cut short has
 added what it said; begun again it would add that twice.
 
-A user cannot be merged into himself, which would count his mail twice.
+A user cannot be merged into themselves: that would count their mail twice.
 """
 
 from __future__ import annotations

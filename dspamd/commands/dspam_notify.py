@@ -1,4 +1,4 @@
-"""dspam_notify: writes to each user what waits in his quarantine, once a day (reference/cli.md 8).
+"""dspam_notify: tells each user once a day, by mail, what waits in their quarantine (reference/cli.md 8).
 
 Who has an empty quarantine, or the preference dailyQuarantineSummary=off, gets nothing.
 The letter is the text quarantinesummary.txt in TxtDirectory, made by `delivery.digest`; it

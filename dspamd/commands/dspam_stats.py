@@ -128,7 +128,7 @@ def parse(words: list[str]) -> Options:
 async def show(parts: Parts, options: Options) -> int:
     """Print the statistics that the options ask for.  Raises `NotTrusted` for those of others.
 
-    Trouble with one user is told, and does not keep those of the others back.
+    The command reports trouble with one user on standard error, and goes on with the others.
     """
     uid = os.getuid()
     own = not options.profile and set(options.users) == {login_name(uid)}

@@ -40,7 +40,7 @@ class Spool:
         if self._file is None:
             from tempfile import TemporaryFile
 
-            # Unbuffered, so that a full disk is told at once; it has no name, and goes with us.
+            # Unbuffered: a full disk fails the write at once. The file has no name and ends with us.
             self._file = TemporaryFile(buffering=0)  # noqa: SIM115
         write_all(self._file.fileno(), piece)
 

@@ -3,7 +3,7 @@
 `dspamc` starts once per message and cannot wait for the option table, so this
 module reads the file by itself, with the grammar of `dspamd.config.directives` (tests
 compare the two) and with nothing imported that start-up would feel: no `re`, no
-`pathlib`.  It checks no values but those that it needs, and warns of nothing; the
+`pathlib`.  It checks only the values that it needs and warns of nothing: the
 daemon and `dspamd --check-config` do that.
 """
 
@@ -36,14 +36,14 @@ _OFF = ("off", "no", "false", "0")
 
 
 class BadValue(ValueError):
-    """A directive whose value cannot be used, told with its file."""
+    """A directive whose value cannot be used; the text names the file."""
 
 
 class Settings:
     """What a configuration file says to a client, by name in any case.
 
-    A file that it includes, and that is not for us to read, is passed over: it has the
-    passwords of the daemon, which keeps them from its clients.  Raises OSError if anything else
+    An included file that the caller may not read is skipped: it has the passwords of the daemon,
+    which clients must not see.  Raises OSError if anything else
     cannot be read, `BadValue` as `flag` does.
     """
 

@@ -2,9 +2,8 @@
 
 `Config.load` reads a file against the option table (`options`) and either returns
 a configuration that can be used as it stands, or raises `ConfigError` with
-everything wrong in it at once.  What meant something to DSPAM, and what a migrated file
-may well contain, is only warned of: unknown and retired directives, repeated ones,
-options without effect.
+everything wrong in it at once.  It only warns of what a migrated file may well contain:
+unknown and retired directives, repeated ones, options without effect.
 
 Each option of the table is an attribute with its type: `config.DeliveryHost` is a `str`,
 `config.MaxMessageSize` an `int`, `config.Trust` a tuple.  Every option has a value,

@@ -1,8 +1,8 @@
 """Libraries that only some configurations need: a driver, a directory, blacklists.
 
-They are imported when a directive asks for them.  One that is missing is a mistake in
-the installation, and is told like one in the configuration: with the place of the
-directive, and what mends it.
+The program imports them when a directive asks for them.  A missing one is a mistake in the
+installation, reported like a mistake in the configuration: with the place of the directive, and
+what mends it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The preferences of users: how they are called, and what their values look like.
+"""The preferences of users: their names and values.
 
-They stand in dspam.conf (`Preference "name=value"`), in the stores and in files of users.
+They are kept in dspam.conf (`Preference "name=value"`), in the stores and in files of users.
 DSPAM took any name and any value, and read what it did not understand as if it were not
-there (reference/config.md 5.1).  So do we, but whoever writes one is told (`doubt`).
+there (reference/config.md 5.1).  So does dspamd, and warns the writer (`doubt`).
 
 Pure.
 """
