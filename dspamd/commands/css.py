@@ -69,6 +69,9 @@ def _work_on(words: list[str], name: str, work: Work) -> int:
         raise UsageError
     try:
         path = Path(words[0]).resolve(strict=True)
+        if (fault := _fault(path)) is not None:
+            sys.stderr.write(f"{name}: {words[0]} is {fault}, no hash file\n")
+            return 1
         config = Config.load()
         share_files(config)
         log.configure(config.LogLevel, config.LogFormat, Syslog("dspam"))
@@ -82,6 +85,13 @@ def _work_on(words: list[str], name: str, work: Work) -> int:
         sys.stderr.write(f"{name}: {error}\n")
         return error.exit_status
     return os.EX_OK
+
+
+def _fault(path: Path) -> str | None:
+    """What keeps a path from being a hash file; opening an empty file, or a device, would make it one."""
+    if not path.is_file():
+        return "no regular file"
+    return None if path.stat().st_size else "empty"
 
 
 def _stat(file: HashFile, shape: Shape, words: Sequence[str]) -> None:

@@ -14,6 +14,8 @@ from aiosmtplib import SMTPResponse
 from dspamd.errors import PermFail, Reply, TempFail
 
 _ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?: |$)")
+_UNPRINTABLE = re.compile(r"[^\t\n\r -~]")
+_TEXT_LENGTH = 400  # characters: a reply line has at most 512 with its code and our own words
 
 
 def accepted(response: SMTPResponse) -> Reply:
@@ -59,4 +61,5 @@ def _text(response: SMTPResponse, enhanced: str | None) -> str:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    """A text that fits into one reply line, whatever the next hop wrote (RFC 5321 4.5.3.1.5)."""
+    return " ".join(_UNPRINTABLE.sub("?", text[: 2 * _TEXT_LENGTH]).split())[:_TEXT_LENGTH].rstrip()

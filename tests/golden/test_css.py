@@ -7,6 +7,7 @@ where the original hung or failed.  cssstat counts the extents.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from datetime import timedelta
@@ -157,3 +158,19 @@ def test_what_is_no_hash_file_stays(
     assert run(monkeypatch, name, str(file)) == 75
     assert capsys.readouterr().err.endswith("letter.css is no hash file\n")
     assert file.read_bytes() == b"\0" * 99
+
+
+@pytest.mark.parametrize("name", MAIN)
+def test_what_could_only_become_a_hash_file_stays_what_it_is(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Site(tmp_path, monkeypatch, "libhash_drv.so")
+    empty, pipe = tmp_path / "empty.css", tmp_path / "pipe.css"
+    empty.touch()
+    os.mkfifo(pipe)
+    for path, fault in ((empty, "empty"), (pipe, "no regular file"), (tmp_path, "no regular file")):
+        assert run(monkeypatch, name, str(path)) == 1
+        assert capsys.readouterr().err == f"{name}: {path} is {fault}, no hash file\n"
+    assert empty.stat().st_size == 0
+    assert pipe.is_fifo()
+    assert not (tmp_path / "empty.lock").exists()

@@ -65,6 +65,7 @@ NEVER_MAIL = {
     "config.preferences": "config.preferences",
     "filter.scan.rbl": "dspam.conf",
     "config.client_config": "dspam.conf",
+    "storage.block._NAME": "names that we give to blocks",
     "storage.sql.common.": "files that the administrator names",
     "storage.mysql.tables": "what the server says of its tables",
     "storage.files.sqlite_file": "numbers of ours",
@@ -176,6 +177,10 @@ SEES_MAIL: dict[str, tuple[Use, list[Worst]]] = {
     "delivery.digest: urllib.parse": (summarized, [Worst(b"%", b"a\nX-DSPAM-Signature: ")]),
     "delivery.smtp._CONTROL": (lambda data: smtp._CONTROL.search(data), [Worst(b"a")]),
     "delivery.connection._REPLY": (connection._REPLY.match, [Worst(b"2")]),
+    "delivery.replies._UNPRINTABLE": (
+        text_of(lambda text: replies._UNPRINTABLE.sub("?", text)),
+        [Worst(b"\xff")],
+    ),
     "delivery.replies._ENHANCED": (
         text_of(replies._ENHANCED.match),
         [Worst(b"2.2.2"), Worst(b" ", b"2.2.2")],

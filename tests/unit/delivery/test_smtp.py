@@ -292,8 +292,27 @@ async def test_helo_for_those_who_do_not_know_ehlo(refusal: bytes) -> None:
         (b"550 4.2.2 full\r\n", PermFail, Reply(550, "5.3.0", "Fatal: 550 4.2.2 full")),
         (b"550 5.1.1.1 host\r\n", PermFail, Reply(550, "5.3.0", "Fatal: 550 5.1.1.1 host")),
         (b"554 no\r\n", PermFail, Reply(550, "5.3.0", "Fatal: 554 no")),
+        (b"554 \x1b[1mn\xf6\r\n", PermFail, Reply(550, "5.3.0", "Fatal: 554 ?[1mn?")),
+        (
+            b"554-nothing\r\n" * 99 + b"554 more\r\n",
+            PermFail,
+            Reply(550, "5.3.0", "Fatal: 554 " + " ".join(["nothing"] * 50)),
+        ),
     ],
-    ids=["450", "452", "421", "bare", "550", "no-text", "lines", "other-class", "address", "554"],
+    ids=[
+        "450",
+        "452",
+        "421",
+        "bare",
+        "550",
+        "no-text",
+        "lines",
+        "other-class",
+        "address",
+        "554",
+        "unprintable",
+        "endless",
+    ],
 )
 async def test_a_refusal_is_told_as_it_is(
     extensions: bytes, verb: bytes, answer: bytes, kind: type[Failure], reply: Reply
