@@ -73,7 +73,8 @@ bench: build ## measure against the budgets (ONLY=engine|path|storage|purge|daem
 	$(bin)/python -m bench $(ONLY)
 
 clean: ## remove what was made, the environment too
-	rm -rf .venv build dist *.egg-info dspamd/engine/*.so .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find dspamd -name '*.so' -delete
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # A virtual environment with everything in it. It is made anew when what it depends on changes.
 $(stamp): pyproject.toml setup.py etc/install-packages etc/install-libraries

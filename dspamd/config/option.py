@@ -8,6 +8,7 @@ and what its values look like.  So mypy knows every name and every type.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 
 from dspamd.config.option_types import DAYS, FLAG, Kind
@@ -24,7 +25,7 @@ class Holder(Protocol):
     def words(self, option: Option[Any]) -> tuple[str, ...]: ...
 
 
-class Option(Generic[T]):
+class Option(ABC, Generic[T]):
     """One row.  `default` of a list is its words; `sample` are the lines of the sample file.
 
     `suffix` names what may follow the option after a dot ("profile", "domain",
@@ -65,9 +66,9 @@ class Option(Generic[T]):
         config.__dict__[self.name] = value  # Python looks there first from now on
         return value
 
+    @abstractmethod
     def read(self, words: tuple[str, ...]) -> T:
         """The value that the words of the file, in their canonical spelling, mean."""
-        raise NotImplementedError
 
     @property
     def defaults(self) -> tuple[str, ...]:
