@@ -46,6 +46,10 @@ _COMMON_LENGTHS = (18, 19, 20)  # digits of all tokens but one in two hundred
 _STEPS_PER_LOOK = 100_000  # instructions of SQLite between two looks at the clock, some 10 ms
 _DAY = "ifnull(CAST(julianday({}) - 2440587.5 AS INTEGER), 0)"
 
+AT_ONCE = 1 << 16
+"""Tokens in one statement.  Python holds its lock while it sorts and joins their texts, and the event
+loop waits: for some milliseconds with the tokens of any usual message, for seconds with those of 20 MB."""
+
 _HITS = """
 SELECT group_concat(token), group_concat(max(0, ifnull(spam_hits, 0))),
     group_concat(max(0, ifnull(innocent_hits, 0)))
@@ -155,8 +159,13 @@ class SQLiteFile:
         return Totals() if row is None else Totals(*(n or 0 for n in row))
 
     def _hits(self, tokens: array[int]) -> Hits:
-        row = self._connection.execute(_HITS, (_texts(tokens),)).fetchone()
-        return Hits(*(array("Q", _numbers(column)) for column in row))
+        hits = Hits.none()
+        for first in range(0, len(tokens), AT_ONCE):
+            piece = tokens[first : first + AT_ONCE]
+            row = self._connection.execute(_HITS, (_texts(piece),)).fetchone()
+            for column, text in zip(hits, row, strict=True):
+                column.extend(_numbers(text))
+        return hits
 
     def apply(self, change: Change, today: date) -> None:
         learned, signature, day = change.learned, change.signature, (change.day or today).isoformat()
@@ -350,10 +359,23 @@ def _numbers(column: str | None) -> list[int]:
 
 
 def _by_change(change: TokenChange) -> Iterator[tuple[int, int, str]]:
-    """Spam hits, innocent hits, and the tokens to change by them: mostly one group for all."""
-    changes = list(zip(change.spam, change.innocent, strict=True))
-    for alike in set(changes):
-        yield *alike, _texts(compress(change.tokens, map(alike.__eq__, changes)))
+    """Spam hits, innocent hits, and the tokens to change by them: mostly one group for all of a piece."""
+    for tokens, spam, innocent in pieces_of(change):
+        changes = list(zip(spam, innocent, strict=True))
+        for alike in set(changes):
+            yield *alike, _texts(compress(tokens, map(alike.__eq__, changes)))
+
+
+def pieces_of(change: TokenChange) -> Iterator[TokenChange]:
+    """A change in pieces of some `AT_ONCE` tokens at most, in the order of the index."""
+    if len(change.tokens) <= AT_ONCE:
+        yield change
+        return
+    places: dict[str, array[int]] = {}
+    for place, token in enumerate(change.tokens):
+        places.setdefault(str(token)[:3], array("Q")).append(place)
+    for _, piece in sorted(places.items()):
+        yield TokenChange(*(array(column.typecode, map(column.__getitem__, piece)) for column in change))
 
 
 def _storable(signature: str) -> str:
