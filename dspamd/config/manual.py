@@ -4,8 +4,8 @@
     python -m dspamd.config.manual man >docs/dspam.conf.5
 
 Run it at the top of the source tree after a change of the table; a test compares
-both files with what this prints.  The list of headers that sites do not tokenize
-is `etc/ignore-headers.txt`.
+both files with its output.  `etc/ignore-headers.txt` lists the headers that sites do
+not tokenize.
 
 The manual page uses the man(7) macros.
 """
@@ -26,18 +26,18 @@ from dspamd.config.preferences import PREFERENCES
 _IGNORE_HEADERS = Path("etc/ignore-headers.txt")
 
 _SUFFIXES = {"client": "Relay1", "profile": "DECAlpha"}
-"""What stands after the dot in examples."""
+"""Names after the dot in examples."""
 
 _SAMPLE_HEAD = """\
 # dspam.conf - configuration of dspamd and its commands, see dspam.conf(5).
 #
 # Directive value "value with blanks"   # comment
 #
-# It fits etc/postfix: mail comes from Postfix by LMTP, goes back to it by SMTP, and is unchanged but
-# for headers that are added. Users correct a verdict by forwarding mail to spam-USER or notspam-USER.
-# `dspamd --check-config` says what is missing.
+# It fits etc/postfix: dspamd takes mail from Postfix by LMTP, adds headers, changes nothing else, and
+# returns it by SMTP. Users correct a verdict by forwarding mail to spam-USER or notspam-USER.
+# `dspamd --check-config` reports what is missing.
 #
-# Lines commented out show defaults and examples.
+# Commented lines show defaults and examples.
 """
 
 _MAN_HEAD = r""".\" Made from the option table by python -m dspamd.config.manual; do not edit.
@@ -56,21 +56,20 @@ ServerIdent   "mail.example.org"   # a comment
 .EE
 .RE
 .PP
-Names of directives are matched in any case.
-Double quotes hold blanks together; there are no escapes.
+The case of directives does not matter.
+A value in double quotes may have blanks; there are no escapes.
 A
 .B #
 or
 .B ;
 outside quotes starts a comment.
-A directive without value is ignored.
+The parser ignores a directive without a value.
 .PP
-Lists may be given on several lines; their values add up.
-Of any other directive the first value counts, of
+A list may span several lines; their values add up.
+For every other directive the first value counts; for switches,
 .B on
-and
-.B off
-the former.
+wins over
+.BR off .
 .BR on ,
 .BR yes ,
 .B true
@@ -83,31 +82,35 @@ Sizes are in bytes and may end in
 or
 .BR G .
 .PP
-Some directives may be followed by a dot and a name:
+Some directives may have a dot and a name after them:
 .I profile
-stands for a storage profile (see
+is a storage profile (see
 .BR DefaultProfile ),
 .I domain
-for the domain of a recipient,
+the domain of a recipient,
 .I client
-for the name that a client gives.
-Without a line of its own, a profile or domain takes the plain directive.
+the name that a client gives.
+A profile or domain without a line of its own takes the plain directive.
 .PP
-Unknown directives are warned of.
-Values that cannot be used are reported together, with file and line, and keep the
-daemon from starting (exit status 78); a running daemon keeps the configuration it has.
+The daemon warns of unknown directives.
+It reports all invalid values together, with file and line, and does not start with them (exit status 78);
+a running daemon keeps its configuration.
 """
 
 _MAN_TAIL = r""".SH ENVIRONMENT
 .TP
 .B DSPAM_CONF
-The file to read instead, unless the program runs with borrowed privileges.
+Another file to read, unless the program runs with borrowed privileges.
 .SH DIFFERENCES FROM DSPAM 3.10.2
-Comments respect quotes.
+A
+.B #
+or
+.B ;
+inside quotes starts no comment.
 .B Include
-takes files and patterns too, and reads directories in the order of names.
-Host names and IPv6 addresses are accepted wherever an address is.
-Numbers that are none are refused, not taken for 0, and so are words that are neither on nor off.
+also takes files and patterns, and reads directories in the order of names.
+Every address may be a host name or an IPv6 address.
+Invalid numbers are errors and not 0; so are words that are neither on nor off.
 .B StorageDriver
 is required, and so is the name of the database of an SQL server.
 .B Algorithm
@@ -117,7 +120,7 @@ have defaults.
 A profile falls back to the plain directives.
 With
 .B StrictCompatibility on
-comments are cut as DSPAM cut them.
+comments begin where DSPAM began them.
 """
 
 
@@ -170,7 +173,7 @@ def _man_option(option: Option[Any]) -> Iterator[str]:
 
 
 def _roff(text: str) -> str:
-    """Text that no macro is made of, and no typographic dash."""
+    """Text without macros and typographic dashes."""
     text = text.replace("\\", "\\e").replace("-", "\\-")
     return f"\\&{text}" if text.startswith((".", "'")) else text
 

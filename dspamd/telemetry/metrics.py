@@ -1,7 +1,7 @@
 """What the daemon counts and times, under the names that Prometheus sees.
 
 The composition root makes one `Metrics` and passes it to every part that counts.  The numbers of
-all workers lie in shared memory (`board.py`), so each worker can tell the sum without asking the
+all workers lie in shared memory (`board.py`), so each worker knows the sum without asking the
 others.  A label never names a user or an address.  A command counts as well, for itself.
 """
 
@@ -26,7 +26,7 @@ class Metrics:
     def __init__(self) -> None:
         self.messages = Counter(
             "dspamd_messages_total",
-            "Messages processed, once for each recipient, by what they were found to be and why they came.",
+            "Messages processed, once for each recipient, by result and source.",
             result=(
                 "Innocent",
                 "Spam",
@@ -44,11 +44,11 @@ class Metrics:
         )
         self.message_bytes = Histogram("dspamd_message_bytes", "Size of messages.", _BYTES)
         self.message_tokens = Histogram(
-            "dspamd_tokens_per_message", "Tokens in messages that were judged.", _TOKENS
+            "dspamd_tokens_per_message", "Tokens in messages that were scored.", _TOKENS
         )
         self.training = Counter(
             "dspamd_training_total",
-            "Lessons: corrections, corpus and inoculations, by what they teach and what became of them.",
+            "Lessons: corrections, corpus and inoculations, by class, source and outcome.",
             **{
                 "class": ("spam", "innocent"),
                 "source": ("error", "corpus", "inoculation"),
@@ -56,15 +56,14 @@ class Metrics:
             },
         )
         self.last_training = Latest(
-            "dspamd_last_training_timestamp_seconds", "When a lesson was learned last."
+            "dspamd_last_training_timestamp_seconds", "When the last lesson was learned."
         )
         self.not_learned = Counter(
-            "dspamd_not_learned_total", "Messages delivered of which nothing could be learned."
+            "dspamd_not_learned_total", "Messages that were delivered and could not be learned."
         )
         self.unfiltered = Counter(
             "dspamd_unfiltered_total",
-            "Messages that were delivered without a verdict: "
-            "storage down, too large, not wanted, nothing to judge.",
+            "Messages that were delivered without a verdict: storage down, too large, opted out, no tokens.",
             reason=("storage", "size", "opted_out", "not_judged"),
         )
         self.lmtp_replies = Counter(
@@ -74,14 +73,14 @@ class Metrics:
         )
         self.turned_away = Counter(
             "dspamd_turned_away_total",
-            "Clients and messages refused because a limit was reached (ServerMax..., ServerTimeout).",
+            "Clients and messages refused because of a limit (ServerMax..., ServerTimeout).",
             reason=("connections", "memory", "size", "timeout"),
         )
         self.lmtp_connections = Gauge(
             "dspamd_lmtp_connections", "Open connections of mail servers and dspamc."
         )
         self.handover_seconds = Histogram(
-            "dspamd_handover_seconds", "Time until the next hop had taken a message.", _SECONDS
+            "dspamd_handover_seconds", "Time until the next hop took a message.", _SECONDS
         )
         self.handover_failures = Counter(
             "dspamd_handover_failures_total",
@@ -91,42 +90,42 @@ class Metrics:
         self.delivery_connections = Gauge(
             "dspamd_delivery_connections",
             "Connections to the next hops: in use by a message, messages that wait for one, "
-            "and how many there may be (DeliveryConnections for each next hop spoken to).",
+            "and the limit (DeliveryConnections for each next hop in use).",
             state=("used", "waiting", "limit"),
         )
         self.last_handover = Latest(
-            "dspamd_last_handover_timestamp_seconds", "When the next hop answered last."
+            "dspamd_last_handover_timestamp_seconds", "When a next hop answered last."
         )
         self.last_unreached = Latest(
-            "dspamd_last_unreached_timestamp_seconds", "When the next hop was last not to be reached."
+            "dspamd_last_unreached_timestamp_seconds", "When a next hop could not be reached last."
         )
         self.storage_seconds = Histogram(
             "dspamd_storage_seconds",
-            "Time of operations of the storage.",
+            "Duration of storage operations.",
             _SECONDS,
             driver=DRIVERS,
             operation=OPERATIONS,
         )
         self.storage_errors = Counter(
             "dspamd_storage_errors_total",
-            "Operations of the storage that failed.",
+            "Storage operations that failed.",
             driver=DRIVERS,
             kind=("unreachable", "temporary", "permanent"),
         )
         self.pool_connections = Gauge(
             "dspamd_storage_pool_connections",
-            "Connections to the database server in use, and wanted: those in use, and what waits for one.",
+            "Connections to the database server: in use, and wanted (in use, or waited for).",
             state=("used", "wanted"),
         )
         self.purged = Counter(
-            "dspamd_purged_rows_total", "What purging removed.", rule=("tokens", "signatures")
+            "dspamd_purged_rows_total", "Rows that purges removed.", rule=("tokens", "signatures")
         )
         self.last_purge = Latest(
-            "dspamd_last_purge_timestamp_seconds", "When the daemon finished purging last."
+            "dspamd_last_purge_timestamp_seconds", "When the daemon finished its last purge."
         )
         self.loop_lag = Histogram(
             "dspamd_event_loop_lag_seconds",
-            "How late the event loop of a worker was, looked at every second.",
+            "Delay of the event loop of a worker, measured every second.",
             _SECONDS,
         )
 

@@ -108,7 +108,9 @@ class Exposition(Collector):
     def collect(self) -> Iterator[Metric]:
         yield from map(_family, self._metrics)
         build = GaugeMetricFamily(
-            "dspamd_build_info", "Always 1; what is running.", labels=("version", "python")
+            "dspamd_build_info",
+            "Always 1; the versions in its labels are running.",
+            labels=("version", "python"),
         )
         build.add_metric((dspamd.__version__, platform.python_version()), 1)
         yield build
@@ -116,7 +118,7 @@ class Exposition(Collector):
             disk = os.statvfs(self._home)
             yield GaugeMetricFamily(
                 "dspamd_home_free_bytes",
-                "Room on the disk that holds Home.",
+                "Free space on the disk with Home.",
                 value=disk.f_bavail * disk.f_frsize,
             )
 
