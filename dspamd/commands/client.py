@@ -214,9 +214,14 @@ class Answer:
             "; ".join(self.failed),
             self.refused if lasting else os.EX_TEMPFAIL,
             classic=256 - len(self.failed),
-            # That a mail is too large for the daemon is no word about the mail.
-            final=lasting and not any(reply.startswith("552") for reply in self.failed),
+            # That a mail is too large for the daemon, or a correction knows no signature, is no word
+            # about the mail.
+            final=lasting and (bool(self.output) or not all(map(_spares_the_mail, self.failed))),
         )
+
+
+def _spares_the_mail(reply: str) -> bool:
+    return reply.startswith(("552", "550 5.6.0"))
 
 
 def read_answer(daemon: Daemon, users: int, *, stuffed: bool) -> Answer:

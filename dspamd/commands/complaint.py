@@ -34,6 +34,17 @@ class WrongUsage(Trouble):
         super().__init__(text, 1, 1)
 
 
+def status_of_pass(trouble: Trouble, *, teaches: bool, strict: bool = False) -> int:
+    """The exit status when a mail was printed as it came: 0, unless something is left to do.
+
+    The mail is where it belongs, but the caller has to learn of wrong usage, of a lesson that was
+    not learned (`teaches`), and of output that nobody took.
+    """
+    if trouble.final or teaches or isinstance(trouble, WrongUsage):
+        return trouble.classic if strict else trouble.status
+    return os.EX_OK
+
+
 def unprintable(error: OSError) -> Trouble:
     """Standard output takes nothing: it is full, or closed."""
     return Trouble(f"standard output: {error.strerror or error}", final=True)

@@ -7,7 +7,7 @@ nothing else, unless something failed: then one line per failure on standard
 error, because callers like dovecot-antispam take any output for a failure.  The
 log goes to syslog, as ever.  It is printed at the end: all, or nothing but the mail
 as it came, with status 0, if mail was asked for and cannot be filtered (see
-`dspamc`, and `--fail`).
+`dspamc`, and `--fail`); with its own status if the mail was to teach.
 
 Exit status: 0 done; 1 wrong usage or empty message; `CorrectionFailureExit` for a
 correction without a valid signature; 75 try again, which includes a bad
@@ -33,6 +33,7 @@ from dspamd.commands.complaint import (
     WrongUsage,
     answered_help,
     hold_standard_streams,
+    status_of_pass,
     tell,
     unprintable,
 )
@@ -109,17 +110,25 @@ class Mail:
     @property
     def wanted(self) -> bool:
         """Whether mail is to be printed."""
-        return command_line.asks_for_mail(self._items)
+        settings = self._settings
+        return command_line.asks_for_mail(self._items, settings.text("ClassAliasSpam") if settings else "")
 
     @property
     def passes(self) -> bool:
         """Whether it is printed as it came if it cannot be filtered."""
+        settings = self._settings
+        if settings is None:
+            return command_line.passes(self._items, "")
+        directive, spam = settings.text("OnFilterFailure"), settings.text("ClassAliasSpam")
+        return command_line.passes(self._items, directive, spam)
+
+    @property
+    def _settings(self) -> Settings | None:
+        """Those that a client reads, for the configuration may be what is wrong."""
         try:
-            # The configuration may be what is wrong.
-            directive = Settings(config_path()).text("OnFilterFailure")
+            return Settings(config_path())
         except (OSError, BadValue):
-            directive = ""
-        return command_line.passes(self._items, directive)
+            return None
 
     def fail(self, trouble: Trouble) -> int:
         """End without a verdict: tell why, and let the mail go on if it may; the exit status."""
@@ -131,7 +140,19 @@ class Mail:
         except Trouble as unprinted:
             trouble = unprinted
         tell("dspam", f"the mail goes on unfiltered: {trouble}")
-        return trouble.status if trouble.final or isinstance(trouble, WrongUsage) else os.EX_OK
+        return status_of_pass(trouble, teaches=self._teaches)
+
+    @property
+    def _teaches(self) -> bool:
+        """Whether the caller, or a retraining address, has something to teach."""
+        settings = self._settings
+        try:
+            addresses = settings is not None and settings.flag("ParseToHeaders")
+        except BadValue:
+            addresses = True
+        if command_line.teaches(self._items, addresses=addresses):
+            return True
+        return addresses and not command_line.values(self._items, "user")  # To names it
 
     def show(self, output: bytes) -> None:
         """Print, in place of the message.  Raises Trouble."""
@@ -211,6 +232,7 @@ class Run:
         self._output: list[bytes] = []
         self._failures: list[Failure] = []
         self._complaints: list[str] = []
+        self._unlearned: list[str] = []  # corrections without a valid signature
         self._spam = False
 
     def main(self) -> int:
@@ -237,8 +259,8 @@ class Run:
 
     def _finish(self) -> int:
         """Print what was asked for, once all is known; returns the exit status."""
-        if self._deferred and self._mail.passes:
-            return self._mail.fail(Trouble("; ".join(self._complaints)))
+        if (self._deferred or self._left_out) and self._mail.passes:
+            return self._mail.fail(Trouble("; ".join(self._complaints or self._unlearned), self._status()))
         for complaint in self._complaints:
             complain(complaint)
         if self._deferred and self._mail.wanted:
@@ -248,6 +270,12 @@ class Run:
         except Trouble as trouble:
             return self._mail.fail(trouble)
         return self._status()
+
+    @property
+    def _left_out(self) -> bool:
+        """Whether nothing would be printed only because corrections have no valid signature."""
+        others = any(not isinstance(failure, UnknownSignature) for failure in self._failures)
+        return bool(self._unlearned) and not others and not any(self._output)
 
     @property
     def _deferred(self) -> list[Failure]:
@@ -292,12 +320,14 @@ class Run:
 
     def _failed(self, failure: Failure, whose: str) -> None:
         log.get().warning("failed", user=whose, reply=str(failure.reply), reason=failure.detail)
+        complaint = f"{whose}: {failure}".replace("\n", " ")
         if isinstance(failure, UnknownSignature):
+            self._unlearned.append(complaint)
             failure.exit_status = self._config.CorrectionFailureExit
             if self._strict or not failure.exit_status:
                 return
         self._failures.append(failure)
-        self._complaints.append(f"{whose}: {failure}".replace("\n", " "))
+        self._complaints.append(complaint)
 
     @property
     def _strict(self) -> bool:

@@ -11,7 +11,8 @@ one line on standard error, and one in syslog.
 Who asks for the mail itself on standard output may be a pipe, whose status is that
 of its last program: no output would be an empty mail, delivered.  So if the mail
 cannot be filtered it is printed as it came, and the exit status is 0 (1 for wrong
-usage).  `--fail=tempfail`, or `OnFilterFailure tempfail`, prints nothing then.
+usage).  What was to be taught beside is not learned then, so a lesson still exits as if nothing
+were printed.  `--fail=tempfail`, or `OnFilterFailure tempfail`, prints nothing at all.
 
 Exit status: 0 done; 1 wrong usage or empty message; 69 refused for good; 75 try
 again, which includes a daemon that is down and a configuration that is wrong,
@@ -34,6 +35,7 @@ from dspamd.commands.complaint import (
     WrongUsage,
     answered_help,
     hold_standard_streams,
+    status_of_pass,
     tell,
     unprintable,
 )
@@ -54,6 +56,7 @@ class Errand:
         self._items = items
         self._settings: Settings | None = None  # until they are read
         self._mail: Spool | None = None
+        self._addressed = False  # the mail itself names a retraining address
 
     @property
     def strict(self) -> bool:
@@ -63,7 +66,20 @@ class Errand:
     def passes(self) -> bool:
         """Whether the mail goes on as it came if it cannot be filtered."""
         directive = self._settings.text("OnFilterFailure") if self._settings else ""
-        return command_line.passes(self._items, directive)
+        return command_line.passes(self._items, directive, self._spam_class)
+
+    def status_of_pass(self, trouble: Trouble) -> int:
+        """The exit status if the mail was printed as it came."""
+        try:
+            addresses = self._settings is not None and self._settings.flag("ParseToHeaders")
+        except BadValue:
+            addresses = True
+        teaches = self._addressed or command_line.teaches(self._items, addresses=addresses)
+        return status_of_pass(trouble, teaches=teaches, strict=self.strict)
+
+    @property
+    def _spam_class(self) -> str:
+        return self._settings.text("ClassAliasSpam") if self._settings else ""
 
     @property
     def mail(self) -> Spool:
@@ -87,7 +103,7 @@ class Errand:
         except Exception as error:  # a bug of ours must not cost anybody a mail
             raise Trouble(f"{type(error).__name__}: {error}") from error
         trouble = answer.trouble
-        if trouble and not trouble.final and command_line.asks_for_mail(items):
+        if trouble and not trouble.final and command_line.asks_for_mail(items, self._spam_class):
             raise trouble  # mail that is printed now would come again
         show(answer.output)
         if trouble:
@@ -106,7 +122,9 @@ class Errand:
         options, recipients = sent_options(items)
         if not self.mail:
             raise WrongUsage("empty message (no data received)")
-        users = users or addressed_user(settings, next(self.mail.pieces()))
+        if not users:
+            users = addressed_user(settings, next(self.mail.pieces()))
+            self._addressed = bool(users)
         if not users:
             raise WrongUsage("Unable to determine the destination user")
         if any(character in user for user in users for character in "\r\n<>"):
@@ -241,7 +259,7 @@ def run(errand: Errand) -> int:
             raise
         show(errand.mail)
         tell("dspamc", f"the mail goes on unfiltered: {trouble}")
-        return trouble.status if isinstance(trouble, WrongUsage) else 0
+        return errand.status_of_pass(trouble)
 
 
 if __name__ == "__main__":

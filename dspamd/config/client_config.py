@@ -15,6 +15,7 @@ import os
 
 _DIRECTIVES = (
     "broken",
+    "classaliasspam",
     "clienthost",
     "clientident",
     "clientport",

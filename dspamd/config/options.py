@@ -508,7 +508,8 @@ class Behaviour:
         help="While the storage is down: defer mail, or deliver it unfiltered.")
     OnFilterFailure = Text(choice("pass", "tempfail"), "pass",
         help="What dspam and dspamc print if mail for standard output (--stdout) cannot be filtered. pass: "
-             "the mail as it came, with status 0. tempfail: nothing, with status 75 (see --fail).")
+             "the mail as it came, with status 0 (75 for a lesson). tempfail: nothing, with status 75 "
+             "(see --fail).")
     StrictCompatibility = Flag("off",
         help="Do what DSPAM 3.10.2 did even where it was wrong.")
     CorrectionFailureExit = Number(number(0, 255), "1",

@@ -131,22 +131,43 @@ def _atom_end(text: str, start: int) -> int:
     return start
 
 
-def asks_for_mail(items: list[Item]) -> bool:
+def asks_for_mail(items: list[Item], spam: str = "") -> bool:
     """Whether the client wants mail printed, and nothing but mail.
 
-    A client that reads a verdict, or teaches, does not take what is printed for the mail.
+    A client that reads a verdict does not take what is printed for the mail; with --signature there is
+    none.  Mail that is taught is printed if its class is to be delivered; `spam` is another word for
+    that class (ClassAliasSpam).
     """
     delivered = [name for value in values(items, "deliver") for name in value.split(",")]
-    if "summary" in delivered or any(name in ("classify", "class", "signature") for name, _ in items):
+    if "summary" in delivered or any(name in ("classify", "signature") for name, _ in items):
         return False
     if "stdout" in delivered:
         return True
-    return bool(values(items, "stdout")) and ("innocent" in delivered or "nonspam" in delivered)
+    if not values(items, "stdout"):
+        return False
+    taught = values(items, "class")[-1:]
+    if taught and taught[0] in ("spam", spam):
+        return "spam" in delivered
+    return "innocent" in delivered or "nonspam" in delivered
 
 
-def passes(items: list[Item], otherwise: str) -> bool:
-    """Whether mail that cannot be filtered is printed as it came: `--fail`, else the configured word."""
-    return asks_for_mail(items) and [otherwise, *values(items, "fail")][-1].lower() != "tempfail"
+def passes(items: list[Item], otherwise: str, spam: str = "") -> bool:
+    """Whether mail that cannot be filtered is printed as it came: `--fail`, else the configured word.
+
+    `spam` as for `asks_for_mail`.
+    """
+    return asks_for_mail(items, spam) and [otherwise, *values(items, "fail")][-1].lower() != "tempfail"
+
+
+def teaches(items: list[Item], *, addresses: bool) -> bool:
+    """Whether the client has something to teach, which is lost if nobody tries again.
+
+    It says so by `--class`, or by a retraining address if `addresses` count (ParseToHeaders).
+    """
+    if values(items, "class"):
+        return True
+    named = [value.lower() for option in _LISTS for value in values(items, option)] if addresses else []
+    return any(name.startswith(("spam-", "notspam-")) for name in named)
 
 
 def join(items: list[Item]) -> str:

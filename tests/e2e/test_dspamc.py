@@ -214,15 +214,19 @@ def full(daemon: Daemon) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("trouble", [killed, frozen, full])
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [("--deliver=stdout", 0), ("--class=innocent --source=corpus --deliver=innocent --stdout", 75)],
+)
 def test_a_pipe_gets_the_mail_whatever_happens_to_the_daemon(
-    trouble: Callable[[Daemon], AbstractContextManager[None]], tmp_path: Path
+    words: str, status: int, trouble: Callable[[Daemon], AbstractContextManager[None]], tmp_path: Path
 ) -> None:
     path = tmp_path / "s"
     settings = (
         f"ServerMode auto\nServerDomainSocketPath {path}\nServerPass.Relay1 secret\n"
         f"ClientHost {path}\nClientIdent secret@Relay1\n"
     )
-    line = f"{sys.executable} -c '{IMPATIENT}' --user eve --deliver=stdout | cat"
+    line = f"{{ {sys.executable} -c '{IMPATIENT}' --user eve {words}; echo $? >{tmp_path}/status; }} | cat"
     with Daemon(tmp_path, free_port(), settings=settings) as daemon, trouble(daemon):
         done = subprocess.run(
             ["sh", "-c", line],
@@ -233,6 +237,7 @@ def test_a_pipe_gets_the_mail_whatever_happens_to_the_daemon(
             env={**os.environ, "DSPAM_CONF": str(daemon.config)},
         )
     assert (done.returncode, done.stdout) == (0, MESSAGE)
+    assert (tmp_path / "status").read_text() == f"{status}\n"
     assert done.stderr.startswith(b"dspamc: the mail goes on unfiltered: ")
 
 

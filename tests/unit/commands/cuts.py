@@ -1,6 +1,6 @@
 """A daemon that fails at some byte of its dialogue with dspamc, and what dspamc then prints.
 
-    python -m tests.unit.commands.cuts killed|frozen <file of the mail> <folder> <point>...
+    python -m tests.unit.commands.cuts killed|frozen <words> <file of the mail> <folder> <point>...
 
 A program of its own, because it forks: a dspamc for each point, without the cost of its start.
 It prints a line for each: the point, the exit status, what was printed, whether syslog was told.
@@ -22,17 +22,18 @@ from tests.support.account import TRUST
 
 Turn = tuple[str, bytes]  # "S" and what the daemon says, or "C" and what the client says
 
+PLAIN = "--deliver=stdout"
 MARK = b"X-DSPAM-Result: Innocent\n"
 FROZEN_S = 0.01  # an answer that comes later than this is as good as none
 
 
-def dialogue(mail: bytes) -> list[Turn]:
-    """All that is said about one mail that is printed."""
+def dialogue(mail: bytes, words: str = PLAIN) -> list[Turn]:
+    """All that is said about one mail that is printed, as the words of a command line ask."""
     return [
         ("S", b"220 DSPAM DLMTP 3.10.2 Authentication Required\r\n"),
         ("C", b"LHLO relay\r\n"),
         ("S", b"250-mx\r\n250-DSPAMPROCESSMODE\r\n250-DSPAMSTUFFED\r\n250 SIZE\r\n"),
-        ("C", b'MAIL FROM: <secret@relay> DSPAMPROCESSMODE="--deliver=stdout " DSPAMSTUFFED\r\n'),
+        ("C", b'MAIL FROM: <secret@relay> DSPAMPROCESSMODE="%b " DSPAMSTUFFED\r\n' % words.encode()),
         ("S", b"250 2.1.0 OK\r\n"),
         ("C", b"RCPT TO: <bob>\r\n"),
         ("S", b"250 2.1.5 OK\r\n"),
@@ -88,10 +89,10 @@ def take(connection: socket.socket, size: int) -> bool:
 class Cuts:
     """Runs dspamc against that daemon."""
 
-    def __init__(self, mail: Path, folder: Path, *, frozen: bool) -> None:
-        self._mail, self._folder, self._frozen = mail, folder, frozen
+    def __init__(self, words: str, mail: Path, folder: Path, *, frozen: bool) -> None:
+        self._words, self._mail, self._folder, self._frozen = words, mail, folder, frozen
         content = mail.read_bytes()
-        self._turns = dialogue(content)
+        self._turns = dialogue(content, words)
         self._known = {content: "original", MARK + content: "filtered", b"": "nothing"}
         path = folder / "s"
         self._server = socket.socket(socket.AF_UNIX)
@@ -128,10 +129,10 @@ class Cuts:
         log_target.Syslog.write = syslog  # type: ignore[method-assign, assignment]
         if self._frozen:
             client.COMMAND_TIMEOUT_S = client.RESULT_TIMEOUT_S = FROZEN_S
-        return dspamc.main(["--user", "bob", "--deliver=stdout"])
+        return dspamc.main(["--user", "bob", *self._words.split()])
 
 
 if __name__ == "__main__":
-    how, mail, folder, *points = sys.argv[1:]
-    for line in Cuts(Path(mail), Path(folder), frozen=how == "frozen").ends(list(map(int, points))):
+    how, words, mail, folder, *points = sys.argv[1:]
+    for line in Cuts(words, Path(mail), Path(folder), frozen=how == "frozen").ends(list(map(int, points))):
         print(line)

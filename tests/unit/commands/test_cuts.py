@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.commands.cuts import borders, dialogue
+from tests.unit.commands.cuts import PLAIN, borders, dialogue
 
 ROOT = Path(__file__).parents[3]
 LANES = 4  # programs at a time
@@ -20,7 +20,7 @@ def mail_of(size: int) -> bytes:
     return head + line * ((size - len(head)) // len(line))
 
 
-def ends(how: str, mail: bytes, folder: Path, points: list[int]) -> list[list[str]]:
+def ends(how: str, mail: bytes, folder: Path, points: list[int], asked: str = PLAIN) -> list[list[str]]:
     """Point, exit status, what was printed, and whether syslog was told, of each run, by points.
 
     The points are shared out to several programs, since most of their time is waiting.
@@ -35,6 +35,7 @@ def ends(how: str, mail: bytes, folder: Path, points: list[int]) -> list[list[st
             "-m",
             "tests.unit.commands.cuts",
             how,
+            asked,
             str(path),
             str(lane),
             *map(str, points[number::LANES]),
@@ -55,6 +56,16 @@ def test_the_mail_goes_on_as_it_came(how: str, size: int, tmp_path: Path) -> Non
     ended = ends(how, mail, tmp_path, points)
     assert [point for point, *_ in ended] == list(map(str, points))
     assert {tuple(rest) for _, *rest in ended} == {("0", "original", "told")}
+
+
+@pytest.mark.parametrize("how", ["killed", "frozen"])
+def test_the_mail_of_a_lesson_goes_on_and_the_lesson_has_to_be_repeated(how: str, tmp_path: Path) -> None:
+    lesson = "--class=innocent --source=error --deliver=innocent --stdout"
+    mail = mail_of(1_000)
+    points = list(range(sum(len(text) for _, text in dialogue(mail, lesson))))
+    ended = ends(how, mail, tmp_path, points, lesson)
+    assert [point for point, *_ in ended] == list(map(str, points))
+    assert {tuple(rest) for _, *rest in ended} == {("75", "original", "told")}
 
 
 @pytest.mark.parametrize("size", [1_000, 1_000_000, 20_000_000])

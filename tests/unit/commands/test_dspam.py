@@ -217,15 +217,73 @@ def test_in_a_pipe_the_mail_goes_on_as_it_came(
         "--deliver=innocent",
         "--deliver=summary --stdout",
         "--classify",
-        "--class=spam --source=error --deliver=stdout",
+        "--class=spam --source=error --deliver=innocent --stdout",
+        "--class=junk --source=error --deliver=innocent --stdout",
+        "--class=innocent --source=corpus --deliver=spam --stdout",
+        "--class=innocent --source=error --deliver=stdout --signature=x",
     ],
 )
 def test_who_looks_at_the_status_is_told_by_it(
     program: Program, trouble: Break, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    program.configure("ClassAliasSpam junk")
     trouble(program, monkeypatch)
     ended = program(f"--user bob {words}")
-    assert (ended.status, ended.stdout) == (75, b"")
+    if trouble is no_configuration and "junk" in words:  # which nobody knows for spam then
+        assert (ended.status, ended.stdout) == (75, MESSAGE)
+    else:
+        assert (ended.status, ended.stdout) == (75, b"")
+
+
+LESSONS = [
+    "--class=innocent --source=error --deliver=innocent --stdout",
+    "--class=nonspam --source=corpus --deliver=innocent,spam --stdout",
+    "--class=spam --source=corpus --deliver=spam --stdout",
+    "--class=spam --source=error --deliver=stdout",
+    "--class=spam --source=inoculation --deliver=stdout",
+    "--mode=unlearn --class=innocent --deliver=stdout",
+    "--falsepositive --deliver=stdout",
+    "--addspam --deliver=stdout",
+]
+"""Calls that teach, and print the mail."""
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+@pytest.mark.parametrize("words", LESSONS)
+def test_a_lesson_that_was_not_learned_prints_the_mail_and_has_to_be_repeated(
+    program: Program, trouble: Break, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trouble(program, monkeypatch)
+    ended = program(f"--user bob {words}")
+    assert (ended.status, ended.stdout, ended.stderr.count("\n")) == (75, MESSAGE, 1)
+    ended = program(f"--user bob {words} --fail=tempfail")
+    assert (ended.status, ended.stdout, ended.stderr.count("\n")) == (75, b"", 1)
+
+
+@pytest.mark.parametrize("named", ["--user spam-bob@example.org", ""])
+def test_nor_is_a_report_done_with(program: Program, named: str) -> None:
+    program.configure("ParseToHeaders on", "ChangeUserOnParse full", "ChangeModeOnParse on")
+    (program.folder / "data").write_text("not a folder")
+    report = b"To: spam-bob@example.org\n" + MESSAGE
+    ended = program(f"{named} --mail-from=bob@example.org --deliver=stdout", report)
+    assert (ended.status, ended.stdout) == (75, report)
+
+
+@pytest.mark.parametrize(
+    ("directive", "status"),
+    [("", 1), ("CorrectionFailureExit 7", 7), ("CorrectionFailureExit 0", 0), ("StrictCompatibility on", 0)],
+)
+def test_a_correction_without_signature_empties_no_pipe(
+    program: Program, directive: str, status: int
+) -> None:
+    program.configure(directive)
+    for words in LESSONS:
+        if "=error" not in words and "--falsepositive" not in words:
+            continue
+        ended = program(f"--user bob {words}")
+        assert (ended.status, ended.stdout, ended.stderr.count("\n")) == (status, MESSAGE, 1)
+        ended = program(f"--user bob {words} --fail=tempfail")
+        assert (ended.status, ended.stdout) == (status, b"")
 
 
 @pytest.mark.parametrize("trouble", TROUBLES[:-1])

@@ -326,6 +326,49 @@ async def test_in_a_pipe_the_mail_goes_on_as_it_came(client: Client, script: lis
 async def test_what_the_filter_refuses_does_not_go_on(client: Client) -> None:
     ended = await client("--user bob --deliver=stdout", result(REFUSED))
     assert (ended.status, ended.stdout) == (69, b"")
+    ended = await client("--user bob --deliver=stdout --class=spam --source=corpus", result(REFUSED))
+    assert (ended.status, ended.stdout) == (69, b"")
+
+
+LESSONS_THAT_PRINT = [
+    "--class=innocent --source=error --deliver=innocent --stdout",
+    "--class=innocent --source=corpus --deliver=stdout",
+    "--class=junk --source=corpus --deliver=spam --stdout",
+    "--class=spam --source=inoculation --deliver=stdout",
+    "--falsepositive --deliver=stdout",
+]
+
+
+@pytest.mark.parametrize("script", MAIL_PASSES)
+@pytest.mark.parametrize("lesson", LESSONS_THAT_PRINT)
+async def test_a_lesson_that_was_not_learned_prints_the_mail_and_has_to_be_repeated(
+    client: Client, script: list[Turn], lesson: str
+) -> None:
+    client.configure("ClassAliasSpam junk", "CorrectionFailureExit 69")
+    lasting = any(who == "S" and text.startswith((b"550", b"552")) for who, text in script)
+    status = 69 if lasting else 75
+    ended = await client(f"--user bob {lesson}", script)
+    assert (ended.status, ended.stdout, ended.stderr.count(b"\n")) == (status, MESSAGE, 1)
+    ended = await client(f"--user bob {lesson} --fail=tempfail", script)
+    assert (ended.status, ended.stdout, ended.stderr.count(b"\n")) == (status, b"", 1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "user"), [("ParseToHeaders on", "spam-bob@example.org"), ("", "spam-bob@example.org")]
+)
+async def test_a_report_has_to_be_repeated(client: Client, settings: str, user: str) -> None:
+    client.configure(settings)
+    ended = await client(f"--user {user} --deliver=stdout", MAIL_PASSES[0])
+    assert (ended.status, ended.stdout) == (75 if settings else 0, MESSAGE)
+
+
+async def test_a_correction_without_signature_empties_no_pipe(client: Client) -> None:
+    unknown = result(b"550 5.6.0 <bob> Unable to find a valid signature\r\n")
+    lesson = "--user bob --class=innocent --source=error"
+    ended = await client(f"{lesson} --deliver=innocent --stdout", unknown)
+    assert (ended.status, ended.stdout) == (1, MESSAGE)
+    ended = await client(f"{lesson} --deliver=summary --stdout", unknown)
+    assert (ended.status, ended.stdout) == (1, b"")
 
 
 async def test_a_script_that_needs_no_message_on_standard_output_hears_of_failures(client: Client) -> None:
