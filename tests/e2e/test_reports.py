@@ -32,6 +32,7 @@ def received(site: Site, user: str, *subjects: str) -> list[bytes]:
     """Mail of these subjects as the user finds it in the mailbox, in this order."""
     for subject in subjects:
         site.front.send(compose(subject, f"The text of {subject}."), user)
+    site.front.drained()  # signatures are kept after the hand-over, before the answer to it
     mails = site.mailboxes.arrived(user, len(subjects))
     return [next(mail for mail in mails if f"Subject: {each}\n".encode() in mail) for each in subjects]
 
