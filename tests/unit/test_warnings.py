@@ -1,7 +1,8 @@
 """The extensions compile without warnings, as far as their lines are ours.
 
-Cython writes each statement below a comment that names its file and line.  What lies outside of our files
-is code of Cython itself, and so are variables whose names it made up.
+What is compiled here is the C that `make build` has made of them.  Cython writes each statement below a
+comment that names its file and line.  What lies outside of our files is code of Cython itself, and so are
+variables whose names it made up.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+BUILT = ROOT / "build" / "cython" / "dspamd"
 EXTENSIONS = ["mail/_view", "engine/_kernel", "storage/files/_css", "storage/files/_files"]
 FLAGS = ["-fsyntax-only", "-Wall", "-Wextra", "-Wconversion", "-Wshadow"]
 
@@ -24,17 +26,14 @@ _WARNING = re.compile(r"^[^\n:]+:(\d+):\d+: warning: ([^\n]*)", re.MULTILINE)
 _OF_CYTHON = re.compile(r"‘__pyx_(?![vfk]_)\w+’")
 
 
-def warnings(source: Path, folder: Path, root: Path) -> list[str]:
-    """The warnings about our lines of an extension: file, line, text."""
-    written = folder / f"{source.stem}.c"
-    cython = [sys.executable, "-m", "cython", "-3", "-I", str(root), str(source), "-o", str(written)]
-    subprocess.run(cython, cwd=root, check=True, capture_output=True)
+def warnings(generated: Path, root: Path) -> list[str]:
+    """The warnings about our lines, below `root`, of an extension in C: file, line, text."""
     include = f"-I{sysconfig.get_path('include')}"
     environment = {**os.environ, "LC_ALL": "C.UTF-8"}
     compiled = subprocess.run(
-        ["gcc", *FLAGS, include, str(written)], check=True, capture_output=True, text=True, env=environment
+        ["gcc", *FLAGS, include, str(generated)], check=True, capture_output=True, text=True, env=environment
     )
-    places = origins(written.read_text())
+    places = origins(generated.read_text())
     return [
         f"{place}: {text}"
         for number, text in _WARNING.findall(compiled.stderr)
@@ -56,8 +55,11 @@ def origins(generated: str) -> list[str]:
 
 
 @pytest.mark.parametrize("extension", EXTENSIONS)
-def test_our_lines_compile_without_a_warning(extension: str, tmp_path: Path) -> None:
-    assert warnings(ROOT / "dspamd" / f"{extension}.pyx", tmp_path, ROOT) == []
+def test_our_lines_compile_without_a_warning(extension: str) -> None:
+    generated = BUILT / f"{extension}.c"
+    origin = ROOT / "dspamd" / f"{extension}.pyx"
+    assert generated.stat().st_mtime >= origin.stat().st_mtime, "older than its source: run `make build`"
+    assert warnings(generated, ROOT) == []
 
 
 def test_no_extension_is_forgotten() -> None:
@@ -70,5 +72,6 @@ def test_a_warning_is_found_where_it_is_made(tmp_path: Path) -> None:
     (tmp_path / "narrow.pyx").write_text(
         "cdef signed char narrow(long x) noexcept:\n    return x\nnarrow(1)\n"
     )
-    (found,) = warnings(tmp_path / "narrow.pyx", tmp_path, tmp_path)
+    subprocess.run([sys.executable, "-m", "cython", "-3", "narrow.pyx"], cwd=tmp_path, check=True)
+    (found,) = warnings(tmp_path / "narrow.c", tmp_path)
     assert found.startswith("narrow.pyx:2: conversion from")
