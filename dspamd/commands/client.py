@@ -7,10 +7,13 @@ doubles the start).
 from __future__ import annotations
 
 import _socket
+import errno
 import os
 import time
+from select import POLLIN, POLLOUT
 
 from dspamd.commands.complaint import Trouble, WrongUsage
+from dspamd.commands.interruption import Interruption
 from dspamd.commands.spool import CHUNK, Spool
 
 TYPE_CHECKING = False  # typing takes too long to load
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 
 COMMAND_TIMEOUT_S = 300.0
 RESULT_TIMEOUT_S = 1200.0  # the daemon waits for the next hop before it answers
+RETRY_S = 0.05
 BY_ACCOUNT = "dspamc"  # how we greet a daemon that is to ask the kernel who we are
 LONGEST_LINE = 1 << 16  # bytes of a reply
 
@@ -27,13 +31,14 @@ END = b"\n.\r\n"
 
 
 class Daemon:
-    """A connection to the daemon: lines in, bytes out, each under a deadline."""
+    """A connection to the daemon: lines in, bytes out, each under a deadline, until a signal comes."""
 
-    def __init__(self, host: str, port: str) -> None:
+    def __init__(self, host: str, port: str, interruption: Interruption) -> None:
         self._pending = b""
         self._lost = False
+        self._interruption = interruption
         try:
-            self._socket = _connect(host, port)
+            self._socket = _connect(host, port, interruption)
         except OSError as error:
             where = host if host.startswith("/") else f"{host}:{port}"
             text = f"cannot connect to {where}: {error.strerror or error}"
@@ -42,9 +47,15 @@ class Daemon:
             raise Trouble(text) from None
 
     def send(self, data: bytes) -> None:
+        deadline = time.monotonic() + COMMAND_TIMEOUT_S
+        left = memoryview(data)
         try:
-            self._socket.settimeout(COMMAND_TIMEOUT_S)
-            self._socket.sendall(data)
+            while left:
+                self._wait(POLLOUT, deadline)
+                try:
+                    left = left[self._socket.send(left) :]
+                except BlockingIOError:
+                    continue
         except OSError as error:
             self._lost = True
             raise Trouble(f"connection to the daemon lost: {error.strerror or error}") from None
@@ -78,7 +89,7 @@ class Daemon:
 
     def _receive(self, deadline: float) -> bytes:
         try:
-            self._socket.settimeout(max(0.001, deadline - time.monotonic()))
+            self._wait(POLLIN, deadline)
             data = self._socket.recv(CHUNK)
         except OSError as error:
             self._lost = True
@@ -87,6 +98,14 @@ class Daemon:
             self._lost = True
             raise Trouble("the daemon closed the connection")
         return data
+
+    def _wait(self, event: int, deadline: float) -> None:
+        """Until the socket is ready.  Raises TimeoutError, and Trouble if a signal comes."""
+        try:
+            self._interruption.wait(self._socket.fileno(), event, deadline)
+        except Trouble:
+            self._lost = True
+            raise
 
     def reply(self, first: bytes = b"", timeout_s: float = 0) -> list[str]:
         """The lines of one reply, `first` read already, without their ends."""
@@ -110,24 +129,43 @@ class Daemon:
         self._socket.close()
 
 
-def _connect(host: str, port: str) -> _socket.socket:
+def _connect(host: str, port: str, interruption: Interruption) -> _socket.socket:
     if host.startswith("/"):
-        connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
-        connection.settimeout(COMMAND_TIMEOUT_S)
-        connection.connect(host)
-        return connection
+        return _connected(_socket.AF_UNIX, 0, host, interruption)
     trouble: OSError = OSError("no address")
-    for family, kind, protocol, _, address in _socket.getaddrinfo(host, port, 0, _socket.SOCK_STREAM):
-        connection = _socket.socket(family, kind, protocol)
-        connection.settimeout(COMMAND_TIMEOUT_S)
+    for family, _, protocol, _, address in _socket.getaddrinfo(host, port, 0, _socket.SOCK_STREAM):
         try:
-            connection.connect(address)
-            connection.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
-            return connection
+            connection = _connected(family, protocol, address, interruption)
         except OSError as error:
-            connection.close()
             trouble = error
+            continue
+        connection.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
+        return connection
     raise trouble
+
+
+def _connected(
+    family: int, protocol: int, address: str | tuple[object, ...], interruption: Interruption
+) -> _socket.socket:
+    """A connection that does not block.  Raises OSError."""
+    connection = _socket.socket(family, _socket.SOCK_STREAM, protocol)
+    connection.setblocking(False)
+    deadline = time.monotonic() + COMMAND_TIMEOUT_S
+    try:
+        while (trouble := connection.connect_ex(address)) == errno.EAGAIN:
+            # The queue of a unix socket is full, and nothing tells when it is not.
+            if time.monotonic() > deadline:
+                break
+            interruption.pause(RETRY_S)
+        if trouble == errno.EINPROGRESS:
+            interruption.wait(connection.fileno(), POLLOUT, deadline)
+            trouble = connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_ERROR)
+        if trouble:
+            raise OSError(trouble, os.strerror(trouble))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _text(line: bytes) -> str:

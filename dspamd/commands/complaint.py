@@ -34,13 +34,13 @@ class WrongUsage(Trouble):
         super().__init__(text, 1, 1)
 
 
-def status_of_pass(trouble: Trouble, *, teaches: bool, strict: bool = False) -> int:
+def status_of_pass(trouble: Trouble, *, again: bool, strict: bool = False) -> int:
     """The exit status when a mail was printed as it came: 0, unless something is left to do.
 
-    The mail is where it belongs, but the caller has to learn of wrong usage, of a lesson that was
-    not learned (`teaches`), and of output that nobody took.
+    The mail is where it belongs, but the caller has to learn of wrong usage, of output that nobody took, and
+    of anything that they have to try `again`, such as a lesson that was not learned.
     """
-    if trouble.final or teaches or isinstance(trouble, WrongUsage):
+    if trouble.final or again or isinstance(trouble, WrongUsage):
         return trouble.classic if strict else trouble.status
     return os.EX_OK
 

@@ -140,7 +140,7 @@ class Mail:
         except Trouble as unprinted:
             trouble = unprinted
         tell("dspam", f"the mail goes on unfiltered: {trouble}")
-        return status_of_pass(trouble, teaches=self._teaches)
+        return status_of_pass(trouble, again=self._teaches)
 
     @property
     def _teaches(self) -> bool:

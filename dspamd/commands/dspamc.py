@@ -14,6 +14,11 @@ cannot be filtered it is printed as it came, and the exit status is 0 (1 for wro
 usage).  What was to be taught beside is not learned then, so a lesson still exits as if nothing
 were printed.  `--fail=tempfail`, or `OnFilterFailure tempfail`, prints nothing at all.
 
+SIGTERM, SIGINT and SIGHUP are trouble like any other until something is printed; from then on they
+change nothing.  A mail for standard output that is being read when one comes is read to its end.
+The same signal may have ended who writes it, so that it has no true end: unless it is in a
+file, the exit status is 75.
+
 Exit status: 0 done; 1 wrong usage or empty message; 69 refused for good; 75 try
 again, which includes a daemon that is down and a configuration that is wrong,
 because the mail server then keeps the mail; 99 spam, with `Broken returnCodes`
@@ -39,23 +44,26 @@ from dspamd.commands.complaint import (
     tell,
     unprintable,
 )
-from dspamd.commands.spool import CHUNK, Spool, write_all
+from dspamd.commands.interruption import Interruption
+from dspamd.commands.spool import Spool, write_all
+from dspamd.commands.standard_input import StandardInput
 from dspamd.config.client_config import BadValue, Settings, config_path
 from dspamd.request import command_line
 from dspamd.request.command_line import Item
 
 TYPE_CHECKING = False  # typing takes too long to load
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 
 class Errand:
     """One message on its way to the daemon and back."""
 
-    def __init__(self, items: list[Item]) -> None:
+    def __init__(self, items: list[Item], interruption: Interruption) -> None:
         self._items = items
+        self._interruption = interruption
         self._settings: Settings | None = None  # until they are read
-        self._mail: Spool | None = None
+        self._input = StandardInput(interruption)
         self._addressed = False  # the mail itself names a retraining address
 
     @property
@@ -75,20 +83,15 @@ class Errand:
         except BadValue:
             addresses = True
         teaches = self._addressed or command_line.teaches(self._items, addresses=addresses)
-        return status_of_pass(trouble, teaches=teaches, strict=self.strict)
+        return status_of_pass(trouble, again=teaches or self._input.doubtful, strict=self.strict)
 
     @property
     def _spam_class(self) -> str:
         return self._settings.text("ClassAliasSpam") if self._settings else ""
 
-    @property
-    def mail(self) -> Spool:
-        """The message; read as a whole, before the daemon is kept waiting.  Raises Trouble."""
-        if self._mail is None:
-            # With a signature there is no message, and two line ends stand for it.
-            signed = command_line.values(self._items, "signature")
-            self._mail = spooled((b"\n\n",) if signed else iter(lambda: os.read(0, CHUNK), b""))
-        return self._mail
+    def original(self) -> Iterator[bytes]:
+        """The mail as it came.  Raises Trouble."""
+        return self._input.as_it_came()
 
     def run(self) -> int:
         """Have it done, and print what was asked for; returns the exit status.  Raises Trouble."""
@@ -105,7 +108,7 @@ class Errand:
         trouble = answer.trouble
         if trouble and not trouble.final and command_line.asks_for_mail(items, self._spam_class):
             raise trouble  # mail that is printed now would come again
-        show(answer.output)
+        show(answer.output.pieces())
         if trouble:
             raise trouble
         return 99 if answer.spam and settings.matches("Broken", "returnCodes") else 0
@@ -120,25 +123,35 @@ class Errand:
         if not users and not settings.flag("ParseToHeaders"):
             raise WrongUsage("Unable to determine the destination user")
         options, recipients = sent_options(items)
-        if not self.mail:
+        mail = self._message()
+        if not mail:
             raise WrongUsage("empty message (no data received)")
         if not users:
-            users = addressed_user(settings, next(self.mail.pieces()))
+            users = addressed_user(settings, next(mail.pieces()))
             self._addressed = bool(users)
         if not users:
             raise WrongUsage("Unable to determine the destination user")
         if any(character in user for user in users for character in "\r\n<>"):
             raise WrongUsage("Illegal username")
-        daemon = Daemon(host, str(port))
+        daemon = Daemon(host, str(port), self._interruption)
         try:
             stuffed = open_message(daemon, ident, options, users, recipients)
-            send_message(daemon, self.mail.pieces())
+            send_message(daemon, mail.pieces())
             answer = read_answer(daemon, len(users), stuffed=stuffed)
         finally:
             daemon.quit()
         if "error" in command_line.values(items, "source"):
             answer.refused = refused
         return answer
+
+    def _message(self) -> Spool:
+        """The message as a whole, before the daemon is kept waiting.  Raises Trouble."""
+        if command_line.values(self._items, "signature"):
+            # There is no message, and two line ends stand for it.
+            stand_in = Spool()
+            stand_in.write(b"\n\n")
+            return stand_in
+        return self._input.read(to_the_end=self.passes)
 
 
 def read_settings() -> Settings:
@@ -154,24 +167,16 @@ def read_settings() -> Settings:
         raise Trouble(str(error)) from None
 
 
-def spooled(pieces: Iterable[bytes]) -> Spool:
-    """A message, with all of its pieces.  Raises Trouble."""
-    mail = Spool()
+def show(output: Iterable[bytes]) -> int:
+    """Print it; returns its number of bytes.  Raises Trouble."""
+    size = 0
     try:
-        for piece in pieces:
-            mail.write(piece)
-    except OSError as error:
-        raise Trouble(f"no room for the message: {error.strerror or error}", final=True) from None
-    return mail
-
-
-def show(output: Spool) -> None:
-    """Print it.  Raises Trouble."""
-    try:
-        for piece in output.pieces():
+        for piece in output:
             write_all(1, piece)
+            size += len(piece)
     except OSError as error:
         raise unprintable(error) from None
+    return size
 
 
 def sent_options(items: list[Item]) -> tuple[str, str]:
@@ -242,12 +247,14 @@ def main(arguments: list[str] | None = None) -> int:
     if command_line.values(items, "version"):
         show_version()
         return 0
-    errand = Errand(items)
-    try:
-        return run(errand)
-    except Trouble as trouble:
-        tell("dspamc", str(trouble))
-        return trouble.classic if errand.strict else trouble.status
+    # Who types a message at a terminal may end us at any time.
+    with Interruption(off=os.isatty(0)) as interruption:
+        errand = Errand(items, interruption)
+        try:
+            return run(errand)
+        except Trouble as trouble:
+            tell("dspamc", str(trouble))
+            return trouble.classic if errand.strict else trouble.status
 
 
 def run(errand: Errand) -> int:
@@ -255,9 +262,8 @@ def run(errand: Errand) -> int:
     try:
         return errand.run()
     except Trouble as trouble:
-        if trouble.final or not errand.passes or not errand.mail:
+        if trouble.final or not errand.passes or not show(errand.original()):
             raise
-        show(errand.mail)
         tell("dspamc", f"the mail goes on unfiltered: {trouble}")
         return errand.status_of_pass(trouble)
 

@@ -1,6 +1,9 @@
-"""A daemon that fails at some byte of its dialogue with dspamc, and what dspamc then prints.
+"""What dspamc prints if something fails at some byte of its dialogue with a daemon.
 
-    python -m tests.unit.commands.cuts killed|frozen <words> <file of the mail> <folder> <point>...
+    python -m tests.unit.commands.cuts <what fails> <words> <file of the mail> <folder> <point>...
+
+`killed`, `frozen`: the daemon.  `signal`: a signal ends dspamc while the daemon is silent.  `full`: the
+disk; the point is its room, in bytes.
 
 A program of its own, because it forks: a dspamc for each point, without the cost of its start.
 It prints a line for each: the point, the exit status, what was printed, whether syslog was told.
@@ -8,14 +11,17 @@ It prints a line for each: the point, the exit status, what was printed, whether
 
 from __future__ import annotations
 
+import errno
 import os
+import select
+import signal
 import socket
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from dspamd.commands import client, dspamc
+from dspamd.commands import client, dspamc, spool
 from dspamd.mail.transparency import stuffed
 from dspamd.telemetry import log_target
 from tests.support.account import TRUST
@@ -24,6 +30,7 @@ Turn = tuple[str, bytes]  # "S" and what the daemon says, or "C" and what the cl
 
 PLAIN = "--deliver=stdout"
 MARK = b"X-DSPAM-Result: Innocent\n"
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 FROZEN_S = 0.01  # an answer that comes later than this is as good as none
 
 
@@ -58,8 +65,39 @@ def borders(mail: bytes) -> list[int]:
     return sorted(point for point in points if 0 <= point < at)
 
 
-def play(connection: socket.socket, turns: Sequence[Turn], point: int, *, frozen: bool) -> None:
-    """Take part in the dialogue up to a byte; then leave, or say and take nothing more."""
+def limit_for(mail: bytes) -> int:
+    """Bytes that stay in memory; a small mail is brought to the disk by less room there."""
+    return 0 if len(mail) < 10_000 else min(spool.LIMIT, len(mail) // 4)
+
+
+def full_at(mail: bytes) -> tuple[list[int], int]:
+    """Rooms that are too small for a mail and its answer, and one that is not."""
+    answer, limit = len(MARK + mail), limit_for(mail)
+    filed = len(mail) - limit // spool.CHUNK * spool.CHUNK
+    least = filed + answer - limit
+    if not limit:
+        return list(range(least)), least
+    borders = {0, 1, spool.CHUNK - 1, spool.CHUNK, filed // 2, filed - 1, filed, filed + 1, least - 1}
+    return sorted(borders), filed + answer
+
+
+def fill_disk(room: int) -> None:
+    """Let files have `room` bytes from now on, in all."""
+    left = room
+
+    def write_all(descriptor: int, data: bytes) -> None:
+        nonlocal left
+        fits = data[:left]
+        left -= len(fits)
+        os.write(descriptor, fits)
+        if len(fits) < len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    spool.write_all = write_all  # dspamc.show has its own name for it
+
+
+def play(connection: socket.socket, turns: Sequence[Turn], point: int) -> None:
+    """Take part in the dialogue up to a byte; then say and take nothing more."""
     left = point
     try:
         for who, text in turns:
@@ -69,10 +107,7 @@ def play(connection: socket.socket, turns: Sequence[Turn], point: int, *, frozen
                 return
             left -= len(text)
             if left <= 0:
-                break
-        if frozen:
-            connection.recv(1, socket.MSG_PEEK)  # whatever the client says is not read
-            return
+                return
     except OSError:  # it has given up
         return
 
@@ -89,10 +124,11 @@ def take(connection: socket.socket, size: int) -> bool:
 class Cuts:
     """Runs dspamc against that daemon."""
 
-    def __init__(self, words: str, mail: Path, folder: Path, *, frozen: bool) -> None:
-        self._words, self._mail, self._folder, self._frozen = words, mail, folder, frozen
+    def __init__(self, how: str, words: str, mail: Path, folder: Path) -> None:
+        self._how, self._words, self._mail = how, words, mail
         content = mail.read_bytes()
-        self._turns = dialogue(content, words)
+        self._limit = limit_for(content)
+        self._turns = dialogue(content, words.replace(" --fail=tempfail", ""))
         self._known = {content: "original", MARK + content: "filtered", b"": "nothing"}
         path = folder / "s"
         self._server = socket.socket(socket.AF_UNIX)
@@ -107,32 +143,45 @@ class Cuts:
             with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as told:
                 child = os.fork()
                 if not child:
-                    os._exit(self._dspamc(output.fileno(), told.fileno()))
-                connection, _ = self._server.accept()
-                with connection:
-                    play(connection, self._turns, point, frozen=self._frozen)
-                    if self._frozen:
-                        status = os.waitpid(child, 0)[1]
-                if not self._frozen:
-                    status = os.waitpid(child, 0)[1]
+                    os._exit(self._dspamc(point, output.fileno(), told.fileno()))
+                status = self._serve(child, point)
                 output.seek(0)
                 printed = self._known.get(output.read(), "something else")
                 lines = os.fstat(told.fileno()).st_size
                 yield f"{point} {os.waitstatus_to_exitcode(status)} {printed} {'told' if lines else 'silent'}"
 
-    def _dspamc(self, output: int, told: int) -> int:
+    def _serve(self, child: int, point: int) -> int:
+        """Be the daemon for one dspamc; returns what waitpid says of it."""
+        ended = os.pidfd_open(child)
+        ready, _, _ = select.select([self._server.fileno(), ended], [], [])
+        os.close(ended)
+        if self._server.fileno() not in ready:  # it had no room for the mail
+            return os.waitpid(child, 0)[1]
+        connection, _ = self._server.accept()
+        with connection:
+            play(connection, self._turns, sys.maxsize if self._how == "full" else point)
+            if self._how == "signal":
+                os.kill(child, SIGNALS[point % len(SIGNALS)])
+            if self._how in ("killed", "full"):
+                connection.close()
+            return os.waitpid(child, 0)[1]
+
+    def _dspamc(self, point: int, output: int, told: int) -> int:
         self._server.close()
         os.dup2(os.open(self._mail, os.O_RDONLY), 0)
         os.dup2(output, 1)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         syslog = lambda _, level, line: os.write(told, line.encode() + b"\n")  # noqa: E731
         log_target.Syslog.write = syslog  # type: ignore[method-assign, assignment]
-        if self._frozen:
+        if self._how == "frozen":
             client.COMMAND_TIMEOUT_S = client.RESULT_TIMEOUT_S = FROZEN_S
+        if self._how == "full":
+            spool.Spool.__init__.__defaults__ = (self._limit,)
+            fill_disk(point)
         return dspamc.main(["--user", "bob", *self._words.split()])
 
 
 if __name__ == "__main__":
     how, words, mail, folder, *points = sys.argv[1:]
-    for line in Cuts(words, Path(mail), Path(folder), frozen=how == "frozen").ends(list(map(int, points))):
+    for line in Cuts(how, words, Path(mail), Path(folder)).ends(list(map(int, points))):
         print(line)

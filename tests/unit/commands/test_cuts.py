@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.commands.cuts import PLAIN, borders, dialogue
+from tests.unit.commands.cuts import PLAIN, borders, dialogue, full_at
 
 ROOT = Path(__file__).parents[3]
 LANES = 4  # programs at a time
@@ -47,7 +47,7 @@ def ends(how: str, mail: bytes, folder: Path, points: list[int], asked: str = PL
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("how", ["killed", "frozen"])
+@pytest.mark.parametrize("how", ["killed", "frozen", "signal"])
 @pytest.mark.parametrize("size", [1_000, 1_000_000, 20_000_000])
 def test_the_mail_goes_on_as_it_came(how: str, size: int, tmp_path: Path) -> None:
     mail = mail_of(size)
@@ -62,10 +62,41 @@ def test_the_mail_goes_on_as_it_came(how: str, size: int, tmp_path: Path) -> Non
 def test_the_mail_of_a_lesson_goes_on_and_the_lesson_has_to_be_repeated(how: str, tmp_path: Path) -> None:
     lesson = "--class=innocent --source=error --deliver=innocent --stdout"
     mail = mail_of(1_000)
-    points = list(range(sum(len(text) for _, text in dialogue(mail, lesson))))
+    every = list(range(sum(len(text) for _, text in dialogue(mail, lesson))))
+    points = every if how == "killed" else borders(mail)
     ended = ends(how, mail, tmp_path, points, lesson)
     assert [point for point, *_ in ended] == list(map(str, points))
     assert {tuple(rest) for _, *rest in ended} == {("75", "original", "told")}
+
+
+ENDS = [
+    (PLAIN, ("0", "original", "told")),
+    (f"{PLAIN} --fail=tempfail", ("75", "nothing", "told")),
+]
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("size", [1_000, 1_000_000, 20_000_000])
+@pytest.mark.parametrize(("words", "end"), ENDS)
+def test_a_full_disk_cuts_no_mail(words: str, end: tuple[str, ...], size: int, tmp_path: Path) -> None:
+    """Wherever it is full, in the middle of the mail or of the answer."""
+    mail = mail_of(size)
+    points, enough = full_at(mail)
+    if words != PLAIN:
+        points = points[:: 1 + len(points) // 100]
+    ended = ends("full", mail, tmp_path, [*points, enough], words)
+    assert [point for point, *_ in ended] == list(map(str, [*points, enough]))
+    assert {tuple(rest) for _, *rest in ended[:-1]} == {end}
+    assert ended[-1][1:] == ["0", "filtered", "silent"]
+
+
+def test_a_signal_ends_a_call_that_prints_no_mail(tmp_path: Path) -> None:
+    words = f"{PLAIN} --fail=tempfail"
+    mail = mail_of(1_000)
+    points = borders(mail)
+    ended = ends("signal", mail, tmp_path, points, words)
+    assert [point for point, *_ in ended] == list(map(str, points))
+    assert {tuple(rest) for _, *rest in ended} == {("75", "nothing", "told")}
 
 
 @pytest.mark.parametrize("size", [1_000, 1_000_000, 20_000_000])

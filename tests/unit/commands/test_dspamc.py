@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,9 +19,11 @@ from hypothesis import strategies as st
 
 from dspamd.commands import client as client_side
 from dspamd.commands.client import send_message
+from dspamd.commands.interruption import Interruption
 from dspamd.commands.spool import LIMIT
 from tests.support.account import TRUST
 from tests.support.scripted_daemon import Ended, Turn, daemon, run
+from tests.support.wait import until
 
 GREETING: list[Turn] = [
     ("S", b"220 DSPAM DLMTP 3.10.2 Authentication Required\r\n"),
@@ -96,10 +100,14 @@ def test_output_arrives_whole(text: bytes, cuts: list[int], stuffed: bool) -> No
         wire = (b"\n" + wire).replace(b"\n.", b"\n..")[1:]
     wire += b".\r\n250 OK\r\n"
     received = [wire[a:b] for a, b in pairwise(sorted({0, *cuts, len(wire)}))]
-    with patch.multiple(client_side, LONGEST_LINE=5, _connect=lambda *_: Replies(received)):
-        daemon = client_side.Daemon("/", "")
-        assert b"".join(daemon.output(b"", stuffed=stuffed)) == text
-    assert daemon.line() == b"250 OK\r\n"
+    with Interruption(off=True) as interruption:
+        with patch.multiple(client_side, LONGEST_LINE=5, _connect=lambda *_: Replies(received)):
+            daemon = client_side.Daemon("/", "", interruption)
+            assert b"".join(daemon.output(b"", stuffed=stuffed)) == text
+        assert daemon.line() == b"250 OK\r\n"
+
+
+READABLE = os.open(os.devnull, os.O_RDONLY)
 
 
 class Replies:
@@ -108,8 +116,8 @@ class Replies:
     def __init__(self, pieces: list[bytes]) -> None:
         self._pieces = iter(pieces)
 
-    def settimeout(self, seconds: float) -> None:
-        assert seconds > 0
+    def fileno(self) -> int:
+        return READABLE
 
     def recv(self, size: int) -> bytes:
         return next(piece for piece in self._pieces if piece)
@@ -412,12 +420,15 @@ async def test_output_that_nobody_takes(client: Client, line: str, told: bytes, 
     assert ended.stderr == b"dspamc: standard output: " + told + b"\n"
 
 
-async def test_no_room_for_a_large_mail(client: Client) -> None:
-    """Its temporary file fits into no folder: nothing is sent, nothing printed, and the mail waits."""
+@pytest.mark.parametrize(("room", "why"), [(1000, b"File too large"), (0, b"No usable temporary directory")])
+async def test_no_room_for_a_large_mail(client: Client, room: int, why: bytes) -> None:
+    """Its temporary file fits into no folder: nothing is sent, and a pipe gets all of it."""
     mail = MESSAGE + b"word\n" * (LIMIT // 2)
-    ended = await shell("ulimit -f 1000; $dspamc", result(SHOWN), client, mail)
-    assert (ended.status, ended.stdout) == (75, b"")
-    assert ended.stderr == b"dspamc: no room for the message: File too large\n"
+    for words, expected in (("", (0, mail)), ("--fail=tempfail", (75, b""))):
+        line = f"ulimit -f {room}; $dspamc {words} --user bob"
+        ended = await shell(line, result(SHOWN), client, mail)
+        assert (ended.status, ended.stdout) == expected
+        assert b"no room for the message: " + why in ended.stderr
 
 
 async def test_no_room_for_a_large_answer(client: Client) -> None:
@@ -426,6 +437,90 @@ async def test_no_room_for_a_large_answer(client: Client) -> None:
     ended = await shell("ulimit -f 1000; $dspamc", result(answer), client)
     assert (ended.status, ended.stdout) == (0, MESSAGE)
     assert ended.stderr == b"dspamc: the mail goes on unfiltered: no room for the answer: File too large\n"
+
+
+def signals(pid: int, kind: str) -> set[int]:
+    """The signals that a process catches (SigCgt) or ignores (SigIgn)."""
+    mask = int(Path(f"/proc/{pid}/status").read_text("ascii").partition(f"{kind}:")[2].split()[0], 16)
+    return {number for number in range(1, 65) if mask >> (number - 1) & 1}
+
+
+class Running:
+    """dspamc while it runs, with signals caught."""
+
+    def __init__(self, config: Path, words: str = "--deliver=stdout") -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "dspamd.commands.dspamc", "--user", "bob", *words.split()],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env={**os.environ, "DSPAM_CONF": str(config)},
+        )  # fmt: skip
+        until(lambda: signal.SIGTERM in signals(self.process.pid, "SigCgt"), "the signals to be caught")
+
+    def end(self, more: bytes = b"") -> Ended:
+        stdout, stderr = self.process.communicate(more, timeout=60)
+        return Ended(self.process.returncode, stdout, stderr)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_while_the_mail_is_read(client: Client, number: signal.Signals) -> None:
+    """Its writer may be gone, so it is to be tried again; but all that comes is printed."""
+    running = Running(client.config)
+    running.process.stdin.write(MESSAGE[:5])  # type: ignore[union-attr]  # it is a pipe
+    running.process.stdin.flush()  # type: ignore[union-attr]
+    running.process.send_signal(number)
+    ended = running.end(MESSAGE[5:])
+    assert (ended.status, ended.stdout) == (75, MESSAGE)
+    assert ended.stderr == b"dspamc: the mail goes on unfiltered: ended by %b\n" % number.name.encode()
+
+
+@pytest.mark.parametrize("words", ["--deliver=stdout --fail=tempfail", "--classify", "--deliver=innocent"])
+def test_a_signal_ends_at_once_what_prints_no_mail(client: Client, words: str) -> None:
+    running = Running(client.config, words)
+    running.process.send_signal(signal.SIGTERM)
+    assert running.process.wait(60) == 75  # nobody has closed its input
+    assert running.end() == Ended(75, b"", b"dspamc: ended by SIGTERM\n")
+
+
+async def test_a_signal_while_the_mail_is_printed(client: Client) -> None:
+    async with daemon(result(SHOWN), client.socket):
+        running = await asyncio.to_thread(Running, client.config)
+        process = running.process
+        await asyncio.to_thread(lambda: (process.stdin.write(MESSAGE), process.stdin.close()))  # type: ignore[union-attr]
+        beginning = await asyncio.to_thread(os.read, process.stdout.fileno(), 1)  # type: ignore[union-attr]
+        process.send_signal(signal.SIGTERM)
+        process.stdin = None
+        ended = await asyncio.to_thread(running.end)
+    assert (ended.status, beginning + ended.stdout, ended.stderr) == (0, LARGE, b"")
+
+
+def test_who_is_not_to_hear_of_the_end_of_a_terminal_does_not(client: Client) -> None:
+    line = f"trap '' HUP; exec 2>&1 {sys.executable} -m dspamd.commands.dspamc --user bob --deliver=stdout"
+    process = subprocess.Popen(
+        ["sh", "-c", line],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "DSPAM_CONF": str(client.config)},
+    )  # fmt: skip
+    until(lambda: signal.SIGTERM in signals(process.pid, "SigCgt"), "the signals to be caught")
+    assert signal.SIGHUP in signals(process.pid, "SigIgn")
+    process.send_signal(signal.SIGHUP)
+    stdout, _ = process.communicate(MESSAGE, timeout=60)
+    assert (process.returncode, b"ended by" in stdout) == (0, False)
+
+
+def test_a_full_queue_of_the_daemon_is_waited_for(client: Client) -> None:
+    with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as first:
+        server.bind(str(client.socket))
+        server.listen(0)
+        first.connect(str(client.socket))
+        running = Running(client.config)
+        server.settimeout(60)
+        running.process.stdin.write(MESSAGE)  # type: ignore[union-attr]
+        running.process.stdin.close()  # type: ignore[union-attr]
+        running.process.stdin = None
+        server.accept()[0].close()
+        server.accept()[0].close()
+        ended = running.end()
+    assert (ended.status, ended.stdout) == (0, MESSAGE)
+    assert b"the daemon closed the connection" in ended.stderr
 
 
 async def test_no_configuration(tmp_path: Path) -> None:
