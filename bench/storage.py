@@ -68,7 +68,7 @@ class HashByHand:
         return len(css_find(self._file, 10, tokens)[0])
 
     async def learn(self, uid: Uid, tokens: array[int]) -> None:
-        _, changes = lesson(tokens)
+        changes = lesson(tokens).tokens
         known, _, _, spam, innocent = css_plan(self._file, 10, *changes, 2**28, 2**28)
         css_store(self._file, 10, known, spam, innocent, 0)
 
@@ -107,7 +107,7 @@ class PostgresByHand:
         return len(await self._connection.fetch(select, uid, signed(tokens)))
 
     async def learn(self, uid: Uid, tokens: array[int]) -> None:
-        totals, _ = lesson(tokens)
+        totals = lesson(tokens).totals
         numbers = signed(tokens), 0, 1
         await self._connection.execute(_STATEMENTS.learn, uid, *numbers, TODAY, list(totals), None, None)
 

@@ -25,7 +25,7 @@ def _directory(text: str) -> str:
 
 
 KINDS: dict[str, Kind] = {
-    "trainingMode": choice("TOE", "TUM", "TEFT", "NOTRAIN"),
+    "trainingMode": choice("TOE", "TUM", "TEFT", "TONE", "NOTRAIN"),
     "spamAction": choice("quarantine", "tag", "deliver"),
     "spamSubject": TEXT,
     "statisticalSedation": number(0, 10),

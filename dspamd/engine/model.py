@@ -40,6 +40,7 @@ class Mode(enum.Enum):
     TEFT = "teft"
     TOE = "toe"
     TUM = "tum"
+    TONE = "tone"
     NOTRAIN = "notrain"
 
 
@@ -102,14 +103,21 @@ class Hits(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """The totals and the hits, as one round trip to the store brings them."""
+    """What the store knows of a user and the tokens of a message, before the message is scored.
+
+    `weights` is what a scorer made of the user's block; only that scorer knows what it is.
+    """
 
     totals: Totals
     hits: Hits
+    weights: object | None = None
 
     def joined(self, other: Snapshot) -> Snapshot:
-        """Two dictionaries together (merged groups)."""
-        return Snapshot(self.totals.plus(other.totals), self.hits.joined(other.hits))
+        """Two dictionaries together (merged groups).  Raises ValueError if both have weights."""
+        if self.weights is not None and other.weights is not None:
+            raise ValueError("only their scorer can join weights")
+        weights = other.weights if self.weights is None else self.weights
+        return Snapshot(self.totals.plus(other.totals), self.hits.joined(other.hits), weights)
 
 
 class TokenChange(NamedTuple):
@@ -144,22 +152,29 @@ class TokenChange(NamedTuple):
 
 
 class Learned(NamedTuple):
-    """The changes that one run makes in the user's dictionary."""
+    """The changes that one run makes in the user's dictionary.
+
+    `block` is what it appends to the block of its scorer, who alone understands it; empty: nothing.
+    """
 
     totals: Totals
     tokens: TokenChange
+    block: bytes = b""
 
     @classmethod
     def nothing(cls) -> Learned:
         return cls(Totals(), TokenChange.none())
 
     def joined(self, other: Learned) -> Learned:
-        """The changes of two runs, as one."""
-        return Learned(self.totals.joined(other.totals), self.tokens.joined(other.tokens))
+        """The changes of two runs, as one.  Raises ValueError if both change a block (`Scorer.join`)."""
+        if self.block and other.block:
+            raise ValueError("only their scorer can join two changes of a block")
+        totals, tokens = self.totals.joined(other.totals), self.tokens.joined(other.tokens)
+        return Learned(totals, tokens, self.block or other.block)
 
     def negated(self) -> Learned:
-        """The changes that take these back."""
-        return Learned(self.totals.negated(), self.tokens.negated())
+        """The changes of counters that take these back, with the block as it is (`Scorer.take_back`)."""
+        return Learned(self.totals.negated(), self.tokens.negated(), self.block)
 
 
 class Factor(NamedTuple):
@@ -198,6 +213,7 @@ class ScoreOptions:
     algorithms: frozenset[str] = frozenset({"graham", "burton"})  # naive robinson chi-square
     pvalue: str = "bcr"  # bcr, robinson, markov
     mode: Mode = Mode.TEFT
+    margin: float = 1.0  # of mode tone, as a multiple of the scorer's own; 0: learn errors only
     bias: bool = False
     noise: bool = False
     whitelist: bool = False

@@ -11,7 +11,7 @@ moved meanwhile, and cuts the sum.  The kernel (`training.pxi`) finds the change
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dspamd.engine.model import Label, Lesson, Mode, ScoreOptions, Source, Totals
 
@@ -53,11 +53,24 @@ class Rules:
     startup: int = -1
     """Up to as many learned messages of either class the mode learns like teft (7.1 rule 2)."""
 
+    unsure: Rules | None = None
+    """The rules for new mail of whose verdict the scorer is not sure; None: the same."""
+
+    provisional: bool = False
+    """The store keeps what new mail teaches with its signature, as a correction in force: the user's own
+    correction takes back exactly that, and then teaches."""
+
 
 RULES: Mapping[Mode, Rules] = {
     Mode.TEFT: Rules(LEARNED),
     Mode.TOE: Rules(CLASSIFIED, learns_mail=False, takes_back=False, startup=100),
     Mode.TUM: Rules(LEARNED, well_known=50, sure=0.70, most_minimum=20),
+    Mode.TONE: Rules(
+        CLASSIFIED,
+        learns_mail=False,
+        takes_back=False,
+        unsure=Rules(LEARNED, takes_back=False, provisional=True),
+    ),
     Mode.NOTRAIN: Rules(_UNCOUNTED, learns=False, learns_mail=False, takes_back=False),
 }
 
@@ -69,6 +82,11 @@ def effective(totals: Totals, options: ScoreOptions, lesson: Lesson | None) -> R
     if (lesson is not None and lesson.unlearn) or (starting and options.pvalue != "markov"):
         return RULES[Mode.TEFT]
     return rules
+
+
+def only_teaching(options: ScoreOptions) -> ScoreOptions:
+    """Options for a lesson that takes nothing back by itself: the caller does, and knows what."""
+    return replace(options, mode=Mode.TONE) if RULES[options.mode].learns else options
 
 
 def totals_change(

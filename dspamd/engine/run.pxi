@@ -198,7 +198,16 @@ cdef class Run:
             mean = self.probability
         self.confidence = mean if self.spam else <float>(1 - mean)
         self.look_at_whitelist()
+        if self.lesson is None and self.rules.unsure is not None and self.unsure():
+            self.rules = self.rules.unsure
         return 0
+
+    cdef bint unsure(self) except -1:
+        """Whether mode tone learns from the message: the verdict is not sure, or the first of its class."""
+        totals = self.totals
+        return self.confidence < MARGIN * <double>self.options.margin or not (
+            totals.spam_learned if self.spam else totals.innocent_learned
+        )
 
     cdef double number(self, int algorithm, Uses* uses) noexcept nogil:
         """The number of one algorithm; `uses` takes the entries that it used."""
@@ -330,6 +339,12 @@ cdef class Run:
             )
             self.lesson_learned = Learned(totals, self.token_change())
         return self.lesson_learned
+
+    @property
+    def provisional(self):
+        """Whether the store keeps `learned` with the signature, as a correction in force."""
+        self.check()
+        return self.lesson is None and self.rules.provisional and not self.options.classify_only
 
     cdef object token_change(self):
         cdef Teaching teaching = self.teaching

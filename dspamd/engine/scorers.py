@@ -69,6 +69,13 @@ class Run(Protocol):
         """What the message teaches; changes are signed and not cut at zero."""
 
     @property
+    def provisional(self) -> bool:
+        """Whether the store keeps `learned` with the signature, as a correction in force (mode tone).
+
+        The label is that of the verdict.  The correction of the user takes exactly that back.
+        """
+
+    @property
     def signature(self) -> bytes:
         """What the store keeps, so that the user can correct the verdict later."""
 
@@ -87,6 +94,10 @@ class Scorer(Protocol):
     def knowledge(self) -> Knowledge:
         """What it needs to know of a user."""
 
+    @property
+    def block(self) -> str | None:
+        """The name of the block that its lessons change; None: it has none."""
+
     def score(
         self, tokens: Tokens, snapshot: Snapshot, options: ScoreOptions, lesson: Lesson | None = None
     ) -> Run:
@@ -99,7 +110,10 @@ class Scorer(Protocol):
         """The tokens that a signature keeps."""
 
     def take_back(self, applied: Learned) -> Learned:
-        """What undoes a lesson; `applied` is the change that the lesson made in effect."""
+        """What undoes a lesson; `applied` is the change that the lesson made in effect, with its block."""
+
+    def join(self, first: Learned, second: Learned) -> Learned:
+        """Two changes as one, blocks included."""
 
 
 class Classic:
@@ -110,6 +124,7 @@ class Classic:
 
     view = "classic"
     knowledge = Knowledge.HITS
+    block: str | None = None
 
     def score(
         self, tokens: Tokens, snapshot: Snapshot, options: ScoreOptions, lesson: Lesson | None = None
@@ -121,6 +136,9 @@ class Classic:
 
     def take_back(self, applied: Learned) -> Learned:
         return applied.negated()
+
+    def join(self, first: Learned, second: Learned) -> Learned:
+        return first.joined(second)
 
 
 CLASSIC = Classic()

@@ -21,6 +21,13 @@ cdef struct Teaching:  # how a run teaches
     int64_t most_hits  # tokens with as many are left alone, but for the sender and patterns (7.5)
 
 
+cdef extern from *:
+    """
+    #define MARGIN 0.8 /* confidence below which mode tone learns */
+    """
+    const double MARGIN
+
+
 cdef enum:  # hits that an inoculation gives (7.4)
     FULL_DOSE = 5  # to a token that has fewer of its class, and
     HARDLY_OPPOSITE = 2  # fewer of the other class than this;

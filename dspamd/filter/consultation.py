@@ -23,9 +23,9 @@ from dspamd.engine.modes import MISCLASSIFIED, RULES
 from dspamd.engine.scorers import scorer
 from dspamd.engine.tokenizer import Tokens
 from dspamd.errors import Failure
-from dspamd.filter.dictionary import Dictionary, Scoring
+from dspamd.filter.dictionary import Dictionary, Scoring, change_of
 from dspamd.request.request import Request
-from dspamd.storage.contract import Change, Storage
+from dspamd.storage.contract import Storage
 from dspamd.telemetry import log
 from dspamd.users.groups import Asks
 from dspamd.users.preferences import User
@@ -63,10 +63,13 @@ class Consultation:
             return own
         result = result._replace(spam=spam, name="Spam" if spam else "Innocent")
         if spam == own.result.spam or not RULES[options.mode].learns:
-            return own.but(result, own.learned)
+            return own.but(result, own.learned, provisional=own.provisional)
         label = Label.SPAM if spam else Label.INNOCENT
-        corrected = _corrected(tokens, Snapshot(totals, own.snapshot.hits), options, label)
-        return own.but(result, own.learned.joined(corrected))
+        if RULES[options.mode].unsure is not None:  # we were wrong, so it is this that we learn
+            corrected = _corrected(tokens, own.snapshot, options, label)
+            return own.but(result, corrected, provisional=True)
+        corrected = _corrected(tokens, own.snapshot._replace(totals=totals), options, label)
+        return own.but(result, scorer(options.algorithms).join(own.learned, corrected))
 
     async def _spam(self, peers: Iterable[str], tokens: Tokens, options: ScoreOptions) -> bool | None:
         """Whether one of the peers takes it for spam; None if no peer could be asked."""
@@ -93,7 +96,7 @@ class Consultation:
                 if uid is None or await _takes_for_spam(dictionary, tokens, options):
                     continue
                 scoring = await dictionary.score(tokens, options, _INOCULATION)
-                await self._storage.apply(uid, Change(scoring.learned))
+                await self._storage.apply(uid, change_of(scoring.learned, options))
             except Failure as failure:
                 log.get().warning("not_inoculated", user=member, reason=str(failure))
 
@@ -123,7 +126,7 @@ def _corrected(tokens: Tokens, snapshot: Snapshot, options: ScoreOptions, label:
     if run.patterns is not None:
         run.weigh(snapshot.hits)
     totals = run.learned.totals.joined(MISCLASSIFIED[label].negated())
-    return Learned(totals, run.learned.tokens)
+    return run.learned._replace(totals=totals)
 
 
 def _in_time(names: Iterable[str]) -> Iterator[str]:

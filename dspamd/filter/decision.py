@@ -14,18 +14,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dspamd.config.config import Config
-from dspamd.engine.model import Factor, Learned, Lesson, Result, Source, Totals
+from dspamd.engine.model import Factor, Label, Learned, Lesson, Result, Source, Totals
 from dspamd.engine.modes import RULES
 from dspamd.engine.scorers import Run
 from dspamd.engine.tokenizer import Tokens
 from dspamd.filter.consultation import Consultation
-from dspamd.filter.dictionary import Dictionary, Scoring
+from dspamd.filter.dictionary import Dictionary, Scoring, change_of
 from dspamd.filter.passage import Passage
 from dspamd.filter.scan.scanners import Finding
 from dspamd.filter.training import Recalled, UnknownSignature, recall, result_of
 from dspamd.filter.verdict import Verdict
 from dspamd.offload.threads import aside
-from dspamd.storage.contract import Change, Signature, Storage, Uid
+from dspamd.storage.contract import Change, Correct, Signature, Storage, Uid
 from dspamd.telemetry import log
 
 
@@ -82,7 +82,10 @@ class Decisions:
         passage.watch.mark("tokens")
         dictionary = await Dictionary.of(self._storage, passage.user, create=not passage.request.classify)
         scoring = await dictionary.score(tokens, passage.score_options, lesson, passage.watch)
-        decided = scoring.but(finding.result, scoring.learned if lesson else Learned.nothing())
+        learned = scoring.learned if lesson else Learned.nothing()
+        ours = lesson is not None and passage.lesson is None
+        keeps = RULES[passage.score_options.mode].unsure is not None
+        decided = scoring.but(finding.result, learned, provisional=ours and keeps)
         return await self._decision(passage, dictionary.uid, tokens, decided, finding)
 
     async def _by_signature(self, passage: Passage, lesson: Lesson) -> Decision:
@@ -127,7 +130,7 @@ class Decisions:
             self._verdict(passage, scoring.result, signature, factors),
             passage.lesson or taught,
             uid,
-            None if classify else Change(scoring.learned, stored),
+            None if classify else _change(passage, scoring, stored),
             totals=scoring.snapshot.totals.plus(scoring.learned.totals),
             shared=tokens if taught is not None and not classify else None,
             run=scoring.run,
@@ -169,6 +172,15 @@ class Decisions:
             factors=factors,
             improbability=self._improbability,
         )
+
+
+def _change(passage: Passage, scoring: Scoring, stored: Signature | None) -> Change:
+    """What the store changes.  It keeps a provisional lesson with its signature, to take it back exactly."""
+    options, correct = passage.score_options, None
+    if scoring.provisional and stored is not None and not options.strict:
+        label = Label.SPAM if scoring.result.spam else Label.INNOCENT
+        correct = Correct(stored.id, None, label, provisional=True)
+    return change_of(scoring.learned, options, stored, correct)
 
 
 def _needs_signature(passage: Passage, lesson: Lesson) -> bool:

@@ -17,7 +17,7 @@ from dspamd.engine.model import Hits, Learned, Lesson, Result, ScoreOptions, Sna
 from dspamd.engine.scorers import Run, scorer
 from dspamd.engine.tokenizer import Tokens
 from dspamd.offload.threads import aside
-from dspamd.storage.contract import Storage, Uid
+from dspamd.storage.contract import BlockChange, Change, Correct, Signature, Storage, Uid
 from dspamd.telemetry.stopwatch import Stopwatch
 from dspamd.users.preferences import User
 
@@ -27,16 +27,32 @@ _NO_TOKENS = array("Q")
 
 @dataclass(frozen=True, slots=True)
 class Scoring:
-    """The result for a message, and its lesson for the dictionary; `snapshot` has the counters before it."""
+    """The result for a message, and its lesson for the dictionary; `snapshot` has the counters before it.
+
+    `provisional`: the lesson is our own, and the store keeps it with the signature (mode tone).
+    """
 
     result: Result
     learned: Learned
     run: Run = field(compare=False)
     snapshot: Snapshot = field(compare=False)
+    provisional: bool = False
 
-    def but(self, result: Result, learned: Learned) -> Scoring:
+    def but(self, result: Result, learned: Learned, *, provisional: bool = False) -> Scoring:
         """The same statistics, overruled: by a scanner, or by other users."""
-        return Scoring(result, learned, self.run, self.snapshot)
+        return Scoring(result, learned, self.run, self.snapshot, provisional)
+
+
+def change_of(
+    learned: Learned,
+    options: ScoreOptions,
+    signature: Signature | None = None,
+    correct: Correct | None = None,
+) -> Change:
+    """The change of the store that a lesson makes; `options` name its scorer, who has the block."""
+    block = scorer(options.algorithms).block
+    appended = BlockChange(block, learned.block) if block is not None and learned.block else None
+    return Change(learned, signature, correct, block=appended)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +103,7 @@ class Dictionary:
             watch.mark("store")
             await aside(size, lambda: run.weigh(hits))
         watch.mark("classify")
-        return Scoring(run.result, run.learned, run, snapshot)
+        return Scoring(run.result, run.learned, run, snapshot, run.provisional)
 
     async def _read(self, uid: Uid | None, tokens: array[int]) -> Snapshot:
         return _EMPTY if uid is None else await self.storage.read(uid, tokens)

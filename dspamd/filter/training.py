@@ -7,6 +7,9 @@ A correction counts once.  With each corrected signature the store keeps the lab
 the correction changed in effect.  The same correction again changes nothing; the opposite one takes
 back exactly what the last one did.  In strict compatibility every correction counts, as in
 DSPAM 3.10.2 (reference/engine.md 7.7, quirk Q-T2).
+
+In mode tone our own verdict is such a correction too, if we learned from it: a provisional one.  Users
+who confirm it change nothing.  Those who contradict it take back what it taught, and teach their own.
 """
 
 from __future__ import annotations
@@ -14,12 +17,13 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-from dspamd.engine.model import Label, Lesson, Result, ScoreOptions, Source, TokenOptions
+from dspamd.engine.model import Label, Learned, Lesson, Result, ScoreOptions, Source, TokenOptions
+from dspamd.engine.modes import only_teaching
 from dspamd.engine.scorers import scorer
 from dspamd.engine.tokenizer import Tokens
 from dspamd.errors import PermFail, TempFail
-from dspamd.filter.dictionary import Dictionary
-from dspamd.storage.contract import Change, Correct, Stale, Stored, Uid
+from dspamd.filter.dictionary import Dictionary, change_of
+from dspamd.storage.contract import Change, Correct, Correction, Stale, Stored, Uid
 
 _ATTEMPTS = 5  # two clients moving one mail meet once; five meetings are a fault
 
@@ -80,11 +84,31 @@ async def teach(
 async def _change(recalled: Recalled, tokens: Tokens, lesson: Lesson, score_options: ScoreOptions) -> Change:
     """The change that the lesson makes."""
     guarded, last = _guarded(lesson, score_options), recalled.stored.correction
-    if guarded and last is not None:
-        taken_back = scorer(score_options.algorithms).take_back(last.applied)
-        return Change(taken_back, correct=Correct(recalled.signature, last.label, lesson.label))
-    learned = (await recalled.dictionary.score(tokens, score_options, lesson)).learned
-    return Change(learned, correct=Correct(recalled.signature, None, lesson.label) if guarded else None)
+    if last is not None and _withdraws(lesson, last, score_options):
+        withdrawn = Correct(recalled.signature, last.label, None)
+        return change_of(_taken_back(last, score_options), score_options, correct=withdrawn)
+    if last is None or not guarded:
+        learned = (await recalled.dictionary.score(tokens, score_options, lesson)).learned
+        correct = Correct(recalled.signature, None, lesson.label) if guarded else None
+        return change_of(learned, score_options, correct=correct)
+    learned = _taken_back(last, score_options)
+    if last.provisional:
+        teaching = only_teaching(score_options)
+        taught = (await recalled.dictionary.score(tokens, teaching, lesson)).learned
+        learned = scorer(score_options.algorithms).join(learned, taught)
+    return change_of(learned, score_options, correct=Correct(recalled.signature, last.label, lesson.label))
+
+
+def _taken_back(last: Correction, score_options: ScoreOptions) -> Learned:
+    """What undoes a correction."""
+    applied = last.applied if last.block is None else last.applied._replace(block=last.block.data)
+    return scorer(score_options.algorithms).take_back(applied)
+
+
+def _withdraws(lesson: Lesson, last: Correction, score_options: ScoreOptions) -> bool:
+    """Whether a user asks to unlearn what we learned provisionally."""
+    same = last.provisional and last.label is lesson.label
+    return lesson.unlearn and same and not score_options.strict
 
 
 def _guarded(lesson: Lesson, score_options: ScoreOptions) -> bool:

@@ -15,7 +15,7 @@ import asyncio
 from array import array
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-from dspamd.engine.model import Hits, Label, Learned, ScoreOptions, TokenChange, Totals
+from dspamd.engine.model import Hits, Label, Learned, ScoreOptions, Snapshot, TokenChange, Totals
 from dspamd.errors import InvalidName
 from dspamd.maintenance.purge import Ages, Purged, Unused, purge
 from dspamd.storage.block import LIMIT_BYTES, NO_BLOCK
@@ -24,9 +24,11 @@ from dspamd.storage.contract import (
     BlockChange,
     Change,
     Correct,
+    Correction,
     Signature,
     Stale,
     Storage,
+    Stored,
     TokenRow,
     Uid,
     Unreachable,
@@ -105,12 +107,14 @@ async def owners_are_found_by_their_uid(storage: Storage, owner: str) -> None:
 
 async def new_owners_know_nothing(storage: Storage, owner: str) -> None:
     uid = await new(storage, owner)
-    expect((await storage.read(uid, array("Q", EDGES))), (Totals(), Hits.none()), "first snapshot")
+    expect((await storage.read(uid, array("Q", EDGES))), Snapshot(Totals(), Hits.none()), "first snapshot")
     expect(await all_tokens(storage, uid), [], "first tokens")
     expect(await storage.signatures(uid), [], "first signatures")
     expect(await storage.signature(uid, "none"), None, "signature never stored")
     await storage.apply(uid, Change(Learned.nothing()))
-    expect((await storage.read(uid, array("Q", EDGES))), (Totals(), Hits.none()), "after an empty change")
+    expect(
+        (await storage.read(uid, array("Q", EDGES))), Snapshot(Totals(), Hits.none()), "after an empty change"
+    )
 
 
 async def counters_add_up_and_stop_at_zero(storage: Storage, owner: str) -> None:
@@ -210,7 +214,11 @@ async def owners_are_kept_apart(storage: Storage, owner: str) -> None:
     signature = Signature("4c873d4a27473", b"mine")
     await storage.apply(uid, Change(learning([7], 1, 0, spam_learned=1), signature))
     await storage.apply(other, Change(Learned.nothing()))
-    expect(await storage.read(other, array("Q", [7])), (Totals(), Hits.none()), "counters of another owner")
+    expect(
+        await storage.read(other, array("Q", [7])),
+        Snapshot(Totals(), Hits.none()),
+        "counters of another owner",
+    )
     expect(await storage.signature(other, signature.id), None, "another owner's signature")
     expect(await storage.delete_signature(other, signature.id), False, "another owner's signature deleted")
     expect((await _stored(storage, uid, signature.id)), b"mine", "the owner's signature")
@@ -319,6 +327,55 @@ async def one_of_many_equal_corrections_wins(storage: Storage, owner: str) -> No
     expect(outcomes.count(None), 1, "number of corrections applied")
     expect(sum(isinstance(outcome, Stale) for outcome in outcomes), 7, "number of stale corrections")
     expect(await counts(storage, uid, [1, 2]), dict.fromkeys((1, 2), (1, 0)), "hits of one correction")
+
+
+async def provisional_corrections_come_with_their_signature(storage: Storage, owner: str) -> None:
+    uid = await new(storage, owner)
+    await learn(storage, uid, [1, 2], 3, 1, spam_learned=3, innocent_learned=1)
+    before = await storage.read(uid, array("Q", [1, 2, 3]))
+    ours, block = learning([1, 2, 3], 0, 1, innocent_learned=1), BlockChange("weights", b"ours")
+    correct = Correct("s", None, Label.INNOCENT, provisional=True)
+    await storage.apply(uid, Change(ours, Signature("s", b"data"), correct, block=block))
+    in_force = Correction(Label.INNOCENT, ours, block, provisional=True)
+    expect(await storage.signature(uid, "s"), Stored(b"data", in_force), "signature and correction")
+    delivered = await storage.read(uid, array("Q", [1, 2, 3]))
+    expect(delivered.totals, Totals(3, 2), "totals")
+    expect(await counts(storage, uid, [1, 2, 3]), {1: (3, 2), 2: (3, 2), 3: (0, 1)}, "hits")
+    users = learning([1, 2, 3], 1, 0, spam_learned=1, spam_misclassified=1)
+    await _stale(storage, uid, Change(users, correct=Correct("s", None, Label.SPAM)))
+    change = ours.negated().joined(users)
+    await storage.apply(uid, Change(change, correct=Correct("s", Label.INNOCENT, Label.SPAM)))
+    corrected = {1: (4, 1), 2: (4, 1), 3: (1, 0)}
+    expect(await counts(storage, uid, [1, 2, 3]), corrected, "hits after the user's correction")
+    stored = await storage.signature(uid, "s")
+    expect(stored and stored.correction, Correction(Label.SPAM, change), "the user's correction")
+    await storage.apply(uid, Change(change.negated(), correct=Correct("s", Label.SPAM, Label.INNOCENT)))
+    expect(await storage.read(uid, array("Q", [1, 2, 3])), delivered, "counters after it was taken back")
+    await storage.apply(uid, Change(ours.negated(), correct=Correct("s", Label.INNOCENT, None)))
+    after = await storage.read(uid, array("Q", [1, 2]))
+    expect(
+        (after.totals, await counts(storage, uid, [1, 2, 3])), (before.totals, {1: (3, 1), 2: (3, 1)}), "end"
+    )
+    expect(await storage.signature(uid, "s"), Stored(b"data", None), "signature when nothing is in force")
+    await storage.apply(uid, Change(users, correct=Correct("s", None, Label.SPAM)))
+    expect(await counts(storage, uid, [3]), {3: (1, 0)}, "hits of a correction after that")
+
+
+async def provisional_corrections_have_an_effect_too(storage: Storage, owner: str) -> None:
+    """They are kept as they changed counters that stop at zero, in place of what had that id before."""
+    uid = await new(storage, owner)
+    await learn(storage, uid, [1], 0, 1, innocent_learned=1)
+    for data in (b"old", b"new"):
+        correct = Correct("s", None, Label.SPAM, provisional=True)
+        change = learning([1, 2], 1, -1, spam_learned=1, innocent_learned=-1)
+        await storage.apply(uid, Change(change, Signature("s", data), correct))
+    applied = Learned(
+        Totals(spam_learned=1), TokenChange(array("Q", [1, 2]), array("i", [1, 1]), array("i", [0, 0]))
+    )
+    wanted = Stored(b"new", Correction(Label.SPAM, applied, provisional=True))
+    expect(await storage.signature(uid, "s"), wanted, "signature stored again, with its correction")
+    await storage.apply(uid, Change(applied.negated(), correct=Correct("s", Label.SPAM, Label.INNOCENT)))
+    expect(await counts(storage, uid, [1, 2]), {1: (1, 0), 2: (1, 0)}, "hits of the first")
 
 
 async def blocks_grow_by_changes(storage: Storage, owner: str) -> None:
@@ -487,7 +544,11 @@ async def deleted_owners_leave_nothing(storage: Storage, owner: str) -> None:
     expect(owner in await storage.owners(), False, "deleted owner is listed")
     expect(await storage.preferences(owner), {}, "preferences of a deleted owner")
     uid = await new(storage, owner)
-    expect(await storage.read(uid, array("Q", [1])), (Totals(), Hits.none()), "counters of the next owner")
+    expect(
+        await storage.read(uid, array("Q", [1])),
+        Snapshot(Totals(), Hits.none()),
+        "counters of the next owner",
+    )
     expect(await storage.signature(uid, "s"), None, "signature of a deleted owner")
     uid = await new(storage, other)
     expect(await counts(storage, uid, [1]), {1: (1, 0)}, "hits of another owner")
@@ -556,6 +617,8 @@ CASES: tuple[Case, ...] = (
     corrections_are_taken_back_exactly,
     corrections_need_their_signature,
     one_of_many_equal_corrections_wins,
+    provisional_corrections_come_with_their_signature,
+    provisional_corrections_have_an_effect_too,
     blocks_grow_by_changes,
     blocks_are_folded,
     blocks_change_with_the_rest_or_not_at_all,

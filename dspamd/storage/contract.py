@@ -45,7 +45,8 @@ class Signature(NamedTuple):
 class Correction(NamedTuple):
     """The correction in force for one signature.
 
-    `label` is the user's answer.  `applied` is the effective change, after clamping at
+    `label` is the user's answer or, if the correction is `provisional`, our own verdict, which we
+    learned until the user says more.  `applied` is the effective change, after clamping at
     zero: a caller takes the correction back by applying the negation, which restores every
     counter exactly.  `block` is the change that the correction appended to a block; the
     scorer that made it knows the change that takes it back.
@@ -54,6 +55,7 @@ class Correction(NamedTuple):
     label: Label
     applied: Learned
     block: BlockChange | None = None
+    provisional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +64,16 @@ class Correct:
 
     The store applies the change only if the signature is still there and the label in force
     for it still is `expected` (None: never corrected).  Afterwards the label is `label`, and
-    the store keeps the effective change as the `Correction`, as long as the signature.
+    the store keeps the effective change as the `Correction`, as long as the signature; if
+    `label` is None, no correction is in force any more.
+
+    A change that stores the signature itself is the first one to know it: nothing is in force.
     """
 
     signature: str
     expected: Label | None
-    label: Label
+    label: Label | None
+    provisional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +85,15 @@ class Change:
     correct: Correct | None = None
     day: date | None = None  # of what is learned and stored, where the store keeps days; None: today
     block: BlockChange | None = None  # append it; the first one makes the block
+
+    @property
+    def begins(self) -> bool:
+        """Whether the change stores the signature that its correction is about."""
+        return (
+            self.signature is not None
+            and self.correct is not None
+            and self.correct.signature == self.signature.id
+        )
 
 
 class Stale(Exception):

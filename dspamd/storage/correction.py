@@ -9,7 +9,9 @@ every counter.
 machines: eight 64-bit totals, then for n tokens n numbers of 64 bits, n changes of
 spam hits and n changes of innocent hits of 32 bits each, all little-endian.  If the
 correction appended to a block, that comes first: a mark which no total can be, the
-lengths of name and data (8 and 32 bits), name, data.
+lengths of name and data (8 and 32 bits), name, data.  `record` and `correction` are the
+form of a whole correction beside its label: another such mark if it is provisional, then
+the packed change.
 """
 
 from __future__ import annotations
@@ -18,11 +20,12 @@ import struct
 from array import array
 
 from dspamd.engine.model import Label, Learned, Snapshot, TokenChange, Totals
-from dspamd.storage.contract import BlockChange, Correction
+from dspamd.storage.contract import BlockChange, Correct, Correction
 
 _TOTALS = struct.Struct("<8q")
 _TOKEN_BYTES = 16
 _MARK = struct.pack("<q", -(2**63))
+_PROVISIONAL = struct.pack("<q", 1 - 2**63)
 _BLOCK = struct.Struct("<8sBI")  # mark, lengths of name and data
 
 
@@ -38,6 +41,14 @@ def in_effect(learned: Learned, before: Snapshot) -> Learned:
             _floored(asked.tokens, asked.spam, spam),
             _floored(asked.tokens, asked.innocent, innocent),
         ),
+    )
+
+
+def rises(learned: Learned) -> bool:
+    """Whether no counter falls: then the change is its own effect, wherever the counters stand."""
+    tokens = learned.tokens
+    return (
+        min(learned.totals) >= 0 and min(tokens.spam, default=0) >= 0 and min(tokens.innocent, default=0) >= 0
     )
 
 
@@ -65,10 +76,15 @@ def unpack(packed: bytes) -> tuple[Learned, BlockChange | None]:
     return _counters(packed[end:]), block
 
 
-def correction(label: str, packed: bytes) -> Correction:
-    """The correction that a store keeps as a label and a packed change."""
-    applied, block = unpack(packed)
-    return Correction(Label(label), applied, block)
+def record(correct: Correct, applied: Learned, block: BlockChange | None) -> bytes:
+    """What a store keeps of a correction beside its label; `applied` is its effect."""
+    return (_PROVISIONAL if correct.provisional else b"") + pack(applied, block)
+
+
+def correction(label: str, recorded: bytes) -> Correction:
+    """The correction of a label and a `record`.  Raises `struct.error` for anything else."""
+    applied, block = unpack(recorded.removeprefix(_PROVISIONAL))
+    return Correction(Label(label), applied, block, recorded.startswith(_PROVISIONAL))
 
 
 def _counters(data: bytes) -> Learned:

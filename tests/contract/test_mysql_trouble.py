@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 import uvloop
 
-from dspamd.engine.model import Hits, Totals
+from dspamd.engine.model import Hits, Snapshot, Totals
 from dspamd.errors import TempFail
 from dspamd.maintenance import conformance
 from dspamd.maintenance.conformance import counts, learn, new, totals
@@ -258,7 +258,7 @@ async def test_a_message_is_learned_whole_or_not_at_all(mariadb_server: MariaDB)
         with pytest.raises(TempFail, match="disk full") as failure:
             await learn(storage, uid, TOKENS, 1, 0, spam_learned=1)
         assert (failure.value.reply.code, failure.value.text) == (451, "Storage is not available")
-        assert await storage.read(uid, array("Q", TOKENS)) == (Totals(), Hits.none())
+        assert await storage.read(uid, array("Q", TOKENS)) == Snapshot(Totals(), Hits.none())
 
 
 # --- the server ----------------------------------------------------------------------------

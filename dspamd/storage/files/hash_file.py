@@ -34,7 +34,7 @@ from dspamd.errors import TempFail
 from dspamd.files import replacement
 from dspamd.storage.clock import day_number
 from dspamd.storage.contract import Block, Change, Correct, Stale, Stored, TokenRow
-from dspamd.storage.correction import correction, in_effect, pack
+from dspamd.storage.correction import correction, in_effect, record, rises
 from dspamd.storage.files import block_file, css
 from dspamd.storage.files._css import (
     css_after,
@@ -212,10 +212,8 @@ class HashFile:
             if change.signature is not None:
                 files[_name(change.signature.id, _SIGNATURE)] = change.signature.data
             if change.correct is not None:
-                snapshot = Snapshot(totals, self._hits(file, learned.tokens.tokens))
-                files[_name(change.correct.signature, _CORRECTION)] = self._correct(
-                    change.correct, change, snapshot
-                )
+                name = _name(change.correct.signature, _CORRECTION)
+                files[name] = self._correct(file, change.correct, change)
             blocks = {}
             if (block := change.block) is not None:
                 blocks[block.name] = block_file.length(self._blocks / block.name)
@@ -255,15 +253,18 @@ class HashFile:
         limits = (after.spam_learned, after.innocent_learned) if self._shape.limited else (HITS_MAX, HITS_MAX)
         return css_plan(file, self._shape.seek, *tokens, *limits)
 
-    def _correct(self, correct: Correct, change: Change, before: Snapshot) -> bytes:
-        """Check the guard of a correction; the content of its record."""
-        stored = self._stored(correct.signature)
-        if stored is None or (stored.correction and stored.correction.label) != correct.expected:
-            raise Stale
-        return b"%s\n%s" % (
-            correct.label.value.encode(),
-            pack(in_effect(change.learned, before), change.block),
-        )
+    def _correct(self, file: mmap, correct: Correct, change: Change) -> bytes:
+        """Check the guard of a correction; the content of its record, empty if none is in force then."""
+        if not change.begins:
+            stored = self._stored(correct.signature)
+            if stored is None or (stored.correction and stored.correction.label) != correct.expected:
+                raise Stale
+        if correct.label is None:
+            return b""
+        learned = change.learned
+        if not rises(learned):
+            learned = in_effect(learned, Snapshot(css.totals(file), self._hits(file, learned.tokens.tokens)))
+        return b"%s\n%s" % (correct.label.value.encode(), record(correct, learned, change.block))
 
     def _write(self, files: dict[str, bytes], day: int | None = None) -> None:
         for name, content in files.items():

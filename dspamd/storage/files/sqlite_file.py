@@ -28,7 +28,7 @@ from pathlib import Path
 from dspamd.engine.model import Hits, Snapshot, TokenChange, Totals
 from dspamd.storage.block import NO_BLOCK, begins_anew, first_version
 from dspamd.storage.contract import Block, BlockChange, Change, Correct, Stale, Stored, TokenRow
-from dspamd.storage.correction import correction, in_effect, pack
+from dspamd.storage.correction import correction, in_effect, record, rises
 from dspamd.storage.sql.schema import steps
 from dspamd.telemetry import log
 
@@ -173,7 +173,7 @@ class SQLiteFile:
             self._connection.execute("BEGIN IMMEDIATE")
             totals = self._totals()
             if change.correct is not None:
-                self._correct(change.correct, change, totals)
+                self._correct(change, change.correct, totals)
             if any(learned.totals):
                 self._set_totals(totals.plus(learned.totals))
             for spam, innocent, tokens in _by_change(learned.tokens):
@@ -187,16 +187,22 @@ class SQLiteFile:
             if change.block is not None:
                 self._append(change.block)
 
-    def _correct(self, correct: Correct, change: Change, totals: Totals) -> None:
+    def _correct(self, change: Change, correct: Correct, totals: Totals) -> None:
         """Check the guard of a correction, and record the effective change."""
-        stored = self.signature(correct.signature)
-        if stored is None or (stored.correction and stored.correction.label) != correct.expected:
-            raise Stale
+        if not change.begins:
+            stored = self.signature(correct.signature)
+            if stored is None or (stored.correction and stored.correction.label) != correct.expected:
+                raise Stale
+        if correct.label is None:
+            forget = "DELETE FROM dspamd_correction WHERE signature = ?"
+            self._connection.execute(forget, (correct.signature,))
+            return
         learned = change.learned
-        applied = in_effect(learned, Snapshot(totals, self._hits(learned.tokens.tokens)))
+        if not rises(learned):
+            learned = in_effect(learned, Snapshot(totals, self._hits(learned.tokens.tokens)))
         self._connection.execute(
             "INSERT OR REPLACE INTO dspamd_correction (signature, label, applied) VALUES (?, ?, ?)",
-            (correct.signature, correct.label.value, pack(applied, change.block)),
+            (correct.signature, correct.label.value, record(correct, learned, change.block)),
         )
 
     def _set_totals(self, totals: Totals) -> None:

@@ -25,9 +25,9 @@ from datetime import date
 
 from aiomysql import escape_string
 
-from dspamd.engine.model import Learned, TokenChange, Totals
+from dspamd.engine.model import Label, Learned, TokenChange, Totals
 from dspamd.storage.contract import BlockChange, Correct, Signature
-from dspamd.storage.correction import pack
+from dspamd.storage.correction import record
 from dspamd.storage.mysql.tables import Names
 
 _BYTES_PER_TOKEN = 64  # in a statement that writes it
@@ -189,18 +189,24 @@ def label_in_force(uid: int, signature: str, *, corrections: bool) -> str:
     return f"SELECT {label} FROM dspam_signature_data WHERE {_whose(uid, signature)} FOR UPDATE"
 
 
-def keep(uid: int, correct: Correct, applied: Learned, block: BlockChange | None) -> tuple[str, str]:
-    """Keep a correction, and forget those whose signatures a purge by DSPAM took away.
+def keep(uid: int, correct: Correct, label: Label, applied: Learned, block: BlockChange | None) -> str:
+    """Keep a correction under its label."""
+    recorded = record(correct, applied, block).hex()
+    return (
+        "REPLACE INTO dspamd_correction (uid, signature, label, applied)"
+        f" VALUES ({uid}, {quoted(correct.signature)}, '{label.value}', X'{recorded}')"
+    )
+
+
+def forget_purged(uid: int) -> str:
+    """Forget the corrections whose signatures a purge by DSPAM took away.
 
     Sites have signatures in any character set and collation, which do not compare as they are.
     """
-    packed = pack(applied, block).hex()
     id_ = "CONVERT(signature USING utf8mb4) COLLATE utf8mb4_bin"
     return (
-        "REPLACE INTO dspamd_correction (uid, signature, label, applied)"
-        f" VALUES ({uid}, {quoted(correct.signature)}, '{correct.label.value}', X'{packed}')",
         f"DELETE FROM dspamd_correction WHERE uid = {uid}"
-        f" AND {id_} NOT IN (SELECT {id_} FROM dspam_signature_data WHERE uid = {uid})",
+        f" AND {id_} NOT IN (SELECT {id_} FROM dspam_signature_data WHERE uid = {uid})"
     )
 
 

@@ -29,8 +29,8 @@ from dspamd.home.home import Home
 from dspamd.mail.signature import valid
 from dspamd.storage.block import NO_BLOCK, NoBlocks, checked
 from dspamd.storage.clock import utc_day
-from dspamd.storage.contract import Block, Change, Signature, Stale, Stored, TokenRow, Uid
-from dspamd.storage.correction import correction, in_effect
+from dspamd.storage.contract import Block, Change, Correct, Signature, Stale, Stored, TokenRow, Uid
+from dspamd.storage.correction import correction, in_effect, rises
 from dspamd.storage.mysql import block_statements as block_sql
 from dspamd.storage.mysql import statements as sql
 from dspamd.storage.mysql import tables as mysql_tables
@@ -169,11 +169,17 @@ class MySQL:
         if (block := change.block) is not None:
             self._need_room(tables, *block)
             statements += block_sql.append(owner, block)
+        guard = change.correct
+        if guard is not None and guard.label is not None and change.begins and rises(change.learned):
+            # Nothing to check, and no counter to read.
+            if tables.corrections:
+                statements.append(sql.keep(owner, guard, guard.label, change.learned, block))
+            guard = None
 
         async def apply(connection: Connection) -> None:
             async with connection.transaction():
-                if change.correct is not None:
-                    await _correct(connection, owner, change, tables)
+                if guard is not None:
+                    await _correct(connection, owner, change, guard, tables)
                 for statement in statements:
                     await connection.execute(statement)
 
@@ -184,7 +190,7 @@ class MySQL:
             await apply(connection)
             await connection.execute(release)
 
-        alone = change.correct is not None and tables.without_transactions
+        alone = guard is not None and tables.without_transactions
         async with self._owner_lock.held(owner):
             await self._writes.run(apply_alone if alone else apply)
 
@@ -402,27 +408,39 @@ async def _fitting(answer: Awaitable[T]) -> T:
         raise
 
 
-async def _correct(connection: Connection, uid: int, change: Change, tables: Tables) -> None:
+async def _correct(
+    connection: Connection, uid: int, change: Change, correct: Correct, tables: Tables
+) -> None:
     """Check the guard of a correction, and record the effective change."""
-    learned, correct = change.learned, change.correct
-    assert correct is not None
     if not valid(correct.signature):
         raise Stale
-    lock, read_totals = sql.locked_totals(uid)
+    lock, _ = sql.locked_totals(uid)
     await connection.execute(lock)
-    label = sql.label_in_force(uid, correct.signature, corrections=tables.corrections)
-    if await connection.rows(label) != ((correct.expected and correct.expected.value,),):
-        raise Stale
+    if not change.begins:
+        label = sql.label_in_force(uid, correct.signature, corrections=tables.corrections)
+        if await connection.rows(label) != ((correct.expected and correct.expected.value,),):
+            raise Stale
     if not tables.corrections:
         return
+    if correct.label is None:
+        await connection.execute(sql.delete_correction(uid, correct.signature))
+        return
+    learned = change.learned
+    if not rises(learned):
+        learned = in_effect(learned, await _locked(connection, uid, learned.tokens.tokens, tables))
+    await connection.execute(sql.keep(uid, correct, correct.label, learned, change.block))
+    await connection.execute(sql.forget_purged(uid))
+
+
+async def _locked(connection: Connection, uid: int, tokens: array[int], tables: Tables) -> Snapshot:
+    """Totals and hits, held against other transactions; the totals must be held already."""
+    _, read_totals = sql.locked_totals(uid)
     (totals,) = await connection.rows(read_totals)
     hits = Hits.none()
-    for portion in sql.portions(learned.tokens.tokens, tables.statement_bytes):
+    for portion in sql.portions(tokens, tables.statement_bytes):
         ((count, *lists),) = await connection.rows(sql.locked_hits(uid, portion))
         _add(hits, count, lists)
-    applied = in_effect(learned, Snapshot(Totals(*totals), hits))
-    for statement in sql.keep(uid, correct, applied, change.block):
-        await connection.execute(statement)
+    return Snapshot(Totals(*totals), hits)
 
 
 def _add(hits: Hits, count: int, lists: Sequence[str | None]) -> None:

@@ -47,6 +47,8 @@ STORE_CORRECTION = """
 INSERT INTO dspamd_correction (uid, signature, label, applied) VALUES ($1, $2, $3, $4)
 ON CONFLICT (uid, signature) DO UPDATE SET label = excluded.label, applied = excluded.applied"""
 
+DELETE_CORRECTION = "DELETE FROM dspamd_correction WHERE uid = $1 AND signature = $2"
+
 PREFERENCES = "SELECT preference, coalesce(value, '') FROM dspam_preferences WHERE uid = $1"
 
 STORE_PREFERENCE = """

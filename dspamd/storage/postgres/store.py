@@ -25,13 +25,23 @@ import asyncpg
 from asyncpg import Connection
 
 from dspamd.config.config import Config
-from dspamd.engine.model import Hits, Snapshot, TokenChange, Totals
+from dspamd.engine.model import Hits, Learned, Snapshot, TokenChange, Totals
 from dspamd.errors import InvalidName, PermFail, TempFail
 from dspamd.home.home import Home
 from dspamd.storage.block import NO_BLOCK, NoBlocks, checked, first_version
 from dspamd.storage.clock import day_number, utc_day
-from dspamd.storage.contract import Block, Change, Correct, Signature, Stale, Stored, TokenRow, Uid
-from dspamd.storage.correction import correction, in_effect, pack
+from dspamd.storage.contract import (
+    Block,
+    BlockChange,
+    Change,
+    Correct,
+    Signature,
+    Stale,
+    Stored,
+    TokenRow,
+    Uid,
+)
+from dspamd.storage.correction import correction, in_effect, record, rises
 from dspamd.storage.postgres import block_statements as block_sql
 from dspamd.storage.postgres import statements as sql
 from dspamd.storage.postgres.connections import POOLER, Connections, nothing, transaction
@@ -196,8 +206,8 @@ class Postgres:
         if change.block is not None:
             checked(*change.block)
         learned = change.learned
-        rises = all(min(kind) >= 0 and max(kind) > 0 for kind in _kinds(learned.tokens))
-        simple = rises and change.correct is None
+        rising = all(min(kind) >= 0 and max(kind) > 0 for kind in _kinds(learned.tokens))
+        simple = rising and change.correct is None
 
         async def learn(
             connection: Connection, statements: Statements, totals: Totals, hits: TokenChange
@@ -212,23 +222,28 @@ class Postgres:
             await connection.execute(statement, uid, tokens, *moves, day, list(totals), *signature)
 
         async def add(connection: Connection, statements: Statements) -> None:
-            await learn(connection, statements, *learned)
+            await learn(connection, statements, learned.totals, learned.tokens)
 
         async def change_known(connection: Connection, statements: Statements) -> None:
             correct = change.correct
-            if correct is not None:
+            if correct is not None and not change.begins:
                 await _check(connection, statements, uid, correct)
             before = _snapshot(
                 await connection.fetchrow(statements.lock, uid, statements.sent(learned.tokens.tokens))
             )
             applied = in_effect(learned, before)
             await learn(connection, statements, applied.totals, _worth_a_row(applied.tokens, before.hits))
-            if correct is not None and statements.corrections:
-                row = (uid, storable(correct.signature), correct.label.value, pack(applied, change.block))
-                await connection.execute(sql.STORE_CORRECTION, *row)
+            if correct is not None:
+                await _keep(connection, statements, uid, correct, applied, change.block)
+
+        async def begin(connection: Connection, statements: Statements) -> None:
+            await add(connection, statements)
+            if (correct := change.correct) is not None:
+                await _keep(connection, statements, uid, correct, learned, change.block)
 
         async def apply(connection: Connection, statements: Statements) -> None:
-            await (add if simple else change_known)(connection, statements)
+            new = rising and rises(learned) and change.begins
+            await (begin if simple or new else change_known)(connection, statements)
             if (block := change.block) is not None:
                 self._need_blocks(statements)
                 await connection.execute(block_sql.APPEND, uid, block.name, first_version(), block.data)
@@ -424,6 +439,25 @@ async def _check(connection: Connection, statements: Statements, uid: Uid, corre
         label = await connection.fetchval(sql.LABEL, uid, signature)
         if label != (correct.expected and correct.expected.value):
             raise Stale
+
+
+async def _keep(
+    connection: Connection,
+    statements: Statements,
+    uid: Uid,
+    correct: Correct,
+    applied: Learned,
+    block: BlockChange | None,
+) -> None:
+    """Keep what a correction did in effect, in place of the one before."""
+    if not statements.corrections:
+        return
+    signature, label = storable(correct.signature), correct.label
+    if label is None:
+        await connection.execute(sql.DELETE_CORRECTION, uid, signature)
+    else:
+        row = (uid, signature, label.value, record(correct, applied, block))
+        await connection.execute(sql.STORE_CORRECTION, *row)
 
 
 def _snapshot(row: Sequence[Any]) -> Snapshot:

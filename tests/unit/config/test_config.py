@@ -162,7 +162,7 @@ JUNK = [
     ('ProcessorBias ""', "on or off is expected"),
     ("ProcessorBias on,", "on or off is expected"),
     ("MySQLCompress compress", "on or off is expected"),
-    ("TrainingMode always", "one of teft, toe, tum, notrain is expected"),
+    ("TrainingMode always", "one of teft, toe, tum, tone, notrain is expected"),
     ("Feature tb=11", "noise, whitelist or tb=0..10 is expected"),
     ("Feature bayes", "noise, whitelist or tb=0..10 is expected"),
     ("ServerPort 24x", "a number from 1 to 65535 is expected"),

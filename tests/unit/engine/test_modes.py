@@ -56,6 +56,9 @@ def by_signature(mode: Mode, lesson: Lesson, options: ScoreOptions | None = None
         (Mode.TOE, SPAM_ERROR, CORRECTED_ONLY, (1, 0), (1, 0)),
         (Mode.TUM, SPAM_ERROR, CORRECTED, (1, -1), (1, -1)),
         (Mode.TUM, VACCINE, FED, (2, 0), (2, 0)),
+        (Mode.TONE, None, CLASSIFIED, None, None),
+        (Mode.TONE, SPAM_CORPUS, FED, (1, 0), (1, 0)),
+        (Mode.TONE, SPAM_ERROR, CORRECTED_ONLY, (1, 0), (1, 0)),
         (Mode.NOTRAIN, None, NOTHING, None, None),
         (Mode.NOTRAIN, SPAM_CORPUS, NOTHING, None, None),
         (Mode.NOTRAIN, SPAM_ERROR, NOTHING, None, None),
@@ -81,6 +84,26 @@ def test_tum_leaves_common_tokens_alone_if_it_is_sure() -> None:
     unsure = body_run(b"rare common vile fine", known, SEEN, ScoreOptions(mode=Mode.TUM))
     assert unsure.result.confidence < 0.70
     assert learned(unsure, b"rare", b"common") == [(0, 1), (0, 1)]
+
+
+def test_tone_learns_provisionally_what_it_is_not_sure_of() -> None:
+    known = KNOWN | {b"vile": (300, 0), b"fine": (0, 300)}
+
+    def tone(text: bytes, totals: Totals = SEEN, *, margin: float = 1.0, classify: bool = False) -> Run:
+        options = ScoreOptions(mode=Mode.TONE, margin=margin, classify_only=classify)
+        return body_run(text, known, totals, options)
+
+    sure, unsure = tone(b"rare common"), tone(b"rare common vile fine")
+    assert (sure.result.confidence, unsure.result.confidence < 0.7) == (1.0, True)
+    assert (sure.provisional, sure.learned.totals, learned(sure, b"rare")) == (False, CLASSIFIED, [None])
+    assert (unsure.provisional, unsure.learned.totals) == (True, ONE_INNOCENT)
+    assert learned(unsure, b"rare", b"common", b"vile") == [(0, 1)] * 3
+    assert tone(b"rare common", Totals(500, 0)).provisional, "the first of its class"
+    assert not tone(b"rare common vile fine", margin=0.0).provisional, "errors only"
+    asked = tone(b"rare common vile fine", classify=True)
+    assert (asked.provisional, asked.learned.totals, learned(asked, b"rare")) == (False, NOTHING, [None])
+    assert not run_of(Mode.TONE, SPAM_ERROR).provisional
+    assert not any(run_of(mode).provisional for mode in Mode if mode is not Mode.TONE)
 
 
 def test_toe_starts_like_teft() -> None:
@@ -233,6 +256,7 @@ def test_occurrence_in_sql_stores() -> None:
         (Mode.TEFT, (True, True, True, UNLIMITED, 0.0, UNLIMITED, -1)),
         (Mode.TOE, (True, False, False, UNLIMITED, 0.0, UNLIMITED, 100)),
         (Mode.TUM, (True, True, True, 50, 0.70, 20, -1)),
+        (Mode.TONE, (True, False, False, UNLIMITED, 0.0, UNLIMITED, -1)),
         (Mode.NOTRAIN, (False, False, False, UNLIMITED, 0.0, UNLIMITED, -1)),
     ],
 )

@@ -62,9 +62,22 @@ def test_changes_join_to_one() -> None:
         Totals(spam_learned=1, innocent_learned=-1),
         TokenChange(array("Q", [2, 3]), array("i", [1, 1]), array("i", [-1, -1])),
     )
-    totals, tokens = one.joined(other)
+    totals, tokens, block = one.joined(other)
     assert totals == Totals(spam_learned=1)
     assert sorted(zip(*tokens, strict=True)) == [(1, 0, 1), (2, 1, 0), (3, 1, -1)]
+    assert block == b""
+
+
+def test_only_a_scorer_joins_what_it_alone_understands() -> None:
+    plain, blocky = Learned.nothing(), Learned.nothing()._replace(block=b"step")
+    assert plain.joined(blocky) == blocky.joined(plain) == blocky.negated() == blocky
+    with pytest.raises(ValueError, match="two changes of a block"):
+        blocky.joined(blocky)
+    known = Snapshot(TOTALS, Hits.none(), weights=object())
+    assert known.joined(Snapshot(TOTALS, Hits.none())).weights is known.weights
+    assert Snapshot(TOTALS, Hits.none()).joined(known).weights is known.weights
+    with pytest.raises(ValueError, match="weights"):
+        known.joined(known)
 
 
 def test_hits_must_be_parallel() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -225,6 +226,23 @@ async def test_toe_past_its_start_adds_what_it_was_told() -> None:
     asked = await me.ask()
     assert asked.learned.totals == Totals(spam_learned=1, innocent_classified=1)
     assert steps(asked.learned.tokens) == {(1, 0), (1, 1)}  # the sender was counted in any case
+
+
+@pytest.mark.parametrize("margin", [0.0, 1.0])
+async def test_tone_learns_what_it_was_told_and_only_that(margin: float) -> None:
+    """Whether it had learned its own verdict, or been sure of it."""
+    me = Me(ASKING_PEERS, "TrainingMode tone", "Feature whitelist")
+    me.user._score_options[me.request] = replace(me.user.score_options(me.request), margin=margin)
+    me.site.know("ben", vile=0)
+    own, agreed = await me.own(), await me.ask()
+    assert (agreed.learned, agreed.provisional) == (own.learned, margin > 0)
+    me.site.know("ann", fine=0)
+    asked = await me.ask()
+    assert asked.result.spam
+    assert asked.provisional
+    assert asked.learned.totals == Totals(spam_learned=1)
+    assert steps(asked.learned.tokens) == {(1, 0)}
+    assert set(asked.learned.tokens.tokens) == set(me.tokens(PUZZLE).values)
 
 
 async def test_notrain_believes_and_learns_nothing() -> None:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dspamd.engine.model import Hits, Learned, Snapshot, TokenChange, Totals
-from dspamd.storage.contract import BlockChange
-from dspamd.storage.correction import in_effect, pack, unpack
+from dspamd.engine.model import Hits, Label, Learned, Snapshot, TokenChange, Totals
+from dspamd.storage.contract import BlockChange, Correct, Correction
+from dspamd.storage.correction import correction, in_effect, pack, record, rises, unpack
 
 tokens = st.lists(st.integers(0, 2**64 - 1), unique=True, max_size=20)
 changes = st.integers(-10, 10)
@@ -84,6 +84,33 @@ def test_packed_form_is_fixed() -> None:
     assert pack(learned).hex() == packed
     block = "0000000000000080" + "01" + "02000000" + "77" + "abcd"
     assert pack(learned, BlockChange("w", b"\xab\xcd")).hex() == block + packed
+
+
+@given(lessons(), st.sampled_from(Label), st.booleans(), st.none() | st.just(BlockChange("w", b"data")))
+def test_recorded_comes_back(
+    lesson: tuple[Learned, Snapshot], label: Label, provisional: bool, block: BlockChange | None
+) -> None:
+    kept = record(Correct("id", None, label, provisional), lesson[0], block)
+    assert correction(label.value, kept) == Correction(label, lesson[0], block, provisional)
+
+
+def test_recorded_form_is_fixed() -> None:
+    """A correction that a user makes has that of its change alone, as it always had."""
+    changes = pack(Learned.nothing())
+    assert record(Correct("id", None, Label.SPAM), Learned.nothing(), None) == changes
+    provisional = record(Correct("id", None, Label.SPAM, provisional=True), Learned.nothing(), None)
+    assert provisional == bytes.fromhex("0100000000000080") + changes
+
+
+@given(lessons())
+def test_what_only_rises_is_its_own_effect(lesson: tuple[Learned, Snapshot]) -> None:
+    (totals, (asked, spam, innocent), _), before = lesson
+    rising = TokenChange(asked, array("i", map(abs, spam)), array("i", map(abs, innocent)))
+    learned = Learned(Totals(*map(abs, totals)), rising)
+    assert rises(learned)
+    assert in_effect(learned, before) == learned
+    fallen = Learned(learned.totals._replace(spam_corpusfed=-1), learned.tokens)
+    assert not rises(fallen)
 
 
 def test_anything_else_is_refused() -> None:
