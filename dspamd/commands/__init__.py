@@ -1,4 +1,4 @@
 """One module for each program that a person calls.
 
-`tool` is the frame they share: usage, help, exit status.
+They share the frame `tool`: usage, help, exit status.
 """

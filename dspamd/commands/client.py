@@ -1,7 +1,7 @@
 """The client's side of DLMTP, the daemon's own dialect of LMTP (reference/protocols.md 3).
 
-`dspamc` starts once per message, and start-up is its cost: this uses `_socket` (`socket` alone
-doubles the start).
+`dspamc` starts once per message and must start fast: this module uses `_socket`, because `socket`
+alone doubles the time of the start.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ BY_ACCOUNT = "dspamc"  # how we greet a daemon that is to ask the kernel who we 
 LONGEST_LINE = 1 << 16  # bytes of a reply
 
 END = b"\n.\r\n"
-"""The end of the output, as it stands behind a line."""
+"""The end of the output, after the text of its last line."""
 
 
 class Daemon:
@@ -76,9 +76,9 @@ class Daemon:
         A daemon without DSPAMSTUFFED sends a line with a lone dot as it is, but with LF
         alone; only the end of the output has CR LF.
         """
-        data = b"\n" + first + self._pending  # its first byte is what stands before the next piece
+        data = b"\n" + first + self._pending  # its first byte is the one before the next piece
         while (end := data.find(END)) < 0:
-            # Lines are complete up to here; of an endless one the last byte may be half a line end.
+            # Yield complete lines; the last byte of an endless line may be half a line end.
             cut = data.rfind(b"\n") + 1 or 1
             if cut == 1 and len(data) > LONGEST_LINE:
                 cut = len(data) - 1
@@ -108,7 +108,7 @@ class Daemon:
             raise
 
     def reply(self, first: bytes = b"", timeout_s: float = 0) -> list[str]:
-        """The lines of one reply, `first` read already, without their ends."""
+        """The lines of one reply without their ends; `first` is a line that was read already."""
         lines = [_text(first or self.line(timeout_s))]
         while lines[-1][3:4] == "-":
             lines.append(_text(self.line(timeout_s)))
@@ -119,7 +119,7 @@ class Daemon:
         return self.reply()
 
     def quit(self) -> None:
-        """Take leave; what happens to it does not matter any more."""
+        """Say QUIT and close; failures do not matter any more."""
         try:
             if not self._lost:
                 self.send(b"QUIT\r\n")
@@ -173,7 +173,7 @@ def _text(line: bytes) -> str:
 
 
 def _plain(text: bytes, *, stuffed: bool) -> bytes:
-    """Output behind its first byte, with LF and without the dots of the transport."""
+    """Output after its first byte, with LF and without the dots of the transport."""
     text = text.replace(b"\r\n", b"\n")
     return (text.replace(b"\n.", b"\n") if stuffed else text)[1:]
 
@@ -182,9 +182,10 @@ def _plain(text: bytes, *, stuffed: bool) -> bytes:
 
 
 def open_message(daemon: Daemon, ident: str, options: str, users: list[str], recipients: str = "") -> bool:
-    """The dialogue up to 354.  Returns whether output will come dot-stuffed, with CR LF.
+    """The dialogue up to 354.  Returns whether the output will be dot-stuffed, with CR LF.
 
-    Without an ident the daemon is to know us by our account.  `recipients` are options for a daemon of ours.
+    Without an ident the daemon must know us by our account.  Only our own daemon gets the options
+    `recipients`.
     """
     name = ident.partition("@")[2] or BY_ACCOUNT
     while not daemon.reply()[-1].startswith("220"):
@@ -234,17 +235,17 @@ def send_message(daemon: Daemon, pieces: Iterable[bytes]) -> None:
 
 
 class Answer:
-    """All that the daemon says of a message: what it prints, and whether it is spam."""
+    """The daemon's answer to a message: the output, and whether it is spam."""
 
     def __init__(self) -> None:
         self.output = Spool()
         self.spam = False
         self.failed: list[str] = []  # replies
-        self.refused = os.EX_UNAVAILABLE  # the exit status if all of these are for good
+        self.refused = os.EX_UNAVAILABLE  # the exit status if all of these are permanent
 
     @property
     def trouble(self) -> Trouble | None:
-        """What the users' replies come to, if some failed: another try may help, or not."""
+        """The failure in the replies for the users, if any: temporary if one of them is."""
         if not self.failed:
             return None
         lasting = all(reply.startswith("5") for reply in self.failed)
@@ -252,8 +253,7 @@ class Answer:
             "; ".join(self.failed),
             self.refused if lasting else os.EX_TEMPFAIL,
             classic=256 - len(self.failed),
-            # That a mail is too large for the daemon, or a correction knows no signature, is no word
-            # about the mail.
+            # A size limit of the daemon, or an unknown signature, says nothing about the mail itself.
             final=lasting and (bool(self.output) or not all(map(_spares_the_mail, self.failed))),
         )
 
@@ -263,7 +263,7 @@ def _spares_the_mail(reply: str) -> bool:
 
 
 def read_answer(daemon: Daemon, users: int, *, stuffed: bool) -> Answer:
-    """What became of the message: output, replies, or both.  Raises Trouble without its end."""
+    """The daemon's answer: output, replies, or both.  Raises Trouble if it is incomplete."""
     answer = Answer()
     first = daemon.line(RESULT_TIMEOUT_S)
     # Output begins with a header line, a reply with its code.
@@ -272,7 +272,7 @@ def read_answer(daemon: Daemon, users: int, *, stuffed: bool) -> Answer:
         return answer
     _read_output(daemon, first, answer, stuffed=stuffed)
     if stuffed:
-        # An old daemon does not tell of users that failed if others have output.
+        # An old daemon does not report failed users if others have output.
         _read_replies(daemon, daemon.line(), users, answer)
     return answer
 

@@ -1,6 +1,6 @@
-"""What dspam and dspamc say of themselves: their usage, and why they did not filter a message.
+"""The usage of dspam and dspamc, and their complaints about messages that they could not filter.
 
-Imported by `dspamc`, whose start-up is its cost: nothing is loaded before there is trouble.
+`dspamc` imports this module, and must start fast: the module loads nothing before there is trouble.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from dspamd.request import command_line
 
 
 class Trouble(Exception):
-    """Why it did not work, with our exit status and that of 3.10.2.
+    """A failure, with our exit status and that of DSPAM 3.10.2.
 
-    `final`: the mail must not be printed as it came, since the
-    filter refused it, or since we do not have all of it.
+    `final`: the command must not print the mail as it came, because the filter refused it, or
+    because the command does not have all of it.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class Trouble(Exception):
 
 
 class WrongUsage(Trouble):
-    """Words that cannot be carried out (exit 1)."""
+    """A command line that cannot be carried out (exit 1)."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text, 1, 1)
@@ -59,7 +59,7 @@ def answered_help(given: list[str], items: list[command_line.Item]) -> bool:
 
 
 def tell(program: str, text: str) -> None:
-    """One line on standard error, and one in syslog, which is what a pipe leaves.  Never raises."""
+    """Write a line to standard error and to syslog, because pipes lose the former.  Never raises."""
     from contextlib import suppress
 
     from dspamd.telemetry.log_target import Syslog
@@ -72,9 +72,9 @@ def tell(program: str, text: str) -> None:
 
 
 def hold_standard_streams() -> None:
-    """Open those that we were started without, or other files get their place.
+    """Open the standard streams that are closed, or other files would take their place.
 
-    They are opened for reading: what is written to a stream that was closed must fail.
+    It opens them for reading: a write to a closed stream must fail.
     """
     while (opened := os.open(os.devnull, os.O_RDONLY)) <= 2:
         os.set_inheritable(opened, True)  # for delivery agents

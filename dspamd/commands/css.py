@@ -1,14 +1,14 @@
-"""cssstat, csscompress, cssclean, cssconvert: one hash file, looked at and made smaller.
+"""cssstat, csscompress, cssclean, cssconvert: inspect one hash file, or make it smaller.
 
-The commands of DSPAM 3.10.2 (reference/cli.md 8), for scripts that call them.  Nobody needs
-them any more: dspam_clean purges hash files like any other store, gives their space back,
-and files of other machines are converted when they are first met.
+These are commands of DSPAM 3.10.2 (reference/cli.md 8), for scripts that call them.  Nobody needs
+them any more: dspam_clean purges hash files like any other store and gives their space back, and
+the hash driver converts files of other machines when it first opens them.
 
-They may run while mail flows: the lock of the file is kept (`HashFile`).
+They may run while mail flows: they take the lock of the file (`HashFile`).
 
-Unlike the originals cssclean drops tokens by the days since they were hit, not by how often it ran
-meanwhile, and ends; csscompress and cssclean make one extent that holds all tokens, and say in the
-log how large the file was; cssstat counts the extents.
+Unlike the originals, cssclean removes tokens by the days since their last hit, not by the number of
+its runs, and always ends; csscompress and cssclean make one extent with all tokens, and log the
+former size of the file; cssstat prints the number of extents.
 
 Exit status: 0 done; 1 wrong usage, or no such file; 75 try again; 78 bad configuration.
 """
@@ -88,7 +88,7 @@ def _work_on(words: list[str], name: str, work: Work) -> int:
 
 
 def _fault(path: Path) -> str | None:
-    """What keeps a path from being a hash file; opening an empty file, or a device, would make it one."""
+    """Why a path is no hash file, or None; to open an empty file or a device would make it one."""
     if not path.is_file():
         return "no regular file"
     return None if path.stat().st_size else "empty"
@@ -123,7 +123,7 @@ def _clean(file: HashFile, shape: Shape, words: Sequence[str]) -> None:
 
 
 def worthless(row: TokenRow, day: int, *, heavy: bool = False) -> bool:
-    """Whether cssclean drops a token on a day (days since 1970-01-01; storage.md 6.5)."""
+    """Whether cssclean removes a token on a day (days since 1970-01-01; storage.md 6.5)."""
     hits, days = row.spam + row.innocent, day - row.last_hit
     leaning = abs(row.innocent - row.spam) * 1000 // hits if hits else 1000
     if heavy:

@@ -1,14 +1,14 @@
-"""dspam_2sql: all dictionaries as statements that fill the tables of an SQL driver (reference/cli.md 8).
+"""dspam_2sql: prints all dictionaries as SQL statements for another store (reference/cli.md 8).
 
     dspam_2sql | mysql -D dspam -u dspam -p
     dspam_2sql -d pgsql_drv | psql dspam dspam
 
-The tables must be there, and must not know the users yet: a user is one transaction, so what was
-imported before is refused as a whole, and nothing counts twice.  Unlike the original's, the
-statements name virtual users and real days, and each has its end.
+The tables must exist, without these users: each user is one transaction, so the server refuses a
+user that is there already, and nothing counts twice.  Unlike those of the original, the statements
+include virtual users and real days, and end in semicolons.
 
-Users of file stores are numbered in the order of their names; `--user` picks some out of
-them.  Signatures, blocks and preferences stay behind; `dspam_admin copy` brings these as well.
+Users of file stores get numbers in the order of their names; with `--user` they keep them.
+The statements hold no signatures, blocks or preferences; `dspam_admin copy` copies these as well.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ _SIGNED = 2**63
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How a server wants to be told."""
+    """The SQL of a server."""
 
-    options: str  # what its options begin with in dspam.conf
-    opening: str  # says in which character set names are
+    options: str  # prefix of its options in dspam.conf
+    opening: str  # sets the character set of names
     begin: str
     quoted: Callable[[str], str]
     number: Callable[[int], int]  # of a token
-    end: str = ""  # once all users are in {table}
+    end: str = ""  # after all users are in {table}
 
 
 def _plain(text: str) -> str:
@@ -73,7 +73,7 @@ COMMAND = tool.Command("dspam_2sql", USAGE, complaint="{error}\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit status: 0, 1 wrong usage or some user cannot be exported."""
+    """Run the command; returns its exit status: 0, 1 wrong usage or an export failed."""
     return tool.command(COMMAND, run, arguments)
 
 
@@ -84,7 +84,7 @@ def run(words: list[str]) -> int:
 
 
 def parse(words: Sequence[str]) -> tuple[list[str], Dialect]:
-    """The users to export, none for all, and for which server.  Raises UsageError."""
+    """The users to export (none: all), and the server.  Raises UsageError."""
     rest, dialect = list(words), _MYSQL
     if "-d" in rest:
         at = rest.index("-d")
@@ -98,7 +98,7 @@ def parse(words: Sequence[str]) -> tuple[list[str], Dialect]:
 
 
 async def export(parts: Parts, users: Sequence[str], dialect: Dialect) -> int:
-    """Print the statements for some users, or for all that the store knows."""
+    """Print the statements for some users, or for all users of the store."""
     table, status = UserTable.from_config(parts.config, dialect.options), os.EX_OK
     exported: set[Uid] = set()
     sys.stdout.write(dialect.opening)
@@ -130,7 +130,7 @@ async def export(parts: Parts, users: Sequence[str], dialect: Dialect) -> int:
 
 
 async def _dictionary(parts: Parts, uid: Uid, number: int, dialect: Dialect) -> AsyncIterator[str]:
-    """The statements for what a user has learned, who has this number there."""
+    """The statements for the dictionary of a user, with their number in the new store."""
     totals = (await parts.storage.read(uid, array("Q"))).totals
     yield _insert("dspam_stats", ("uid", *Totals._fields), [f"({number}, {', '.join(map(str, totals))})"])
     columns = ("uid", "token", "spam_hits", "innocent_hits", "last_hit")

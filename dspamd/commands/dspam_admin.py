@@ -1,15 +1,14 @@
-"""dspam_admin: preferences of users and of everybody, and a look inside.
+"""dspam_admin: manages preferences, explains verdicts, checks and copies stores.
 
-The preference functions are those of DSPAM 3.10.2 (reference/cli.md 6): set, delete,
-list what is stored, list what is in effect.  The user `default`, or an empty one, is
-everybody; unlike the original's, no beginning of that word is, so that a user may
-be called `d`.  A preference that will not do what its writer wants is stored all the
-same, with a warning on standard error.
+The preference functions are those of DSPAM 3.10.2 (reference/cli.md 6): set, delete, list the
+stored ones, list those in effect.  The user `default`, or an empty one, means everybody; unlike
+the original, a beginning of that word does not, so a user may be called `d`.  A preference that
+does not do what its writer wants is stored all the same, with a warning on standard error.
 
-`storage-check` runs the contract of all stores against the one configured, with owners
-of its own that it removes; `explain` shows what a user's dictionary says of some tokens,
-or of the message on standard input.  `copy` brings the dictionaries of another store into ours
-(`migration`).
+`storage-check` runs the contract of all stores against the configured one, with owners of its own
+that it removes.  `explain` shows the counters and probabilities of some tokens, or of the message
+on standard input, in a user's dictionary.  `copy` copies the dictionaries of another store into
+ours (`migration`).
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ syntax: dspam_admin [function] [arguments] [--profile=PROFILE]
 	storage-check
 """
 EVERYBODY = "default"
-NOT_THERE = -1  # what the original said of a preference that was not stored
+NOT_THERE = -1  # the original's word for a preference that is not stored
 
 
 class InvalidSyntax(UsageError):
@@ -66,7 +65,7 @@ COMMAND = tool.Command("dspam_admin", USAGE)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit status: 0 done, 1 wrong usage or check failed, 255 not stored."""
+    """Run the command; returns its exit status: 0, 1 wrong usage or check failed, 255 not stored."""
     return tool.command(COMMAND, run, arguments)
 
 
@@ -77,7 +76,7 @@ def run(words: list[str]) -> int:
 
 
 def check(words: Sequence[str]) -> None:
-    """Raise UsageError for a function that there is not, or that lacks arguments."""
+    """Raise UsageError for an unknown function, or one without its arguments."""
     match words:
         case ["storage-check"]:
             return
@@ -95,7 +94,7 @@ def check(words: Sequence[str]) -> None:
 
 
 def _needed(function: str) -> int:
-    """How many arguments a function of preferences needs; its first letters say which it is."""
+    """How many arguments a preference function needs; its first letters name the function."""
     for letters, needed in (("ad", 3), ("ch", 3), ("d", 2), ("l", 1), ("ag", 1)):
         if function.startswith(letters):
             return needed
@@ -103,7 +102,7 @@ def _needed(function: str) -> int:
 
 
 async def administer(parts: Parts, words: Sequence[str]) -> int:
-    """Carry out a command line that was checked."""
+    """Carry out a checked command line."""
     match words:
         case ["storage-check"]:
             return await check_storage(parts)
@@ -125,7 +124,7 @@ async def administer(parts: Parts, words: Sequence[str]) -> int:
 
 
 async def set_preference(parts: Parts, owner: str, name: str, value: str | None) -> int:
-    """Store a preference, or remove it; says whether that was done."""
+    """Store a preference, or remove it; print the result."""
     if value is None and name not in await parts.storage.preferences(owner):
         sys.stdout.write(f"operation failed with error {NOT_THERE}.\n")
         return NOT_THERE & 255
@@ -142,7 +141,7 @@ async def set_preference(parts: Parts, owner: str, name: str, value: str | None)
 
 
 async def doubts(parts: Parts, owner: str, name: str, value: str) -> list[str]:
-    """Why a preference that is about to be stored will not do what was probably meant."""
+    """The reasons why a new preference does not do what its writer probably wants."""
     config = parts.config
     found = [f"{name}={value}: {doubt}"] if (doubt := preferences.doubt(name, value)) else []
     if not found and owner and not contains(config.AllowOverride, name):
@@ -150,8 +149,8 @@ async def doubts(parts: Parts, owner: str, name: str, value: str) -> list[str]:
     if not owner and config.given(Config.Preference) and not await parts.storage.preferences(owner):
         lines = len(config.Preference)
         found.append(
-            f"what is stored for everybody replaces all {lines} preferences that {config.file} has: "
-            "store those, too, that are to count"
+            f"stored preferences of everybody replace all {lines} preferences that {config.file} has: "
+            "store those that you want to keep, too"
         )
     return found
 
@@ -170,7 +169,7 @@ def show(found: Mapping[str, str]) -> None:
 
 
 async def check_storage(parts: Parts) -> int:
-    """Hold the store to its contract, case by case; 0 if it keeps it."""
+    """Check the store against its contract, case by case; 0 if it conforms."""
     failed = 0
     async for case, trouble in conformance.check(parts.storage, f"dspamd-check-{os.getpid()}"):
         failed += trouble is not None
@@ -180,7 +179,7 @@ async def check_storage(parts: Parts) -> int:
 
 
 async def explain(parts: Parts, user: str, names: Sequence[bytes]) -> int:
-    """Show tokens with their hits and probability: those named, or those of a message."""
+    """Print tokens with their hits and probability: the named ones, or those of a message."""
     resolved = await parts.users.resolve(user)
     dictionary = await Dictionary.of(parts.storage, resolved, create=False)
     options = resolved.score_options(Request())

@@ -1,16 +1,16 @@
-"""dspam_clean: removes old signatures and tokens that nobody will miss.
+"""dspam_clean: removes old signatures and useless tokens.
 
-The options are those of DSPAM 3.10.2 (reference/cli.md 7, dspam_clean(1)).  The
-Purge directives of dspam.conf activate their step by themselves; -s, -p and -u activate
-theirs, with the ages given, or configured, or built in; what is configured as `off` stays.
+The options are those of DSPAM 3.10.2 (reference/cli.md 7, dspam_clean(1)).  A Purge directive
+of dspam.conf activates its step; -s, -p and -u activate theirs, with the given, configured or
+built-in ages; `off` in the configuration stays off.
 
-It works while mail flows, and takes its time so that mail does not notice; it may be
-ended at any moment.  Cron mails what is printed, so nothing is, but for troubles;
---verbose shows how it goes on, and the log says of each user what went and what is left.
-What --compact does is the exception: while a file is written anew, its user's mail waits.
+It works while mail flows, in small steps that do not delay mail; it may be ended at any moment.
+Cron mails all output, so it prints only failures; --verbose shows the progress, and the log says
+for each user what was removed and what is left.  --compact is the exception: the mail of a user
+waits while it rewrites their file.
 
-Unlike the original it really purges hash files; takes the training mode in effect;
-and refuses options that it does not know, instead of making users of that name.
+Unlike the original it really purges hash files, uses the training mode in effect, and refuses
+unknown options instead of creating users of that name.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from dspamd.app import Parts
 
 USAGE = "dspam_clean [-s[age] -p[age] -u[any,hapax,nospam,onehit] -h --compact] [user1 user2 ... userN]\n"
-_SIGNATURES, _NEUTRAL = 14, 30  # days, where nothing is configured
+_SIGNATURES, _NEUTRAL = 14, 30  # days, if the configuration has none
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """A command line.  None: the step is not asked for; "": with the ages configured."""
+    """A command line.  None: no such step; "": with the configured ages."""
 
     signatures: str | None = None
     neutral: str | None = None
@@ -50,7 +50,7 @@ class Options:
 
     @property
     def steps(self) -> bool:
-        """Whether any step is asked for."""
+        """Whether the command line names any step."""
         return self.compact or {self.signatures, self.neutral, self.unused} != {None}
 
 
@@ -86,7 +86,7 @@ def parse(words: list[str]) -> Options:
 
 
 def purge_ages(config: Config, options: Options) -> Ages:
-    """The ages that hold: those configured, overridden by those of the command line."""
+    """The configured ages, overridden by those of the command line."""
     chosen = ages(config)
     if options.signatures is not None:
         chosen = replace(
@@ -103,7 +103,7 @@ def purge_ages(config: Config, options: Options) -> Ages:
 
 
 def _age(text: str, config: Config, option: Days, otherwise: int | None) -> int | None:
-    """The age given, else that configured, which may be off, else the one built in."""
+    """The given age; else the configured one, which may be off; else the built-in one."""
     if text:
         return int(text)
     return config.value(option) if config.has(option) else otherwise
@@ -125,7 +125,7 @@ async def clean(parts: Parts, options: Options) -> int:
 
 
 class Progress:
-    """Shows how a purge goes on: a line for each owner, rewritten on a terminal."""
+    """Shows the progress of a purge: a line for each owner, rewritten on a terminal."""
 
     def __init__(self, ages: Ages) -> None:
         self._owner: str | None = None

@@ -1,6 +1,6 @@
-"""dspam_crc: the number under which a token is stored (reference/cli.md 8).
+"""dspam_crc: prints the number of a token in dictionaries (reference/cli.md 8).
 
-It reads no configuration and is for everybody.
+It reads no configuration, and everybody may call it.
 """
 
 from __future__ import annotations

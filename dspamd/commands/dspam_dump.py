@@ -1,10 +1,10 @@
-"""dspam_dump: what a user's dictionary holds, as text or as SQL (reference/cli.md 8).
+"""dspam_dump: prints a user's dictionary, as text or as SQL (reference/cli.md 8).
 
-Each token is a number with its hits, its probability and the day of its last hit; a token
-given by name is looked up.  `-d sqlite_drv` prints statements that fill a database
-of the SQLite driver, complete with semicolons and days, unlike the original's.
+Each token is a number with its hits, its probability and the day of its last hit; the command
+line may name one token.  `-d sqlite_drv` prints statements that fill a database of the SQLite
+driver; unlike those of the original they have semicolons and days.
 
-An account that is not trusted may look at its own dictionary.
+An account without trust may see its own dictionary.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def run(words: list[str]) -> int:
 
 
 def parse(words: Sequence[str]) -> tuple[str, str | None, bool]:
-    """User, token if one is given, and whether SQL is wanted.  Raises UsageError."""
+    """User, token or None, and whether to print SQL.  Raises UsageError."""
     rest = list(words)
     sql = "-d" in rest
     if sql:
@@ -62,7 +62,7 @@ def parse(words: Sequence[str]) -> tuple[str, str | None, bool]:
 
 
 async def dump(parts: Parts, user: str, token: str | None, *, sql: bool) -> int:
-    """Print a dictionary or one token of it.  Raises `NotTrusted` for a stranger's."""
+    """Print a dictionary or one token of it.  Raises `NotTrusted` for that of another user."""
     caller = os.getuid()
     if user != login_name(caller) and not trusted(parts.config, caller):
         raise tool.NotTrusted

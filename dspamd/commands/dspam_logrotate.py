@@ -1,11 +1,11 @@
-"""dspam_logrotate: drops old lines of system.log and of the logs of users (reference/cli.md 8).
+"""dspam_logrotate: removes old lines from system.log and the logs of users (reference/cli.md 8).
 
-A line begins with its time, in seconds; lines without one go with the old ones, among them the
-empty lines between the records of a user.  It reads no configuration.
+A line begins with its time, in seconds.  The command also removes lines without a time, such as
+the empty lines between the records of a user.  It reads no configuration.
 
-A log is rewritten where it is, under the lock that everybody takes who appends to it, DSPAM
-too: nothing that is written meanwhile is lost.  What stays moves towards the beginning,
-so that a crash leaves some lines twice and none missing.
+It rewrites a log in place, under the lock that all writers take, DSPAM too, so no line is lost.
+Remaining lines move towards the beginning: after a crash some lines are there twice and none is
+missing.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Options(NamedTuple):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit status: 0, 1 some log could not be worked on, 255 wrong usage."""
+    """Run the command; returns its exit status: 0, 1 some log could not be rotated, 255 wrong usage."""
     form = f"{sys.argv[0]} -a age [-v]"
     usage = f"Usage: {form} -l logfiles\nor\nUsage: {form} -d /var/dspam\n"
     command = tool.Command("dspam_logrotate", usage, complains_on_stdout=True, wrong_usage=255)
@@ -59,7 +59,7 @@ def run(words: list[str]) -> int:
 
 
 def parse(words: list[str]) -> Options | None:
-    """What a command line says; None if it cannot be carried out."""
+    """The options of a command line; None after wrong usage."""
     days: int | None = None
     verbose = False
     while words:
@@ -81,7 +81,7 @@ def parse(words: list[str]) -> Options | None:
 
 
 def rotate(log: Path, oldest: int) -> int:
-    """Drop the lines before a time (seconds since 1970) from a log; how many.  Raises OSError."""
+    """Remove the lines before a time (seconds since 1970) from a log; how many.  Raises OSError."""
     deleted = kept = 0
     waiting = bytearray()
     with log.open("r+b") as file:

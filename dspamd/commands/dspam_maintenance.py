@@ -1,14 +1,14 @@
 """dspam_maintenance: one nightly run that keeps a site in shape (reference/cli.md 8).
 
-    logs           lines older than --logdays go, out of system.log and the logs of users
-    dictionaries   signatures and tokens go that nobody will miss, as by dspam_clean -s -p -u
+    logs           removes lines older than --logdays from system.log and the logs of users
+    dictionaries   removes old signatures and useless tokens, as dspam_clean -s -p -u
 
-Whatever store is configured; it works while mail flows, may be ended at any moment, and prints
-nothing but troubles, so that cron has nothing to mail.  One at a time: it ends at once and quietly
-while another one, or the daemon (PurgeInterval), is purging.
+It works on any store, while mail flows, and may be ended at any moment.  It prints only failures,
+so that cron has nothing to mail.  Only one runs at a time: it exits at once and quietly while
+another run, or the daemon (PurgeInterval), is purging.
 
-The script of DSPAM 3.10.2 looked for SQL scripts, and patched them; what it was told about
-these is understood and has no effect, since purging needs no scripts here.
+The script of DSPAM 3.10.2 looked for SQL scripts and patched them.  The options about these are
+accepted and have no effect, because purging needs no scripts here.
 """
 
 from __future__ import annotations
@@ -45,20 +45,20 @@ _WITHOUT_EFFECT = (
     "purgescriptdir", "without-sql-purge", "with-sql-optimization", "with-sql-autoupdate", "with-all-drivers",
 )  # fmt: skip
 _LOG_DAYS = 31
-_NEUTRAL = "90"  # days, where nothing is configured: longer than dspam_clean by itself
+_NEUTRAL = "90"  # days, if the configuration has none: longer than in dspam_clean
 _DAY_S = 86_400
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """A command line: ages as they were given, by name."""
+    """A command line: the given ages, by name."""
 
     ages: dict[str, str]
     verbose: bool = False
     profile: str = ""
 
     def purge(self, config: Config) -> dspam_clean.Options:
-        """What dspam_clean is to do; an empty age is the one configured, or built in."""
+        """The options for dspam_clean; an empty age means the configured or built-in one."""
         neutral = "" if config.given(Config.PurgeNeutral) else _NEUTRAL
         return dspam_clean.Options(
             signatures=self.ages.get("signatures", ""),
@@ -72,7 +72,7 @@ COMMAND = tool.Command("dspam_maintenance", USAGE)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit status: 0, 1 wrong usage or a log is in trouble, 75, 78."""
+    """Run the command; returns its exit status: 0, 1 wrong usage or a log failed, 75, 78."""
     return tool.command(COMMAND, run, arguments)
 
 
@@ -82,7 +82,7 @@ def run(words: list[str]) -> int:
 
 
 def parse(words: list[str]) -> Options:
-    """What a command line says.  Raises UsageError."""
+    """The options of a command line.  Raises UsageError."""
     words, profile = tool.profile_of(words)
     ages: dict[str, str] = {}
     verbose = False
@@ -102,7 +102,7 @@ async def maintain(parts: Parts, options: Options) -> int:
     lock = Lock(parts.home.path / "purge.lock", 0)
     if not await asyncio.to_thread(lock.take):
         if options.verbose:
-            sys.stdout.write("dspam_maintenance: another one is at work\n")
+            sys.stdout.write("dspam_maintenance: another run is purging\n")
         return os.EX_OK
     try:
         days = int(options.ages.get("logdays", _LOG_DAYS))
@@ -116,7 +116,7 @@ async def maintain(parts: Parts, options: Options) -> int:
 
 
 def _rotate(home: Home, days: int, *, verbose: bool) -> int:
-    """Drop old lines of the logs that begin with a time; 1 if some log could not be worked on."""
+    """Remove old lines from the logs; 1 if some log could not be rotated."""
     status = os.EX_OK
     for log in _logs(home):
         try:
@@ -131,7 +131,7 @@ def _rotate(home: Home, days: int, *, verbose: bool) -> int:
 
 
 def _logs(home: Home) -> list[Path]:
-    """system.log and the logs of users; that of the daemon may be below Home, too, and has other lines."""
+    """system.log and the logs of users; not the daemon's log, which may be below Home and has other lines."""
     system = [home.system_log] if home.system_log.exists() else []
     return [*system, *sorted((home.path / "data").rglob("*.log"))]
 

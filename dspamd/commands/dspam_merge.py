@@ -1,10 +1,10 @@
 """dspam_merge: adds the dictionaries of some users to that of another (reference/cli.md 8).
 
-What is added are the hits of all tokens and the messages learned; the other totals stay, as
-in DSPAM 3.10.2.  Each batch of tokens is one transaction.  A merge that was cut short has
-added what it said; begun again it would add that twice.
+It adds the hits of all tokens and the learned messages; the other totals stay, as in DSPAM
+3.10.2.  Each batch of tokens is one transaction.  An interrupted merge has added a part, and
+would add it twice if started again.
 
-A user cannot be merged into themselves: that would count their mail twice.
+The command refuses to merge users into themselves: that would count their mail twice.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ COMMAND = tool.Command("dspam_merge", USAGE, complaint="{error}\n", complains_on
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit status: 0, or 1 for wrong usage."""
+    """Run the command; returns its exit status: 0, or 1 after wrong usage."""
     return tool.command(COMMAND, run, arguments)
 
 
@@ -48,7 +48,7 @@ def parse(words: Sequence[str]) -> tuple[list[str], str]:
     if not into or not users:
         raise UsageError
     if into[0] in users:
-        raise UsageError(f"{into[0]} cannot be merged into himself")
+        raise UsageError(f"{into[0]} cannot be merged into themselves")
     return users, into[0]
 
 

@@ -1,12 +1,12 @@
-"""dspam_notify: tells each user once a day, by mail, what waits in their quarantine (reference/cli.md 8).
+"""dspam_notify: mails each user a daily list of their quarantine (reference/cli.md 8).
 
-Who has an empty quarantine, or the preference dailyQuarantineSummary=off, gets nothing.
-The letter is the text quarantinesummary.txt in TxtDirectory, made by `delivery.digest`; it
-goes to the address in its To header, by the ways of all mail that is delivered, from the
-empty sender, so that it is never answered (RFC 3834 3.3).
+Users with an empty quarantine, or the preference dailyQuarantineSummary=off, get nothing.
+`delivery.digest` makes the letter from the text quarantinesummary.txt in TxtDirectory.  The
+command delivers it like other mail to the address in its To header, from the empty sender, so
+that nobody answers it (RFC 3834 3.3).
 
-Unlike the original's script it needs no editing: all settings are in dspam.conf.  Run from
-cron it prints nothing but troubles; one user's trouble does not keep the others waiting.
+Unlike the original script it needs no editing: all settings are in dspam.conf.  It prints only
+failures, for cron; after a failure with one user it goes on with the others.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ COMMAND = tool.Command("dspam_notify", USAGE)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit status: 0, 1 wrong usage or some letter was not sent, 75, 78."""
+    """Run the command; returns its exit status: 0, 1 wrong usage or a letter failed, 75, 78."""
     return tool.command(COMMAND, run, arguments)
 
 
@@ -48,7 +48,7 @@ def run(words: list[str]) -> int:
 
 
 async def notify(parts: Parts) -> int:
-    """Write to everybody who has a quarantine.  Raises `Failure` if nobody can be written to."""
+    """Send a letter to every user with a quarantine.  Raises `Failure` if none can be sent."""
     text = parts.texts.text(digest.TEXT)
     if not text:
         raise PermFail(f"{parts.home.texts / digest.TEXT} is missing", exit_status=os.EX_CONFIG)

@@ -1,14 +1,14 @@
-"""dspam-retrain-forward: teaches every message whose signature a forwarded mail brings (reference/cli.md 8).
+"""dspam-retrain-forward: corrects all messages whose signatures are in a mail (reference/cli.md 8).
 
-For aliases of a mail server, and for dovecot's pipe backend: the mail is on standard input, and
-each signature in it, in its header or text or in an original attached to it, is one correction by
-`dspam`.  With the sources `corpus` and `inoculation` the mail itself is what is taught.
+It is for aliases of a mail server, and for dovecot's pipe backend.  It reads the mail from
+standard input, and lets `dspam` correct the message of each signature in the header, in the text,
+or in an attached original.  With the sources `corpus` and `inoculation` it learns the mail itself.
 
-Who is taught: `--user`; else the user behind spam- or notspam- in `--rcpt-to`, which says the class
-as well; else the sender; else who calls.  `--debug` says on standard error what is done.
+The user is that of `--user`; else the one after spam- or notspam- in `--rcpt-to`, which also names
+the class; else the sender; else the caller.  `--debug` prints each step on standard error.
 
 Exit status: 0; 64 wrong usage; 75 no user, or try again; else that of the first correction that
-failed, or CorrectionFailureExit where there is no signature.
+failed, or CorrectionFailureExit if the mail has no signature.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _ALIAS = re.compile(r"(ham|notspam|nonspam|spam)-(.+)")
 
 @dataclass(slots=True)
 class Options:
-    """A command line: values of options that have one, and which switches are on."""
+    """A command line: the options with a value, and the switches."""
 
     texts: dict[str, str] = field(default_factory=dict)
     switches: dict[str, bool] = field(default_factory=lambda: dict(_SWITCHES))
@@ -56,14 +56,14 @@ class Options:
 
     @property
     def label(self) -> str:
-        """spam or innocent; empty if nobody says which."""
+        """spam or innocent; empty if no option names the class."""
         if "--class" in self.texts:
             return self.texts["--class"]
         return _CLASSES[self.alias[1]] if self.alias else ""
 
     @property
     def user(self) -> str:
-        """Raises UsageError if nobody is named, and who calls has no name."""
+        """The user.  Raises UsageError if no option names one and the caller has no name."""
         named = self.texts.get("--user") or (self.alias and self.alias[2]) or self.texts.get("--mail-from")
         return named or login_name(os.getuid())
 
@@ -101,7 +101,7 @@ def run(words: list[str]) -> int:
 
 
 def parse(words: list[str]) -> Options:
-    """What a command line says.  Raises UsageError."""
+    """The options of a command line.  Raises UsageError."""
     options, rest = Options(), list(words)
     while rest:
         name, equals, value = rest.pop(0).partition("=")
@@ -121,7 +121,7 @@ def parse(words: list[str]) -> Options:
 
 
 def wanted(message: Message, switches: dict[str, bool]) -> list[str]:
-    """The signatures in a message that count: of headers and texts, or of one of them (--full-email=no)."""
+    """The signatures that count: in headers and texts, or in one of them (--full-email=no)."""
     whole, texts = switches["--full-email"], switches["--bodies-only"]
     ids = signature.every(message, in_headers=whole or not texts, in_texts=whole or texts)
     if switches["--skip-first"]:
@@ -130,7 +130,7 @@ def wanted(message: Message, switches: dict[str, bool]) -> list[str]:
 
 
 def _correct(options: Options) -> int:
-    """One correction for each signature; the status of the worst."""
+    """Correct by each signature; the status of the worst failure."""
     ids = wanted(Message(sys.stdin.buffer.read()), options.switches)
     if not ids:
         sys.stderr.write("dspam-retrain-forward: Unable to find a valid signature\n")

@@ -1,11 +1,11 @@
-"""dspam_stats: how many messages were judged right and wrong, for each user.
+"""dspam_stats: prints how many verdicts were right and wrong, for each user.
 
 The options and every byte of the output are those of DSPAM 3.10.2 (reference/cli.md 8),
-because web pages and scripts read them; engine.md 10 defines the figures.  The form
-for long user names, two lines, is the usual one; `LongUsernames off` gives one.
+because web pages and scripts read them; engine.md 10 defines the figures.  The default is the
+form for long user names, with two lines; `LongUsernames off` gives one line.
 
-Unlike the original, flags may be combined (`-sS`), `-h` is no error, and asking for an
-unknown user makes no files.
+Unlike the original, flags may be combined (`-sS`), `-h` is no error, and a question about an
+unknown user creates no files.
 """
 
 from __future__ import annotations
@@ -54,12 +54,12 @@ ENOUGH = 2500  # innocent messages, after which training is complete
 
 
 class Figures(NamedTuple):
-    """What was judged how often, in the order in which snapshots keep it."""
+    """Counts of verdicts, in the order of snapshots."""
 
-    tp: int = 0  # spam, found
-    tn: int = 0  # innocent, and said so
-    fn: int = 0  # spam, missed
-    fp: int = 0  # innocent, taken for spam
+    tp: int = 0  # spam with the verdict spam
+    tn: int = 0  # innocent mail with the verdict innocent
+    fn: int = 0  # spam with the verdict innocent
+    fp: int = 0  # innocent mail with the verdict spam
     sc: int = 0  # spam of a corpus
     nc: int = 0  # innocent of a corpus
 
@@ -68,21 +68,21 @@ class Figures(NamedTuple):
 
     @property
     def shr(self) -> float:
-        """Spam hit rate: percent of the spam that was found."""
+        """Spam hit rate: percent of spam with the verdict spam."""
         return 100 - _percent(self.fn, self.tp + self.fn, 0)
 
     def hsr(self, none: float) -> float:
-        """Ham strike rate: percent of the innocent mail taken for spam; `none` if there is no such mail."""
+        """Ham strike rate: percent of innocent mail with the verdict spam; `none` without such mail."""
         return _percent(self.fp, self.tn + self.fp, none)
 
     @property
     def ppv(self) -> float:
-        """Positive predictive value: percent of what was called spam that is."""
+        """Positive predictive value: percent of right verdicts among those that say spam."""
         return _percent(self.tp, self.tp + self.fp, 100)
 
     @property
     def oca(self) -> float:
-        """Overall accuracy: percent that was judged right."""
+        """Overall accuracy: percent of right verdicts."""
         return 100 - _percent(self.fn + self.fp, self.tp + self.fn + self.tn + self.fp, 0)
 
 
@@ -103,7 +103,7 @@ COMMAND = tool.Command("dspam_stats", USAGE, help_on_stderr=("-h",), complaint="
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit status: 0, or 1 for wrong usage."""
+    """Run the command; returns its exit status: 0, or 1 after wrong usage."""
     return tool.command(COMMAND, run, arguments)
 
 
@@ -116,7 +116,7 @@ def run(words: list[str]) -> int:
 
 
 def parse(words: list[str]) -> Options:
-    """What a command line says.  Raises UsageError for an unknown flag."""
+    """The options of a command line.  Raises UsageError for an unknown flag."""
     words, profile = tool.profile_of(words)
     flags = "".join(word[1:] for word in words if word.startswith("-"))
     for flag in flags:
@@ -163,7 +163,7 @@ async def totals_of(parts: Parts, user: str) -> Totals:
 
 
 def read_snapshot(path: Path) -> Figures:
-    """The figures in `USER.rstats`; what is not there is 0 (storage.md 7.3)."""
+    """The figures in `USER.rstats`; absent ones are 0 (storage.md 7.3)."""
     try:
         numbers = path.read_text("ascii", "replace").split("\n")[0].split(",")
     except FileNotFoundError:
@@ -177,7 +177,7 @@ def write_snapshot(home: Home, user: str, figures: Figures) -> None:
 
 
 class Form:
-    """What the statistics of a user look like."""
+    """The form of a user's statistics."""
 
     def __init__(self, flags: str, *, long_names: bool) -> None:
         self._human = "H" in flags

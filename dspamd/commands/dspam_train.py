@@ -1,13 +1,13 @@
-"""dspam_train: teaches a user with a corpus, and measures how well that goes.
+"""dspam_train: teaches a user's dictionary with a corpus, and measures the success.
 
-Each message is judged as if it had just come, and corrected where the verdict is wrong
+It classifies each message as if it had just come, and corrects wrong verdicts
 (reference/cli.md 8).  A corpus is a folder with a message in each file, a maildir, an
-mbox file, or an index with lines `spam|ham PATH`.  Spam and innocent mail take turns in
-proportion to their numbers, innocent mail first.
+mbox file, or an index with lines `spam|ham PATH`.  The command mixes spam and innocent mail
+evenly, in proportion to their numbers, innocent mail first.
 
-The output is that of DSPAM 3.10.2.  The work is done in this process, which takes a
-fraction of the time of a program for each message; with `--client` the daemon does it.
-Unlike the original it takes files by their names, not as the file system lists them.
+The output is that of DSPAM 3.10.2.  This process does the work, in a fraction of the time
+that a program for each message takes; with `--client` the daemon does it.  Unlike the
+original it takes files in the order of their names, not in that of the file system.
 """
 
 from __future__ import annotations
@@ -54,17 +54,17 @@ class Item(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What a message was taken for, and the signature to correct that with."""
+    """The name of the verdict, and the signature for a correction."""
 
     name: str
     signature: str
 
 
 class Learner(Protocol):
-    """What is taught."""
+    """A filter that learns."""
 
     async def judge(self, user: str, message: bytes) -> Verdict | None:
-        """Process a message as if it had come; None if it was not judged."""
+        """Process a message as new mail; None if it got no verdict."""
 
     async def correct(self, user: str, label: Label, signature: str) -> None: ...
 
@@ -91,7 +91,7 @@ def run(words: list[str]) -> int:
 
 
 def parse(words: list[str]) -> Options:
-    """What a command line says; without a name the user is who calls.  Raises UsageError."""
+    """The options of a command line; the default user is the caller.  Raises UsageError."""
     words, profile = tool.profile_of(words)
     rest = [word for word in words if word not in ("--client", "-c")]
     client = len(rest) < len(words)
@@ -128,7 +128,7 @@ async def train(parts: Parts, options: Options) -> int:
 
 
 async def _teach(learner: Learner, user: str, item: Item) -> None:
-    """Judge a message, and correct the verdict if it is wrong; one line tells."""
+    """Classify a message, correct a wrong verdict, and print one line."""
     content = await asyncio.to_thread(item.read)
     kind = "spam" if item.label is Label.SPAM else "nonspam"
     sys.stdout.write(f"[test: {kind:<7}] {item.name[:32]:<23} result: ")
@@ -206,7 +206,7 @@ def corpus(options: Options) -> Iterator[Item]:
 
 
 def in_turns(innocent: Sequence[Item], spam: Sequence[Item]) -> Iterator[Item]:
-    """Both in proportion, beginning with an innocent one."""
+    """Mix both in proportion, beginning with an innocent one."""
     ratio = len(innocent) / len(spam) if spam else 0.0
     done = 0
     for number, item in enumerate(spam):

@@ -1,11 +1,11 @@
 """`dspamd`: the daemon, in the foreground, and the check of its configuration.
 
-It logs to stderr and never goes into the background: systemd, daemontools and runit
-want it so.  (`dspam --daemon` is the same daemon under its old name, which goes into
-the background by itself.)
+It logs to stderr and never goes into the background, as systemd, daemontools and runit
+expect.  (`dspam --daemon` is the same daemon under its old name, and goes into the
+background.)
 
-Exit status: 0 told to end; 1 cannot start, for example because somebody else listens
-on its port; 78 bad configuration, which no restart mends.
+Exit status: 0 a signal stopped it; 1 it cannot start, for example because another program
+listens on its port; 78 bad configuration, which no restart repairs.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def check(config: Config) -> int:
-    """Say what is odd about a configuration.  Raises `ConfigError` if the daemon would not start with it."""
+    """Print what is odd about a configuration.  Raises `ConfigError` for one that stops the start."""
     from dspamd.app import daemon_spec, oddities, store_oddities
 
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -58,9 +58,9 @@ def check(config: Config) -> int:
 def start(config: Config, ready: Callable[[], None] = lambda: None) -> int:
     """Run the daemon with a configuration until it ends; returns the exit status.
 
-    `ready` is called once it accepts connections.  Raises `ConfigError`.
+    It calls `ready` once it accepts connections.  Raises `ConfigError`.
     """
-    from dspamd import app  # other commands need none of it
+    from dspamd import app  # other commands do not need it
 
     hold_standard_streams()
     app.start_log(config)
@@ -72,7 +72,7 @@ def start(config: Config, ready: Callable[[], None] = lambda: None) -> int:
 
 
 def hold_standard_streams() -> None:
-    """Open those that we were started without, or other files get their place, and with it the log."""
+    """Open the standard streams that are closed, or other files would take their place and get the log."""
     while (opened := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(opened, True)  # for delivery agents
     os.close(opened)
@@ -86,7 +86,7 @@ def _options() -> argparse.ArgumentParser:
         "--config", type=Path, metavar="FILE", help=f"configuration, by default {default_path()}"
     )
     parser.add_argument(
-        "--check-config", action="store_true", help="say what is wrong with the configuration, and end"
+        "--check-config", action="store_true", help="report problems of the configuration and exit"
     )
     parser.add_argument("--version", action="version", version=f"dspamd {dspamd.__version__}")
     return parser

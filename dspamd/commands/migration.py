@@ -1,11 +1,11 @@
-"""dspam_admin copy: all dictionaries of another configuration's store, brought into ours.
+"""dspam_admin copy: copies all dictionaries of another configuration's store into ours.
 
-For a site that changes its storage driver: the old dspam.conf is kept under another name,
-and named here.  What happens to each owner, and that a copy can be repeated, is
-`storage.transfer`.  Nothing is taken away from the other store.
+It is for a site that changes its storage driver: the administrator keeps the old dspam.conf
+under another name, and names it here.  `maintenance.transfer` copies each owner, and can repeat
+that.  It removes nothing from the other store.
 
-It prints what was done at the end, with `--verbose` for each owner; troubles go to
-standard error, and one owner's does not keep the others waiting.
+It prints a summary at the end, with `--verbose` one for each owner.  Failures go to standard
+error; after a failure with one owner it goes on with the others.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Options(NamedTuple):
 
 
 def parse(words: Sequence[str]) -> Options:
-    """What the words after `copy` say.  Raises UsageError."""
+    """The options after `copy`.  Raises UsageError."""
     flags = {word for word in words if word.startswith("--")}
     plain = [word for word in words if word not in flags]
     if not plain or flags - {"--replace", "--verbose"}:
@@ -48,7 +48,7 @@ def parse(words: Sequence[str]) -> Options:
 
 
 async def copy(parts: Parts, options: Options) -> int:
-    """Bring the owners over; 0, or 75 or 1 if some could not be.  Raises `ConfigError`, `TempFail`."""
+    """Copy the owners; 0, or 75 or 1 if some failed.  Raises `ConfigError`, `TempFail`."""
     from dspamd.app import home_of
 
     config = Config.load(options.config)
@@ -58,7 +58,7 @@ async def copy(parts: Parts, options: Options) -> int:
     try:
         owners = options.owners
         if not owners:
-            # Stores of files do not count who has preferences only.
+            # Stores of files do not list users who have preferences only.
             others = await asyncio.to_thread(home.owners, "prefs")
             owners = (_EVERYBODY, *sorted({*await source.owners(), *others}))
         return await _copy(source, parts.storage, owners, options)

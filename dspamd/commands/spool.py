@@ -1,4 +1,4 @@
-"""A message, or an answer, of any size: in memory, and beyond a bound in a temporary file.
+"""A message, or an answer, of any size: in memory, and above a limit in a temporary file.
 
 `dspamc` keeps what it read until it has the whole answer, and the answer until it knows its end:
 so it can still print the message as it came, and never prints half of anything, also if the disk is
@@ -21,7 +21,7 @@ CHUNK = 1 << 16
 
 
 class Spool:
-    """Takes bytes piece by piece, and gives them back as often as they are asked for."""
+    """Takes bytes piece by piece, and returns them any number of times."""
 
     def __init__(self, limit: int = LIMIT) -> None:
         self._limit = limit
@@ -49,7 +49,7 @@ class Spool:
         self._filed += len(piece)
 
     def pieces(self) -> Iterator[bytes]:
-        """The bytes from the beginning; nothing may be written any more."""
+        """The bytes from the beginning; after this, nobody may write any more."""
         yield from self._pieces
         if self._file is not None:
             self._file.seek(0)

@@ -1,14 +1,14 @@
 """The frame of commands: usage, --help, --version, exit status, and work on the stores of a site.
 
-`command` is the frame of every command but dspam and dspamc, whose command line is that of one
-program (`dspamd.request.command_line`), and dspamd, which uses argparse.  What a command of
-DSPAM 3.10.2 does otherwise, as recorded, is data of its `Command`.
+`command` is the frame of every command except dspam and dspamc, which share one command line
+(`dspamd.request.command_line`), and dspamd, which uses argparse.  A `Command` holds the recorded
+peculiarities of a command of DSPAM 3.10.2.
 
-`run` is for commands that open the stores (reference/cli.md 1, 2).  They work whether the daemon
-runs or not.  Results go to standard output, errors to standard error, the log to syslog.
+`run` is for commands that open the stores (reference/cli.md 1, 2).  They work with and without a
+running daemon.  Results go to standard output, errors to standard error, the log to syslog.
 
-Exit status: that of the command; 1 wrong usage, or the caller is not trusted; 75 try again; 78 bad
-configuration; 0 after SIGINT, SIGTERM or a closed pipe, as with DSPAM.
+Exit status: that of the command; 1 after wrong usage or for a caller without trust; 75 try again;
+78 bad configuration; 0 after SIGINT, SIGTERM or a closed pipe, as with DSPAM.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What a command says of itself.
+    """The texts of a command about itself.
 
-    `complaint` is what it writes when it cannot carry out a command line: the error, the usage,
-    and the name by which it was `called`.  An error without text stands for the usage alone.
+    `complaint` is the text for a command line that it cannot carry out: with the error, the usage,
+    and the name by which it was `called`.  For an error without text it writes the usage alone.
     """
 
     name: str
     usage: str
-    help_on_stderr: tuple[str, ...] = ()  # words that the original answered there: scripts may read it
+    help_on_stderr: tuple[str, ...] = ()  # DSPAM answered these words there, and scripts may read it
     complaint: str = "{error}\n{usage}"
     complains_on_stdout: bool = False
     wrong_usage: int = UsageError.exit_status
@@ -47,7 +47,7 @@ class Command:
 def command(
     command: Command, work: Callable[[list[str]], int], arguments: Sequence[str] | None = None
 ) -> int:
-    """Run a command: answer --help, -h and --version, else do its work; returns the exit status.
+    """Run a command: answer --help, -h and --version, or do its work; returns the exit status.
 
     `work` takes the words of the command line, by default those of the process, and may raise
     UsageError.  The answers need no configuration.
@@ -65,9 +65,9 @@ def command(
 
 
 def _answered(command: Command, words: Sequence[str]) -> bool:
-    """Whether the caller asked for the usage or the version, by the first word; then it is written.
+    """Answer if the first word asks for the usage or the version; whether it does.
 
-    Further words may be names, and names may be anything.
+    Further words may be names, and any text may be a name.
     """
     match [word for word in words if not word.startswith("--profile=")][:1]:
         case [("-h" | "--help") as word]:
@@ -87,11 +87,11 @@ class NotTrusted(UsageError):
 
 
 def run(work: Callable[[Parts], Awaitable[int]], profile: str = "", *, anybody: bool = False) -> int:
-    """Do the work of a command, with the parts of the filter; returns the exit status.
+    """Do the work of a command with the parts of the filter; returns the exit status.
 
     With `anybody`, the work itself checks the caller.
     """
-    # Commands that need no configuration start without these.
+    # Commands without a configuration start faster without these.
     import asyncio
 
     from dspamd.commands.dspam import share_files
@@ -116,7 +116,7 @@ def run(work: Callable[[Parts], Awaitable[int]], profile: str = "", *, anybody: 
         sys.stderr.write("terminated.\n")
         return os.EX_OK
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python complains of what it could not write
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python complains about the rest of its output
         return os.EX_OK
     except OSError as error:
         sys.stderr.write(f"{error}\n")

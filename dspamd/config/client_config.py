@@ -1,10 +1,10 @@
 """The few directives of dspam.conf that a thin client needs.
 
 `dspamc` starts once per message and cannot wait for the option table, so this
-module reads the file by itself, with the grammar of `dspamd.config.directives` (tests
-compare the two) and with nothing imported that start-up would feel: no `re`, no
-`pathlib`.  It checks only the values that it needs and warns of nothing: the
-daemon and `dspamd --check-config` do that.
+module reads the file itself, with the grammar of `dspamd.config.directives` (tests
+compare the two).  It imports nothing that slows the start: no `re`, no `pathlib`.
+It checks only the values that it needs and warns of nothing: the daemon and
+`dspamd --check-config` do that.
 """
 
 # ruff: noqa: PTH110, PTH112, PTH118, PTH120, PTH123, PTH207, PTH208 (pathlib is slow to load)
@@ -41,11 +41,11 @@ class BadValue(ValueError):
 
 
 class Settings:
-    """What a configuration file says to a client, by name in any case.
+    """The directives of a configuration file for a client, by name in any case.
 
     An included file that the caller may not read is skipped: it has the passwords of the daemon,
-    which clients must not see.  Raises OSError if anything else
-    cannot be read, `BadValue` as `flag` does.
+    which clients must not see.  Raises OSError if another file cannot be read, and `BadValue` as
+    `flag` does.
     """
 
     def __init__(self, path: str) -> None:
@@ -64,7 +64,7 @@ class Settings:
         return (self.all(name) or [default])[0]
 
     def flag(self, name: str, default: str = "off") -> bool:
-        """A boolean, `on` if it is that anywhere.  Raises `BadValue` for what is neither on nor off."""
+        """A boolean, on if any line says so.  Raises `BadValue` for a value that is neither on nor off."""
         values = [value.lower() for value in self.all(name) or [default]]
         for value in values:
             if value not in _ON + _OFF:
@@ -72,7 +72,7 @@ class Settings:
         return any(value in _ON for value in values)
 
     def number(self, name: str, default: int) -> int:
-        """A number, hexadecimal with 0x.  Raises `BadValue` for what is none."""
+        """A number, hexadecimal with 0x.  Raises `BadValue` if it is none."""
         text = self.text(name, str(default))
         try:
             return int(text, 16 if "x" in text.lower() else 10)
@@ -89,7 +89,7 @@ class Settings:
             lines = file.read().split("\n")
         self._open.append(path)
         for line in lines:
-            # Hundreds of IgnoreHeader lines are not worth a closer look.
+            # To split hundreds of IgnoreHeader lines would take time.
             if not line.lower().lstrip(' \t"').startswith(_DIRECTIVES):
                 continue
             key, *values = split_line(line.removesuffix("\r"), strict=strict)
@@ -124,7 +124,7 @@ class Settings:
 
 
 def split_line(line: str, *, strict: bool) -> list[str]:
-    """The words of a line; `strict` cuts comments as DSPAM 3.10.2 did, without a look at quotes."""
+    """The words of a line; `strict` cuts comments as DSPAM 3.10.2 did, without regard to quotes."""
     stops = " \t" if strict else " \t#;"
     if strict:
         line = line.split("#" if "#" in line else ";", 1)[0]
@@ -149,6 +149,6 @@ def split_line(line: str, *, strict: bool) -> list[str]:
 
 
 def config_path() -> str:
-    """dspam.conf; DSPAM_CONF may name another, unless we run with borrowed privileges."""
+    """The path of dspam.conf, or that in DSPAM_CONF unless we run with borrowed privileges."""
     own = os.getuid() == os.geteuid() and os.getgid() == os.getegid()
     return (own and os.environ.get("DSPAM_CONF")) or "/etc/dspam/dspam.conf"

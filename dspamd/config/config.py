@@ -1,18 +1,17 @@
-"""What dspam.conf says, as a frozen value.
+"""The configuration: dspam.conf as a frozen value.
 
-`Config.load` reads a file against the option table (`options`) and either returns
-a configuration that can be used as it stands, or raises `ConfigError` with
-everything wrong in it at once.  It only warns of what a migrated file may well contain:
-unknown and retired directives, repeated ones, options without effect.
+`Config.load` reads a file against the option table (`options`).  It returns a valid
+configuration, or raises `ConfigError` with all problems at once.  It only warns of what a
+migrated file is likely to contain: unknown and retired directives, repeated ones, options
+without effect.
 
 Each option of the table is an attribute with its type: `config.DeliveryHost` is a `str`,
-`config.MaxMessageSize` an `int`, `config.Trust` a tuple.  Every option has a value,
-absent ones their default; an absent text is empty.  A name that is not in the table is an
-error of mypy.  In the file, names are matched in any case; of a repeated scalar the first
-value counts.
+`config.MaxMessageSize` an `int`, `config.Trust` a tuple.  An absent option has its default; an
+absent text is empty.  mypy finds names that are not in the table.  In the file the case of names
+does not matter, and the first value of a repeated scalar counts.
 
-Options of storage and processing may carry a profile after a dot
-(`HashRecMax.big`); under that profile they hold, under any other the plain ones.
+Options of storage and processing may have a profile after a dot (`HashRecMax.big`): under that
+profile they apply, under any other the plain ones do.
 
 A configuration never changes.  Reloading builds a new one (reference/config.md).
 """
@@ -59,7 +58,7 @@ class Config(Options):
         return _build(lambda reader: reader.parse(text, file), file)
 
     def with_profile(self, name: str) -> Config:
-        """The same under another storage profile; UsageError if the file declares no such one."""
+        """The same under another storage profile.  Raises UsageError if the file does not declare it."""
         if name.lower() not in map(str.lower, self.Profile):
             raise UsageError(f"No such profile '{name}'")
         return replace(self, profile=name)
@@ -72,11 +71,11 @@ class Config(Options):
         return self._values[key]
 
     def value(self, option: Option[T]) -> T:
-        """The value of an option that a variable holds."""
+        """The value of an option that is not known by name here."""
         return option.read(self.words(option))
 
     def has(self, option: Option[Any]) -> bool:
-        """Whether an option has a value, set or by default; `off` is one."""
+        """Whether an option has a value, set or by default; `off` is a value."""
         return self.words(option) not in ((), ("",))
 
     def suffixes(self, option: Option[T]) -> dict[str, T]:
@@ -89,15 +88,15 @@ class Config(Options):
         }
 
     def given(self, option: Option[Any], suffix: str = "") -> bool:
-        """Whether an option is set in the file: under this suffix, or else with or without one."""
+        """Whether the file sets an option: under this suffix, or, without `suffix`, in any form."""
         return self._place(f"{option.key}.{suffix}" if suffix else option.key) is not None
 
     def problem(self, name: str, text: str) -> Problem:
-        """Something wrong with an option, told with the place where it is set, if it is."""
+        """A problem with an option, at the place where the file sets it, if it does."""
         return Problem(*(self._place(name) or (self.file, 0)), text)
 
     def _place(self, name: str) -> tuple[str, int] | None:
-        """Where an option is set first; without a suffix if it stands so anywhere."""
+        """The first place that sets an option; a place without a suffix comes before others."""
         name = name.lower()
         keys = (key for key in self._places if key.partition(".")[0] == name)
         return self._places.get(name) or self._places.get(next(keys, ""))
@@ -118,10 +117,10 @@ def default_path() -> Path:
 def _build(read: Callable[[Reader], None], file: str) -> Config:
     reader = Reader()
     read(reader)
-    if reader.errors and not reader.directives:  # no file, and nothing to say of what is in it
+    if reader.errors and not reader.directives:  # no file
         raise ConfigError(reader.errors)
     draft = _Draft(reader)
-    if draft.value("StrictCompatibility") == "on":  # which decides how its own file is to be read
+    if draft.value("StrictCompatibility") == "on":  # it changes how its own file is read
         reader = Reader(strict=True)
         read(reader)
         draft = _Draft(reader)
@@ -138,12 +137,12 @@ _NAMED_ALIKE = ("AllowOverride", "IgnoreHeader", "Preference")  # their values m
 
 
 def _shown(value: str) -> str:
-    """A value as it may stand in the file."""
+    """A value as the file may have it."""
     return value if 0 < len(value) <= _SHOWN else f"{value[:_SHOWN]}..." if value else '""'
 
 
 def _glued(directive: Directive, option: Option[Any]) -> str:
-    """The directive that should have begun a line of its own, and stands in this one; empty if none does."""
+    """The directive that stands in this line and must begin a line of its own; empty if there is none."""
     if option.name in _NAMED_ALIKE:
         return ""
     for number, value in enumerate(directive.values):
@@ -158,14 +157,14 @@ def _glued(directive: Directive, option: Option[Any]) -> str:
 
 
 class _Draft:
-    """The values of directives on their way into a Config, and everything wrong with them."""
+    """The values of directives for a Config, and all problems with them."""
 
     def __init__(self, reader: Reader) -> None:
         self.errors = list(reader.errors)
         self.warnings = list(reader.warnings)
         self.values: dict[str, tuple[str, ...]] = {}
         self.places: dict[str, tuple[str, int]] = {}
-        self._named: set[str] = set()  # what was warned of once already
+        self._named: set[str] = set()  # warnings that come only once
         for directive in reader.directives:
             self._take(directive)
 
@@ -210,7 +209,7 @@ class _Draft:
         return None
 
     def _unknown(self, directive: Directive, name: str) -> None:
-        """Warn of a directive that is not in the table, with the one that was probably meant."""
+        """Warn of a directive that is not in the table, and name the one that is probably meant."""
         if name.lower() in RETIRED:
             successor = RETIRED[name.lower()]
             self._once(directive, f"{name} is retired" + (f", use {successor}" if successor else ""))
@@ -249,7 +248,7 @@ class _Draft:
             self._without_protocol(hosts)
 
     def _check_profiles(self) -> None:
-        """What is set for a profile that there is not would give way to the plain options, in silence."""
+        """Report options for a profile that does not exist: the plain ones would silently apply."""
         default = self.value("DefaultProfile")
         declared = {name.lower() for name in self.values["profile"]}
         served = {suffix for _, suffix in self._suffixed()}
@@ -271,7 +270,7 @@ class _Draft:
                 yield key, suffix
 
     def _without_protocol(self, hosts: list[str]) -> None:
-        """DSPAM took DeliveryHost without DeliveryProto for no host at all, and used the agent."""
+        """Guess or require the protocol.  DSPAM ignored such a DeliveryHost, and used the agent."""
         place = next(self.places[key] for key in hosts if key in self.places)
         port = int(self.value("DeliveryPort"))
         if self.value("StrictCompatibility") == "on":

@@ -1,21 +1,20 @@
-"""Reads the lines of dspam.conf: keys and values, with the place they came from.
+"""The reader of dspam.conf: keys and values, with the file and line of each.
 
     Key value "value with blanks"   # comment
 
-The first word of a line is its key, every further one a value; quotes hold
-blanks together, nothing is escaped.  `Include` reads another file, all `*.conf`
-of a directory in the order of their names, or the files that a pattern for names
-(`/etc/dspam/*.inc`) matches, at the place where it stands.
+The first word of a line is its key, each further word a value; a word in quotes may
+have blanks, and there are no escapes.  `Include` reads, at its place, another file, all
+`*.conf` of a directory in the order of their names, or the files that match a pattern
+for names (`/etc/dspam/*.inc`).
 
-DSPAM cut comments without a look at quotes, and at `;` only where a line had no
-`#`.  Here both start a comment anywhere outside quotes; a line that reads
-differently now is warned of, and a strict reading does as DSPAM did
-(reference/config.md 2 and 6).
+DSPAM cut comments without regard to quotes, and at `;` only if the line had no `#`.
+Here both start a comment anywhere outside quotes.  The reader warns of a line that
+DSPAM read differently; a strict reading does as DSPAM did (reference/config.md 2 and 6).
 
-Files that include each other without end, that never end, or that cannot be read are
-errors, told with the line that names them.
+Files that include each other, that never end, or that cannot be read are errors, at the
+line that names them.
 
-What keys and values mean is none of this module's business: that is `config`.
+The module `config` knows the meaning of keys and values.
 """
 
 from __future__ import annotations
@@ -70,7 +69,7 @@ def _split(word: re.Pattern[str], line: str) -> list[str]:
 
 
 class Reader:
-    """Collects the directives of a file and of all it includes, and everything wrong with them."""
+    """Collects the directives of a file and of all files that it includes, and all problems in them."""
 
     def __init__(self, *, strict: bool = False) -> None:
         self.directives: list[Directive] = []
@@ -82,10 +81,10 @@ class Reader:
         self._enough = False
 
     def read(self, path: Path, included: Directive | None = None) -> None:
-        """Read a file, which a directive may have `included`; one that cannot be read is among the errors."""
+        """Read a file, which a directive may have `included`; an unreadable file becomes an error."""
         try:
             if included is not None and not path.is_file():
-                raise ValueError("it is no file")
+                raise ValueError("it is not a file")
             with path.open("rb") as file:
                 content = file.read(_FILE_BYTES + 1)
             if len(content) > _FILE_BYTES:
@@ -116,15 +115,15 @@ class Reader:
         for number, line in enumerate(text.split("\n"), 1):
             line = line.removesuffix("\r")
             if "\0" in line:
-                self.errors.append(Problem(file, number, "a NUL byte is in this line"))
+                self.errors.append(Problem(file, number, "this line has a NUL byte"))
                 continue
             split = classic_words(line) if self._strict else words(line)
             if not self._strict and split != classic_words(line):
-                self.warnings.append(Problem(file, number, "DSPAM 3.10.2 would have cut this line elsewhere"))
+                self.warnings.append(Problem(file, number, "DSPAM 3.10.2 read this line differently"))
             if not split:
                 continue
             if not line.isascii() and _CURLY.search(_bare(line)):
-                text = 'typographic quotes hold nothing together and belong to the value; " is a quote'
+                text = 'typographic quotes are part of the value; only " is a quote'
                 self.warnings.append(Problem(file, number, text))
             directive = Directive(split[0], tuple(split[1:]), file, number)
             if not directive.values:
@@ -155,11 +154,11 @@ class Reader:
 
 
 def _included(target: Path) -> list[Path]:
-    """The files that an Include means.  Raises OSError for what may not be looked at."""
+    """The files that an Include names.  Raises OSError for a folder that we may not read."""
     try:
         mode = target.stat().st_mode
     except FileNotFoundError:
-        os.scandir(target.parent).close()  # glob finds nothing where it may not look
+        os.scandir(target.parent).close()  # raises, where glob would find nothing
         return sorted(target.parent.glob(target.name))
     if not stat.S_ISDIR(mode):
         return [target]
@@ -168,5 +167,5 @@ def _included(target: Path) -> list[Path]:
 
 
 def _bare(line: str) -> str:
-    """What of a line stands neither within quotes nor in a comment."""
+    """The part of a line outside quotes and comments."""
     return re.split("[#;]", _QUOTED.sub('""', line), maxsplit=1)[0]

@@ -1,8 +1,7 @@
 """Libraries that only some configurations need: a driver, a directory, blacklists.
 
-The program imports them when a directive asks for them.  A missing one is a mistake in the
-installation, reported like a mistake in the configuration: with the place of the directive, and
-what mends it.
+The program imports them when a directive needs them.  It reports a missing library like a
+mistake in the configuration: with the place of the directive, and the command that installs it.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from dspamd.errors import ConfigError
 
 @contextlib.contextmanager
 def needed_by(config: Config, option: Option[Any], package: str, remedy: str = "") -> Iterator[None]:
-    """Import in the body what an option needs, which is in a package of PyPI, or comes by another `remedy`.
+    """Import in the body the library that an option needs, from a package of PyPI or by another `remedy`.
 
     Raises `ConfigError` that names the package and what installs it.
     """
@@ -27,7 +26,7 @@ def needed_by(config: Config, option: Option[Any], package: str, remedy: str = "
         yield
     except ImportError as error:
         if (error.name or "").partition(".")[0] == "dspamd":
-            raise  # a bug of ours, which no package mends
+            raise  # a bug of ours, which no package fixes
         remedy = remedy or f"to install it: {sys.executable or 'python3'} -m pip install {package}"
         needs = f"needs the Python package {package} ({error}); {remedy}"
         text = f"{option.name} {config.words(option)[0]} {needs}"

@@ -1,9 +1,9 @@
 """One option of dspam.conf, as a typed attribute of a configuration.
 
 A row of the option table (`options`) is an attribute of a class: `DeliveryHost = Text(...)`.
-On a configuration, the attribute is the value: `config.DeliveryHost` is a `str`, `config.Trust`
-a tuple of them.  On the class, it is the row: `Config.DeliveryHost` says what the option is called
-and what its values look like.  So mypy knows every name and every type.
+On a configuration the attribute is the value: `config.DeliveryHost` is a `str`, `config.Trust`
+a tuple of them.  On the class it is the row: `Config.DeliveryHost` has the name of the option and
+the syntax of its values.  So mypy knows every name and every type.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class Holder(Protocol):
 class Option(ABC, Generic[T]):
     """One row.  `default` of a list is its words; `sample` are the lines of the sample file.
 
-    `suffix` names what may follow the option after a dot ("profile", "domain",
-    ...); a `bare` option may also stand without it.  `used=False` marks an option without effect,
-    `instead` says what makes it needless.
+    `suffix` is the kind of name that may follow the option after a dot ("profile", "domain",
+    ...); a `bare` option also works without one.  `used=False` marks an option without effect,
+    and `instead` says why nobody needs it.
     """
 
     name: str
@@ -72,7 +72,7 @@ class Option(ABC, Generic[T]):
 
     @property
     def defaults(self) -> tuple[str, ...]:
-        """The words that hold when the option is absent; one empty text where there is no default."""
+        """The words of an absent option; one empty text if it has no default."""
         return (self.kind.canonical(self.default) if self.default else "",)
 
 

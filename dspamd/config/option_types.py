@@ -1,13 +1,12 @@
-"""What the values of options look like: words, numbers, flags, sizes.
+"""The syntax of option values: words, numbers, flags, sizes.
 
-A kind knows the one canonical spelling of a value, in which it is kept: `on` for
-a flag, decimal digits for a number or a size, the documented case of a word.  It
-says what is expected where a value is bad, and whether DSPAM would have let it
-pass.
+A kind turns a value into its canonical spelling: `on` for a flag, decimal digits for a
+number or a size, the documented case of a word.  For a bad value it says what it
+expects, and whether DSPAM accepted the value.
 
-DSPAM took every word but `on` for off, and the leading digits of anything for a
-number.  Here on, yes, true and 1 are the same, numbers are numbers within their range,
-and what is neither is refused: nobody can tell what was meant (reference/config.md 6).
+DSPAM read every word but `on` as off, and the leading digits of any text as a number.
+Here on, yes, true and 1 are the same, a number must be in its range, and every other value is
+an error: nobody can tell what it means (reference/config.md 6).
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from dataclasses import dataclass
 
 
 class Tolerated(ValueError):
-    """A bad value that DSPAM let pass: worth a warning, read as `value` (None: as if absent)."""
+    """A bad value that DSPAM accepted: it gets a warning, and counts as `value` (None: as absent)."""
 
     def __init__(self, text: str, value: str | None) -> None:
         super().__init__(text)
@@ -29,10 +28,10 @@ class Tolerated(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What the values of an option look like.
+    """The syntax of an option's values.
 
-    `canonical` returns the one spelling of a value; it raises ValueError, or
-    `Tolerated`, with what is expected.  Where a scalar is given several times its
+    `canonical` returns the canonical spelling of a value; it raises ValueError, or
+    `Tolerated`, that says what it expects.  If a scalar is given several times, its
     first value counts; if `ranked`, the value that comes first in `words`.
     """
 
@@ -76,7 +75,7 @@ def choice(*words: str, ranked: bool = False, **aliases: str) -> Kind:
 
 
 def familiar(text: str, words: Sequence[str]) -> Kind:
-    """Any word, though one that is not among `words` is probably a mistake."""
+    """Any word; one that is not in `words` is probably a mistake."""
     spelling = {word.lower(): word for word in words}
 
     def canonical(value: str) -> str:
@@ -157,7 +156,7 @@ def _log_target(text: str) -> str:
 def _driver(text: str) -> str:
     """A driver of DSPAM, by its name or by the path of its library."""
     if not _DRIVER_NAME.fullmatch(text.rpartition("/")[2]):
-        raise ValueError(f"there is no such driver; there are {DRIVERS}")
+        raise ValueError(f"there is no such driver; the drivers are {DRIVERS}")
     return text
 
 
@@ -186,7 +185,7 @@ def _host(text: str) -> str:
 
 
 def _host_or_socket(text: str) -> str:
-    """Empty: none, though one is named further down, where it does not count."""
+    """An empty value means no host, and hides a later line, which does not count."""
     if text.startswith("/"):
         return _socket(text)
     if text and not _is_ip(text) and not _is_name(text):
@@ -228,7 +227,7 @@ def _own_address(text: str) -> str:
 
 def _header(text: str) -> str:
     if not re.fullmatch(r"[\x21-\x39\x3b-\x7e]+", text):
-        raise Tolerated("no header is called so: a name has neither blanks nor a colon", text)
+        raise Tolerated("the name of a header has neither blanks nor a colon", text)
     return text
 
 

@@ -1,8 +1,8 @@
 """The preferences of users: their names and values.
 
-They are kept in dspam.conf (`Preference "name=value"`), in the stores and in files of users.
-DSPAM took any name and any value, and read what it did not understand as if it were not
-there (reference/config.md 5.1).  So does dspamd, and warns the writer (`doubt`).
+They stand in dspam.conf (`Preference "name=value"`), in the stores and in files of users.
+DSPAM accepted any name and any value, and ignored those that it did not understand
+(reference/config.md 5.1).  So does dspamd, and warns the writer (`doubt`).
 
 Pure.
 """
@@ -13,7 +13,7 @@ import re
 
 from dspamd.config.option_types import TEXT, Kind, Tolerated, choice, number
 
-_SWITCH = choice("on", "off")  # here 1, yes and true are off
+_SWITCH = choice("on", "off")  # in preferences 1, yes and true are off
 _BEHIND_WORD = re.compile(r"[ \t]#")
 _BEHIND_TEXT = re.compile(r"[ \t]#(?:[ \t]|$)")
 
@@ -53,21 +53,21 @@ KINDS: dict[str, Kind] = {
 }
 
 PREFERENCES = tuple(KINDS)
-"""Every preference there is, spelled as documented; comparisons ignore case."""
+"""All preferences, in their documented spelling; comparisons ignore case."""
 
 _SPELLING = {name.lower(): name for name in PREFERENCES}
 
 
 def canonical(name: str) -> str:
-    """A preference as the documentation spells it; names of others stay."""
+    """The documented spelling of a preference; an unknown name stays as it is."""
     return _SPELLING.get(name.lower(), name)
 
 
 def meant(name: str, value: str) -> str:
-    """The value that a line of a file means: without the comment behind it.
+    """The value in a line of a file, without the comment after it.
 
-    DSPAM took comments for parts of values, and yet had such lines in the `default.prefs` of its web pages.
-    In a text a comment has blanks on both sides of its sign: a subject may be "[SPAM #1]".
+    DSPAM took comments for parts of values, although the `default.prefs` of its web pages had such lines.
+    A comment after a text has blanks on both sides of its sign: a subject may be "[SPAM #1]".
     """
     kind = KINDS.get(canonical(name))
     comment = kind and (_BEHIND_TEXT if kind is TEXT else _BEHIND_WORD).search(value)
@@ -75,7 +75,7 @@ def meant(name: str, value: str) -> str:
 
 
 def doubt(name: str, value: str) -> str:
-    """Why a preference will not do what its writer wants; empty if nothing speaks against it."""
+    """The reason why a preference does not do what its writer wants; empty if there is none."""
     kind = KINDS.get(canonical(name))
     if kind is None:
         from difflib import get_close_matches  # rarely needed, and costs every start of a command
@@ -85,7 +85,7 @@ def doubt(name: str, value: str) -> str:
     try:
         kind.canonical(value)
     except ValueError as trouble:
-        return f"{trouble}; it is read as if it were not there"
+        return f"{trouble}; it is ignored"
     return ""
 
 

@@ -262,7 +262,7 @@ class TestRefused:
             ("DeliveryHost 127.0.0.1\nDeliveryPort 4\nServerPort 4", "mail would go round for ever"),
             (
                 "StorageDriver dragon",
-                "dspam.conf:1: StorageDriver dragon: there is no such driver; there are hash_drv",
+                "dspam.conf:1: StorageDriver dragon: there is no such driver; the drivers are hash_drv",
             ),
             ("Lookup zone\nDNSServer nowhere", "dspam.conf:2: DNSServer nowhere: an IP address is expected"),
         ],

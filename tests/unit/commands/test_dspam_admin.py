@@ -54,7 +54,7 @@ STORED = "operation successful.\n"
     [
         ("spamActoin", "tag", "spamActoin=tag: there is no such preference, did you mean spamAction?"),
         ("spamAction", "drop", "spamAction=drop: one of quarantine, tag, deliver is expected"),
-        ("enableBNR", "yes", "enableBNR=yes: one of on, off is expected; it is read as if it were not there"),
+        ("enableBNR", "yes", "enableBNR=yes: one of on, off is expected; it is ignored"),
         ("whitelistThreshold", "ten", "whitelistThreshold=ten: a number from 1"),
         ("showFactors", "on", "showFactors of a user does not count: AllowOverride does not name it"),
     ],
@@ -87,7 +87,7 @@ def test_the_first_preference_of_everybody_replaces_those_of_the_file(site: Site
     assert dspam_admin.main(["add", "preference", "default", "optOut", "off"]) == 0
     out, err = capsys.readouterr()
     assert out == STORED
-    assert err.startswith("warning: what is stored for everybody replaces all 2 preferences that ")
+    assert err.startswith("warning: stored preferences of everybody replace all 2 preferences that ")
     assert dspam_admin.main(["add", "preference", "default", "optIn", "off"]) == 0
     assert capsys.readouterr() == (STORED, "")  # said already
     assert dspam_admin.main(["aggregate", "preference", "default"]) == 0

@@ -84,5 +84,5 @@ def test_merging_adds(site: Site) -> None:
 
 def test_nobody_is_merged_into_himself(site: Site, capsys: Output) -> None:
     assert dspam_merge.main(["ann", "bob", "-o", "bob"]) == 1
-    assert capsys.readouterr().out == "bob cannot be merged into himself\n"
+    assert capsys.readouterr().out == "bob cannot be merged into themselves\n"
     assert site.known("bob") == HITS

@@ -165,7 +165,7 @@ def test_a_directive_given_twice(name: str, site: Stranger) -> None:
     [
         (b"", "dspam.conf: No DSPAM home specified"),
         (b"\n\n# nothing\n", "dspam.conf: No DSPAM home specified"),
-        (bytes(range(256)) * 20, "dspam.conf:1: a NUL byte is in this line"),
+        (bytes(range(256)) * 20, "dspam.conf:1: this line has a NUL byte"),
         (b"Home\n", "dspam.conf: No DSPAM home specified"),
         (b"Home /x" + b" y" * 100_000, "dspam.conf: StorageDriver is required"),
         (b"Trust " + b"x" * 1_000_000, "dspam.conf: No DSPAM home specified"),
@@ -176,7 +176,7 @@ def test_a_directive_given_twice(name: str, site: Stranger) -> None:
         (b"Include .\n", ":1: Include: {folder}/dspam.conf cannot be read: it includes itself"),
         (b"Include nowhere\n", ":1: Include: there is no {folder}/nowhere"),
         (b"Include nowhere/at/all\n", ":1: Include: {folder}/nowhere/at/all cannot be read: {folder}"),
-        (b"Include /dev/zero\n", ":1: Include: /dev/zero cannot be read: it is no file"),
+        (b"Include /dev/zero\n", ":1: Include: /dev/zero cannot be read: it is not a file"),
         (b"Include dspam.conf/x\n", ":1: Include: {folder}/dspam.conf/x cannot be read: Not a directory"),
         (b"Include " + b"x" * 300 + b"\n", "File name too long"),
         (b"Include \xff\n", "dspam.conf:1: Include: there is no {folder}/"),

@@ -91,7 +91,7 @@ def test_both_readings_agree_without_comments_and_quotes(line: str) -> None:
 
 def test_a_line_that_dspam_read_differently_is_warned_of_without_showing_it() -> None:
     found = warnings('ServerPass.relay "se#cret"')
-    assert found == ["dspam.conf:2: DSPAM 3.10.2 would have cut this line elsewhere"]
+    assert found == ["dspam.conf:2: DSPAM 3.10.2 read this line differently"]
 
 
 def test_strict_compatibility_cuts_comments_as_dspam_did() -> None:
@@ -193,7 +193,7 @@ JUNK = [
     ("Home /" + "x" * 256, "the path is too long"),
     ("ServerDomainSocketPath /" + "x" * 107, "the path of a socket has 107 bytes at most"),
     ("ClientHost /" + "x" * 107, "the path of a socket has 107 bytes at most"),
-    ("StorageDriver dragon_drv", "there are hash_drv, mysql_drv, pgsql_drv, sqlite3_drv"),
+    ("StorageDriver dragon_drv", "the drivers are hash_drv, mysql_drv, pgsql_drv, sqlite3_drv"),
     ("StorageDriver /usr/lib/dspam/libhash_drv.soTrust", "there is no such driver"),
     ('StorageDriver ""', "there is no such driver"),
     ('Preference "spamAction"', '"name=value" is expected'),
