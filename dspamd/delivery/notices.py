@@ -5,7 +5,7 @@
     quarantinefull.txt  the quarantine of a user exceeds      marker USER.mboxwarn, which the
                         QuarantineWarnSize                    web pages remove
 
-A notice is its text with every `$u` replaced by the name of the user, behind a `Date`
+A notice is its text with every `$u` replaced by the name of the user, after a `Date`
 line.  It is delivered like innocent mail, from the empty sender, so that no program answers
 it (RFC 3834 3.3).  The marker is made first, whatever becomes of the notice: of several
 processes one sends it, and no user gets it twice.  A notice without a text waits until there

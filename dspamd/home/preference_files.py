@@ -2,7 +2,7 @@
 
 One `name=value` on a line, LF or CR LF; a line that starts with `#` is a comment;
 the value is everything after the first `=` (reference/config.md 5.3), without a
-comment behind it (`preferences.meant`).  The web pages of DSPAM read and write the
+comment after it (`preferences.meant`).  The web pages of DSPAM read and write the
 same files.
 
 A writer replaces the file as a whole, under a lock, so a reader finds the old preferences

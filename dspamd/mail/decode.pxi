@@ -77,7 +77,7 @@ cdef size_t decode_percent(const uint8_t* text, size_t length, uint8_t* out) noe
 
 
 cdef size_t unfolded(const uint8_t* data, size_t length, uint8_t* out) noexcept nogil:
-    """A header's data in one line: line ends vanish, with the white space behind them."""
+    """A header's data in one line: line ends vanish, with the white space after them."""
     cdef size_t i = 0, n = 0
     while i < length:
         if data[i] == b"\n":

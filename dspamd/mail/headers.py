@@ -36,7 +36,7 @@ def block_end(data: bytes) -> int:
 
 
 def after_empty_line(data: bytes, offset: int) -> int:
-    """Offset behind the empty line at `offset`, where the body starts."""
+    """Offset after the empty line at `offset`, where the body starts."""
     if data.startswith(b"\n", offset):
         return offset + 1
     return offset + 2 if data.startswith(b"\r\n", offset) else offset
@@ -104,7 +104,7 @@ def append(block: bytes, lines: Iterable[bytes], newline: bytes) -> bytes:
 
 
 def encoded_word(text: bytes) -> bytes:
-    """A text that is not ASCII as encoded words (RFC 2047 2), one behind the other; UTF-8, else Latin-1."""
+    """A text that is not ASCII as encoded words (RFC 2047 2), one after the other; UTF-8, else Latin-1."""
     try:
         charset, characters = b"utf-8", text.decode()
     except UnicodeDecodeError:

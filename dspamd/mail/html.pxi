@@ -54,7 +54,7 @@ cdef int _fill_entities() except -1:
 _fill_entities()
 
 cdef enum:
-    LINKS = 17  # tags whose attribute may be a link; they need white space behind the name
+    LINKS = 17  # tags whose attribute may be a link; they need white space after the name
     LINE_ENDS = 27  # from LINKS up to here: tags that leave a line end
     TAGS = 37  # from LINE_ENDS up to here: tags whose content is skipped
     SAME_LETTER = 6  # no letter begins more of them
@@ -266,7 +266,7 @@ cdef size_t numeric_entity(Html* html, size_t i) noexcept nogil:
 
 
 cdef bint named_entity(Html* html, size_t* i) noexcept nogil:
-    """Handle a known name behind `&` at i, which moves to the last byte that belongs to it."""
+    """Handle a known name after `&` at i, which moves to the last byte that belongs to it."""
     cdef uint64_t name = 0
     cdef size_t n = 0, at = i[0] + 1
     cdef uint32_t slot

@@ -1,11 +1,11 @@
 """A message as it stands in a quarantine, and as it leaves it again: unchanged.
 
     From QUARANTINE Fri Nov 20 08:56:05 2026
-    <message, LF line ends; a line that begins with "From ", or with that behind ">", gets one more ">">
+    <message, LF line ends; a line that begins with "From ", or with that after ">", gets one more ">">
     <empty lines>
 
 This is the mbox of DSPAM (reference/protocols.md 5.1), with the quoting of mboxrd, which can be undone;
-DSPAM quoted "From " alone.  Empty lines behind a message may be its own or ours.  A message that is
+DSPAM quoted "From " alone.  Empty lines after a message may be its own or ours.  A message that is
 kept has one header more, which tells a release what to undo: it says how many bytes follow the header
 block, the empty line included.  Messages that DSPAM kept have no such header; they leave as they left DSPAM.
 
@@ -50,7 +50,7 @@ def released(message: Message) -> Message:
 
 
 def _cut(rest: bytes, size: int) -> bytes:
-    """The bytes behind a header block, without our empty lines; a mail program may have dropped some."""
+    """The bytes after a header block, without our empty lines; a mail program may have dropped some."""
     missing = size - len(rest)
     if missing > 0:
         return rest + b"\n" * missing if missing <= len(_END) else rest

@@ -41,7 +41,7 @@ class Message:
 
     @cached_property
     def body_start(self) -> int:
-        """Offset of the first byte behind the empty line; `len(raw)` without a body."""
+        """Offset of the first byte after the empty line; `len(raw)` without a body."""
         return headers.after_empty_line(self.raw, self.head_end)
 
     @cached_property

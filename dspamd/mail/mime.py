@@ -92,7 +92,7 @@ def _parameter(value: bytes, name: bytes) -> bytes:
 
 
 def _word(value: bytes) -> bytes:
-    """The first word of a value, in lower case, without quotes, and parameters or comments behind it."""
+    """The first word of a value, in lower case, without quotes, and parameters or comments after it."""
     match = _FIRST_WORD.match(value)
     return match[1].lower() if match else b""
 
@@ -157,7 +157,7 @@ class _Walk:
             line = cut or self.delimiter(body)
             if part is not None:
                 self.leaves.append(replace(part, end=line.start if line else len(self.data)))
-            while line and line.closes:  # behind it is an epilogue, up to the next delimiter
+            while line and line.closes:  # after it is an epilogue, up to the next delimiter
                 self.close(line.level)
                 line = self.delimiter(line.end)
             if line is None:
@@ -239,7 +239,7 @@ def decoded(encoding: bytes, body: bytes) -> bytes:
 def reversible(encoding: bytes, body: bytes) -> bool:
     """Whether a body can be decoded and encoded again without losing anything.
 
-    Mailing lists append footers behind the padding of base64: encoding such a
+    Mailing lists append footers after the padding of base64: encoding such a
     body again would lose them.
     """
     if encoding != b"base64":

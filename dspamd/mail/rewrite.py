@@ -14,7 +14,7 @@ differences:
 * Only texts for people take one: text/plain and text/html.  Texts for
   programs (text/calendar, text/vcard, text/rfc822-headers, ...) stay as they came.
 * Parts that cannot take ASCII text unharmed are left alone: UTF-16 and UTF-32,
-  base64 with something behind its padding, encodings that we do not know.
+  base64 with something after its padding, encodings that we do not know.
 * A multipart/signed that is not the outermost part, encrypted parts, and attached
   messages are left alone: changes would break signatures of others.
 * A message or part whose header block is damaged is left alone if the block speaks of types or
@@ -81,7 +81,7 @@ def rewrite(message: Message, changes: Rewrite) -> bytes:
 
 
 def _annotated(message: Message, texts: list[mime.Part], changes: Rewrite) -> list[bytes]:
-    """All behind the header block, in pieces, with these parts changed."""
+    """All after the header block, in pieces, with these parts changed."""
     raw, at = message.raw, message.head_end
     pieces: list[bytes] = []
     for part in texts:

@@ -43,7 +43,7 @@ TAG = re.compile(rb"!DSPAM:[ ]*+" + _LONE_ID + rb"!?")
 """A tag in a text; the mark at its end may have got lost on the way."""
 
 # Mail programs show the headers of a forwarded message in a table, a quote, or bold.  It matches without an
-# id as well: so no byte behind the name is looked at twice, however often the name stands there.
+# id as well: so no byte after the name is looked at twice, however often the name stands there.
 _QUOTED = re.compile(HEADER + rb":(?:[\s>*|]|&nbsp;|<[^<>]{0,256}>)*+(?:" + _LONE_ID + rb")?+")
 
 

@@ -78,7 +78,7 @@ class Collector:
             self._keep(data[: end + 2])
             return data[end + 5 :]
         # A possible start of the end stays for the next call, so a piece
-        # never parts a CR LF, nor a line end from the dot behind it.
+        # never parts a CR LF, nor a line end from the dot after it.
         held_back = next((n for n in (4, 3, 2, 1) if data.endswith(END_OF_DATA[:n])), 0)
         cut = len(data) - held_back
         self._pending = data[cut:]

@@ -200,7 +200,7 @@ def _named(config: Config, request: Request, name: str) -> str:
 
 
 def without_detail(config: Config, address: str) -> str:
-    """The address without the detail behind PlusedCharacter in its local part."""
+    """The address without the detail after PlusedCharacter in its local part."""
     if not config.EnablePlusedDetail:
         return address
     local, at, domain = address.rpartition("@")

@@ -37,7 +37,7 @@ class SyntaxFault(Exception):
 
 
 class Path(NamedTuple):
-    """An address with the parameters behind it, as they came."""
+    """An address with the parameters after it, as they came."""
 
     address: bytes
     parameters: tuple[bytes, ...]

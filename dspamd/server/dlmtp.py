@@ -1,7 +1,7 @@
 """DLMTP: what dspamc's protocol adds to LMTP.
 
 dspamc logs in with every message: the address of MAIL is `password@ident`, and
-`DSPAMPROCESSMODE="..."` behind it carries the words of its command line.  Through a unix
+`DSPAMPROCESSMODE="..."` after it carries the words of its command line.  Through a unix
 socket it needs no password: it greets as `BY_ACCOUNT`, its address is empty, and the kernel
 names its account, which decides for whom it may act.  The server sends the output that the
 command line asks for in place of the replies, and ends it with a line that holds a lone dot
@@ -11,8 +11,8 @@ A client that waits for output gets the end of it even if there is none (`withou
 
 DSPAM sends that output with LF line ends and without dot-stuffing, so it cuts a message with
 a lone dot short.  Its clients rely on the form, so they get it unchanged.  A client that saw
-`DSPAMSTUFFED` among our capabilities may put that word behind MAIL's address.  It then gets
-CR LF and dot-stuffing, and the replies behind the output.  Otherwise the client could not
+`DSPAMSTUFFED` among our capabilities may put that word after MAIL's address.  It then gets
+CR LF and dot-stuffing, and the replies after the output.  Otherwise the client could not
 learn that one of two users' mails was shown and the other could not be delivered.
 
 Pure: bytes in, values out.

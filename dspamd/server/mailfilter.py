@@ -172,7 +172,7 @@ class MailFilter:
 
 
 def _shown(outcome: Outcome) -> bytes:
-    """The output for dspamc: the summary, and the message behind the line that says its class."""
+    """The output for dspamc: the summary, and the message after the line that says its class."""
     if not outcome.printed:
         return outcome.summary
     spam = outcome.verdict is not None and outcome.verdict.result.spam

@@ -15,7 +15,7 @@ count.  Blanks count, upper and lower case do not.
 `*` and `*@domain` stand for many users in shared and merged groups; in merged groups
 `-user` and `-*@domain` take some out again, and the last word about a user counts.
 
-Lines count in the order of the file; a shared group excludes the lines behind it
+Lines count in the order of the file; a shared group excludes the lines after it
 (reference/engine.md 9.2, storage.md 8).  Pure: text in, values out.
 """
 

@@ -78,7 +78,7 @@ class Arrival:
 
     @cached_property
     def worker(self) -> int:
-        """The process id of the worker that handed it over: behind the time, before ten digits of chance."""
+        """The process id of the worker that handed it over: after the time, before ten digits of chance."""
         return int(self.signature[8:-10] or 0)
 
 

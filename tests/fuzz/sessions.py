@@ -1,7 +1,7 @@
 """Hostile sessions: what a client says that a grammar made and chance has broken.
 
 A session is some bursts of bytes.  The client sends a burst, hears what it is due for it, and goes on;
-so a burst of several commands is a pipeline, and what comes behind the end of a message may be
+so a burst of several commands is a pipeline, and what comes after the end of a message may be
 another transaction.  The same seed and number make the same session.
 """
 

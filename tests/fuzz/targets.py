@@ -90,7 +90,7 @@ def stored(data: bytes) -> None:
 
 
 def parts(data: bytes) -> None:
-    """MIME: parts lie in the message, one behind the other."""
+    """MIME: parts lie in the message, one after the other."""
     at = 0
     for part in mime.parts(data):
         assert at <= part.start <= part.body <= part.end <= len(data)

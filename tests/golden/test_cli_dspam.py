@@ -41,7 +41,7 @@ OUTPUT: dict[str, Edits] = {
     "mode-notrain": NOT_STORED,
     # Unlearning without a class takes nothing away, and is no training.
     "mode-unlearn": NOT_STORED,
-    # Lines without a colon are not made into headers, and no empty line is added behind them.
+    # Lines without a colon are not made into headers, and no empty line is added after them.
     "body-only-stdin": [(rb"(?m): $", b""), (rb"\n\n", b"\n")],
     # Our lines end as those of the message do, and a CR is no part of an address.
     "crlf-stdin": [(rb"\r?\n", b"\r\n"), (rb"Result: Innocent", b"Result: Whitelisted")],

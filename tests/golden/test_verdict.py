@@ -26,7 +26,7 @@ def unescaped(name: str) -> bytes:
 
 
 def factors_of(header: str) -> tuple[Factor, ...]:
-    """The factors of a header; those behind the cut are made up, the last one shown among them."""
+    """The factors of a header; those after the cut are made up, the last one shown among them."""
     count, *shown = header.split(",\n")
     if len(shown) < int(count):
         shown[-1:] = ["made up, 0.99000"] * (int(count) - len(shown) + 1)

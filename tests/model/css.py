@@ -34,7 +34,7 @@ class Extent:
         return [(self.home(token) + step) % self.size for step in range(self.size)]
 
     def released(self, token: int, seek: int) -> list[int]:
-        """Where DSPAM 3.10.2 puts it: up to `seek` places behind the home, without the last one."""
+        """Where DSPAM 3.10.2 puts it: up to `seek` places after the home, without the last one."""
         home, *others = self.path(token)
         return [home, *(place for place in others if place < self.size - 1)][: seek + 1]
 

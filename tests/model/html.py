@@ -2,7 +2,7 @@
 
 One pass over the bytes with three flags.  It is no HTML parser and must not
 become one: dictionaries were trained on exactly this text, odd corners
-included (Q-M11).  Positions behind the end read as NUL (Q-M16).
+included (Q-M11).  Positions after the end read as NUL (Q-M16).
 """
 
 from __future__ import annotations

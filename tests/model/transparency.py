@@ -39,9 +39,9 @@ def mended(text: bytes) -> bytes:
 
 
 def received(wire: bytes) -> tuple[bytes, bytes] | None:
-    """The message that follows the answer to DATA, and the bytes behind its end; None if it has none.
+    """The message that follows the answer to DATA, and the bytes after its end; None if it has none.
 
-    Only CR LF ends a line here: a dot behind a bare LF is no dot at the start of a line.
+    Only CR LF ends a line here: a dot after a bare LF is no dot at the start of a line.
     """
     lines = wire.split(b"\r\n")
     if b"." not in lines[:-1]:

@@ -1,7 +1,7 @@
 """The blocklist of a user: domains whose mail they never want.
 
 `USER.blocklist`, next to the user's other files, holds one domain per line.  A message is blocked if
-the domain of its From header, the part behind the last `@`, is on the list, in any case of letters.
+the domain of its From header, the part after the last `@`, is on the list, in any case of letters.
 A domain does not cover its subdomains (reference/protocols.md 10.2).
 
 A thread reads the files; lists are cached for a few seconds, so a changed line can take that long

@@ -66,7 +66,7 @@ def source(message: Message, local: Collection[Address] = ()) -> Address | None:
 
 
 def _in_brackets(text: str) -> str:
-    """The text in the first brackets behind the word "from"; empty if there are none."""
+    """The text in the first brackets after the word "from"; empty if there are none."""
     found = _FROM.search(text)
     inside, closing, _ = text[found.end() :].partition("[")[2].partition("]") if found else ("", "", "")
     return inside if closing else ""

@@ -50,7 +50,7 @@ cdef struct Extent:
 cdef struct Table:  # the file
     uint8_t* bytes
     size_t length
-    uint64_t seek  # a record is at most so many places behind its home
+    uint64_t seek  # a record is at most so many places after its home
 
 
 cdef inline bint css_extent(const Table* table, size_t* at, Extent* extent) noexcept nogil:
@@ -86,7 +86,7 @@ cdef inline Record* css_within(
 ) noexcept nogil:
     """The record of a token in an extent, or NULL and the free record for it, if there is one.
 
-    DSPAM 3.10.2 looks `seek` places behind the home, and passes over the last place of the extent unless
+    DSPAM 3.10.2 looks `seek` places after the home, and passes over the last place of the extent unless
     that is the home; its later branch looks at the last place, too, but one less far.  What either wrote is
     found.  A new record goes where the branch puts it, so that both find it, but for the last place.
     """
@@ -115,7 +115,7 @@ cdef inline Record* css_behind(
 ) noexcept nogil:
     """The second record of a token in an extent, if its first one is at the last place; else NULL.
 
-    Who passes over that place does not see the first one, and puts another behind it.
+    Who passes over that place does not see the first one, and puts another after it.
     """
     cdef uint64_t last = extent.size - 1, place
     if first != &extent.records[last] or home == last:
@@ -362,7 +362,7 @@ cdef void css_vacate(const Extent* extent, uint64_t hole) noexcept nogil:
             break
         home = css_home(extent, le64toh(extent.records[place].token))
         if (hole < home and home <= place) if hole < place else (hole < home or home <= place):
-            continue  # its search begins behind the hole
+            continue  # its search begins after the hole
         extent.records[hole] = extent.records[place]
         hole = place
     memset(&extent.records[hole], 0, sizeof(Record))

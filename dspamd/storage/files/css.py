@@ -46,7 +46,7 @@ class Shape:
     extend: bool = True
     extents: int = 0  # how often a file may grow; 0: always
     percent: int = 0  # by which the next extent is larger
-    seek: int = 100  # how many places behind its home a record may be
+    seek: int = 100  # how many places after its home a record may be
     folded: bool = False  # extents of a power of two
     solid: bool = False  # no file has holes
     limited: bool = False  # no token has more hits than messages were learned, as in DSPAM
