@@ -1,4 +1,4 @@
-"""How many sessions each worker has, for all workers to see.
+"""The numbers of sessions of all workers, in shared memory.
 
 Workers accept from the same sockets.  The kernel wakes all of them, and the fastest gets
 the connection, so by chance one of two could have seven sessions of eight.  These counts
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import mmap
 
-TOLERANCE = 8  # a difference of one in so many is none
+TOLERANCE = 8  # ignore a difference of one in so many
 _ABSENT = -1
 
 
@@ -42,7 +42,7 @@ class OwnLoad:
         self.left = False
 
     def take(self) -> None:
-        """Begin to be counted, with no session."""
+        """Begin to count, with no session."""
         self._counts[self._place] = 0
 
     def leave(self) -> None:

@@ -156,7 +156,7 @@ class Supervisor:
             self._ready()
 
     def _give_up(self, workers: Workers, status: int, now: float) -> None:
-        """Dismiss workers that cannot start; go on with the current ones, or end if there are none."""
+        """Dismiss workers that cannot start; keep the current ones, or exit without them."""
         self._successor = None
         self._dismiss(workers, Worker.retire, now)  # some of its workers may serve already
         if self._current is None:
@@ -188,7 +188,7 @@ class Supervisor:
             self._keep_old(workers, "see the log")
         except (OSError, LookupError) as error:
             self._keep_old(workers, str(error))
-        except Exception:  # a bug of ours must not end a daemon that works
+        except Exception:  # our bug must not stop a daemon that works
             log.get().exception("reload_failed")
             self._keep_old(workers, "see the log")
         else:

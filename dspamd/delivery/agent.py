@@ -4,9 +4,8 @@ The program is started without a shell, reads the message with LF line ends from
 its standard input, and its exit status says whether it took it.  It inherits our standard
 output and error.
 
-Words of the command that are, as a whole, `%u`, `$u`, `%r` or `%s` stand for user,
-recipient and sender; inside a longer word they stand for themselves
-(reference/cli.md 3.10).
+The words `%u`, `$u`, `%r` and `%s` of the command are replaced by user, recipient and
+sender; inside a longer word they stay as they are (reference/cli.md 3.10).
 
 An address that begins with `-` would be an option there: the agent refuses it, unless the
 command has the word `--` somewhere in front of it.

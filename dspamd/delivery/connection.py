@@ -161,8 +161,8 @@ class Connection(asyncio.Protocol):
             self._raise_if_lost()
             self._transport.write(self._last + b".\r\n")
             return await self._reply(2, self._deadlines.reply)
-        # It did not wait for the end of the message, so what it says of the
-        # message is final only if it is a refusal; and we are out of step now.
+        # The next hop did not wait for the end of the message, so only a refusal
+        # is final; and now the connection is out of step.
         self.abort()
         if early.code < 400:
             raise ConnectionError("answered before the message was out")
@@ -225,7 +225,7 @@ class Connection(asyncio.Protocol):
         if self._lost is not None:
             raise self._lost
 
-    # asyncio calls what follows.
+    # asyncio calls these.
 
     def data_received(self, data: bytes) -> None:
         self._received += data

@@ -1,6 +1,6 @@
 """The digest of a quarantine: a letter to its owner that lists the messages in it.
 
-It is the administrator's text `quarantinesummary.txt`, in which these words stand for
+It is the administrator's text `quarantinesummary.txt`, in which these words are replaced:
 
     $u  the name of the user        $n  how many messages wait
     $d  how many came today         $l  the rows of a table in HTML, the newest message first

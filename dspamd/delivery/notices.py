@@ -6,10 +6,9 @@
                         QuarantineWarnSize                    web pages remove
 
 A notice is its text with every `$u` replaced by the name of the user, after a `Date`
-line.  It is delivered like innocent mail, from the empty sender, so that no program answers
-it (RFC 3834 3.3).  The marker is made first, whatever becomes of the notice: of several
-processes one sends it, and no user gets it twice.  A notice without a text waits until there
-is one.
+line.  It goes the way of innocent mail, from the empty sender, so that no program answers it
+(RFC 3834 3.3).  The marker comes first, even if the notice then fails: only one of several
+processes sends it, and no user gets it twice.  A notice waits until its text exists.
 
 Mail neither waits for notices nor fails with them (reference/protocols.md 11).
 """
@@ -52,7 +51,7 @@ QUARANTINE_FULL = Notice("quarantinefull.txt", "mboxwarn")
 
 
 class Notices:
-    """Writes to users who want it.  Implements `Observer`.
+    """Sends notices to users who want them.  Implements `Observer`.
 
     `quarantine_limit` is the size in bytes above which a quarantine is full.
     """
@@ -72,9 +71,9 @@ class Notices:
         self._unsent = Recurring("notice_not_sent", "notices_sent_again")
 
     def note(self, processed: Processed) -> None:
-        """Send the notices that a message gives rise to.
+        """Send the notices that a message causes.
 
-        Only delivered mail does: a caller who asks for an answer delivers nothing.
+        Only delivered mail causes any: a caller who asks for an answer delivers nothing.
         """
         user, request = processed.user, processed.delivery.request
         if not (user.notifications and processed.inbound and request.deliver_innocent) or request.stdout:

@@ -1,8 +1,8 @@
 """Replies of the next hop, and their meaning for a message.
 
 Our reply has the next hop's enhanced status code (RFC 2034, RFC 3463) and text, after the
-words of reference/protocols.md 4.3.  A sender whose bounce says 5.1.1 learns that there is no
-such user, and a list manager who reads 4.2.2 that the mailbox is full.
+words of reference/protocols.md 4.3.  So a bounce with 5.1.1 tells the sender that the user
+does not exist, and 4.2.2 tells a list manager that the mailbox is full.
 """
 
 from __future__ import annotations

@@ -213,8 +213,8 @@ def _mail(offers: Mapping[str, str], handover: Handover) -> bytes:
     if "smtputf8" not in offers and b"SMTPUTF8" in map(bytes.upper, handover.mail_parameters):
         if not (handover.sender.isascii() and handover.recipient.isascii()):
             raise PermFail("Fatal: the next hop does not offer SMTPUTF8", enhanced="5.6.7")
-        # Postfix says SMTPUTF8 whenever a mail may need it; what is UTF-8 in header fields is 8-bit
-        # text for a server without it, and arrives unharmed.
+        # Postfix says SMTPUTF8 whenever a mail may need it; for a server without it, UTF-8 in header
+        # fields is 8-bit text, and arrives unharmed.
         if "8bitmime" in offers and not handover.content.isascii():
             parameters = [each for each in parameters if not each.upper().startswith(b"BODY=")]
             parameters.append(b"BODY=8BITMIME")

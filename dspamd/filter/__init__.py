@@ -1,4 +1,4 @@
 """The path of a message, from arrival to answer.
 
-Read `pipeline` first: its methods stand in the order in which things happen.
+Read `pipeline` first: its methods are in the order of the stages.
 """

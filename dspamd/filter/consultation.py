@@ -33,7 +33,7 @@ from dspamd.users.preferences import User
 PATIENCE_S = 20.0
 """Seconds for asking or teaching others, one after the other; the sender of the mail waits."""
 
-_SURE = 0.65  # from this confidence on nobody is asked
+_SURE = 0.65  # from this confidence on it asks nobody
 _DISTRUSTED = 0.60  # confidence of verdicts that are not trusted
 _EXPERIENCE = Totals(spam_learned=250, innocent_learned=1000)  # from these totals on they are
 
@@ -47,7 +47,7 @@ class Consultation:
         self._storage = storage
 
     async def ask(self, user: User, request: Request, own: Scoring) -> Scoring:
-        """The scoring of new mail after asking those whom the user asks; `own` is that of the user alone."""
+        """The scoring of new mail with the answers of the user's peers; `own` is that of the user alone."""
         options = user.score_options(request)
         if not user.membership.peers or own.result.name == "Whitelisted":
             return own

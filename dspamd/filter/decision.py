@@ -31,13 +31,13 @@ from dspamd.telemetry import log
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A verdict, and what it changes once the message is handed over.
+    """A verdict, and the change that follows the hand-over.
 
-    lesson    what the client, or the finding, says the message is; None: nobody said
-    uid       who learns `change`; None: the store does not know them
-    recalled  the stored message that the lesson is about, which is taught in place of `change`
+    lesson    the class of the message according to the client or the finding; None: neither says
+    uid       the owner who learns `change`; None: the store does not know them
+    recalled  the stored message of the lesson, which they learn in place of `change`
     totals    of the dictionary after `change`
-    shared    the tokens that the user's inoculation groups are taught, too
+    shared    the tokens that the user's inoculation groups learn, too
     run       the statistics, None for a recalled message, which has no tokens here either
     status    the words of the logs for a finding; empty: those for the verdict
     """
@@ -141,7 +141,7 @@ class Decisions:
     async def _signature(
         self, passage: Passage, uid: Uid | None, run: Run
     ) -> tuple[str | None, Signature | None]:
-        """The id of new mail, and what is stored under it; users who train pristine mail store nothing."""
+        """The id of new mail, and its stored tokens; users who train pristine mail store none."""
         request, user = passage.request, passage.user
         if request.lesson is not None or request.classify or not RULES[passage.score_options.mode].learns:
             return None, None
@@ -150,7 +150,7 @@ class Decisions:
             return id_, None
         stored = Signature(id_, await aside(8 * len(run), lambda: run.signature))
         if not await self._storage.has_room(uid, stored):
-            # A header that names it would promise what nobody can keep.
+            # A header with this id would promise a correction that cannot work.
             log.get().warning("signature_not_kept", user=user.name, uid=uid, bytes=len(stored.data))
             return None, None
         return id_, stored
@@ -184,5 +184,5 @@ def _change(passage: Passage, scoring: Scoring, stored: Signature | None) -> Cha
 
 
 def _needs_signature(passage: Passage, lesson: Lesson) -> bool:
-    """Whether a lesson cannot be taught by the text of the message."""
+    """Whether the text of the message is not enough for a lesson."""
     return lesson.source is Source.ERROR and not passage.user.train_pristine

@@ -1,8 +1,8 @@
-"""The dictionary that scores a user's mail, wherever its counters are kept.
+"""The dictionary that scores a user's mail, their own or that of a group.
 
 It is the user's own, or that of the group that shares one; a merged group adds its counters to it
-(reference/engine.md 9.3 and 9.5).  Callers need not know which: `read` brings the sums, and
-what a message teaches is applied to `uid` alone.
+(reference/engine.md 9.3 and 9.5).  Callers need not know which: `read` returns the sums,
+and `uid` alone learns.
 
 A merged group costs a second read, at the same time as the first.
 """

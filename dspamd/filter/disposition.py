@@ -1,11 +1,11 @@
-"""The disposition of a message: what we write into it, where it goes, and that it has arrived.
+"""The disposition of a message: our changes to it, its destination, and its arrival.
 
     verdict  ->  action (deliver, print, quarantine, refuse, nothing)  ->  our headers, tags and the
     signature  ->  the next hop, a quarantine, or the client
 
 It ends when the next hop has answered; a refusal raises `PermFail`, a failure that may pass
-`TempFail`.  Nothing is learned and nothing is logged here: the pipeline does that afterwards.  `action`
-chooses the action, `mail.rewrite` edits the message, the `Outlet` brings it away.
+`TempFail`.  The pipeline learns and logs afterwards.  `action` chooses the action,
+`mail.rewrite` edits the message, the `Outlet` delivers it.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ class Disposition:
     async def send(
         self, passage: Passage, verdict: Verdict, *, found: str = "", summary: bytes = b"", said: str = ""
     ) -> Outcome:
-        """Bring a message where its verdict sends it, with what we write into it.
+        """Send a message to the destination of its verdict, with our headers.
 
-        `found` is what a scanner calls it in the logs, `summary` and `said` go to the client (`Outcome`).
+        `found` is a scanner's word for it in the logs, `summary` and `said` go to the client (`Outcome`).
         """
         mail, delivery, user = passage.mail, passage.delivery, passage.user
         corrects, spam = verdict.source is Source.ERROR, verdict.result.spam

@@ -1,14 +1,14 @@
-"""A message on its way to one recipient, and the words of that way.
+"""A message on its way to one recipient, and the terms of the pipeline.
 
-    InboundMessage  a message as it came, and what is derived from it once (`transaction`)
+    InboundMessage  a message as it came, with its views and tokens (`transaction`)
     Delivery        one recipient of a message: user, address, request (`request.recipients`)
     Passage         the message on its way to that recipient, with the user's record
-    Finding         what a scanner found; it decides before the statistics do (`scan.scanners`)
-    Scoring         what a dictionary says of the tokens, and what they teach it (`dictionary`)
-    Decision        the verdict, and what the pipeline commits after the hand-over (`decision`)
-    Verdict         what the recipient and the client may see of a decision (`verdict`)
-    Outcome         what the client is answered: reply, verdict, status (`verdict`)
-    Processed       what observers see of a passage that is over (`observers.observer`)
+    Finding         the result of a scanner; it decides before the statistics do (`scan.scanners`)
+    Scoring         the result of the dictionary for the tokens, and their lesson (`dictionary`)
+    Decision        the verdict, and the change that the pipeline commits later (`decision`)
+    Verdict         the part of a decision that recipient and client may see (`verdict`)
+    Outcome         the answer to the client: reply, verdict, status (`verdict`)
+    Processed       the part of a finished passage that observers see (`observers.observer`)
 
 Each stage of the pipeline takes a complete value and returns a complete one; nothing is filled in later.
 """
@@ -31,8 +31,8 @@ from dspamd.users.preferences import User
 class Passage:
     """A message on its way to one recipient.
 
-    user       whose preferences and dictionary apply; for a correction the owner of the signature
-    signature  the id that a correction or inoculation names or brings back, None if there is none
+    user       the owner of preferences and dictionary; for a correction the owner of the signature
+    signature  the id in a correction or inoculation; None without one
     time       when the passage began, in the time zone of the site
     """
 

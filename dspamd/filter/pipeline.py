@@ -1,15 +1,15 @@
 """The path of a message, from arrival to answer, for one recipient.
 
-    begin      whose mail is it, and which signature does it bring back?     Passage
+    begin      find the user, and the signature of a lesson                   Passage
     scan       viruses, blocklists, blacklists                               Finding
     decide     correction, or tokens, counters, statistics                   Decision
-    hand over  and wait for the next hop's answer                            Outcome
-    learn      commit what the message teaches
+    hand over  send the message on, and wait for the next hop's answer       Outcome
+    learn      commit the lesson of the message
     report     log, metrics, files, observers
 
-`passage` says what these words mean.  The message is handed over before anything is learned from it: a
-crash between two stages can cost a lesson, never a message.  A delivery that fails teaches nothing,
-so there is nothing to take back (OnFail unlearn); a lesson that comes with it is not learned either.
+`passage` explains these terms.  The pipeline hands a message over before it learns anything from it: a
+crash between two stages can cost a lesson, never a message.  It learns nothing after a failed delivery,
+also no lesson in the message, so there is nothing to take back (OnFail unlearn).
 
 A stage that cannot do its work now raises `TempFail`, and the mail stays where it is.  If the store is
 down the configuration says whether mail waits (`OnStorageFailure defer`) or passes unfiltered and
@@ -104,7 +104,7 @@ class Pipeline:
 
     async def _process(self, mail: InboundMessage, delivery: Delivery) -> Outcome:
         watch = Stopwatch(parse=mail.parse_s)
-        # Before all else, even if the store is down: mail for somebody who may be no user never passes.
+        # First, even if the store is down: mail never passes for a name that may be no user.
         delivery = await self._verified(delivery)
         finding: Finding | None = None
         try:
@@ -127,7 +127,7 @@ class Pipeline:
         return await self._carry_out(passage, decision)
 
     async def _carry_out(self, passage: Passage, decision: Decision) -> Outcome:
-        """Do what was decided: hand over, learn, report."""
+        """Carry out a decision: hand over, learn, report."""
         try:
             outcome = await self._hand_over(passage, decision)
         except Failure as failure:
@@ -139,7 +139,7 @@ class Pipeline:
         self._report(passage, decision, outcome, totals)
         return outcome
 
-    # --- whose mail it is, and what is in it -------------------------------------------------
+    # --- the user and the content --------------------------------------------------------------
 
     async def _verified(self, delivery: Delivery) -> Delivery:
         """The delivery under the name that the external look-up gives its user, if there is one."""
@@ -202,7 +202,7 @@ class Pipeline:
     # --- afterwards ------------------------------------------------------------------------
 
     async def _learn(self, passage: Passage, decision: Decision) -> Totals | None:
-        """Commit what the message teaches; returns the totals of the dictionary then.
+        """Commit the lesson of the message; returns the totals of the dictionary afterwards.
 
         A lesson that cannot be learned fails: it is the purpose of its message.  Plain mail is
         delivered by now, so a failure costs no more than this stage.
@@ -274,7 +274,7 @@ class Pipeline:
 
 
 async def _signature(mail: InboundMessage, request: Request, user: User) -> str | None:
-    """The signature that a message brings back as a lesson; users who train pristine mail have none."""
+    """The signature of a message that is a lesson; users who train pristine mail have none."""
     if request.lesson is None or request.lesson.source is Source.CORPUS:
         return None
     return request.signature or (None if user.train_pristine else await mail.signature())

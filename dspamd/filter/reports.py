@@ -1,16 +1,16 @@
 """Reports: mail by which users correct the filter, about one message or several.
 
 The filter carries out a report to a retraining address if `RetrainFrom` admits its sender (`reporter`).
-Each message in the report is a lesson of its own, with its line in the log and its record in the
-history.  The lesson goes by the signature of the message.  A message without one goes by its
-text, as far as `mail.forward` can restore it, without the words of the user around it; a text is
-learned only if the mail server vouches for the client.  It gets a signature first, the same for the same
-text: so it counts once, and the opposite report takes it back.
+Each message in the report is a lesson of its own, with a line in the log and a record in the
+history.  The signature of the message identifies the lesson.  From a message without one the filter
+learns the text, as far as `mail.forward` can restore it, without the user's words around it; it does
+so only if the mail server vouches for the client.  The text gets a signature first, the same for the
+same text: so it counts once, and the opposite report takes it back.
 
 A command that names the class itself needs no permission.  It corrects each original in a mail, too, and
 refuses texts without a signature.
 
-A report that was carried out goes on to the user, as in DSPAM, or nowhere (`RetrainedMail drop`).
+After that the report goes on to the user, as in DSPAM, or is dropped (`RetrainedMail drop`).
 """
 
 from __future__ import annotations
@@ -61,10 +61,10 @@ class Reports:
         return sum(each.signature is not None for each in await mail.reported()) > 1
 
     async def carry_out(self, mail: InboundMessage, delivery: Delivery, teach: Teach) -> Outcome:
-        """Have every lesson of a report taught by `teach`, which delivers nothing; then deliver the report.
+        """Teach every lesson of a report by `teach`, which delivers nothing; then deliver the report.
 
-        Raises `NotAllowed`, `UnknownSignature` if there is nothing to learn, and what `teach` raises:
-        the client sends the report again then, and the lessons that were taught count once.
+        Raises `NotAllowed`, `UnknownSignature` if there is nothing to learn, and the exceptions of `teach`:
+        then the client sends the report again, and lessons that were learned already count once.
         """
         lessons = await self._lessons(mail, delivery)
         outcomes: list[Outcome] = []

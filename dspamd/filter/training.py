@@ -1,10 +1,10 @@
-"""Teaching by signature: the user says what a message really is.
+"""Lessons by signature: the user names the class of a message.
 
 A signature holds the tokens of the message as it was scored, so a correction needs no mail.  A signature
 belongs to its owner: an unknown one, or that of another user, changes nothing (`UnknownSignature`).
 
-A correction counts once.  With each corrected signature the store keeps the label in force and what
-the correction changed in effect.  The same correction again changes nothing; the opposite one takes
+A correction counts once.  With each corrected signature the store keeps the label in force and the
+exact effect of the correction.  The same correction again changes nothing; the opposite one takes
 back exactly what the last one did.  In strict compatibility every correction counts, as in
 DSPAM 3.10.2 (reference/engine.md 7.7, quirk Q-T2).
 
@@ -25,7 +25,7 @@ from dspamd.errors import PermFail, TempFail
 from dspamd.filter.dictionary import Dictionary, change_of
 from dspamd.storage.contract import Change, Correct, Correction, Stale, Stored, Uid
 
-_ATTEMPTS = 5  # two clients moving one mail meet once; five meetings are a fault
+_ATTEMPTS = 5  # two clients that move one mail collide once; five collisions are a fault
 
 
 class UnknownSignature(PermFail):
@@ -123,6 +123,6 @@ def _in_force(stored: Stored, lesson: Lesson, score_options: ScoreOptions) -> bo
 
 
 def result_of(label: Label) -> Result:
-    """The result for a message of which the user says what it is."""
+    """The result for a message whose class the user names."""
     spam = label is Label.SPAM
     return Result(spam, "Spam" if spam else "Innocent", 1.0 if spam else 0.0, 0.0)

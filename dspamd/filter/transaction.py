@@ -1,4 +1,4 @@
-"""One message as it came, with what is derived from it once for all its recipients.
+"""One message as it came, with the values that all its recipients share.
 
 The recipients of a message share its bytes, its parsed form, its tokens (those with the same
 tokenizer settings) and the signature it brings back.  A thread does work that takes longer than

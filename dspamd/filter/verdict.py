@@ -1,14 +1,14 @@
 """Verdict and outcome of a message, and their texts: headers and the summary line.
 
-A `Verdict` is what the filter decided for one user; `header_lines` and `summary_line` put it into the
-words of the original, to the last digit (reference/engine.md 11, protocols.md 9.1), because
-filters and scripts of many sites read them.  An `Outcome` is what the pipeline returns for one
+A `Verdict` is the decision of the filter for one user; `header_lines` and `summary_line` write it in the
+form of the original, to the last digit (reference/engine.md 11, protocols.md 9.1), because
+filters and scripts of many sites read them.  The pipeline returns an `Outcome` for each
 recipient.
 
 Header lines have no line ends; a folded header is several lines.  No value can end its line: line
 breaks and NUL in names and reasons become blanks.
 
-Pure: nothing here decides, and the clock is an argument.
+Pure: it decides nothing, and the clock is an argument.
 """
 
 from __future__ import annotations

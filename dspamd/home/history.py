@@ -65,7 +65,7 @@ class Record:
     seconds: float
     statistics: str  # the owner of the statistics file (shared group)
     totals: Totals | None  # after the message; None if unknown
-    merged: str | None  # the group whose counters `totals` also has
+    merged: str | None  # the group whose counters `totals` includes
     fields: Fields
 
     def user_line(self, when: int) -> str:

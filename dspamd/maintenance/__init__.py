@@ -1,4 +1,4 @@
 """Dictionaries that age, data that moves, and checks of a site.
 
-Works through the storage contract alone, beside the mail.
+It works through the storage contract alone, while mail flows.
 """

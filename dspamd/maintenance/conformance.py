@@ -36,7 +36,7 @@ from dspamd.storage.contract import (
 
 Case = Callable[[Storage, str], Awaitable[None]]
 
-EDGES = (1, 2**32, 2**63 - 1, 2**63, 2**63 + 1, 2**64 - 1)  # where signed and unsigned part
+EDGES = (1, 2**32, 2**63 - 1, 2**63, 2**63 + 1, 2**64 - 1)  # where signed and unsigned differ
 HOSTILE = ("", "'", "a'; DROP TABLE dspam_stats; --", "\0", "\udcff", "%", "ü" * 200, "x" * 5_000)
 ODD_NAMES = (
     "{}", "{} with space", "{}o'brien", '{}"quoted"', "{}`tick`", "{}back\\slash", "{};--", "{}%_*?[a]",
@@ -181,7 +181,7 @@ async def tokens_are_removed_while_they_are_listed(storage: Storage, owner: str)
 
 
 async def what_is_stale_is_purged(storage: Storage, owner: str) -> None:
-    """By the days that the store keeps: a clock that is wrong somewhere would empty dictionaries."""
+    """The purge uses the days of the store: with a wrong clock somewhere it would empty dictionaries."""
     uid = await new(storage, owner)
     signature = Signature("4c873d4a27473", b"data")
     await storage.apply(uid, Change(learning([1, 2], 1, 0, spam_learned=1), signature))
@@ -225,7 +225,7 @@ async def owners_are_kept_apart(storage: Storage, owner: str) -> None:
 
 
 async def names_may_be_odd(storage: Storage, owner: str) -> None:
-    """Each odd name has a dictionary of its own, or is refused with `InvalidName`."""
+    """Each odd name has its own dictionary, or the store refuses it with `InvalidName`."""
     names = [*(name.replace("{}", owner) for name in ODD_NAMES), (owner + "x" * 128)[:128]]
     uids: dict[str, Uid] = {}
     for number, name in enumerate(names, 1):
@@ -458,7 +458,7 @@ async def blocks_change_with_the_rest_or_not_at_all(storage: Storage, owner: str
 
 
 async def concurrent_changes_of_blocks_are_all_kept(storage: Storage, owner: str) -> None:
-    """Some fold meanwhile: what a reader joins is what was appended, each change once."""
+    """While some clients fold, a reader sees every appended change once."""
     uid = await new(storage, owner)
 
     async def messages(first: int) -> None:
@@ -632,7 +632,7 @@ CASES: tuple[Case, ...] = (
 
 
 async def check(storage: Storage, owner: str) -> AsyncIterator[tuple[str, Exception | None]]:
-    """Run all cases; each case's name with what went wrong, if anything did.
+    """Run all cases; yields the name of each case, with its fault or None.
 
     The owners it makes have names that begin with `owner`; it removes them.  It ends when the
     store is no longer in reach.
@@ -656,7 +656,7 @@ async def _trouble(work: Awaitable[None]) -> Exception | None:
 
 
 async def _remove(storage: Storage, name: str) -> None:
-    """Remove the owners of a case.  One who has preferences only is no owner yet in stores of files."""
+    """Remove the owners of a case.  A user with preferences only is no owner in stores of files."""
     for left in (name, *await storage.owners()):
         if left.startswith(name):
             await storage.delete_owner(left)

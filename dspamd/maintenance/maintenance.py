@@ -6,7 +6,7 @@
 daemon purges those of all profiles, because a client may name any of them.
 
 One worker of a host purges at a time: it holds a lock, `Home/purge.lock`.  The date of that file is
-the time of the last purge, so that a restart does not begin anew.  Hosts do not know of each
+the time of the last purge, so that a restart does not purge again.  Hosts do not know each
 other; two purges of one database only do the same work twice.
 
 Trouble with one owner, or with one profile, is reported and does not delay the others.

@@ -98,7 +98,7 @@ def stale(
 
 
 def _unused(row: TokenRow, days: int, ages: Unused, rules: Rules) -> bool:
-    """Where mail does not learn what it hits, the date of the last hit says nothing of its use."""
+    """Whether a token is unused.  If mail is not learned, the day of the last hit says nothing about that."""
     _, spam, innocent, _ = row
     dated = rules.learns_mail and spam + innocent < rules.well_known
     if dated and _past(days, ages.any):

@@ -80,7 +80,7 @@ def _default_preferences(config: Config) -> list[Problem]:
 
 
 def _missed_at_start(config: Config) -> Iterator[tuple[str, str]]:
-    """Keys, each with the fault of what it names; an empty text is none."""
+    """Keys, each with the fault of the thing that it names; an empty text means no fault."""
     pid, path, target = config.ServerPID, config.ServerDomainSocketPath, config.LogTarget
     yield "ServerPID", _folder(Path(pid).parent, "the daemon cannot start")
     if path:

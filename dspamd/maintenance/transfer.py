@@ -1,13 +1,13 @@
 """The transfer of owners from one store to another, for a site that changes its storage driver.
 
-It brings totals, hits with their days, signatures, blocks and preferences, between any two stores.
-Corrections stay behind: one that a user repeats afterwards counts again.  A store that cannot
+It copies totals, hits with their days, signatures, blocks and preferences, between any two stores.
+It does not copy corrections: one that a user repeats afterwards counts again.  A store that cannot
 take days from outside (hash files) counts all tokens as hit today.
 
 `transfer` makes the other dictionary equal to this one.  The caller may cancel it at any point
-and begin it again: it leaves equal data as it is, so that nothing counts twice.  Unless it shall
-replace, it does not touch a dictionary that has learned something by itself, which its totals
-and blocks show.  Neither store should learn meanwhile; after one did, the next run makes them equal.
+and start it again: it leaves equal data as it is, so that nothing counts twice.  Without `replace`
+it does not touch a dictionary that has learned other mail, as totals and blocks show.  Neither store
+should learn meanwhile; if one does, the next run makes them equal.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Transferred(NamedTuple):
 
 
 async def transfer(source: Storage, target: Storage, owner: str, *, replace: bool = False) -> Transferred:
-    """Bring all data of an owner; the empty name stands for all users, who have preferences only.
+    """Copy all data of an owner; the empty name means everybody, with preferences only.
 
     Raises `OtherCounters` before it changes anything; `InvalidName` for a name that the target
     cannot keep; `TempFail` if a store is in trouble.
@@ -162,7 +162,7 @@ class _Changes:
 
 
 async def _signatures(source: Storage, uid: Uid, target: Storage, there: Uid) -> tuple[int, int]:
-    """Bring the missing signatures; the numbers of all, and of the missing ones."""
+    """Copy the missing signatures; the numbers of all, and of the missing ones."""
     wanted = await source.signatures(uid)
     known = {id_ for id_, _ in await target.signatures(there)}
     changed = 0
@@ -173,7 +173,7 @@ async def _signatures(source: Storage, uid: Uid, target: Storage, there: Uid) ->
         if await target.has_room(there, signature):
             await target.apply(there, Change(Learned.nothing(), signature, day=_date(day)))
             changed += 1
-        else:  # the others shall not suffer
+        else:  # go on with the others
             log.get().warning("signature_not_copied", signature=id_, bytes=len(stored.data))
     return len(wanted), changed
 
@@ -192,7 +192,7 @@ class _Missing(NamedTuple):
 
     @property
     def continues(self) -> bool:
-        """Whether what the target has is how the source's begins."""
+        """Whether the source's changes begin with those of the target."""
         known = len(self.found.changes)
         return self.found.base == self.wanted.base and self.found.changes == self.wanted.changes[:known]
 
@@ -220,7 +220,7 @@ async def _bring(missing: _Missing, target: Storage, there: Uid) -> None:
 
 
 async def _preferences(source: Storage, target: Storage, owner: str, *, replace: bool) -> Transferred:
-    """Bring the preferences; what the target has under the same name stays, unless it is to be replaced."""
+    """Copy the preferences; without `replace`, those of the target stay."""
     wanted = await source.preferences(owner)
     found = await target.preferences(owner) if wanted else {}
     known = {name.lower(): value for name, value in found.items()}

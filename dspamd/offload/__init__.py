@@ -1,4 +1,4 @@
 """Work that leaves the event loop: threads, one background writer, child processes.
 
-Blocking work goes through here, with a bound on what may wait.
+Blocking work goes through here, with a limit on waiting work.
 """

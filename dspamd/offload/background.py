@@ -1,8 +1,8 @@
-"""Small jobs with files, one after the other, in the background of the mail.
+"""The background writer: small jobs with files, one after the other.
 
 Mail never waits for a job and never fails with it: a job that fails leaves a warning in the
-log.  Jobs are for what may be lost without harm (copies, marks).  The number of bytes that
-wait is bounded; the writer drops jobs beyond the bound, with a warning.
+log.  Jobs write what may be lost without harm (copies, marks).  The number of waiting bytes
+is limited; above the limit the writer drops jobs, with a warning.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dspamd.telemetry import log
 from dspamd.telemetry.recurring import Recurring
 
 WAITING_BYTES = 64 << 20
-_JOB_BYTES = 1024  # what a job weighs by itself
+_JOB_BYTES = 1024  # the weight of a job itself
 
 
 class _Late(Exception):

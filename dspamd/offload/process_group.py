@@ -1,11 +1,10 @@
 """Programs of the site (delivery agents, look-ups): their arguments and their end.
 
-Words of their command lines stand for addresses and users, which strangers choose.  A
-program must not take one of these for an option.
+Their command lines have addresses and users, which strangers choose.  A program must not take
+one of these for an option.
 
-Each program runs in a session of its own, so that the daemon can end the program's own
-children with it.  The caller ends the program in any case: after a deadline or a client that
-left, no process stays behind.
+Each program runs in its own session, so that the daemon can also end the program's children.
+The caller always ends the program: no process is left after a deadline or a client that left.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _PIECE = 65536
 def mistaken(command: Sequence[bytes], words: Sequence[bytes]) -> bytes | None:
     """The first of `words` that a program would take for an option though `command` has none there.
 
-    Behind a `--` of the command there are no options any more (POSIX, utility syntax guideline 10).
+    After a `--` of the command there are no options any more (POSIX, utility syntax guideline 10).
     The administrator who wrote the command knows whether the program supports it.
     """
     for wanted, word in zip(command, words, strict=True):

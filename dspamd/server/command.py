@@ -29,7 +29,7 @@ XFORWARD_ATTRIBUTES = ("NAME", "ADDR", "PORT", "PROTO", "HELO", "IDENT", "SOURCE
 
 
 class SyntaxFault(Exception):
-    """An unreadable argument; `reply` says what is wrong with it."""
+    """An unreadable argument; `reply` names the fault."""
 
     def __init__(self, enhanced: str, text: str) -> None:
         super().__init__(text)

@@ -269,7 +269,7 @@ class Dialogue:
         return self.transaction
 
     def _reset(self) -> None:
-        # XFORWARD speaks of one message; Postfix says it anew for the next.
+        # XFORWARD is about one message; Postfix sends it again for the next.
         self.transaction = None
         self.receiving = False
         self._attributes = {}

@@ -3,9 +3,8 @@
 The server collects an envelope and passes it to a `Filter`.  The server knows nothing of
 users, verdicts or delivery; the filter knows nothing of sockets.
 
-Whatever the filter does, the client gets one reply for each recipient.  A recipient without
-a reply when the filter has ended, even by a bug of ours, gets 451 4.3.0, because our bugs must
-cost nobody a message.
+The client always gets one reply for each recipient.  A recipient without a reply when the filter
+has ended, even by our own bug, gets 451 4.3.0, because no bug may cost a message.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ class Answer:
         self._news.set()
 
     def show(self, output: bytes) -> None:
-        """Give what dspamc shows to its caller: a summary, or the message itself; empty: nothing.
+        """Give the output of dspamc for its caller: a summary, or the message itself; empty: nothing.
 
         A DLMTP client gets output instead of the replies, so the replies wait until the filter
         has given it.  The protocol converts the line ends.

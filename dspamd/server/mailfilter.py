@@ -1,8 +1,8 @@
 """The filter behind the servers: an envelope in, one reply for each recipient out.
 
-It turns the options of a session (ServerParameters, or what dspamc asks for) into
-a `Request`, the recipients into deliveries, has the pipeline process them side by side,
-and puts the outcomes into the words of reference/protocols.md 2.5.
+It turns the options of a session (ServerParameters, or those of dspamc) into a `Request`, and
+the recipients into deliveries.  The pipeline processes these concurrently, and the outcomes get
+the texts of reference/protocols.md 2.5.
 
 Mail by standard LMTP always arrives somewhere: parameters that would make it vanish
 (`--stdout`, `--classify`, no `--deliver=innocent`) do not apply to it.
@@ -88,7 +88,7 @@ class MailFilter:
             return outcome
 
         works = [work(number, delivery) for number, delivery in enumerate(wanted)]
-        # Most mail has one recipient, who needs no task of their own.
+        # Most mail has one recipient, which needs no task of its own.
         outcomes = [await works[0]] if len(works) == 1 else await asyncio.gather(*works)
         answer.show(b"".join(map(_shown, outcomes)))
 
@@ -157,11 +157,11 @@ class MailFilter:
         return requested(self._config, words, trusted=False, login=caller.name, uid=caller.uid)
 
     def _parsed(self, options: str | None) -> Request:
-        """The request of these options; None stands for those of ServerParameters."""
+        """The request of these options; None means those of ServerParameters."""
         words = split(self._config.ServerParameters if options is None else options)
         request = requested(self._config, words)
         if request.profile is not None:
-            self._config.with_profile(request.profile)  # or raise UsageError: there is none of that name
+            self._config.with_profile(request.profile)  # raises UsageError for an unknown profile
         for warning in request.warnings:
             log.get().warning("options", options=" ".join(words), text=warning)
         if options is not None:

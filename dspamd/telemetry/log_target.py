@@ -6,8 +6,8 @@ because mail is worth more than lines about it:
 * stderr: if its reader (journald, supervise, a terminal) does not keep up.
 * syslog: datagrams to /dev/log as in DSPAM (facility mail).  After a restart of syslog the
   target connects again with the next line.
-* a file: if the disk is full.  The target opens a file that was moved away anew within a
-  second, so logrotate needs to notify nobody.
+* a file: if the disk is full.  If somebody moved the file away, the target opens it again
+  within a second, so logrotate needs to notify nobody.
 
 Workers inherit the targets of their supervisor, with the files that it opened as root.
 """
@@ -116,7 +116,7 @@ class File:
     """A file, made with its directory by the first line if not by `open`; `clock` gives seconds.
 
     A file that root makes belongs to the owner of its directory, so that a daemon that is root
-    only at its start can open the file anew.
+    only at its start can open the file again.
     """
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:

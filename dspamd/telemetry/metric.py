@@ -99,7 +99,7 @@ class Gauge(Metric):
         return self._board.rows(living=True) if self._board else [self._row]
 
     def reset(self) -> None:
-        """Set to 0 what a former owner of our row left when it died."""
+        """Reset the values that a dead owner of our row left."""
         for at in self._at.values():
             self._row[at] = 0.0
 

@@ -1,4 +1,4 @@
-"""Groups: the file that defines them, and what they mean for one user.
+"""Groups: the file that defines them, and their effect for one user.
 
 A line is `name:type:member,member,...`; empty lines and lines that begin with `#` or `;` do not
 count.  Blanks count, upper and lower case do not.
@@ -12,7 +12,7 @@ count.  Blanks count, upper and lower case do not.
     inoculation       spam that one member reports is taught to the others; so is mail of a
                       member that a blacklist lists, if it teaches them (RBLInoculate)
 
-`*` and `*@domain` stand for many users in shared and merged groups; in merged groups
+`*` and `*@domain` mean many users in shared and merged groups; in merged groups
 `-user` and `-*@domain` take some out again, and the last word about a user counts.
 
 Lines count in the order of the file; a shared group excludes the lines after it
@@ -60,7 +60,7 @@ class Membership:
     merged: str | None = None  # the group whose counters are added to their own
     asks: Asks | None = None
     peers: tuple[str, ...] = ()  # users whose dictionaries are asked, in this order
-    inoculated: tuple[str, ...] = ()  # users who are taught the spam that they report
+    inoculated: tuple[str, ...] = ()  # users who learn the spam that they report
 
 
 ALONE = Membership()
@@ -104,7 +104,7 @@ class Group:
         return found
 
     def _consulted(self, user: str, found: Membership) -> Membership:
-        """The membership after a classification line; what comes first counts: the user or a `*user`."""
+        """The membership after a classification line; the first entry counts: the user or a `*user`."""
         named = self.positions.get(user, len(self.members))
         starred = [place for place, member in enumerate(self.members) if member[:1] == "*" != member]
         if starred and starred[0] < named:

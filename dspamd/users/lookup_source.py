@@ -30,5 +30,5 @@ def template(text: str) -> Callable[[str], str]:
     """
     for mark in _MARK.findall(text):
         if mark not in ("u", "%"):
-            raise ValueError(f"%{mark} stands for nothing: only %u and %% do")
+            raise ValueError(f"%{mark} means nothing: only %u and %% do")
     return lambda user: _MARK.sub(lambda mark: user if mark[1] == "u" else "%", text)

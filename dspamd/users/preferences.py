@@ -193,7 +193,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """The settings of dspam.conf, for what no preference says; made once, for all users."""
+    """The settings of dspam.conf, which apply without a preference; made once, for all users."""
 
     tokens: TokenOptions
     score: ScoreOptions

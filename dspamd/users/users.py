@@ -1,4 +1,4 @@
-"""The users of a site: preferences, groups, filtered or not, whose dictionary, which settings.
+"""The users of a site: preferences, groups, dictionary, settings.
 
 `Users.resolve` turns a name into a `User`, whose properties answer all questions of the pipeline.  A
 directive of dspam.conf counts where no preference does (reference/config.md 5, engine.md 7.12).
@@ -104,7 +104,7 @@ class Users:
         return user
 
     async def preferences(self, name: str) -> Effective:
-        """The preferences in effect for a user; the empty name stands for everybody (config.md 5.2)."""
+        """The preferences in effect for a user; the empty name means everybody (config.md 5.2)."""
         everybody = self._records.get("")
         if everybody is None:
             everybody = await self._stored("")

@@ -1,4 +1,4 @@
-"""Observers: what sees each message after the hand-over.
+"""Observers of each message after the hand-over.
 
 The pipeline notifies each `Observer` of each message that got a verdict, once the next hop has taken
 it.  An observer keeps a copy, logs the source, or writes to the user, all in the background: it must
@@ -34,7 +34,7 @@ class Processed:
 
 
 class Observer(Protocol):
-    """Sees what was processed."""
+    """Observes processed messages."""
 
     def note(self, processed: Processed) -> None:
         """Take note.  Returns at once and raises nothing."""

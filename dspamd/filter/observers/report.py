@@ -1,12 +1,12 @@
 """The report of a message: its line in the log, the metrics, the details for `Debug`.
 
-The line says for whom the message was, what it is, with which confidence, how long each stage took, and
-what the next hop answered.  It has the queue ids of both mail servers, so that one search
+The line has the recipient, the result, the confidence, the time of each stage, and the
+next hop's answer.  It has the queue ids of both mail servers, so that one search
 follows the mail.
 
 `Debug` names users and `DebugOpt` kinds of operation (reference/config.md 4.1).  Their messages are
-logged in detail in `LogDirectory`/dspam.debug: settings, times, the tokens that decided.  No other
-log has anything of the content of a message.
+logged in detail in `LogDirectory`/dspam.debug: settings, times, the most significant tokens.  No
+other log has any content of a message.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from dspamd.telemetry.metrics import Metrics
 
 
 class MessageLog:
-    """Logs and counts what became of messages and lessons."""
+    """Logs and counts messages and lessons."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
@@ -90,7 +90,7 @@ class MessageLog:
 
     @contextmanager
     def lesson(self, taught: Lesson) -> Iterator[None]:
-        """Count a lesson, and what becomes of it in the block."""
+        """Count a lesson, with its outcome in the body."""
         try:
             yield
         except PermFail as failure:
@@ -111,7 +111,7 @@ class MessageLog:
 
 
 class Details:
-    """The log of messages in detail: whose, and where."""
+    """The detailed log of messages, for some users and operations."""
 
     def __init__(self, config: Config) -> None:
         self._users = frozenset(config.Debug)
