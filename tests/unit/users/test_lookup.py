@@ -240,7 +240,7 @@ async def test_a_program_that_hangs_is_ended_with_all_it_started(tmp_path: Path)
 def test_marks() -> None:
     assert template("(|(mail=%u)(uid=%u)(x=100%%))")("a%b") == "(|(mail=a%b)(uid=a%b)(x=100%))"
     for text in ("%x", "a%", "%U"):
-        with pytest.raises(ValueError, match="stands for nothing"):
+        with pytest.raises(ValueError, match="means nothing"):
             template(text)
 
 
@@ -252,9 +252,9 @@ LDAP = ("ExtLookupDriver ldap", "ExtLookupServer localhost")
     [
         ((), "needs ExtLookupDriver"),
         (("ExtLookupDriver program",), "needs ExtLookupServer"),
-        (("ExtLookupDriver program", 'ExtLookupServer "/bin/x %n"'), "%n stands for nothing"),
+        (("ExtLookupDriver program", 'ExtLookupServer "/bin/x %n"'), "%n means nothing"),
         ((*LDAP, "ExtLookupQuery (uid=bob)"), "needs ExtLookupQuery"),
-        ((*LDAP, 'ExtLookupQuery "(uid=%u%d)"'), "%d stands for nothing"),
+        ((*LDAP, 'ExtLookupQuery "(uid=%u%d)"'), "%d means nothing"),
         ((*LDAP, "ExtLookupQuery (uid=%u)", "ExtLookupMode map"), "needs ExtLookupLDAPAttribute"),
         (
             (*LDAP, "ExtLookupQuery (uid=%u)", "ExtLookupCrypto tls", "ExtLookupLDAPVersion 2"),
