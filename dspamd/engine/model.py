@@ -1,4 +1,4 @@
-"""The values that go into the engine and come out of it.
+"""The input and output values of the engine.
 
 Counters travel packed: arrays of token numbers and hits, never an object per
 token.  A token is the 64-bit number of reference/engine.md 2.1; "hits" are the

@@ -1,7 +1,7 @@
 """The training modes: one table, a row for each mode (engine.md 7.1 to 7.5).
 
-A row says what a mode learns by itself, what a correction takes back and which counter a message
-moves.  The kernel, the purge, the groups and the pipeline read the fields of a row; none of them
+A row says which mail a mode learns without a lesson, what a correction takes back, and which counter a
+message changes.  The kernel, the purge, the groups and the pipeline read the fields of a row; none of them
 knows a mode by its name.
 
 Changes of totals are signed and not cut at zero: the store adds them to counters that others may have
@@ -39,7 +39,7 @@ class Rules:
     """New mail changes the hits of its tokens; if not, only those of its sender and its patterns (7.5)."""
 
     takes_back: bool = True
-    """A correction takes back what the wrong verdict taught (`keep` in 7.3)."""
+    """A correction takes back the lesson of the wrong verdict (`keep` in 7.3)."""
 
     well_known: int = UNLIMITED
     """Hits from which a token learns no more, unless the user corrects us or the verdict is unsure (7.5)."""

@@ -1,8 +1,8 @@
 # Bayesian noise reduction (engine.md 5; Zdziarski's "Bayesian Noise Reduction").
 #
 # Three neighbouring tokens make a pattern: their probabilities, rounded to 0.05.  Patterns are learned
-# like tokens.  Where a pattern has proved to belong to one class, the tokens in it that say the
-# opposite are noise, put there to confuse us, and lose that occurrence.
+# like tokens.  If a pattern clearly belongs to one class, its tokens that say the opposite are noise,
+# which a spammer added to confuse the filter; they lose that occurrence.
 #
 # A pattern is written in base 21 as one number below 2*9261 (stream, then three roundings); that
 # number stands in the place of a word in the `Tokens` table that holds the patterns.

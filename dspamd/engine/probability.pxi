@@ -1,7 +1,7 @@
 # How much a token speaks for spam: its hits become a probability (engine.md 3).
 #
-# The ground is Graham's "A Plan for Spam"; Robinson's "A statistical approach to the spam problem"
-# corrects it for rare tokens; markov weighs hits by the shape of the name instead.
+# The formula is that of Graham's "A Plan for Spam"; Robinson's "A statistical approach to the spam
+# problem" corrects it for rare tokens; markov weighs hits by the shape of the name instead.
 #
 # Numbers are double precision, except where (<float>x) stands: there the original rounded to single
 # precision, and equal verdicts need the same rounding.

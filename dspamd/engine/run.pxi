@@ -1,4 +1,4 @@
-# One message in the eyes of one user: from hits to verdict, explanation and lesson.
+# One message for one user: from hits to verdict, explanation and lesson.
 #
 # The order of engine.md 7.2: load the hits, reduce noise, find probabilities, choose and combine,
 # look at the whitelist, learn.  Arithmetic lives in the files before this one; here it is put

@@ -4,8 +4,8 @@
 # arrays of them in iteration order (ascending value mod 24593, equal remainders by first touch), and
 # from then on nothing changes any more: one table serves all users and threads.
 #
-# Names are not stored.  A token keeps its `Shape`, the first word and a mask of the words behind it,
-# from which `spell` builds the name; the words point into the text, which is kept.
+# The table does not store names.  A token keeps its `Shape`, the first word and a mask of the words
+# after it, from which `spell` builds the name; the words point into the text, which stays in memory.
 #
 # Fields that other files may read (all arrays in iteration order, `count` long):
 #

@@ -14,11 +14,11 @@ cdef struct Teaching:  # how a run teaches
     bint inoculation
     bint unlearn
     bint by_signature
-    bint takes_back  # a correction undoes what the wrong verdict taught
+    bint takes_back  # a correction undoes the lesson of the wrong verdict
     bint occurrence  # a token counts as often as it occurs
     bint control  # all known tokens get the step of the control token, and new ones one hit
     bint strict
-    int64_t most_hits  # tokens with as many are left alone, but for the sender and patterns (7.5)
+    int64_t most_hits  # tokens with as many do not change, except the sender and patterns (7.5)
 
 
 cdef extern from *:

@@ -1,10 +1,10 @@
 # Transfer decodings and encoded words (engine.md 1.6, 1.7).
 #
-# Every decoder returns the length of what it wrote to `out`, never more than it read, so `out` may be
-# the place where `text` lies.  All of them stop at the first NUL, where the original's text ends.
+# Every decoder returns the length of its output, never more than that of its input, so `out` may be
+# `text` itself.  All of them stop at the first NUL, where the original's text ends.
 
 cdef size_t decode_base64(const uint8_t* text, size_t length, uint8_t* out) noexcept nogil:
-    """Bytes outside the alphabet are skipped, `=` ends it; what remains ends in a newline."""
+    """Skips bytes outside the alphabet, ends at `=`; the result ends in a newline."""
     cdef size_t i, n = 0, written
     cdef uint32_t group = 0
     cdef int symbols = 0, value

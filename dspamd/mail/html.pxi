@@ -1,6 +1,6 @@
 # HTML as the text that the tokenizer sees (engine.md 1.10).
 #
-# Not a parser but the original's rules, oddities included: dictionaries were built with them.  The
+# This is no parser: it follows the original's rules and oddities, because dictionaries depend on them.  The
 # output never grows beyond the input; copying the value of an unclosed link stops there, so no input
 # makes it read anything more than a few times.
 
@@ -187,7 +187,7 @@ cdef size_t strip_tag(Html* html, size_t i) noexcept nogil:
 
 
 cdef void known_tag(Html* html, size_t i, size_t end) noexcept nogil:
-    """Tags that leave something behind: a link, a line end, skipped content."""
+    """Handle tags with an effect: a link, a line end, skipped content."""
     cdef const uint8_t* candidates = TAGS_BY_LETTER[LOWER[html.text[i + 1]]]
     cdef size_t after
     cdef uint8_t last

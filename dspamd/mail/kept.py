@@ -1,16 +1,16 @@
-"""A message as it stands in a quarantine, and as it leaves it again: unchanged.
+"""The form of a message in a quarantine, and its exact release.
 
     From QUARANTINE Fri Nov 20 08:56:05 2026
     <message, LF line ends; a line that begins with "From ", or with that after ">", gets one more ">">
     <empty lines>
 
-This is the mbox of DSPAM (reference/protocols.md 5.1), with the quoting of mboxrd, which can be undone;
-DSPAM quoted "From " alone.  Empty lines after a message may be its own or ours.  A message that is
-kept has one header more, which tells a release what to undo: it says how many bytes follow the header
-block, the empty line included.  Messages that DSPAM kept have no such header; they leave as they left DSPAM.
+This is the mbox of DSPAM (reference/protocols.md 5.1), with the quoting of mboxrd, which is reversible;
+DSPAM quoted only "From ".  Empty lines after a message may be its own or ours.  So we add a header with the
+number of bytes after the header block, the empty line included; a release uses it to restore the message.
+Messages that DSPAM stored have no such header; we release them as DSPAM did.
 
-A message that begins with the line of an mbox, as mail servers hand it to commands, keeps that line
-in place of ours.
+A message that begins with an mbox line, as mail servers hand it to commands, keeps that line instead of
+ours.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SIZE = re.compile(rb"[0-9]{1,12}")
 
 
 def entry(content: bytes, when: str) -> bytes:
-    """A message with either line ends as it stands in a mailbox; `when` as `time.ctime` tells it."""
+    """The mailbox form of a message with either line ends; `when` has the form of `time.ctime`."""
     first, text = f"From QUARANTINE {when}\n".encode(), content.replace(b"\r\n", b"\n")
     if text.startswith(b"From "):
         line, _, text = text.partition(b"\n")
@@ -39,7 +39,7 @@ def entry(content: bytes, when: str) -> bytes:
 
 
 def released(message: Message) -> Message:
-    """The message as it was before it was kept; itself if it does not come from a quarantine of ours."""
+    """The original message; the same message if it does not come from our quarantine."""
     size = message.values(HEADER.decode())[-1:]
     if not size or not _SIZE.fullmatch(size[0]):
         return message

@@ -1,4 +1,4 @@
-# Growing arrays, sets of byte strings that answer by prefix, and the memory that stays from message to message.
+# Growing arrays, sets of byte strings with search by prefix, and memory that is reused for later messages.
 #
 # Everything hashed here comes from mail, so an attacker chooses it.  The hash functions multiply by
 # secrets that the interpreter draws at its start (the salt of `hash`, PYTHONHASHSEED): no sender

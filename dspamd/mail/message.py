@@ -1,12 +1,12 @@
 """A message as bytes: its two line-end forms and its top header block.
 
-The bytes are kept as they came, with CR LF (from the network) or LF (from a
-pipe).  Anything is a message: without headers, without a body, with NUL or
-8-bit bytes, with an mbox "From " line.  Nothing here fails and nothing is
-re-serialised; edits are made by `dspamd.mail.rewrite`, which gives new bytes.
+It keeps the bytes as they came, with CR LF (from the network) or LF (from a
+pipe).  Any bytes are a message: without headers, without a body, with NUL or
+8-bit bytes, with an mbox "From " line.  Nothing here fails or re-serialises;
+`dspamd.mail.rewrite` makes edits, as new bytes.
 
-One thing is taken away: a first line that starts with `From QUARANTINE`, which
-the quarantine put there itself (reference/engine.md 1.1).
+Only a first line that starts with `From QUARANTINE` is removed: the quarantine
+wrote it (reference/engine.md 1.1).
 
 A `Message` is parsed once and shared by all recipients of the mail; derived
 values are computed on first use and kept.

@@ -5,8 +5,8 @@ fails and is bounded against bombs: nesting and number of parts are limited,
 and bytes beyond a limit belong to no part, so they are never edited.
 
 A part reaches to the line that ends it, its last line end included (RFC 2046
-gives that line end to the boundary; the original appends behind it, and so do
-we).  Attached messages (message/rfc822) are leaves: others may have
+gives that line end to the boundary; the original appends text after it, and so
+do we).  Attached messages (message/rfc822) are leaves: others may have
 signed their content.  Only `signature.find` looks inside, with a
 walk of its own for each.
 
@@ -221,7 +221,7 @@ def parts(data: bytes) -> list[Part]:
 
 
 def decoded(encoding: bytes, body: bytes) -> bytes:
-    """The bytes that a body stands for.  Never fails: bytes that are no code are skipped or kept.
+    """The decoded bytes of a body.  Never fails: it skips or keeps bytes that are no code.
 
     `encoding` is the word of Content-Transfer-Encoding in lower case; base64
     ends at its padding (engine.md 1.7).

@@ -1,24 +1,24 @@
 """The changes that we make in a message, as one edit: bytes in, bytes out.
 
-`Rewrite` says what to do, `rewrite` does it.  Header lines of ours come and go;
-all other header lines, and the body, stay bit-identical unless an option asks
-for a change in the text: a tag for spam (`tagSpam`), or the signature
+`Rewrite` lists the changes, `rewrite` makes them.  Our own header lines come and
+go; all other header lines, and the body, stay bit-identical unless an option
+changes the text: a tag for spam (`tagSpam`), or the signature
 (`signatureLocation=message`).  With neither, a signed message still verifies
-(RFC 6376), and only its header block is looked at.
+(RFC 6376), and we read only its header block.
 
-The text is changed as in reference/protocols.md 9.3 and 9.4, with these
+The text changes as in reference/protocols.md 9.3 and 9.4, with these
 differences:
 
 * base64 and quoted-printable parts are encoded again, as their header says; the
   original sent them as bare 8-bit text.
-* Only texts for people take one: text/plain and text/html.  Texts for
+* Only texts for people get one: text/plain and text/html.  Texts for
   programs (text/calendar, text/vcard, text/rfc822-headers, ...) stay as they came.
-* Parts that cannot take ASCII text unharmed are left alone: UTF-16 and UTF-32,
-  base64 with something after its padding, encodings that we do not know.
+* Parts that ASCII text would damage do not change: UTF-16 and UTF-32, base64 with
+  bytes after its padding, encodings that we do not know.
 * A multipart/signed that is not the outermost part, encrypted parts, and attached
-  messages are left alone: changes would break signatures of others.
-* A message or part whose header block is damaged is left alone if the block speaks of types or
-  encodings: it may reach into the body, and the encoding be that of another part.
+  messages do not change: a change would break signatures of others.
+* A message or part with a damaged header block does not change if the block has types or
+  encodings: the block may reach into the body, and the encoding may be that of another part.
 * The text around the parts (preamble, epilogue) stays as it came.
 """
 

@@ -1,4 +1,4 @@
-"""The signature id of a message: made, checked, found again.
+"""The signature id of a message: creation, check, search.
 
 A delivered message carries the id of its signature in the header
 `X-DSPAM-Signature` and, if the user wants, as `!DSPAM:id!` in its text
@@ -17,8 +17,8 @@ Which id wins, if there are several:
 4. If no part has one, the bytes as they came are searched: a forwarded message with
    a broken structure is still a correction.
 
-Ids that are not `[0-9A-Za-z,]{1,127}` are passed over (they become file names and
-keys).
+We skip ids that are not `[0-9A-Za-z,]{1,127}`, because ids become file names and
+keys.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ one that leaves.  Both work piece by piece, so that a message of many megabytes
 never holds up the event loop.
 
 Line ends.  A message ends at CR LF . CR LF and at nothing else.  Some servers
-take a bare LF or a bare CR for a line end; if we let one through, a sender could
-hide the end of one message and the start of another between two programs that
+take a bare LF or a bare CR for a line end; if we passed one, a sender could
+hide the end of one message and the start of another from one of two programs that
 disagree (SMTP smuggling).  So inside a message a bare LF becomes CR LF and a
 bare CR becomes a space, on the way in and on the way out.  A message with
 proper line ends passes untouched, bit for bit, whatever else is in it: long
@@ -38,7 +38,7 @@ def _without_stuffing(text: bytes) -> bytes:
 
 
 def _with_stuffing(text: bytes) -> bytes:
-    """Lines for the wire, but for a dot at the very start."""
+    """Lines for the wire, without the dot that the first line may need."""
     bare, dots = line_ends(text)
     if bare:
         text, dots = _mended(text), True  # there may be new lines now

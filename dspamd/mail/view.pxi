@@ -5,7 +5,7 @@ cdef enum:
     SIGNATURE_SIZE = 128
 
 
-cdef struct Pass:  # the search for a signature, which changes what is tokenized
+cdef struct Pass:  # the search for a signature, which changes the text
     bint wanted
     bint headers_only
     bint cut_tags

@@ -1,6 +1,6 @@
 """A view of a message: the text that is tokenized, as a value.
 
-Which views there are, by name, is in `dspamd.mail.views`.
+`dspamd.mail.views` lists all views by name.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ Promises of every driver:
 * One message costs one read (`read`) and one write (`apply`).  `apply` is one
   transaction: totals, hits, signature, correction and block change together or not
   at all, and concurrent writers of one owner lose nothing.
-* The versions of a block have no gaps.  Reading what is new in it costs one round trip.
+* The versions of a block have no gaps.  Reading its new changes costs one round trip.
 * Counters never fall below zero, and a token without hits gets no row of its own.
 * A signature belongs to its owner.  Asking for another owner's finds nothing.
 * Statements carry the uid, touch one uid's rows, use no sequence and no session
@@ -83,7 +83,7 @@ class Change:
     learned: Learned
     signature: Signature | None = None  # store it, in place of one with the same id
     correct: Correct | None = None
-    day: date | None = None  # of what is learned and stored, where the store keeps days; None: today
+    day: date | None = None  # of the hits and the signature, if the store keeps days; None: today
     block: BlockChange | None = None  # append it; the first one makes the block
 
     @property
@@ -99,7 +99,7 @@ class Change:
 class Stale(Exception):
     """Another correction of the same signature came first, or the signature is gone.
 
-    The store is as it was; read again and decide anew.
+    The store has not changed; read again and decide again.
     """
 
 
@@ -144,7 +144,7 @@ class Storage(Protocol):
         """
 
     async def block(self, uid: Uid, name: str, *, since: int = 0) -> Block:
-        """What a reader at version `since` lacks of a block; `NO_BLOCK` if there is none.
+        """The part of a block that a reader at version `since` lacks; `NO_BLOCK` if there is no block.
 
         One round trip, of a few bytes if `since` is the current version.  Raises `NoBlocks`, ValueError.
         """
@@ -157,13 +157,13 @@ class Storage(Protocol):
         """
 
     async def blocks(self, uid: Uid) -> list[str]:
-        """Names of all blocks of an owner, sorted; none where the store has no place for them."""
+        """Names of all blocks of an owner, sorted; none if the store has no place for blocks."""
 
     async def has_room(self, uid: Uid, signature: Signature) -> bool:
         """Whether the store can keep a signature of that size.
 
-        Callers ask before they hand over mail that promises it.  The driver answers from what
-        it knows of the store, without a round trip for each message.
+        Callers ask before they hand over mail with its id.  The driver answers from its knowledge of
+        the store, without a round trip for each message.
         """
 
     async def signature(self, uid: Uid, signature: str) -> Stored | None:

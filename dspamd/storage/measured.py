@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class Measured:
-    """A `Storage` that does what `storage` does; `driver` is one of `telemetry.metrics.DRIVERS`."""
+    """A `Storage` that passes all calls to `storage`; `driver` is one of `telemetry.metrics.DRIVERS`."""
 
     def __init__(self, storage: Storage, driver: str, metrics: Metrics) -> None:
         self._storage, self._driver = storage, driver

@@ -1,9 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""A few system calls on a small file in a row, without the interpreter in between.
+"""Sequences of system calls on a small file, without the interpreter in between.
 
 Python gives up its lock for every system call and takes it again afterwards.  In a thread beside a
 busy event loop both are a change of threads, which costs more than such a call; storing one
-signature made seventeen of them.  What is done here is what `file_lock.py` and `journal.py` need.
+signature made seventeen of them.  `file_lock.py` and `journal.py` use this module.
 
 Everything blocks, and raises OSError with the path.
 """
@@ -24,24 +24,24 @@ cdef extern from "<fcntl.h>" nogil:
 
 cdef enum:
     PIECE = 65536  # bytes
-    HEAD = 64  # bytes that are looked at, at most
+    HEAD = 64  # bytes that `begun` reads, at most
     DAY_S = 86400
     ANY_DAY = -1
-    EMPTY = 0  # how a file begins
+    EMPTY = 0  # states of a journal
     BEGUN = 1
     UNLINKED = 2
     _BUSY = -1
     _GONE = -2
 
 BUSY, GONE = _BUSY, _GONE
-"""What `lock` gives instead of a file: somebody else holds it; it was removed meanwhile."""
+"""Results of `lock` instead of a file: another process holds the lock; the file was removed meanwhile."""
 
 
 def lock(bytes path not None, bint shared, mode_t mode, bytes beside not None, int journal, size_t head):
-    """Open a file, made if need be, and take its POSIX lock without waiting: its descriptor, BUSY or GONE.
+    """Open a file, created if necessary, and try its POSIX lock: its descriptor, BUSY or GONE.
 
-    With the lock comes what is true while it is held: number and length of the file `beside` it (0 if
-    there is none), and what `begun` says of an open journal (None without one).
+    It also returns the state under the lock: number and length of the file `beside` it (0 without
+    one), and the result of `begun` for an open journal (None without one).
     """
     cdef const char* name = path
     cdef const char* other = beside
@@ -106,9 +106,10 @@ cdef int beginning(int file, size_t length) noexcept nogil:
 
 
 def begin(int journal, bytes record not None, bytes path not None, content, mode_t mode, long day):
-    """Write `record` to the start of an open journal, then a new file; whether there is none of that name yet.
+    """Write `record` to the start of an open journal, then a new file; whether the name was free.
 
-    The file is of the given day, see `write`.  False also if there is no such directory: then the record is written, the file is not.
+    The file gets the given day, see `write`.  False also if the directory does not exist: then only
+    the record is written.
     """
     cdef const char* name = path
     cdef const char* told = record
@@ -177,7 +178,7 @@ cdef int written(
 
 
 cdef int dated(int file, long day) noexcept nogil:
-    """Put the time of change into this day, as near as may be to what the file system says."""
+    """Move the time of change into this day, as near as possible to that of the file system."""
     cdef timespec times[2]
     cdef struct_stat state
     if fstat(file, &state) < 0:

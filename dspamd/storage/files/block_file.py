@@ -1,7 +1,7 @@
 """A block in a file, `USER.block/NAME`: the base and the changes to it, one record after the other.
 
 A change is one append.  The last record has the version of the block, so a reader at that
-version reads no more; others read backwards until they have what they lack.
+version reads no more; others read backwards until they have all missing changes.
 
 Each record has a checksum.  A machine that dies may leave bytes behind the last sound record:
 readers ignore them, and the next change overwrites them.  For a process that dies, the
@@ -59,7 +59,7 @@ def append(path: Path, end: int, data: bytes) -> None:
 
 
 def cut(path: Path, end: int) -> None:
-    """Take back what was appended after `end`."""
+    """Cut off everything after `end`."""
     if end:
         with suppress(FileNotFoundError):
             os.truncate(path, end)
@@ -68,13 +68,13 @@ def cut(path: Path, end: int) -> None:
 
 
 def read(path: Path, since: int) -> Block:
-    """What a reader at version `since` lacks."""
+    """The part of the block that a reader at version `since` lacks."""
     with _opened(path) as file:
         return NO_BLOCK if file is None else _read(file, since)
 
 
 def fold(path: Path, version: int, data: bytes) -> bool:
-    """Write the file anew with another base, unless that of the file is as new."""
+    """Rewrite the file with another base, unless its base is as new."""
     block = read(path, 0)
     if block.base_version >= version:
         return False
@@ -95,7 +95,7 @@ def names(folder: Path) -> list[str]:
 
 @contextmanager
 def _opened(path: Path, *, create: bool = False) -> Iterator[int | None]:
-    """The descriptor of the file; None if there is none."""
+    """The descriptor of the file; None if it does not exist."""
     try:
         file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:

@@ -1,11 +1,11 @@
 """Hash files made smaller: the same records in a single extent of a fitting size.
 
-A hash file grows by extents, and what is removed from it leaves free records behind.
-A file with many extents is slow to search, one with few records in it wastes memory.
+A hash file grows by extents, and removals leave free records.  A file with many extents
+is slow to search, one with few records wastes memory.
 `compacted` puts all records, with their ages, into one new table in which a search
 always ends within `HashMaxSeek`; if tokens crowd, the table is made larger until it does.
-Records lie wherever an earlier `HashMaxSeek` has put them, and a token may have one in each
-extent: programs that looked less far did not see the first.  Their hits are added up.
+Records lie where an earlier `HashMaxSeek` put them, and a token may have one in each extent,
+because a program with a shorter search did not see the first.  `compacted` adds their hits up.
 
 Pure: bytes in, bytes out.  `hash_file.py` decides when they replace a file.
 """

@@ -1,10 +1,10 @@
 # The hash files of DSPAM: finding, changing and removing records in the bytes of a `.css` file.
 #
 # A file is a row of extents, each a header and an open-addressed table of records
-# (reference/storage.md 6).  Bytes in memory are all that is known here; who maps, locks and grows
-# the file is storage/files/hash_file.py.  Numbers are little-endian.  A token gets at most one record: it
-# is looked for in all extents before a free one is taken.  Where another program did not see that
-# record, the token has a second one in a later extent, whose hits count too (`css_joined`).
+# (reference/storage.md 6).  This code knows bytes in memory only; storage/files/hash_file.py maps, locks
+# and grows the file.  Numbers are little-endian.  A token gets at most one record: the search goes through
+# all extents before it takes a free one.  If another program did not see that record, the token has a
+# second one in a later extent, whose hits count too (`css_joined`).
 
 from posix.types cimport off_t
 
@@ -54,7 +54,7 @@ cdef struct Table:  # the file
 
 
 cdef inline bint css_extent(const Table* table, size_t* at, Extent* extent) noexcept nogil:
-    """The extent at `at`, which moves on; false at the end, or where the file is broken."""
+    """The extent at `at`, which moves on; false at the end, or if the file is broken."""
     cdef uint64_t size
     if table.length - at[0] < CSS_HEADER:
         return False
@@ -86,9 +86,9 @@ cdef inline Record* css_within(
 ) noexcept nogil:
     """The record of a token in an extent, or NULL and the free record for it, if there is one.
 
-    DSPAM 3.10.2 looks `seek` places after the home, and passes over the last place of the extent unless
-    that is the home; its later branch looks at the last place, too, but one less far.  What either wrote is
-    found.  A new record goes where the branch puts it, so that both find it, but for the last place.
+    DSPAM 3.10.2 searches `seek` places after the home, and skips the last place of the extent unless that
+    is the home; its later branch searches the last place, too, but one place fewer.  We find the records of
+    both.  A new record goes where the branch puts it, so that both find it, except at the last place.
     """
     cdef uint64_t place = home, last = extent.size - 1, reach = min(seek, last), distance = 0
     cdef bint passing
@@ -115,7 +115,7 @@ cdef inline Record* css_behind(
 ) noexcept nogil:
     """The second record of a token in an extent, if its first one is at the last place; else NULL.
 
-    Who passes over that place does not see the first one, and puts another after it.
+    A program that skips that place does not see the first one, and writes another after it.
     """
     cdef uint64_t last = extent.size - 1, place
     if first != &extent.records[last] or home == last:
@@ -151,8 +151,8 @@ cdef void css_locate(
 ) noexcept nogil:
     """The record of each token, or NULL; `homes` and `missing` are room for `count` numbers.
 
-    One extent after the other is searched for all tokens that are missing still: so memory is
-    announced in each of them, and nobody waits for it.
+    The search goes through one extent after the other for all missing tokens: so it can prefetch the
+    memory of each, and need not wait for it.
     """
     cdef size_t at = 0, i, asked, count_missing = 0, rest
     cdef Extent extent
@@ -191,7 +191,7 @@ cdef array.array css_cut(array.array numbers, Py_ssize_t length):
 
 
 def css_resident(uint8_t[::1] file not None):
-    """Whether a mapped file is in memory, so that nobody waits for a disk who looks at it."""
+    """Whether a mapped file is in memory, so that a reader need not wait for a disk."""
     cdef unsigned char pages[CSS_PAGES]
     cdef size_t page = <size_t>getpagesize(), at = 0, piece
     cdef size_t i, length = <size_t>file.shape[0]
@@ -286,8 +286,8 @@ def css_store(
 ):
     """Set counters, from token number `first` on; the number of the first that has no place, else of all.
 
-    `holes`: the descriptor of a mapped file with holes, which get blocks before they are written to.
-    Raises OSError where there are none left; writing to the map would end the process.
+    `holes`: the descriptor of a mapped file with holes, which get blocks before a write.  Raises
+    OSError if the disk has none left; a write to the map would then kill the process.
     """
     cdef Table table = css_table(file, seek)
     cdef Py_ssize_t i = first, n = min(len(tokens), len(spam), len(innocent))
@@ -352,7 +352,7 @@ def css_delete(uint8_t[::1] file not None, uint64_t seek, array.array tokens not
 
 
 cdef void css_vacate(const Extent* extent, uint64_t hole) noexcept nogil:
-    """Free a record, and close the gap: searches stop at a free record, but for the last place."""
+    """Free a record, and close the gap: searches stop at a free record, except at the last place."""
     cdef uint64_t place = hole, last = extent.size - 1, home, steps
     for steps in range(last):
         place = place + 1 if place < last else 0
@@ -381,7 +381,7 @@ cdef inline void css_add(Record* sum, uint64_t token, const Record* record) noex
 
 
 cdef Record css_sum(const Table* table, uint64_t seek, uint64_t token) noexcept nogil:
-    """The hits of all records of a token together; no token if there is none."""
+    """The sum of the hits in all records of a token; no token if it has no record."""
     cdef size_t at = 0
     cdef uint64_t home
     cdef Extent extent
@@ -403,7 +403,7 @@ cdef Record css_sum(const Table* table, uint64_t seek, uint64_t token) noexcept 
 def css_joined(uint8_t[::1] file not None, uint64_t seek, array.array tokens not None):
     """Those of `tokens` that have records: tokens, spam and innocent hits of all records together, ages ('Q').
 
-    A token that is nowhere within `seek` is looked for everywhere: an earlier one has put it there.
+    A token that is not within `seek` is searched everywhere: an earlier `seek` may have put it there.
     """
     cdef Table table = css_table(file, seek)
     cdef Py_ssize_t i, n = len(tokens), known = 0
@@ -428,9 +428,9 @@ def css_joined(uint8_t[::1] file not None, uint64_t seek, array.array tokens not
 
 
 def css_pour(uint8_t[::1] file not None, uint8_t[::1] fresh not None, uint64_t seek):
-    """Add all records of a file to a fresh one; how many tokens that has, or -1 if one has no place in it.
+    """Add all records of a file to a fresh one; its number of tokens, or -1 if one has no place in it.
 
-    Records of one token are joined, but for a copy in the same extent, which a removal left that was cut short.
+    This joins the records of a token, except a copy in the same extent, which an interrupted removal left.
     """
     cdef Table table = css_table(file, UINT64_MAX)
     cdef Table target = css_table(fresh, seek)

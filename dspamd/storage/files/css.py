@@ -133,7 +133,7 @@ def _extents(file: Bytes, head: struct.Struct, record_bytes: int) -> Iterator[tu
 
 
 def converted(file: Bytes) -> bytes | None:
-    """The file of another machine in our layout; None if it is ours, or nobody's."""
+    """The file of another machine in our layout; None if it has ours already, or none at all."""
     whole = {layout: ends for layout in _LAYOUTS if (ends := _ends(file, layout))[-1:] == [len(file)]}
     if len(whole) > 1:  # a small file may be whole in two ways, by chance
         whole = {layout: ends for layout, ends in whole.items() if _plausible(file, layout, ends)}

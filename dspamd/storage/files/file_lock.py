@@ -1,9 +1,8 @@
 """The lock of DSPAM's hash files: a POSIX lock on an empty file, `USER.lock`.
 
-The kernel drops it with the process that holds it, so no stale lock can stay.  It
-holds between processes only, and one process must not open the same lock twice:
-closing any of its files frees it.  `FileStore` sees to that, because everything that
-concerns one owner is done in one thread.
+The kernel drops it with the process that holds it, so no stale lock can stay.  It works
+between processes only, and one process must not open the same lock twice: closing any
+of its files frees it.  `FileStore` ensures this: one thread does all work on one owner.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ class Seen(NamedTuple):
 
 
 class FileLock:
-    """The lock at `path` of the file `beside` it; the first `head` bytes of its journal tell its state."""
+    """The lock at `path` of the file `beside` it; the first `head` bytes of its journal are its state."""
 
     def __init__(self, path: Path, beside: Path, head: int) -> None:
         self._path, self._beside, self._head = os.fsencode(path), os.fsencode(beside), head

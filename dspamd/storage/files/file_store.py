@@ -1,8 +1,8 @@
 """Stores that keep each owner in files of its own, without a server or a setup.
 
-`FileStore` is what such drivers have in common.  Files are made when mail first
-teaches something, below the directory of their owner (`Home`); the uid is the name
-of the owner.  Preferences are flat files, as in DSPAM with these drivers.
+`FileStore` is the common part of such drivers.  The first lesson creates the files,
+below the directory of their owner (`Home`); the uid is the name of the owner.
+Preferences are flat files, as in DSPAM with these drivers.
 
 An `OwnerFile` works on the files of one owner.  It blocks, so the store calls it in
 threads; one thread does all work on one owner, in order.  The store keeps a bounded
@@ -36,7 +36,7 @@ from dspamd.storage.files.threads import Threads
 T = TypeVar("T")
 
 _BATCH = 5_000  # tokens
-_WHOLE_S = 3600.0  # to write a file anew that has become too large for steps
+_WHOLE_S = 3600.0  # to rewrite a file that is too large for steps
 _PATHS = 10_000  # of owners, that need not be put together again for every message
 _PREFERENCE_FILES = ("prefs", "prefs.lock")
 
@@ -80,9 +80,8 @@ class OwnerFile(Protocol):
 class FileStore(ABC):
     """A `Storage` of files below a home directory.
 
-    Some `open_files` stay open; lanes that have less than their share may open more.  `today` tells the
-    day of last hits.  A call takes `deadline_s` at most, of which
-    `busy_s` may be spent waiting for another writer.
+    Some `open_files` stay open; lanes below their share may open more.  `today` is the day of new
+    hits.  A call takes `deadline_s` at most, of which it may wait `busy_s` for another writer.
     """
 
     errors: ClassVar[tuple[type[Exception], ...]] = (OSError,)  # of the library; become TempFail
@@ -125,7 +124,7 @@ class FileStore(ABC):
         """The owner's name itself.  Raises `InvalidName` if it cannot be the name of a file."""
         path = self._path(owner)
         if create and path in self._open[self._threads.lane(path)]:
-            return owner  # a file that was removed meanwhile is made anew when something is learned
+            return owner  # the next lesson creates a file again that was removed meanwhile
         known = await self._on(owner, lambda file: True, False, create=create)
         return owner if known else None
 

@@ -1,7 +1,7 @@
 """The hash driver: one hash file for each owner, `USER.css`, as DSPAM keeps them.
 
-The fastest store, for one host.  Files of DSPAM 3.10.2 are used where they are; those
-of 32-bit or big-endian machines are converted when they are first met
+The fastest store, for one host.  It uses files of DSPAM 3.10.2 where they are, and
+converts those of 32-bit or big-endian machines when it first opens them
 (reference/storage.md 6).  Processes take turns on an owner's files (`USER.lock`).
 """
 
@@ -23,7 +23,7 @@ from dspamd.storage.files.hash_file import HashFile
 
 
 def shape(config: Config) -> Shape:
-    """How a configuration wants files to be made, to grow and to be searched."""
+    """How to create, grow and search files, from a configuration."""
     return Shape(
         records=config.HashRecMax,
         extend=config.HashAutoExtend,
@@ -58,7 +58,7 @@ class HashFiles(FileStore):
     async def uid(self, owner: str, *, create: bool) -> Uid | None:
         """The owner's name itself.  Makes their directory; `apply` makes the files.
 
-        So mail that cannot be delivered leaves no files behind: `HashRecMax` decides how large they are.
+        So mail that cannot be delivered leaves no files, which `HashRecMax` may make large.
         """
         path = self._path(owner)
         if create and path not in self._open[self._threads.lane(path)]:

@@ -3,16 +3,16 @@
 The files are those of DSPAM (reference/storage.md 6), and we take its locks, so that
 both programs can work on them.  We read and change counters in place; the journal keeps
 the bytes that a change overwrites until it is complete (`storage/files/journal.py`).  A
-correction lies beside its signature, under a name that DSPAM's maintenance script
+correction is a file beside its signature, under a name that DSPAM's maintenance script
 removes with it.
 
 DSPAM forgets when a token was hit last.  Its `cssclean` counts ages in bits above the
 hits; we count them ourselves, on the first change of each day, so that tokens have a
 day of last hit, up to 255 days back.
 
-Where the disk is full, writing into a hole of a mapped file would end the process.  So
-a file of usual size gets all its blocks before it is mapped; a large one keeps its holes,
-and a hole gets blocks before a record is put there.
+On a full disk, a write into a hole of a mapped file would kill the process.  So a file of
+usual size gets all its blocks before it is mapped; a large one keeps its holes, and a hole
+gets blocks before it gets a record.
 """
 
 from __future__ import annotations
@@ -55,18 +55,18 @@ from dspamd.telemetry import log
 HITS_MAX = 2**28 - 1
 _ID = re.compile(r"[0-9A-Za-z, ]{1,127}")  # protocols.md 8; anything else could lead out of the directory
 _SIGNATURE, _CORRECTION = ".sig", ".corrected.sig"
-_OLDEST_COUNT = 366  # days; what is older was not written by us, but found in DSPAM's padding
+_OLDEST_COUNT = 366  # days; an older value is not ours, but comes from DSPAM's padding
 _DAY_S = 86_400
 _BLOCK_BYTES = 512  # of st_blocks, see stat(2)
-_SOLID_BYTES = 2**24  # what is larger may have holes
+_SOLID_BYTES = 2**24  # a larger file may have holes
 # Limits of a look that takes less than a millisecond.
 _GLANCED_TOKENS = 10_000
 _GLANCED_BYTES = 2**26
 _MOMENT_S = 1.0
-_WORTH = 2  # times smaller a file must become for being compacted
+_WORTH = 2  # compact a file if that makes it smaller by this factor
 _FEW_EXTENTS = 8  # that follow each other as with DSPAM
 _AHEAD = 40  # batches of tokens that are found at once: 1.6 MB of numbers
-_MOMENT = 1_000_000  # tokens that are written anew while mail waits, within a second
+_MOMENT = 1_000_000  # tokens that can be rewritten within a second, while mail waits
 
 
 class HashFile:
@@ -143,14 +143,14 @@ class HashFile:
         return file
 
     def _replace(self, content: bytes | bytearray) -> None:
-        """Put a file with this content, completed by free records, in place of what is there."""
+        """Replace the file by this content and free records after it."""
         with replacement(self._path) as fresh:
             write_file(fresh, content, durable=True)
             os.truncate(fresh, css.sound_length(content) or 0)
             self._give(fresh)
 
     def _give(self, fresh: Path) -> None:
-        """Let a new file belong to whom the old one belongs, as far as we may: its group counts most."""
+        """Give a new file the owner of the old one, as far as we may; the group matters most."""
         with suppress(FileNotFoundError):
             old = self._path.stat()
             for user, group in ((-1, old.st_gid), (old.st_uid, -1)):
@@ -179,7 +179,7 @@ class HashFile:
         return length > _SOLID_BYTES and not self._shape.solid
 
     def glance(self, tokens: array[int]) -> Snapshot | None:
-        """`read` where that neither blocks nor takes long: nobody writes, all lies in memory; else None."""
+        """`read` if it neither blocks nor takes long: no writer, and all pages in memory; else None."""
         if len(tokens) > _GLANCED_TOKENS or self._map is None or len(self._map) > _GLANCED_BYTES:
             return None
         try:
@@ -245,7 +245,7 @@ class HashFile:
         return self._journal.begin_with(before, self._signatures / name, content, day)
 
     def _mapping(self) -> mmap:
-        """The file, which may have been mapped anew because it grew."""
+        """The file; it may have a new mapping because it grew."""
         assert self._map is not None
         return self._map
 
@@ -316,7 +316,7 @@ class HashFile:
         return True
 
     def _undo(self, file: mmap) -> None:
-        """Put back what a change found, if it began and did not finish."""
+        """Restore the bytes that an unfinished change overwrote."""
         if not self._journal.pending():
             return
         before = self._journal.read()

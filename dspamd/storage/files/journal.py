@@ -1,10 +1,9 @@
 """The journal by which the next process undoes a change to hash files that did not finish.
 
-A hash file is changed in place, record by record, a signature is a file of its own, and
-the change of a block is appended to one.  Before a change touches the first of them, it
-writes all that it will overwrite to `USER.journal`; emptying the journal is the moment in
-which the change is made.  A process that finds a journal that is not empty puts everything
-back first.
+A change writes records of a hash file in place, a signature to its own file, and appends to
+the file of a block.  Before it touches the first of these, it copies the bytes that it will
+overwrite to `USER.journal`; emptying the journal commits the change.  A process that finds a
+journal with content restores these bytes first.
 
 An incomplete journal is void: the change has touched nothing yet.  The journal is not
 forced to the disk: it protects from processes that die, not from machines that do.
@@ -24,8 +23,8 @@ from dspamd.engine.model import Totals
 from dspamd.storage.files import _files
 
 _FILE_MODE = 0o660
-_KEPT_BYTES = 2**20  # what a journal may keep of the disk while it is empty
-_HEAD = struct.Struct("=QI")  # length and CRC-32 of what follows
+_KEPT_BYTES = 2**20  # disk space that an empty journal may keep
+_HEAD = struct.Struct("=QI")  # length and CRC-32 of the rest
 HEAD_BYTES = _HEAD.size  # zeros in a journal that is empty
 _COUNTERS = struct.Struct("=8qQ")  # totals, number of tokens
 # Lengths of name and content.  -1: there was no such file; below: its length, counted down from -2,
@@ -71,9 +70,9 @@ class Journal:
             self._file = None
 
     def pending(self) -> bool:
-        """Whether a change began and did not finish; opens the journal anew if another process removed it.
+        """Whether a change began and did not finish; opens the journal again if another process removed it.
 
-        Asked before each change, under the same lock.
+        Each change asks first, under the same lock.
         """
         while True:
             try:

@@ -1,6 +1,6 @@
 """The SQLite driver: one database for each owner, `USER.sdb`, as DSPAM keeps them.
 
-Databases of DSPAM 3.10.2 are used where they are (reference/storage.md 3.3).  Many
+It uses databases of DSPAM 3.10.2 where they are (reference/storage.md 3.3).  Many
 processes may share them: a writer takes its turn (`BEGIN IMMEDIATE`), readers do
 not wait.  `SQLitePragma`, or the statements in `Home/sqlite.pragma`, can tune a
 connection.
@@ -26,14 +26,14 @@ from dspamd.telemetry import log
 class SQLite(FileStore):
     """A `Storage` of SQLite databases.
 
-    `pragmas` are what follows PRAGMA in a statement; None takes the statements in
+    `pragmas` are the texts after PRAGMA in a statement; None means the statements in
     `Home/sqlite.pragma` instead.
     """
 
     errors = (sqlite3.Error, OSError)
     longest_signature = 10**9 - 1000  # a row of SQLite has 10^9 bytes at most
     ending = "sdb"
-    endings = ("sdb-wal", "sdb-shm", "sdb-journal", "sdb")  # a log left behind would spoil the next database
+    endings = ("sdb-wal", "sdb-shm", "sdb-journal", "sdb")  # a leftover log would damage the next database
 
     def __init__(
         self,

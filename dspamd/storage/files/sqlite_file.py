@@ -1,7 +1,7 @@
 """One user's SQLite database and the statements that work on it.
 
 The tables are those of DSPAM 3.10.2, as it left them or made like its own
-(reference/storage.md 3.3); our additions live in tables of our own.  `schema/sqlite/`
+(reference/storage.md 3.3); we add tables of our own.  `schema/sqlite/`
 holds the numbered steps, `PRAGMA user_version` says how many a file has taken.
 
 Many values go in as one JSON text and come out as one row.  Python's sqlite3 gives
@@ -41,7 +41,7 @@ _PRAGMAS = (
 _FILE_MODE = 0o660  # the web pages run under another account of the same group
 _SPARE = 8  # pages in use for each free one that stays for later lessons
 _STEP_PAGES = 64  # given back in one go, within some milliseconds
-_MOMENT_PAGES = 2_500  # written anew within a tenth of a second
+_MOMENT_PAGES = 2_500  # rewritten within a tenth of a second
 _COMMON_LENGTHS = (18, 19, 20)  # digits of all tokens but one in two hundred
 _STEPS_PER_LOOK = 100_000  # instructions of SQLite between two looks at the clock, some 10 ms
 _DAY = "ifnull(CAST(julianday({}) - 2440587.5 AS INTEGER), 0)"
@@ -309,8 +309,8 @@ class SQLiteFile:
     def compact(self, *, whole: bool) -> bool:
         """Bring pages from the end of the file to free places, and cut it off there.
 
-        DSPAM made files that cannot do this.  VACUUM makes them so, but nobody can write meanwhile,
-        so without `whole` it is done where little is left.
+        Files of DSPAM cannot do this.  VACUUM converts them, but locks out writers, so without `whole`
+        we run it only if little is left.
         """
         free, pages = self._number("freelist_count"), self._number("page_count")
         if not self._number("auto_vacuum"):
@@ -323,11 +323,11 @@ class SQLiteFile:
             self._connection.executescript(f"PRAGMA incremental_vacuum({min(free, _STEP_PAGES)})")
         if free > _STEP_PAGES:
             return True
-        self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")  # it is this that cuts the file off
+        self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")  # only this shortens the file
         return False
 
     def _vacuum(self) -> None:
-        """Write the file anew, as one that can be made smaller in steps from now on."""
+        """Rewrite the file as one that can shrink in steps."""
         for pragma in ("temp_store = FILE", "auto_vacuum = INCREMENTAL"):
             self._connection.execute(f"PRAGMA {pragma}")
         self._connection.execute("VACUUM")
@@ -352,7 +352,7 @@ def _create(path: Path) -> None:
 def _texts(tokens: Iterable[int]) -> str:
     """Tokens as a JSON list of decimal texts, which is how the table holds them.
 
-    In the order of the index, each of whose pages is then read and written once: a quarter less to do.
+    They are in the order of the index, so SQLite reads and writes each page once: a quarter less work.
     """
     texts = sorted(map(str, tokens))
     return '["' + '","'.join(texts) + '"]' if texts else "[]"
@@ -396,7 +396,7 @@ def _schema() -> list[list[str]]:
 
 
 def _statements(script: str) -> Iterator[str]:
-    """The statements of a script; a trigger contains semicolons of its own."""
+    """The statements of a script; a trigger contains semicolons, too."""
     statement = ""
     for line in script.splitlines(keepends=True):
         statement += line

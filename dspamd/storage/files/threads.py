@@ -63,7 +63,7 @@ class Threads:
         """The result of `work`, which gets its deadline (`time.monotonic()`): the usual one, unless
         `deadline_s` says otherwise.
 
-        Raises `TempFail` if it is not done by then, else what the work raises.
+        Raises `TempFail` if it is not done by then, and the exceptions of the work.
         """
         task = _Task(work, deadline_s or self._deadline_s)
         self._unfinished[lane] += 1
@@ -78,7 +78,7 @@ class Threads:
             self._awaited[lane].clear()
 
     def stop(self) -> None:
-        """Take no more work; what waits is dropped, the threads end with what they do."""
+        """Take no more work; drop waiting work, and end the threads after their current work."""
         for lane in self._lanes:
             lane.stop()
 
@@ -101,7 +101,7 @@ class _Lane:
         self._work.put(work)
 
     def stop(self) -> None:
-        """Drop what waits; the thread ends with what it does."""
+        """Drop waiting work; the thread ends after its current work."""
         self._stopped = True
         self._work.put(None)
 
@@ -135,11 +135,11 @@ class _Task(Generic[T]):
                 result = self._work(self._until)
             except BaseException as raised:
                 error = raised
-        with suppress(RuntimeError):  # the loop has ended, and nobody waits any more
+        with suppress(RuntimeError):  # the loop has ended, and no caller waits any more
             self._loop.call_soon_threadsafe(self._settle, finished, cast(T, result), error)
 
     def _expire(self) -> None:
-        """Work that has not begun by now never begins."""
+        """Cancel work that has not begun by now."""
         self._expired = True
         if not self._result.done():
             busy = TempFail("Storage is busy", detail=f"no answer within {self._deadline_s} s")

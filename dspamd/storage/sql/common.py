@@ -1,10 +1,10 @@
 """Code that the drivers of SQL servers share: addresses, the table of users, retries.
 
-Options of all servers are alike but for their prefix (`PgSQL`, `MySQL`, `MySQLWrite`):
+Options of all servers differ only in their prefix (`PgSQL`, `MySQL`, `MySQLWrite`):
 `Server` and `UserTable` are their values.  `retried` repeats a transaction that the
 server gave up in favour of another one.  `storable` and `owner_name` decide which
 texts may go to a server at all: names come from addresses and signature ids from mails,
-where senders write what they like.
+and senders can write any text there.
 
 Nothing here knows a library or a dialect of SQL.
 """

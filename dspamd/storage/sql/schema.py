@@ -1,10 +1,10 @@
-"""The numbered steps by which the tables of a driver come to be: `schema/DRIVER/NNNN.sql`.
+"""The numbered steps that create the tables of a driver: `schema/DRIVER/NNNN.sql`.
 
-Steps only go forward.  Step 1 makes the tables of DSPAM 3.10.2 where there are none;
-later steps make our own.  Each driver notes in the database how many steps it has taken,
+Steps only go forward.  Step 1 creates the tables of DSPAM 3.10.2 if there are none;
+later steps create our own.  Each driver notes in the database how many steps it has taken,
 and takes no step twice.
 
-This module only reads the files; the drivers carry the steps out.
+This module only reads the files; the drivers execute the steps.
 """
 
 from __future__ import annotations
