@@ -2,9 +2,9 @@
 
     python -m bench.client PORT SESSIONS COUNT SIZE [USERS]
 
-Prints the seconds that COUNT messages of SIZE bytes took together, then those that each took, from
-MAIL to the last reply.  Mail is for `user`, or for several users by turns: `user`, `user1`, ...
-A process of its own, so that its work is not counted as the daemon's.
+It prints the seconds for COUNT messages of SIZE bytes together, then those for each, from MAIL to the
+last reply.  Mail is for `user`, or for several users in turn: `user`, `user1`, ...  It is a separate
+process, so that its work does not count as the daemon's.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ async def expect(reader: asyncio.StreamReader, code: bytes) -> None:
 
 
 def names(users: int) -> list[str]:
-    """Who gets mail, if that many users do."""
+    """The recipients, for that number of users."""
     return ["user", *(f"user{number}" for number in range(1, users))]
 
 

@@ -1,7 +1,7 @@
-"""What it costs to start dspamc, which starts once per message: until the daemon hears from it.
+"""The time from the start of dspamc, which starts once per message, to its first bytes at the daemon.
 
-Measured without the `site` module, as a packaged dspamc runs; what a virtual
-environment adds to every Python program is not ours.
+It runs without the `site` module, as a packaged dspamc does; the cost of a virtual
+environment for every Python program is not ours.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What a measurement says: a value, what was measured beside it in the same run, and the budget.
+"""The result of a measurement: a value, the value to compare it with from the same run, and the budget.
 
-Only ratios count.  Machines differ, and so does the load on one of them from
-minute to minute; two things measured in turns in one run can be compared.
+Only ratios count.  Machines differ, and so does the load on one of them from minute to
+minute; two values measured in turns in one run can be compared.
 """
 
 from __future__ import annotations

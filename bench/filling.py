@@ -1,8 +1,8 @@
-"""Dictionaries of millions of tokens, each made in the way that its store has for many rows.
+"""Dictionaries of millions of tokens, each filled by the bulk method of its store.
 
-Tokens come in portions that go through their whole range, as messages bring them: so pages of a
-tree are split, and are as full, as in a dictionary that mail has made.  Hash files get theirs from
-our own driver, because how they grow is part of what is measured.
+Tokens come in portions that span their whole range, as messages bring them: so the pages of a tree
+split, and are as full, as in a dictionary that mail filled.  Our own driver fills hash files,
+because the measurement includes their growth.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from dspamd.storage.sql.common import Server, signed
 from tests.support.day import TODAY
 
 _PORTIONS = 10
-_AT_ONCE = 100_000  # tokens that a hash file is taught by one change
+_AT_ONCE = 100_000  # tokens that a hash file learns by one change
 
 
 async def fill(

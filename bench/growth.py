@@ -1,14 +1,14 @@
 """How the cost of a message follows the tokens that are stored, and those of the message.
 
 Users of one store have ten thousand, a million and ten million tokens (DSPAMD_BENCH_TOKENS: another
-number than ten million).  What a message costs must stay flat in these, and linear in its own.  Its
-tokens are all known, and have been asked for before, so caches are as warm with every user.
+number than ten million).  The cost of a message must stay flat in these, and linear in its own.  All
+its tokens are known, and were read before, so caches are as warm with every user.
 
-Flat is what a tree makes of it.  From a million tokens to ten it becomes at most one level deeper,
-four instead of three.  From ten thousand to a million, there is more: of few tokens, many that are
-asked for share a page; of many, each lies on a page of its own, which has to be looked up, locked,
-written and logged for it alone.  So the pages that a message touches are the limit, and the tree's
-depth is that of what comes after.  Hash files have extents instead; after the first
+Flat means the growth of a tree.  From a million tokens to ten it becomes at most one level deeper,
+four instead of three.  From ten thousand to a million there is more growth: of few tokens, many of a
+message share a page; of many, each lies on its own page, which the server must find, lock, write and
+log for it alone.  So up to there the number of touched pages limits the cost, and from there the depth of
+the tree.  Hash files have extents instead; after the first
 eight, each is half as large as all before it, which makes fourteen for ten million tokens.
 """
 
@@ -110,7 +110,7 @@ async def _ms(work: Awaitable[object]) -> float:
 
 
 def _size_mib(place: Place, folder: Path) -> float:
-    """What all tokens take, with their indices."""
+    """The space of all tokens, with their indices."""
     match place.server:
         case PostgreSQL() as server:
             database = Server.from_file(folder / "pgsql.data").database

@@ -1,4 +1,4 @@
-"""A message of 20 MB: how fast it is taken, and what the other sessions notice of it."""
+"""A message of 20 MB: the time that it takes, and the delay of other sessions."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """How one worker and two bear different loads: small and large mail, few and many sessions, learning or not.
 
-For information, and beside the bare relay (one process) under the same load.  Rate and CPU are those
-under smtp-source; latency is what our own client sees from MAIL to the last reply, and with more
-sessions than one it is mostly waiting for the others.  Memory is what is left after all loads, with the
-pages of dictionaries that a worker has mapped.
+For information, compared with the bare relay (one process) under the same load.  Rate and CPU are those
+under smtp-source; latency is the time of our own client from MAIL to the last reply, and with several
+sessions mostly the wait for the others.  Memory is that after all loads, with the pages of
+dictionaries that a worker has mapped.
 """
 
 from __future__ import annotations

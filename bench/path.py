@@ -6,12 +6,12 @@ better of the rounds counts for each, so that a burst of other load on the
 machine hurts neither.
 
 There are two clients.  `load` (ours) pipelines commands as Postfix's lmtp(8) does, sends many
-different messages, and tells latencies; budgets are measured with it.  `flood` (smtp-source)
-costs next to nothing itself, but waits for the reply to each command, and has eight messages.
+different messages, and measures latencies; budgets use it.  `flood` (smtp-source) costs next to
+nothing itself, but waits for the reply to each command, and has eight messages.
 
-CPU is compared with that of DSPAM for mail as large, on average, as that which DSPAM was
-measured with, in dictionaries that grow alike.  The files lie in memory where the system allows
-it: what a disk costs, and who else uses it, is not what is measured here.
+The CPU time is compared with that of DSPAM, for mail of the same average size, in dictionaries that
+grow alike.  The files lie in memory if the system allows it: this does not measure the disk, or
+other programs that use it.
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ MEMORY = Path("/dev/shm")
 
 
 class Server(NamedTuple):
-    """What is measured: where it listens, and its processes."""
+    """The measured program: its address, and its processes."""
 
     port: int
     pids: Sequence[int]
 
     def cpu_s(self) -> list[float]:
-        """What each process has used until now."""
+        """The CPU time of each process until now."""
         return [cpu_s(pid) for pid in self.pids]
 
 

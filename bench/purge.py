@@ -1,10 +1,10 @@
-"""What mail notices of a purge: its latency while a million stale tokens go, against that before.
+"""The delay of mail by a purge: its latency while a purge removes a million tokens, against that before.
 
-Mail comes at half of the rate that the daemon can take, which is measured first.  It comes when it
-comes (open loop, as by a Poisson process): a message that finds all sessions waiting waits too, and
-that counts.  The dictionary that is purged is the one of the user who gets the mail: the worst case.
+Mail comes at half of the daemon's highest rate, which is measured first.  It comes at random (open
+loop, a Poisson process): a message that finds all sessions busy waits, too, and that counts.  The
+purge works on the dictionary of the user who gets the mail: the worst case.
 
-Most of a minute of the purge is looked at; what needs longer is ended then.
+The measurement ends a purge after about a minute.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def _measure(place: Place) -> list[Figure]:
 
 
 async def _fill(place: Place, folder: Path) -> None:
-    """Give the user his stale tokens."""
+    """Give the user stale tokens."""
     long_ago = utc_day() - timedelta(60)
     store = place.store(folder, lambda: long_ago)
     await store.open()

@@ -1,6 +1,6 @@
 """Mail a second with each store, learning from each message or from errors alone, for one user and more.
 
-For information, and beside the bare relay under the same load.  Mail of 10 kB, 8 sessions, one worker.
+For information, compared with the bare relay under the same load.  Mail of 10 kB, 8 sessions, one worker.
 """
 
 from __future__ import annotations

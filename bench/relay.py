@@ -1,4 +1,4 @@
-"""What the daemon is compared with: a relay of stock parts that does nothing else.
+"""The program to compare the daemon with: a relay of stock parts that does nothing else.
 
     python -m bench.relay PORT NEXT_HOP
 

@@ -1,4 +1,4 @@
-"""The mail that is measured with.
+"""The mail of the measurements.
 
 By default the messages bundled with the demo; DSPAMD_CORPUS may name another
 archive of the same form (a tar with one message in each file).

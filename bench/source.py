@@ -1,12 +1,12 @@
-"""A client that costs next to nothing: smtp-source(1), with which Postfix itself is measured.
+"""A client that costs next to nothing: smtp-source(1), the benchmark of Postfix itself.
 
-It tells rates.  It does not tell latencies, and does not pipeline commands; `client` does both.
+It measures rates.  It does not measure latencies or pipeline commands; `client` does both.
 
-One smtp-source sends one message, again and again.  So several run, at once or in turn, each with a
-message of its own for a user of his own, over its share of the sessions; with enough sessions each
-user is served by each worker.  Still there are `MAILS` different messages only: after the first
-round all of their tokens are in the dictionaries, and what TEFT does from then on is to raise
-counters where they are, not to add any.  The text is that of real mail (see `sample`).
+One smtp-source sends one message, again and again.  So several run, at once or in turn, each with its
+own message for its own user, over its share of the sessions; with enough sessions each worker
+serves each user.  Still there are only `MAILS` different messages: after the first round all of their
+tokens are in the dictionaries, and from then on TEFT raises existing counters and adds none.
+The text is that of real mail (see `sample`).
 """
 
 from __future__ import annotations

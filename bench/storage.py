@@ -1,10 +1,9 @@
-"""What our drivers add to a look-up and to a lesson, against the same asked by hand over the same library.
+"""The cost of our drivers for a look-up and a lesson, against the plain statement over the same library.
 
-By hand is what somebody would write who knows the tables and has nothing else to care for: one
-statement over an open connection, without deadline, retries, or a pool.  For PostgreSQL the lesson
-is our own statement: clamps, and an order that keeps writers from deadlocks, cost what they cost.
-For hash files it is the kernel at work on the mapped file, without the lock, and without the
-journal, by which a message is learned whole or not at all: their ratio is for information.
+The plain statement is the least that does the work: one statement over an open connection, without
+deadline, retries, or a pool.  For PostgreSQL the lesson is our own statement, because clamps, and an
+order that prevents deadlocks, have their price.  For hash files it is the kernel on the mapped file,
+without the lock and the journal, which makes a lesson atomic: their ratio is for information.
 """
 
 from __future__ import annotations
@@ -180,7 +179,7 @@ async def against_hand(place: Place) -> list[Figure]:
         async with by_hand(place, folder) as hand:
             for turn in range(ROUNDS):
                 asked = array("Q", chance.sample(known, TOKENS))
-                assert await hand.look_up(uid, asked) == TOKENS  # and what is asked for lies in caches now
+                assert await hand.look_up(uid, asked) == TOKENS  # and the rows are in caches now
                 turns = [
                     ("hand", hand.look_up(uid, asked)),
                     ("ours", store.read(uid, asked)),

@@ -1,4 +1,4 @@
-"""The four stores that are measured, each with its server and its files in a folder of its own."""
+"""The four stores of the measurements, each with its server and its files in its own folder."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _enlarge(postgres_server: PostgreSQL, mariadb_server: MariaDB) -> None:
 
 
 async def grown(place: Place, folder: Path) -> None:
-    """Tell the server how its tables have grown, as it tells itself in time."""
+    """Update the statistics of the server about its tables, as it does itself in time."""
     if isinstance(place.server, PostgreSQL):
         database = Server.from_file(folder / "pgsql.data").database
         await asyncio.to_thread(place.server.psql, "VACUUM ANALYZE dspam_token_data", database)

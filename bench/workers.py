@@ -1,16 +1,16 @@
 """Two workers against one.
 
-A worker uses more than one core where it finds them, since the kernel works without the GIL.  So for
-the budget each gets a core of its own, with all its threads: one worker is one core, two are two.
-The same without that, for information: then one worker takes part of what the second would have.
+A worker uses several cores if it can, because the kernel works without the GIL.  So for the budget
+each worker gets one core for all its threads: one worker has one core, two have two.  A second figure
+is without that, for information: then one worker also uses a part of the second core.
 
-Client and sink cost little, but something, and run where there is room.  If there are two cores only,
-that is beside one worker the other core, and beside two what these leave: it counts against two.
-Mail is large and always learned, which costs workers much and them little.  It is for several users:
-with few, workers wait for each other, since a dictionary is locked while it learns.
+Client and sink need little CPU, but some, and use free cores.  If there are only two cores, they use
+the other core beside one worker, and the rest beside two: this counts against two.  Mail is large and
+always learned, which costs workers much and client and sink little.  It is for several users: with few,
+workers wait for each other, because a worker locks a dictionary while it learns.
 
-Where the ratio is lost, if it is, the other figures tell: in what a message costs (locks of a
-dictionary that both use, caches), or in sessions that are not spread evenly (`dspamd.daemon.accept`).
+If the ratio is bad, the other figures show why: a message costs more (locks of a dictionary that both
+use, caches), or the sessions are not spread evenly (`dspamd.daemon.accept`).
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """A real dspamd, sample mail, a mistake, and its correction: `make demo`.
 
-Starts the daemon on SQLite in a temporary folder with a sink behind it that
-takes what it hands over, teaches it a few dozen messages as `dspamc` would,
-sends it others by LMTP as a mail server would, shows what it thought of each
-and why, and corrects one mistake through the `spam-` address as a user would.
+It starts the daemon on SQLite in a temporary folder, with a sink as the next hop; teaches
+it a few dozen messages as `dspamc` would; sends it others by LMTP as a mail server would;
+shows each verdict with its reasons; and corrects one mistake through the `spam-` address
+as a user would.
 
 The exit status is 0 only if all of that worked.
 """
@@ -69,7 +69,7 @@ class Mail:
 
 
 class Sink:
-    """The next hop: keeps what it is given, in the order of arrival."""
+    """The next hop: keeps messages in the order of arrival."""
 
     def __init__(self) -> None:
         self.arrivals: queue.Queue[bytes] = queue.Queue()

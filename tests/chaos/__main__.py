@@ -2,10 +2,10 @@
 
     python -m tests.chaos MAILS [SEED]      MAILS: the fewest that flow for each store
 
-Prints an account for each store.  The exit status is 1 if a promise was broken, and 2 if
-all were kept, but something was LEFT OUT because it cannot be done here.  The same
-seed sends the same mails and plans the same faults; when exactly they strike, and so
-what they meet, is never the same twice.
+It prints an account for each store.  The exit status is 1 if the daemon broke a promise, and 2 if
+it kept all, but some faults were LEFT OUT because they are impossible here.  The same seed sends
+the same mails and plans the same faults; their exact moments, and so the work that they hit, differ
+in each run.
 """
 
 from __future__ import annotations

@@ -1,21 +1,21 @@
 """The rules that the ledger of a run must keep.
 
-Mail.  Each copy (a mail for one of its users) arrives, bit-identical but for our fields and those of
-Postfix, and Postfix is told so exactly once.  Of its hand-overs exactly one is ACKNOWLEDGED; what
-excuses the others is said in `outcomes`, and nothing else does.
+Mail.  Each copy (a mail for one of its users) arrives, bit-identical except for our fields and those of
+Postfix, and the daemon acknowledges it to Postfix exactly once.  Exactly one of its hand-overs is
+ACKNOWLEDGED; `outcomes` lists the only excuses for the others.
 
-Counters.  A message is handed over, then learned, then acknowledged (the order of effects that the
-pipeline states), so of the hand-overs
+Counters.  The pipeline hands a message over, then learns it, then acknowledges it.  So
 
-* one that was ACKNOWLEDGED, or whose client VANISHED, is learned once, or the log names its signature
-  as not learned: the lesson is what trouble with the store may cost.  Not both, unless a database
-  server keeps the dictionaries: then the answer to the commit may be what was lost;
+* a hand-over that was ACKNOWLEDGED, or whose client VANISHED, is learned once, or the log names its
+  signature as not learned: trouble with the store may cost a lesson.  Not both, unless a database
+  server keeps the dictionaries: then the answer to the commit may have been lost;
 * one that was UNHEARD is not learned;
 * one that was KILLED is learned once or not at all: it was in flight at that kill;
-* and nothing is learned that was not handed over.
+* and nothing else is learned.
 
-So the totals lie between acknowledged less told, and acknowledged plus in flight at each kill.
-Within that they are exact: the totals of a dictionary are the messages whose signatures it holds,
+So the totals lie between the acknowledged messages less those logged as not learned, and the
+acknowledged ones plus those in flight at each kill.  Within that they are exact:
+the totals of a dictionary are the messages whose signatures it holds,
 by verdict, and the hits of each token are those of these messages which have it.
 """
 
@@ -34,7 +34,7 @@ _INSTANT_S = 0.5
 
 @dataclass
 class Findings:
-    """What an audit found.  `problems` is empty if every rule was kept."""
+    """The result of an audit.  `problems` is empty if the run kept every rule."""
 
     problems: list[str] = field(default_factory=list)
     copies: int = 0
@@ -72,7 +72,7 @@ def audit(ledger: Ledger) -> Findings:
 
 
 def _arrived(ledger: Ledger, wanted: set[Copy], problems: list[str]) -> dict[Copy, list[Arrival]]:
-    """What arrived of each copy, in order, if it is what was sent."""
+    """The arrivals of each copy, in order, if they equal the sent mail."""
     mails = {mail.number: mail for mail in ledger.mails}
     signatures = Counter(arrival.signature for arrival in ledger.arrivals)
     found: dict[Copy, list[Arrival]] = defaultdict(list)
@@ -92,7 +92,7 @@ def _arrived(ledger: Ledger, wanted: set[Copy], problems: list[str]) -> dict[Cop
 def _mail_problems(
     ledger: Ledger, copy: Copy, told: list[tuple[Arrival, Outcome]], teller: Teller
 ) -> list[str]:
-    """What is wrong with the hand-overs of one copy."""
+    """The problems of the hand-overs of one copy."""
     name, problems = f"{copy[0]} for {copy[1]}", []
     queued = [(arrival, outcome) for arrival, outcome in told if arrival.queue_id]
     if len(told) - len(queued) > (copy[0] in ledger.vanished):
@@ -123,7 +123,7 @@ def _handed_over(ledger: Ledger, arrival: Arrival) -> bool:
 
 
 def _lessons(ledger: Ledger, outcomes: dict[str, Outcome], found: Findings) -> None:
-    """Compare what became of each hand-over with what the dictionaries hold."""
+    """Compare the outcome of each hand-over with the dictionaries."""
     arrivals = {arrival.signature: arrival for arrival in ledger.arrivals}
     told = {said.signature for said in ledger.said if said.word is Word.NOT_LEARNED}
     learned = {(id_, user) for user, kept in ledger.contents.items() for id_ in kept.signatures}

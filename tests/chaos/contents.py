@@ -1,9 +1,8 @@
-"""What the dictionaries hold after a run, read through the store itself.
+"""The contents of the dictionaries after a run, read through the store itself.
 
-All of it: the totals, the hits of every token, and every signature with its tokens.  A message that
-was learned has left its signature in the same transaction as its counters, so that the audit can
-count the counters again.  This holds for mail that is only classified and learned: nothing
-is corrected or purged while a run lasts.
+These are the totals, the hits of every token, and every signature with its tokens.  The store commits
+the signature of a message together with its counters, so the audit can compute the counters
+again.  This works because a run only classifies and learns: it corrects and purges nothing.
 """
 
 from __future__ import annotations

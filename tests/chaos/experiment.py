@@ -1,12 +1,12 @@
-"""A run: mail flows, faults happen at moments that chance chose, and then the ledger is audited.
+"""A run: mail flows, faults happen at random moments, and then the audit reads the ledger.
 
 One fault happens after the other, in an order that the seed decides, while mail is under way.  The run
-ends when Postfix has got rid of everything, and the daemon has been stopped as an administrator
-would do it.  Then the records of all parties are read, and `audit` says what it thinks of them.
-A traceback in the daemon's log, a bounce, or a complaint of Postfix is a problem, too.
+ends when the queue of Postfix is empty, and the daemon has stopped as an administrator would stop
+it.  Then the run collects the records of all parties, and `audit` checks them.  A traceback in
+the daemon's log, a bounce, or a complaint of Postfix is a problem, too.
 
-What it does not do: judge.  Which second copy has a cause, and what counters may be, is
-for `outcomes` and `audit` to say, who know nothing of processes.
+This module does not decide which second copy has a cause, or which counters are right: `outcomes`
+and `audit` do, and they know nothing of processes.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Account:
     mails: int = 0
     attempts: int = 0  # of Postfix, to hand a copy to the daemon
     seconds: float = 0.0
-    left_out: str = ""  # what could not happen here, and why
+    left_out: str = ""  # faults that are impossible here, and why
     findings: Findings = field(default_factory=Findings)
     happened: list[Happened] = field(default_factory=list)
 
@@ -146,7 +146,7 @@ def experiment(
 
 
 def _ledger(scene: Scene, seed: int, epoch: float, *, on_server: bool) -> Ledger:
-    """What everybody has written down, when all is over."""
+    """The records of all parties at the end."""
     site = scene.fixture
     return Ledger(
         mails=[Mail(seed, number) for number in range(scene.load.mails)],

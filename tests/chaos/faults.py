@@ -1,8 +1,8 @@
-"""What goes wrong: each fault is in force while its block lasts, and over when it ends.
+"""The faults: each lasts as long as its `with` block.
 
-Whom a fault killed, when the next hop was in trouble, and which client vanished is noted in the
-`Scene`: the audit believes no other excuse for a second copy.  A fault that only the daemon, its
-scanner or its store suffers excuses none.
+The `Scene` records which worker a fault killed, when the next hop was in trouble, and which client
+vanished: the audit accepts no other excuse for a second copy.  A fault that affects only the daemon,
+its scanner or its store excuses none.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _NO_MORE = 3  # open files: standard input, output and error; those that are ope
 
 @dataclass(frozen=True)
 class Scene:
-    """Where faults happen, the mail that they happen to, the chance that decides, and what is noted."""
+    """The site of the faults, its mail, the random generator, and the records."""
 
     fixture: Fixture
     load: Load

@@ -1,11 +1,11 @@
-"""The site that faults happen to: real programs, each of which can be stopped by itself.
+"""The site of the faults: real programs, each of which a test can stop alone.
 
     mails ──▶ Postfix ──LMTP──▶ dspamd, 2 workers ──SMTP──▶ next hop
                                   │         │
                                 clamd     PostgreSQL, MariaDB, or files on a small disk
 
-Deadlines are short, so that what hangs is given up while a run lasts.  Users are
-trained on everything (TEFT), so that counters can be compared with mail.
+Deadlines are short, so that hanging work ends during a run.  Users learn from every
+message (TEFT), so that the audit can compare counters with mail.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _DATABASE = """\
 
 @dataclass(frozen=True)
 class Database:
-    """A database server, and what can be done to it."""
+    """A database server that faults can stop."""
 
     where: Server
     start: Callable[[], None]
@@ -105,7 +105,7 @@ class Disk:
 
     @contextmanager
     def full(self) -> Iterator[None]:
-        """No block is free on it, but for what its users give back."""
+        """No block of the disk is free, except those that its users give back."""
         ballast = self.folder / "ballast"
         try:
             with ballast.open("wb", buffering=0) as file:
@@ -116,7 +116,7 @@ class Disk:
             ballast.unlink()
 
     def _fill(self, file: int) -> None:
-        """Take what is free, by ever smaller pieces: one that does not fit is given back whole."""
+        """Take all free space, in ever smaller pieces; a piece that does not fit is given back whole."""
         piece, end = _PIECE_BYTES, os.fstat(file).st_size
         while piece >= _BLOCK_BYTES:
             try:
@@ -137,7 +137,7 @@ class Fixture:
     database: Database | None
     disk: Disk | None
     left_out: str
-    """What cannot happen here, and why; empty if everything can."""
+    """The faults that are impossible here, and why; empty if all are possible."""
 
 
 @contextmanager

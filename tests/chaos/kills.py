@@ -1,19 +1,19 @@
-"""Hundreds of kills, on each kind of store: what is in it is whole messages.
+"""Hundreds of kills, on each kind of store: afterwards it holds whole messages only.
 
     python -m tests.chaos.kills KILLS [SEED [DRIVER [FOLDER]]]
 
-on a store of each kind, or of this one, or on the one whose address is in a folder.
+It works on a store of each kind, or of the given one, or on the store whose address is in a folder.
 
-A process learns messages and corrects every other one, as fast as it can, and is killed at a
-moment that chance names; sometimes while it opens the store.  Each message adds one to the
+A process learns messages and corrects every other one, as fast as it can.  We kill it at a random
+moment, sometimes while it opens the store.  Each message adds one to the
 totals and to each of its tokens, appends its number to a block, and leaves a signature; each
 correction moves one from spam to innocent.  Now and then the process folds the block.  After
 every kill the counters and the block must be those of the messages whose signatures are
 there, to the last token: no more than one of them may be unconfirmed, and none that was
 confirmed may be missing.
 
-At the end all corrections are made again: those that were made change nothing, the others
-are.  Then all are taken back, and the counters must be as if nobody had ever been corrected.
+At the end we make all corrections again: those that were made before change nothing, the others
+count.  Then we take all back, and the counters must be as without any correction.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ Hits = dict[int, tuple[int, int]]
 
 
 class Broken(Exception):
-    """What is in the store is not whole messages."""
+    """The store holds a part of a message."""
 
 
 def tokens_of(message: int) -> list[int]:
@@ -134,7 +134,7 @@ async def _learn_for_ever(name: str, folder: Path, first: int, say: int) -> None
 
 
 def _killed(name: str, folder: Path, first: int, chance: random.Random) -> bytes:
-    """Have a process learn, and kill it; what it confirmed."""
+    """Let a process learn, and kill it; returns the messages that it confirmed."""
     done, say = os.pipe()
     child = os.fork()
     if not child:
@@ -224,7 +224,7 @@ async def _enter(storage: Storage, dictionary: Dictionary, ledger: Ledger, since
 
 
 async def settle(name: str, folder: Path, ledger: Ledger, since: int) -> None:
-    """Wait until a server is through with what was begun.  Raises `Broken` if something stays wrong."""
+    """Wait until a server has finished all work.  Raises `Broken` if something stays wrong."""
     until = time.monotonic() + _SETTLED_S
     async with opened(name, folder) as (storage, dictionary):
         while True:

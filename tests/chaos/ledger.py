@@ -1,16 +1,16 @@
-"""The ledger of a run: what each party wrote down for itself, as values.
+"""The ledger of a run: the records of each party, as values.
 
-Four parties keep records that do not know of each other:
+Four parties keep records independently:
 
-* we: which mails were sent, whom we killed and when, when the next hop was in trouble,
-  which client vanished;
+* we: the sent mails, the workers that we killed, and when, the times of trouble at the next hop,
+  the client that vanished;
 * the next hop: each copy that it took, when, and when it answered, if it did (`Arrival`);
 * the client, Postfix: how each attempt ended for each recipient (`Attempt`);
-* the daemon: its log (`Said`), and the dictionaries that it leaves behind (`Contents`).
+* the daemon: its log (`Said`), and its dictionaries after the run (`Contents`).
 
-Each hand-over has a signature of its own, made by the worker that did it.  It is in the copy
-that arrived, in the log, and in the dictionary, where it was committed together with the
-counters.  So all records of one hand-over can be laid side by side; `audit` does that.
+Each hand-over has its own signature, which its worker made.  It is in the copy that arrived,
+in the log, and in the dictionary, where the worker committed it together with the counters.
+It joins all records of one hand-over; `audit` compares them.
 
 All times are monotonic seconds, which are the same in all processes.
 """
@@ -73,7 +73,7 @@ class Arrival:
 
     @cached_property
     def spam(self) -> bool:
-        """The verdict, which is what was learned from it."""
+        """The verdict, which is the class that was learned."""
         return _first(_RESULT, self.content) == "Spam"
 
     @cached_property
@@ -86,7 +86,7 @@ class End(Enum):
     """How an attempt to hand a copy to the daemon ended for Postfix."""
 
     SENT = "sent"  # acknowledged
-    REFUSED = "refused"  # told to come again, after the whole message was sent
+    REFUSED = "refused"  # deferred, after the whole message
     CUT = "cut"  # the connection was lost after the whole message was sent
     EARLIER = "earlier"  # anything before that
 
@@ -163,7 +163,7 @@ _FIELD = re.compile(r'(\w+)=(?:"((?:[^"\\]|\\.)*)"|(\S*))')
 
 
 def attempts_in(log: str, epoch: float) -> list[Attempt]:
-    """What Postfix's log tells; `epoch` is the wall clock when the monotonic one was zero."""
+    """The log of Postfix; `epoch` is the wall clock when the monotonic one was zero."""
     found = []
     for stamp, queue_id, user, status, text in _STATUS.findall(log):
         wall = datetime.strptime(f"{date.today().year} {stamp}", "%Y %b %d %H:%M:%S").timestamp()
@@ -172,7 +172,7 @@ def attempts_in(log: str, epoch: float) -> list[Attempt]:
 
 
 def said_in(log: str, epoch: float) -> list[Said]:
-    """What the daemon's log tells."""
+    """The log of the daemon."""
     found = []
     for stamp, event, rest in _LINE.findall(log):
         fields = {name: quoted or plain for name, quoted, plain in _FIELD.findall(rest)}

@@ -1,7 +1,7 @@
-"""The mail that goes in: numbered mails, through Postfix, as fast as they come out again.
+"""The mail of a run: numbered mails through Postfix, as fast as they arrive.
 
-So many are under way at any time that a fault always finds some, and not so many that
-they all wait in Postfix's queue, where nothing can happen to them.
+Enough of them are under way at any time that a fault always hits some, and not so many that
+they all wait in Postfix's queue, where no fault can hit them.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Load:
             raise self._error
 
     def take(self) -> Mail:
-        """The next mail, for whoever wants to send it himself."""
+        """The next mail, for a caller that sends it itself."""
         with self._lock:
             mail = Mail(self._seed, self.mails)
             self.mails += 1

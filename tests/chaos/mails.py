@@ -1,8 +1,8 @@
-"""Mails that can be told apart: each has a number, from which its text follows.
+"""Distinct mails: each has a number, from which its text follows.
 
-What arrives is compared with what was sent, byte for byte, so their bodies have what
-gets hurt in transport: dots at the start of lines, trailing blanks, empty lines,
-bytes that are no ASCII, long lines, and sizes from one line to hundreds of kilobytes.
+The audit compares arrived and sent mail byte for byte, so the bodies have content that
+transport may damage: dots at the start of lines, trailing blanks, empty lines, bytes
+that are no ASCII, long lines, and sizes from one line to hundreds of kilobytes.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Mail:
                        "Content-Transfer-Encoding: 8bit")  # fmt: skip
 
     def is_in(self, delivered: bytes) -> bool:
-        """Whether `delivered` (CR LF) is this mail, but for our fields and those of Postfix."""
+        """Whether `delivered` (CR LF) is this mail, except for our fields and those of Postfix."""
         if delivered.count(b"\n") != delivered.count(b"\r\n"):
             return False
         return as_sent(delivered.replace(b"\r\n", b"\n")) == self.content.replace(b"\r\n", b"\n")

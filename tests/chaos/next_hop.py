@@ -1,11 +1,11 @@
-"""The next hop as a process of its own, which can be stopped, frozen and started again.
+"""The next hop as a separate process that a test can stop, freeze and start again.
 
     python -m tests.chaos.next_hop PORT FOLDER
 
-is a mail server that writes each copy it takes to a file before it answers, so that
-what it acknowledged is there whatever happens to it.  The name of the file says when
-(monotonic nanoseconds, the same clock in all processes) and for whom.  When the answer
-has left, a line of the file `answers` says so.
+is a mail server that writes each copy to a file before it answers, so no acknowledged
+copy can get lost.  The name of the file has the time (monotonic nanoseconds, the same
+clock in all processes) and the recipient.  After each answer it writes a line to the
+file `answers`.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class NextHop:
 
 
 class _Keeper:
-    """What aiosmtpd calls for each message."""
+    """The handler of aiosmtpd."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

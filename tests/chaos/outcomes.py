@@ -1,16 +1,16 @@
-"""What became of each hand-over that reached the next hop, shown by records of more than one party.
+"""The outcome of each hand-over that reached the next hop, proved by records of several parties.
 
-SMTP cannot tell some hand-overs from failed ones; then the mail comes again.  Each of these must be
-shown to be one, for this very mail, by something that excuses no other:
+SMTP cannot tell some hand-overs from failed ones; then the mail comes again.  Each second copy needs
+a cause, for this very mail, that excuses no other:
 
-* KILLED: the worker that made it was killed, and at that time Postfix lost the connection for this
+* KILLED: we killed the worker that made it, and at that time Postfix lost the connection for this
   copy, after its final dot.  One lost connection excuses one hand-over.
-* UNHEARD: the next hop was in trouble, and had not answered for this copy when the daemon, which had
-  begun this hand-over by then, and never told of its success, told Postfix to come again.  One
-  refusal excuses one hand-over.
-* VANISHED: the client left after the final dot of this mail, as we told it to; the daemon went on.
+* UNHEARD: the next hop was in trouble, and had not answered for this copy when the daemon deferred it.
+  The daemon had begun this hand-over by then, and never logged its success.  One deferral excuses
+  one hand-over.
+* VANISHED: our client left after the final dot of this mail, on purpose; the daemon went on.
 
-Whatever is none of these is ACKNOWLEDGED, or has to be.
+Every other hand-over must be ACKNOWLEDGED.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Teller:
         return arrival.signature in self._done
 
     def acknowledged(self, queue_id: str, user: str) -> int:
-        """How often Postfix was told that a mail in its queue was handed over to this user."""
+        """How often the daemon acknowledged to Postfix the hand-over of a mail in its queue to this user."""
         return self._sent[queue_id, user]
 
     def outcome(self, arrival: Arrival) -> Outcome:

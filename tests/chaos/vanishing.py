@@ -1,4 +1,4 @@
-"""A client of the daemon that is gone in the middle of a dialogue."""
+"""A client of the daemon that vanishes in the middle of a dialogue."""
 
 from __future__ import annotations
 

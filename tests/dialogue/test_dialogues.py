@@ -2,12 +2,12 @@
 
 A dialogue file has these lines:
 
-    # a comment                      says what it is about
+    # a comment                      the subject
     mode: standard                   ServerMode
     limit: 1000                      the largest message, in bytes
-    refusal: 554 5.1.0 Text          what the filter says before DATA
-    replies: 250 2.6.0 A | 450 ...   what it says after it, one for each recipient
-    output: text\\n                   what a dspamc gets to show
+    refusal: 554 5.1.0 Text          the filter's reply before DATA
+    replies: 250 2.6.0 A | 450 ...   its replies after DATA, one for each recipient
+    output: text\\n                   the output for dspamc
     C: MAIL FROM:<a@b>               the client sends this line (lines in a row leave together)
     c: bare\\nline                    the client sends exactly this
     S: 250 2.1.0 OK                  the server answers this line
@@ -15,7 +15,7 @@ A dialogue file has these lines:
     content: Subject: x\\r\\n           the message that the filter got
     closed                           the server closes the connection
 
-In all but C: and S: lines \\r, \\n, \\0 and \\xff are what they are in Python.
+In all lines except C: and S:, \\r, \\n, \\0 and \\xff mean the same as in Python.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ async def test_dialogue(file: Path) -> None:
 
 
 async def perform(word: str, data: bytes, client: Client, filter: ScriptedFilter) -> bytes:
-    """Carry out one step; what was heard or found, to be compared with `data`."""
+    """Carry out one step; returns the result, to compare with `data`."""
     match word:
         case "c":
             client.send(data)

@@ -1,8 +1,8 @@
-"""The sessions that were recorded of the original, held with our server.
+"""Recorded sessions of the original, repeated with our server.
 
-The client's side is the recorded one.  What the filter answers is the recorded
-outcome, so what is compared is the protocol.  Every difference from the original
-stands in DEVIATIONS, with its reason; anything else fails.
+The client's side is the recorded one.  The filter answers with the recorded outcome,
+so the test compares the protocol.  DEVIATIONS lists every difference from the
+original, with its reason; any other fails.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ DEVIATIONS = [
 
 
 def exchanges(row: dict[str, Any]) -> list[tuple[bytes, bytes]]:
-    """What the client said, and all that it heard then."""
+    """The line of the client, and the replies to it."""
     turns = [(b"", b"")]
     for who, text in row["dialogue"]:
         if who == "C":
@@ -183,7 +183,7 @@ def expected(session: str, said: bytes, heard: bytes) -> bytes:
 
 
 def outcome(filter: ScriptedFilter, answer: bytes) -> None:
-    """Make the filter come to what was recorded."""
+    """Make the filter return the recorded outcome."""
     if answer.startswith(b"X-DSPAM-Result"):
         filter.output = answer.removesuffix(b".\r\n")
         return

@@ -1,4 +1,4 @@
-"""From the client's socket to the next hop's: what goes in comes out, and the replies tell the truth."""
+"""From the client's socket to the next hop's: mail arrives unchanged, and the replies are true."""
 
 from __future__ import annotations
 

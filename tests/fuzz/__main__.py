@@ -1,12 +1,11 @@
 """Coverage-guided fuzzing: `python -P -m tests.fuzz SECONDS TARGET ...`, as `make fuzz` calls it.
 
-Every target runs in a process of its own, under atheris, which is libFuzzer for Python: it keeps
-inputs that reach something new.  That is lines of dspamd.mail, or with the kernel of `make fuzz`
-edges of the extensions; not both, because the sanitizers shadow what atheris reports lines to.
+Every target runs in its own process, under atheris, which is libFuzzer for Python: it keeps inputs
+that reach new lines of dspamd.mail, or with the kernel of `make fuzz` new edges of the extensions;
+not both, because the sanitizers hide the counters for lines from atheris.
 
-What was found interesting is kept in build/fuzz and built upon next time; an input that breaks a
-target is written there too, and its name is printed.  It belongs into tests/fuzz/seeds, where the
-tests find it.
+It keeps interesting inputs in build/fuzz for the next run, writes an input that breaks a target
+there, too, and prints its name.  Copy that input to tests/fuzz/seeds, where the tests find it.
 """
 
 from __future__ import annotations

@@ -1,16 +1,16 @@
 """Hostile sessions with a real daemon: `python -m tests.fuzz.dialogue SESSIONS [SEED [FIRST]]`.
 
-Clients as `sessions` makes them speak LMTP and DLMTP with a daemon of two workers, through
-TCP and its unix socket, many at a time.  Each keeps count of what it is due: one reply for a
-command line, one for each recipient that was accepted after a message, whatever the line or
-the message is made of.  In the end
+Many clients from `sessions` speak LMTP and DLMTP at the same time with a daemon of two workers, through
+TCP and its unix socket.  Each counts the replies that it must get: one for each command line, and
+after a message one for each accepted recipient, whatever the bytes of the line or message are.
+At the end
 
-* no session hung, and none heard a reply too many or too few,
-* what was answered 250 arrived, once for each recipient,
+* no session hung, and none got a reply too many or too few,
+* every message with the reply 250 arrived, once for each recipient,
 * the log has no traceback, and no worker died,
 * descriptors and threads of the workers are no more than they were after the first sessions.
 
-What is wrong is printed with the number of its session; SEED and FIRST bring it back.
+It prints each fault with the number of its session; SEED and FIRST repeat it.
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ _NAME = re.compile(rb"^X-Fuzz: (fz-\d+-\d+)(?!\d)", re.MULTILINE)
 
 
 class Wrong(Exception):
-    """What must not happen."""
+    """A broken promise."""
 
 
 class Ended(Exception):
-    """The daemon has closed the connection, as it may after what it said last."""
+    """The daemon closed the connection, as it may after its last reply."""
 
 
 class Hop(NextHop):
@@ -82,7 +82,7 @@ class Hop(NextHop):
 
 @dataclass
 class Books:
-    """What all clients were told of messages, by name: 250 for so many recipients, of so many."""
+    """The replies to messages, by name: the number of 250, of how many recipients."""
 
     accepted: Counter[bytes] = field(default_factory=Counter)
     offered: Counter[bytes] = field(default_factory=Counter)
@@ -99,7 +99,7 @@ class Books:
 
 
 class Client:
-    """One session: sends, and follows in what it has sent what it is due."""
+    """One session: sends bytes, and derives from them the replies that it must get."""
 
     def __init__(
         self, plan: Session, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, books: Books
@@ -164,7 +164,7 @@ class Client:
                 await asyncio.sleep(0)
 
     async def _disappear(self) -> None:
-        """Leave as planned; whoever still listens hears nothing that is wrong."""
+        """Leave as planned; a client that still listens gets no wrong reply."""
         if self._plan.ending == "reset":
             linger = struct.pack("ii", 1, 0)
             with contextlib.suppress(OSError):
@@ -179,7 +179,7 @@ class Client:
                 continue
 
     async def _leave(self) -> None:
-        """End what is open, and take leave: exactly one reply is left then."""
+        """End an open command or message, and quit: exactly one reply is left then."""
         if self._receiving:
             await self._say(b"\r\n.\r\n")
         if self._sent:  # a line without its end
@@ -195,10 +195,10 @@ class Client:
         self._sent += data
         await self._follow()
 
-    # What is due.
+    # The replies that a session must get.
 
     async def _follow(self) -> None:
-        """Hear what is due for all that was sent."""
+        """Read the replies to all sent bytes."""
         while True:
             if self._receiving:
                 end = _END.search(self._sent)
@@ -239,7 +239,7 @@ class Client:
                 raise Ended
 
     async def _outcome(self, content: bytes) -> None:
-        """One reply for each recipient, or in DLMTP what was asked to be shown."""
+        """Read one reply for each recipient, or in DLMTP the output that the client asked for."""
         self._receiving = False
         count, self._recipients = self._recipients, 0
         name = _NAME.search(content)
@@ -260,7 +260,7 @@ class Client:
                 self._books.accepted[name[1]] += 1
 
     async def _output(self) -> bool:
-        """Read what is shown in place of replies; whether there was any."""
+        """Read the output in place of replies; whether there was any."""
         first = await self._line()
         if re.match(rb"\d\d\d[ -]", first):
             self._pushed = first
@@ -332,7 +332,7 @@ class Place:
 
 
 async def storm(place: Place, seed: str, numbers: range, books: Books) -> list[str]:
-    """Carry sessions out, some at once; what was wrong."""
+    """Run sessions, some at once; returns the faults."""
     lane = asyncio.Semaphore(AT_ONCE)
     wrong: list[str] = []
 
@@ -355,9 +355,9 @@ async def storm(place: Place, seed: str, numbers: range, books: Books) -> list[s
 
 @dataclass(frozen=True)
 class Holdings:
-    """What each worker of a daemon holds: threads, and descriptors but for those of dictionaries.
+    """The threads of each worker, and its descriptors except those of dictionaries.
 
-    Of these the storage keeps open as many as it may, whoever asked for them.
+    The storage always keeps as many of these open as it may.
     """
 
     descriptors: tuple[int, ...]
@@ -378,7 +378,7 @@ class Holdings:
 
 
 def _descriptors(pid: int, apart: Path) -> int:
-    """How many a process has, but for files below one folder."""
+    """The number of descriptors of a process, without files below one folder."""
     count = 0
     for each in Path(f"/proc/{pid}/fd").iterdir():
         with contextlib.suppress(FileNotFoundError):  # closed meanwhile

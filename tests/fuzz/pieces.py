@@ -1,4 +1,4 @@
-"""What rules of view and tokens are made of (reference/engine.md 1 and 2), and mail with pieces of it."""
+"""Pieces for the rules of view and tokens (reference/engine.md 1 and 2), and mail made of them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Hostile sessions: what a client says that a grammar made and chance has broken.
+"""Hostile sessions: bytes of a client that a grammar made and chance damaged.
 
-A session is some bursts of bytes.  The client sends a burst, hears what it is due for it, and goes on;
-so a burst of several commands is a pipeline, and what comes after the end of a message may be
+A session is a few bursts of bytes.  The client sends a burst, reads the replies to it, and goes on;
+so a burst of several commands is a pipeline, and the bytes after the end of a message may be
 another transaction.  The same seed and number make the same session.
 """
 
@@ -43,7 +43,7 @@ _LINES = (
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What one client does.  `ending` says how it leaves once `cut` bytes were sent; None: by QUIT."""
+    """The work of one client.  `ending` says how it leaves after `cut` bytes; None: by QUIT."""
 
     number: int
     local: bool  # through the unix socket

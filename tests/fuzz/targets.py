@@ -1,8 +1,8 @@
-"""What is fuzzed: everything that reads bytes which somebody else wrote.
+"""The targets of fuzzing: all code that reads bytes of strangers.
 
-A target takes any bytes.  It may not raise, and what it sees must hold for any
-bytes; with the sanitized kernel of `make fuzz`, no byte outside an array is read
-or written.  `python -m tests.fuzz` runs a target under libFuzzer; the tests run
+A target takes any bytes.  It must not raise, and its assertions must hold for any bytes;
+with the sanitized kernel of `make fuzz`, it reads and writes no byte outside an array.
+`python -m tests.fuzz` runs a target under libFuzzer; the tests run
 all of them on seeds and mutations.
 """
 
@@ -104,7 +104,7 @@ def parts(data: bytes) -> None:
 
 
 def header_block(data: bytes) -> None:
-    """Headers: edits take nothing but what they name."""
+    """Headers: edits change only the fields that they name."""
     block = data[: headers.block_end(data)]
     kept, dropped = headers.drop(block, b"x-dspam-")
     assert len(kept) + len(dropped) == len(block)
@@ -126,7 +126,7 @@ def identifier(data: bytes) -> None:
 
 
 def forward(data: bytes) -> None:
-    """A forwarded message: what is put together has the headers that it is given."""
+    """A forwarded message: the restored message has the given headers."""
     if found := forwarded(Message(data)):
         head = headers.block_end(found)
         for name in (b"from", b"subject", b"content-type"):

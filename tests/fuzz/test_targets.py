@@ -1,6 +1,6 @@
-"""All targets of fuzzing on all seeds, and on seeds that were cut and mixed, always in the same way.
+"""All targets of fuzzing on all seeds, and on seeds cut and mixed in a fixed way.
 
-What libFuzzer found belongs into `seeds/`; here it stays found.
+Inputs that libFuzzer found are in `seeds/`, so that their bugs do not come back.
 """
 
 from __future__ import annotations
