@@ -15,7 +15,7 @@ from tests.support.mail_site import Site, mail_site
 
 USERS = ("alice", "bob", "carol", "dave")
 
-settings.register_profile("any machine", deadline=None)  # a busy one is no fault of what is tested
+settings.register_profile("any machine", deadline=None)  # a busy machine is no fault of the program
 settings.load_profile("any machine")
 
 
@@ -48,7 +48,7 @@ def own_site(tmp_path: Path) -> Iterator[Site]:
 
 @pytest.fixture
 def logged(monkeypatch: pytest.MonkeyPatch) -> Logged:
-    """What the program tells in its log while a test runs."""
+    """The log of the program during a test."""
     target = Logged()
     monkeypatch.setattr(log, "_logger", log.logger("debug", "logfmt", target))
     return target

@@ -261,7 +261,7 @@ async def test_dates_of_zeros_are_read(mariadb_server: MariaDB) -> None:
         assert await storage.signatures(1) == [("s", 0)]
 
 
-# --- what we add ---------------------------------------------------------------------------
+# --- our additions -------------------------------------------------------------------------
 
 
 async def _corrected_twice(storage: MySQL) -> dict[int, tuple[int, int]]:

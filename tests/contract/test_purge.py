@@ -1,4 +1,4 @@
-"""Purging on every driver: what goes, what stays, while mail flows, and when it is cut short.
+"""Purging on every driver: removed and remaining data, while mail flows, and after an interruption.
 
 The rules themselves are held against the recordings of the original in
 tests/golden/test_clean.py.

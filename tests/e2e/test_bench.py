@@ -1,4 +1,4 @@
-"""`make bench` in small: each measurement of the daemon runs, and says what it is to say.
+"""`make bench` in small: each measurement of the daemon runs, and gives its values.
 
 A few messages may cost less CPU than the system can count.
 """
@@ -20,7 +20,7 @@ from tests.support.ports import free_port
 
 
 class Mailbox:
-    """aiosmtpd's handler: keeps what comes."""
+    """aiosmtpd's handler: keeps arriving mail."""
 
     def __init__(self) -> None:
         self.mail: list[tuple[str, bytes]] = []

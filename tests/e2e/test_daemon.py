@@ -31,7 +31,7 @@ async def hop() -> AsyncIterator[NextHop]:
 
 
 class Traffic:
-    """Clients that send mail, each on a new connection, until they are told to stop.
+    """Clients that send mail, each on a new connection, until the test stops them.
 
     A message that is not accepted is offered again, as a mail server does.  `codes` are all replies.
     """
@@ -229,7 +229,7 @@ def test_workers_run_under_their_account_with_all_the_files_there_are(tmp_path: 
 
 
 class TestRefused:
-    """What the daemon says, and its exit status, when it cannot start."""
+    """The daemon's output and exit status when it cannot start."""
 
     def test_a_second_daemon_with_the_same_pid_file(self, tmp_path: Path) -> None:
         with Daemon(tmp_path, free_port()) as daemon:

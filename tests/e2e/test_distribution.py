@@ -1,4 +1,4 @@
-"""What is handed out: the source distribution, and the wheel.
+"""The published files: the source distribution, and the wheel.
 
 pip installs a source distribution by making a wheel of it, so one is made, as pip makes it, and
 what is installed came through both.  Nothing is loaded from a network: the new environment has
@@ -64,7 +64,7 @@ def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def programs(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the programs in an environment with the wheel, what it requires, and nothing else."""
+    """The folder of programs in an environment with only the wheel and its requirements."""
     place = tmp_path_factory.mktemp("environment")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", place], check=True, timeout=120)
     python = place / "bin/python"

@@ -1,4 +1,4 @@
-"""Each type of group, seen by several users: what one of them says changes what another one gets."""
+"""Each type of group, seen by several users: the report of one changes the mail of another."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Site:
         self.daemon, self.sink = daemon, sink
 
     async def arrived(self, user: str, text: str, *fields: str) -> list[bytes]:
-        """What arrives at the next hop when a message is sent to a user."""
+        """The mail that arrives at the next hop for a message to a user."""
         before = len(self.sink.messages)
         assert await self._send(compose("Hello", text, *fields), user) == [250]
         return [message.replace(b"\r\n", b"\n") for message in self.sink.messages[before:]]
@@ -41,14 +41,14 @@ class Site:
         return ours(await self.judge(user, text))["X-DSPAM-Result"]
 
     async def report(self, user: str, message: bytes, label: str = "spam") -> list[int]:
-        """Have a user forward a message to his alias for corrections; the reply codes."""
+        """Let a user forward a message to their alias for corrections; returns the reply codes."""
         alias = f"{label}-{user}"
         head = f"From: {user}@{DOMAIN}\r\nTo: {alias}@{DOMAIN}\r\nSubject: Fwd\r\nMIME-Version: 1.0\r\n"
         forwarded = b"Content-Type: message/rfc822\r\n\r\n" + message.replace(b"\n", b"\r\n")
         return await self._send(head.encode() + forwarded, alias, f"{user}@{DOMAIN}")
 
     async def teach(self, user: str, spam: str = LOTTERY, innocent: str = SOUP) -> None:
-        """Have a user say what is spam until it is known, and maybe not delivered any more."""
+        """Let a user report spam until the filter finds it, and may not deliver it any more."""
         for _ in range(6):
             await self.judge(user, innocent)
             for message in await self.arrived(user, spam):
@@ -114,7 +114,7 @@ async def test_merged_counters(tmp_path: Path) -> None:
         await users.teach("everybody")
         assert await users.verdict("alice") == "Spam"
         assert await users.verdict("dave") == "Innocent"
-        # What alice teaches is hers alone.
+        # Alice's lessons are hers alone.
         await users.teach("alice", spam=PILLS)
         assert await users.verdict("alice", PILLS) == "Spam"
         assert await users.verdict("bob", PILLS) == "Innocent"
@@ -155,7 +155,7 @@ async def test_what_a_blacklist_lists_is_taught_to_the_others(tmp_path: Path) ->
             "AllowOverride RBLInoculate\n"
         )
         async with site(tmp_path, "team:inoculation:alice,bob,dave\n", settings) as users:
-            # Who does not learn from blacklists teaches nobody.
+            # A user who does not learn from blacklists teaches nobody.
             preferences = tmp_path / "data/dave/dave.prefs"
             preferences.parent.mkdir(parents=True)
             preferences.write_text("RBLInoculate=off\n")

@@ -116,7 +116,7 @@ SEQUENCES = [b"\n.\n", b"\r.\r", b"\n.\r\n", b"\r\n.\n", b"\r.\r\n", b"\r\n.\r",
 
 @pytest.mark.parametrize("sequence", SEQUENCES, ids=repr)
 def test_no_sequence_but_the_right_one_ends_a_message(site: Site, sequence: bytes) -> None:
-    """What follows the sequence would be a second mail, to bob, if anybody on the way took it for the end."""
+    """The text after the sequence would be a second mail, to bob, if a program took it for the end."""
     smuggled = (
         b"MAIL FROM:<evil@example.net>\r\nRCPT TO:<bob@example.org>\r\nDATA\r\nSubject: 2nd\r\n\r\nx\r\n"
     )

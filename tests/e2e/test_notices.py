@@ -30,7 +30,7 @@ def subject(text: str) -> str:
 
 
 async def test_users_hear_of_their_first_mail_their_spam_and_a_full_quarantine(tmp_path: Path) -> None:
-    """What makes it spam is the blocklist of alice."""
+    """The blocklist of alice makes it spam."""
     blocklist = tmp_path / "data/alice/alice.blocklist"
     blocklist.parent.mkdir(parents=True)
     blocklist.write_text("example.net\n")

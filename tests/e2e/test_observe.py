@@ -1,4 +1,4 @@
-"""What monitoring sees of a real daemon with two workers."""
+"""Monitoring of a real daemon with two workers."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ async def test_a_thousand_idle_sessions_cost_little(tmp_path: Path, hop: NextHop
 
 
 async def test_two_hundred_large_messages_at_once(tmp_path: Path, hop: NextHop) -> None:
-    """1 GB is offered, 64 MB may be held: the rest is told to come again, and is taken then."""
+    """Clients offer 1 GB, the daemon may hold 64 MB: it defers the rest, and takes it later."""
     settings = "ServerWorkers 2\nServerMaxMemory 64M\nServerMaxMessageSize 16M\n"
     large = mail("large", 5 * MIB)
     with Daemon(tmp_path, hop.port, settings=settings) as daemon:

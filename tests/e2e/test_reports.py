@@ -1,4 +1,4 @@
-"""Users correct us by mail through a real Postfix: who is heard, what is learned; and mail stays mail."""
+"""Users correct us by mail through a real Postfix: their rights, the lessons; and mail stays mail."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def report(to: str, *originals: bytes) -> bytes:
 
 
 def corrections(site: Site, user: str) -> list[str]:
-    """The signatures of the corrections for a user that the daemon tells of."""
+    """The signatures of the corrections for a user in the daemon's log."""
     lines = re.findall(rf"event=message .*user={user} .*result=Spam source=error .*", site.daemon.output)
     return [re.findall(r"signature=(\S+)", line)[0] for line in lines]
 
@@ -71,7 +71,7 @@ def test_a_user_reports_from_their_own_address(site: Site) -> None:
 
 
 def test_a_stolen_signature_from_outside_changes_nothing(site: Site) -> None:
-    """Who sent it gets it back, with a reason, and nobody is taught."""
+    """The sender gets it back, with a reason, and nobody learns it."""
     (mail,) = received(site, "carol", "Pills")
     site.front.send(report(f"spam-carol@{DOMAIN}", mail), "spam-carol", sender=f"erin@{DOMAIN}")
     (returned,) = site.front.arrived("erin")
@@ -169,7 +169,7 @@ LOGIN = """\
 
 @contextlib.contextmanager
 def logins(path: Path) -> Iterator[None]:
-    """What Postfix asks at a socket whether a password is right, as it asks Dovecot: any is."""
+    """The server that Postfix asks about passwords, in place of Dovecot: it accepts every password."""
 
     class Session(socketserver.StreamRequestHandler):
         def handle(self) -> None:

@@ -31,7 +31,7 @@ INLINE = (
 
 
 def lines_of_readme() -> str:
-    """What README says to write into master.cf."""
+    """The lines of README for master.cf."""
     blocks = re.findall(r"(?:^ {4}.*\n)+", (ROOT / "README.md").read_text(), re.M)
     (block,) = (block for block in blocks if "content_filter" in block)
     return re.sub("^ {4}", "", block, flags=re.M)
@@ -127,7 +127,7 @@ def test_mail_passes_unchanged_and_a_user_corrects_a_verdict(
             postfix.send(INLINE, "spam-alice", smtp=smtp, sender=ALICE)
         until(lambda: daemon.output.count(learned) == 3, lambda: "what was inline; " + daemon.output)
         postfix.drained()
-        assert len(postfix.mailbox("alice")) == 1  # what was carried out does not come back
+        assert len(postfix.mailbox("alice")) == 1  # a finished correction does not come back
 
 
 def test_the_advice_in_comments_refuses_reports_of_strangers_at_once(tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ async def test_another_profile_is_turned_to(
 async def test_a_primary_that_turned_read_only_is_left(
     tmp_path: Path, hop: NextHop, primary: Database, second: Database, address: Path
 ) -> None:
-    """What is accepted meanwhile costs a training step at most, as all mail that is handed over."""
+    """Mail that is accepted meanwhile costs at most a training step, as all mail after the hand-over."""
     settings = "ServerWorkers 1\n" + primary.settings(address)
     for site in (second, primary):  # the same user in both, as in a copy
         site.move_here(address)

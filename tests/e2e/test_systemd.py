@@ -1,4 +1,4 @@
-"""The daemon under systemd and other supervisors: what they are told, what they hand over, their files."""
+"""The daemon under systemd and other supervisors: notifications, passed sockets, and their files."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ async def test_a_worker_that_hangs_is_replaced(tmp_path: Path, heard: socket.soc
 
 
 def activated(daemon: Daemon, *addresses: str) -> subprocess.Popen[bytes]:
-    """A process that listens for the daemon, and becomes it when somebody connects."""
+    """A process that listens for the daemon, and becomes it when a client connects."""
     listen = [f"--listen={address}" for address in addresses]
     command = [
         "systemd-socket-activate",
@@ -162,7 +162,7 @@ def test_accounts_and_folders_are_understood(kind: str, tmp_path: Path) -> None:
 
 
 def laid_out(supervisor: str, tmp_path: Path) -> tuple[Daemon, Path]:
-    """A daemon, and the folder of its service as we ship it, but for paths of the machine."""
+    """A daemon, and its service folder as we ship it, except for paths of the machine."""
     daemon, service = Daemon(tmp_path, free_port()), tmp_path / "services/dspamd"
     shutil.copytree(REPOSITORY / "etc" / supervisor, service)
     ours = {
@@ -236,6 +236,6 @@ def test_runit_leaves_down_what_has_a_bad_configuration(tmp_path: Path) -> None:
     with supervised("runit", daemon, service):
         log, state = tmp_path / "log/daemon/current", service / "supervise/stat"
         until(lambda: log.exists() and "TrainingMode never" in log.read_text(), "its complaint", 60)
-        # Until told otherwise: runsv would say "want up".
+        # Otherwise runsv says "want up".
         until(lambda: state.read_text() == "down\n", "the service to stay down", 60)
     assert log.read_text().count("TrainingMode never") == 1

@@ -1,4 +1,4 @@
-"""dspam_train --client: the daemon judges and learns, the command shows how well."""
+"""dspam_train --client: the daemon classifies and learns, the command shows the success."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ClientIdent secret@trainer
 
 @pytest.fixture
 def corpora(tmp_path: Path) -> list[str]:
-    """Spam and innocent mail that even a beginner can tell apart."""
+    """Spam and innocent mail that a new dictionary can separate."""
     for name, words in (("spam", "cheap pills buy now"), ("ham", "minutes of our meeting attached")):
         (tmp_path / name).mkdir()
         for number in range(12):

@@ -33,7 +33,7 @@ class Local:
         self.daemon = daemon
 
     def ask(self, options: str, *users: str, account: str | None = None, network: bool = False) -> str:
-        """What dspamc would hear, as a program of `account` (ours if None)."""
+        """The replies to dspamc, as a program of `account` (ours if None)."""
         with self._connected(account, network) as connection:
             recipients = "".join(f"RCPT TO: <{user}>\r\n" for user in users)
             mode = options.replace('"', '\\"')
@@ -121,7 +121,7 @@ def test_a_local_stranger_may_not_act_for_others(trusting: Local, options: str) 
 
 
 def test_a_local_stranger_may_not_speak_lmtp(trusting: Local) -> None:
-    """Whoever can deliver mail to anybody has got around the check of the account."""
+    """A client that can deliver mail to anybody would get around the check of the account."""
     said = b"LHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<bob>\r\nDATA\r\n"
     with trusting._connected(STRANGER, network=False) as connection, connection.makefile("rb") as heard:
         connection.sendall(said)
@@ -316,7 +316,7 @@ def test_aliases_share_a_dictionary_and_keep_their_names(database: MariaDB) -> N
         spam = f"--class=spam --source=error --signature={seen} --deliver=summary"
         assert site.ask(spam, "robert").startswith('X-DSPAM-Result: robert; result="Spam"; ')
         assert site.ask(spam, "carol").startswith('X-DSPAM-Result: bob; result="Spam"; ')
-        # There is no number for a new name: his mail waits until the site has given him one.
+        # A new user has no number: their mail waits until the site gives them one.
         assert "451 4.3.0 <stranger> Storage is not available" in site.ask("--deliver=summary", "stranger")
 
 

@@ -30,7 +30,7 @@ class Ended(NamedTuple):
 
 
 class RecordedSite:
-    """A home, a configuration like the recorded one, and a delivery agent that writes down what it gets."""
+    """A home, a configuration like the recorded one, and a delivery agent that records its input."""
 
     def __init__(self, folder: Path, patch: pytest.MonkeyPatch, *, strict: bool) -> None:
         folder.mkdir()

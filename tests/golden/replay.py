@@ -25,7 +25,7 @@ def corpus_index() -> list[tuple[Label, str]]:
 
 
 class Replay:
-    """A reader with his settings and his store."""
+    """A user with settings and a store."""
 
     def __init__(self, token_options: TokenOptions, options: ScoreOptions, store: MemoryStore) -> None:
         self.token_options, self.options, self.store = token_options, options, store

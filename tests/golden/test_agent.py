@@ -1,6 +1,6 @@
 """The engine against the recorded runs of the whole `dspam` program.
 
-One process of the original per message, with error training; its X-DSPAM headers tell
+One process of the original per message, with error training; its X-DSPAM headers have
 verdict, probability, confidence and factors.  Unlike the runs of test_classify these
 looked for a signature before they tokenized (engine.md 1.8), and some kept their
 dictionary in a database.  Numbers in headers have four or five digits.

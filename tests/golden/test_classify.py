@@ -49,7 +49,7 @@ TOTALS = {  # the names of the recording
 
 
 class Recording(NamedTuple):
-    """One run of the original: its settings, its rows by message number, what it led to."""
+    """One run of the original: its settings, its rows by message number, its results."""
 
     head: dict[str, Any]
     rows: dict[int, dict[str, Any]]
@@ -127,7 +127,7 @@ def replay_of(config: dict[str, Any]) -> Replay:
 
 
 class Feeding(NamedTuple):
-    """What decides the dictionary after feeding: in teft mode no algorithm has a say in it."""
+    """The settings that decide the dictionary after feeding: in teft mode no algorithm matters."""
 
     tokenizer: str
     flags: str

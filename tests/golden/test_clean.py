@@ -2,7 +2,7 @@
 
 The recordings have one set of tokens of all kinds and ages, and signatures of all ages,
 with the Purge settings in dspam.conf.  The three SQL drivers agreed, so did the purge
-scripts but for SQLite's, which counts the day itself as older; it is not replayed.
+scripts except SQLite's, which counts the day itself as older; it is not replayed.
 """
 
 from __future__ import annotations

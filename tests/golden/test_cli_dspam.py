@@ -30,9 +30,9 @@ RUNS = [
     if row.get("argv", [""])[0] == "dspam" and not {"--help", "--version"} & {*row["argv"]}
 ]
 STATISTICS = [row for row in ROWS if row.get("argv", [""])[0] == "dspam_stats"]
-NEW_STORE = "corpus-ham-0"  # the original started anew with this one
+NEW_STORE = "corpus-ham-0"  # the original started again with this one
 
-Edits = list[tuple[bytes, bytes]]  # regular expressions and what they become
+Edits = list[tuple[bytes, bytes]]  # regular expressions and their replacements
 
 NOT_STORED: Edits = [(rb"signature=\w+", b"signature=N/A")]
 
@@ -62,7 +62,7 @@ OUTPUT["untrusted-no-user"] = OUTPUT["untrusted-self"]
 
 # Exit statuses that differ: under StrictCompatibility, and by default.
 STATUS = {
-    # What the delivery agent could not take is to be tried again.
+    # Mail that the delivery agent could not take must be tried again.
     "lda-exit-75": (255, 75),
     "lda-exit-1": (255, 75),
     # A correction that fails is a failure.
@@ -83,7 +83,7 @@ STATISTICS_BY_DEFAULT = {
 
 
 class Replay(NamedTuple):
-    """What we did on all rows, by their ids."""
+    """Our results on all rows, by their ids."""
 
     strict: bool
     ended: dict[str, Ended]

@@ -1,7 +1,7 @@
 """The commands for hash files do with recorded files what the originals did.
 
-What differs, on purpose: cssclean ages tokens by days, so a file that was just written has none
-to drop; it makes one extent, which the recorded one did not always; and it works on full files,
+Differences on purpose: cssclean ages tokens by days, so a new file has none to
+remove; it makes one extent, which the recorded one did not always; and it works on full files,
 where the original hung or failed.  cssstat counts the extents.
 """
 

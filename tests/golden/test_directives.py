@@ -1,8 +1,8 @@
-"""What single directives do to one message, as DSPAM 3.10.2 did it: recorded command lines of `dspam`.
+"""The effect of single directives on one message, as in DSPAM 3.10.2: recorded command lines of `dspam`.
 
 The original kept its counters in hash files, we keep them in SQLite; the numbers do not depend on
-it.  What was recorded as spam had been fed as spam before, which the recording does not show; ten
-times lead to the recorded confidence.
+it.  Recorded spam had been fed as spam before, which the recording does not show; ten times lead to
+the recorded confidence.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Quarantine mailboxes that DSPAM 3.10.2 wrote are written the same way by us, but for one header of ours."""
+"""We write quarantine mailboxes as DSPAM 3.10.2 did, except for one header of ours."""
 
 from __future__ import annotations
 

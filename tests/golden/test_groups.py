@@ -1,9 +1,9 @@
 """Groups as the original had them: every recorded scenario, message by message, on a store of ours.
 
 Scenarios recorded on hash files are replayed on hash files, those of the SQL stores on
-SQLite, all under `StrictCompatibility on`.  In all of them bob was taught eight spam
-and eight innocent messages before there was a file of groups.  Where we do otherwise,
-the tables below say how and why.
+SQLite, all under `StrictCompatibility on`.  In all of them bob learned eight spam and
+eight innocent messages before there was a file of groups.  The tables below list our
+differences, with reasons.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ TAUGHT = 'X-DSPAM-Result: alice; result="Spam"; class="Spam"; probability=1.0000
 
 # Verdicts that differ, by scenario and driver.
 VERDICTS: dict[tuple[str, str], dict[str, list[str]]] = {
-    # Who has no dictionary is answered from an empty one.
+    # A user without a dictionary has an empty one.
     **{
         (scenario, "mysql"): {f"classify-spam-{user}": [UNKNOWN.format(user)] for user in users}
         for scenario, users in {
@@ -51,12 +51,12 @@ VERDICTS: dict[tuple[str, str], dict[str, list[str]]] = {
             "merged+shared": ["carol", "dave"],
         }.items()
     },
-    # The reporter of an inoculation is told what became of it, too.
+    # The reporter of an inoculation gets an answer, too.
     **{
         ("inoculation", driver): {"inoculation-alice": [TAUGHT.format("1.00")]}
         for driver in ("hash", "mysql")
     },
-    # What a user says himself is not distrusted.
+    # Users' own words are not distrusted.
     **{
         ("classification-global", driver): {
             "error-spam-alice": [TAUGHT.format("0.00")],
@@ -84,7 +84,7 @@ INOCULATION_BYTES = {"system.log": 58, "data/alice/alice.log": 44}
 
 
 class Replay(NamedTuple):
-    """What we did: what was shown after each step, and what was left at the end."""
+    """Our results: the output after each step, and the files at the end."""
 
     recorded: dict[str, Any]
     home: Path

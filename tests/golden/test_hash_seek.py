@@ -26,7 +26,7 @@ from tests.support.site import Site
 
 TOKENS = 93_485
 SEEK = 10
-LATE = (2, 3)  # hits that somebody counted who did not see the record at the last distance
+LATE = (2, 3)  # hits of a program that did not see the record at the last distance
 
 Hits = dict[int, tuple[int, int]]
 Output = pytest.CaptureFixture[str]
@@ -185,7 +185,7 @@ def test_writing_it_anew(
 
 
 def test_who_lowers_the_limit_still_sees_all_of_it(site: Site, known: Hits) -> None:
-    """Whoever walks through the file looks everywhere; mail sees it again once it is written anew."""
+    """A walk through the file looks everywhere; mail sees the record again after a rewrite."""
     site.configure("HashRecMax 98317", "HashMaxSeek 3")
     assert site.known("bob") == known
     assert dspam_clean.main(["--compact", "bob"]) == 0

@@ -1,4 +1,4 @@
-"""Mail by LMTP, from the first command to the next hop: who is served, and what becomes of it.
+"""Mail by LMTP, from the first command to the next hop: the users that are served, and the outcomes.
 
 Recorded sessions are replayed with the whole filter, on SQLite files where the original
 had hash files, and everything is compared that a mail server, a user or an administrator
@@ -46,7 +46,7 @@ DeliveryPort {port}
 
 LOGS = "SystemLog on\nUserLog on\n"
 
-# What the sessions of these runs were configured with besides; the recording does not show it.
+# Further settings of these runs, which the recording does not show.
 SETTINGS = {
     "pluseddetail": LOGS + "EnablePlusedDetail on\n",
     "pluseddetail-lc": LOGS + "EnablePlusedDetail on\nPlusedUserLowercase on\nPlusedCharacter -\n",
@@ -117,7 +117,7 @@ PUNCTUAL = re.compile(rb"^(X-DSPAM-(?:Processed|Signature): ).*\r\n", re.M)
 
 
 def said(session: dict[str, Any]) -> list[str]:
-    """What the original answered to RCPT, DATA and the message, with the codes that we use."""
+    """The original's replies to RCPT, DATA and the message, with our codes."""
     answers: list[str] = []
     for (who, command), (_, answer) in itertools.pairwise(session["dialogue"]):
         if who == "C" and (command.startswith(("RCPT", "DATA")) or command.endswith("\r\n.\r\n")):
@@ -128,7 +128,7 @@ def said(session: dict[str, Any]) -> list[str]:
 
 
 async def hear(client: Client, session: dict[str, Any]) -> list[str]:
-    """What we answer to the same."""
+    """Our replies to the same."""
     heard: list[str] = []
     await client.hear()
     for who, text in session["dialogue"]:

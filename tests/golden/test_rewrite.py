@@ -31,7 +31,7 @@ TAGS_SUBJECT = {"spamsubject-long": b"***** JUNK MAIL"}  # spamSubject, as cut t
 
 
 def given(row: dict[str, Any]) -> bytes:
-    """What went in: `Broken lineStripping` takes carriage returns away on arrival."""
+    """The input: `Broken lineStripping` removes carriage returns on arrival."""
     raw = MESSAGES[row["message"]]
     return raw.replace(b"\r\n", b"\n") if row["id"] == "linestripping" else raw
 
@@ -84,7 +84,7 @@ def factors_of(header: str | None) -> tuple[Factor, ...] | None:
     return tuple(Factor(name.encode(), float(value)) for name, _, value in pairs)
 
 
-# --- what we do better ---------------------------------------------------------------------
+# --- our improvements ----------------------------------------------------------------------
 
 
 def one_style_of_line_ends(raw: bytes, recorded: bytes) -> bytes:
@@ -118,7 +118,7 @@ def foreign_headers_dropped(raw: bytes, recorded: bytes) -> bytes:
 
 
 def untouched_subject(raw: bytes, recorded: bytes) -> bytes:
-    """The original writes all headers anew, so that an empty one gets a blank; ours stay as they came."""
+    """The original rewrites all headers, so that an empty one gets a blank; ours stay as they came."""
     return recorded.replace(b"\nSubject: \n", b"\nSubject:\n") if b"\nSubject:\n" in raw else recorded
 
 

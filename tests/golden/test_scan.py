@@ -22,7 +22,7 @@ Row = dict[str, Any]
 
 
 def scenario(row: Row) -> str:
-    """What a row belongs to: blocklist, clam-ok, clam-virus-accept, ..."""
+    """The group of a row: blocklist, clam-ok, clam-virus-accept, ..."""
     name = row.get("id") or row["section"]
     return re.sub(r"-(summary|classify|lda|subdomain|logs?)$", "", name)
 
@@ -35,7 +35,7 @@ SCENARIOS = {
 
 
 def settled(text: str) -> str:
-    """A text without what differs from run to run, and by what we do better."""
+    """A text without the parts that differ from run to run, or by our improvements."""
     text = re.sub(r"X-DSPAM-Processed: .*", "X-DSPAM-Processed: ...", text)
     return re.sub(r"(?i)(signature[=:] ?)(N/A|\w+)", r"\1...", text)
 
@@ -74,6 +74,6 @@ async def test_recorded_runs(name: str, tmp_path: Path) -> None:
 
 
 def told(line: str) -> list[str]:
-    """What a line of the log tells, without time, signature and duration."""
+    """A line of the log without time, signature and duration."""
     fields = line.split("\t")
     return [fields[1], fields[2], fields[4], *fields[6:]]

@@ -160,7 +160,7 @@ class Verdict:
 
 
 def combine(entries: list[Entry], options: ScoreOptions, lesson: Lesson | None) -> Verdict:
-    """4.7: which algorithm decides, and what is reported."""
+    """4.7: the algorithm that decides, and the reported probability."""
     chosen = [(item.entry, item.entry.probability) for item in reversed(interesting(entries, options))]
     if lesson:
         told = 1.0 if lesson.label is Label.SPAM else 0.0

@@ -1,6 +1,6 @@
 """The probability that a token speaks for spam (reference/engine.md 3).
 
-Graham's "A Plan for Spam" is the ground, Robinson's f(w) and a weighing of
+Graham's "A Plan for Spam" is the base, Robinson's f(w) and a weighing of
 markov chains are the alternatives.  `f32` marks the places where the original
 calculated in single precision, and the verdict depends on it.
 """

@@ -52,7 +52,7 @@ def received(wire: bytes) -> tuple[bytes, bytes] | None:
 
 
 def sent(content: bytes) -> bytes:
-    """A message as it goes over the wire, but for the dot at its end."""
+    """A message as it goes over the wire, without the dot at its end."""
     lines = mended(content).split(b"\r\n")
     if lines[-1] == b"":
         lines.pop()

@@ -1,4 +1,4 @@
-"""What the daemon may rely on when it builds its parts before it forks."""
+"""The promises that let the daemon build its parts before it forks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is cited of the reference exists: each page, each section, each quirk mark."""
+"""Every citation of the reference exists: each page, each section, each quirk mark."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def quirks() -> set[str]:
 
 
 def faults(text: str) -> list[str]:
-    """What a text cites and nobody finds."""
+    """The citations of a text that do not exist."""
     found = []
     for match in _CITATION.finditer(text):
         page, numbers = match[1], [match[2]] if match[2] else []

@@ -1,4 +1,4 @@
-"""What docs/compatibility.md promises: that its tests exist, and one that belongs to no part alone."""
+"""The tests that docs/compatibility.md names exist; and one promise that belongs to no part alone."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from tests.dates import Moment, run
 
 TESTS = Path(__file__).parents[1]
 BY_DESIGN = {"support/day.py", "dates.py", "unit/test_day.py"}
-FIRST_NEAR = 2020  # a year; what is older was long past when the first test was written
+FIRST_NEAR = 2020  # a year; older dates were past when the first test was written
 EPOCHS = range(1_577_836_800, 2_100_000_000)  # 2020 to 2036, in seconds
 MOST_OF_A_DAY = {"date", "datetime", "mktime", "timegm", "struct_time"}  # calls whose arguments are a day
 REAL_CLOCKS = {"time.time", "time.time_ns", "datetime.now", "datetime.today", "date.today", "utc_day"}
@@ -117,7 +117,7 @@ def test_a_fixed_day() -> None:
 
 
 def test_a_run_on_another_day_is_one(tmp_path: Path) -> None:
-    """And it fails if a test does: what it starts is pytest, with all that this entails."""
+    """It fails if a test does, because it starts pytest."""
     (tmp_path / "test_told.py").write_text(TOLD)
     moment = Moment("29 February", datetime(2028, 2, 29, 12, tzinfo=UTC), "America/St_Johns", "C")
     common = ["-q", f"--rootdir={tmp_path}", "-p", "no:cacheprovider", str(tmp_path / "test_told.py")]

@@ -28,6 +28,6 @@ def test_three_digits(reply: Reply, text: str) -> None:
 
 
 def test_no_code_is_shown_without_its_zeros() -> None:
-    """A code is a number, and a number has no zeros in front: whoever shows one says how."""
+    """A code is a number without leading zeros: a caller that shows one must format it."""
     shown = re.compile(r"\.code\}|str\(\w*(?:\.\w+)*\.code\)")
     assert [path for path in SOURCES if shown.search(path.read_text())] == []

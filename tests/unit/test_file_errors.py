@@ -1,4 +1,4 @@
-"""What is said of files that cannot be read or written."""
+"""Texts about files that cannot be read or written."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_what_a_group_may_read_is_told_to_those_who_are_not_in_it() -> None:
 
 
 def test_a_folder_of_parts_that_nobody_may_look_into() -> None:
-    """Its files were left out in silence."""
+    """Its files were silently left out."""
     with folder_of_stranger() as folder:
         file, parts = folder / "dspam.conf", folder / "dspam.d"
         parts.mkdir()

@@ -1,4 +1,4 @@
-"""What the package does in one place only: a second copy would drift from the first."""
+"""Work that the package does in one place only: a second copy would drift from the first."""
 
 from __future__ import annotations
 

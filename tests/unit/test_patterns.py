@@ -1,7 +1,7 @@
 """Patterns and parsers that see bytes of a mail: each reads its own worst case in a bounded time.
 
-`SEES_MAIL` has the worst cases, `NEVER_MAIL` says of all others why no mail reaches them.  What is in neither
-fails `test_no_pattern_is_forgotten`: whoever adds a pattern thinks of its worst case.  Mail made to cost much
+`SEES_MAIL` has the worst cases, `NEVER_MAIL` says why no mail reaches the others.  A pattern in neither
+fails `test_no_pattern_is_forgotten`, so its author must think of its worst case.  Mail made to cost much
 goes through everything together in `tests/unit/engine/test_bombs.py`.
 """
 
@@ -383,7 +383,7 @@ SEES_MAIL: dict[str, tuple[Use, list[Worst]]] = {
 """How a text reaches a pattern, and the texts that are hardest for it."""
 
 BY_HAND = {"request.command_line.is_address"}
-"""What reads like a pattern and is none."""
+"""Texts that look like a pattern and are none."""
 
 TESTED_ELSEWHERE = {
     "engine._kernel.Headings", "mail._view.Mime", "engine._kernel.Run", "engine._kernel.Tokens",
@@ -394,7 +394,7 @@ TESTED_ELSEWHERE = {
 
 @pytest.mark.parametrize("place", SEES_MAIL)
 def test_the_worst_case_takes_a_bounded_time(place: str) -> None:
-    """What is slower than linear is found at the smaller sizes already, before it takes for ever."""
+    """The smaller sizes already find what is slower than linear, before it takes for ever."""
     use, worst = SEES_MAIL[place]
     for each in worst:
         for size in (1 << 14, 1 << 17, 1 << 20):

@@ -1,4 +1,4 @@
-"""Whatever we tell people to use is loaded in a test by the program that it is for."""
+"""A test loads each shipped file with the program that it is for."""
 
 from __future__ import annotations
 

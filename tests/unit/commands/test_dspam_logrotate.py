@@ -1,4 +1,4 @@
-"""dspam_logrotate: what goes, what stays, and that nobody's line is lost meanwhile."""
+"""dspam_logrotate: removed and remaining lines, and that no writer loses a line."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ SPAM = ["--source=error", "--class=spam"]
 
 
 class Mailbox:
-    """Bob's: what he gets, and what he says of it."""
+    """Bob's site: his mail, and his corrections."""
 
     def __init__(self, site: Site, capfd: Output, patch: pytest.MonkeyPatch) -> None:
         self.site, self._capfd, self._patch = site, capfd, patch

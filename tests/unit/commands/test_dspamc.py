@@ -1,4 +1,4 @@
-"""dspamc: what it sends, what it shows, how it ends."""
+"""dspamc: its dialogue, its output, its exit status."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def client(tmp_path: Path) -> Client:
 
 
 class Wire:
-    """Collects what is sent."""
+    """Collects the sent bytes."""
 
     def __init__(self) -> None:
         self.sent = b""

@@ -1,4 +1,4 @@
-"""Every command that is installed says what it is, to whoever asks, whatever is configured."""
+"""Every installed command answers --help, -h and --version, with any configuration."""
 
 from __future__ import annotations
 

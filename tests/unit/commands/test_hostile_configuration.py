@@ -1,4 +1,4 @@
-"""Configurations as a stranger or a torn copy leaves them: told with file and line, never a traceback.
+"""Configurations from a stranger or a torn copy: reported with file and line, never by a traceback.
 
 Each is checked (`dspamd --check-config`) and started, up to the moment in which a daemon would listen.
 """
@@ -47,7 +47,7 @@ EACH = 3  # kinds of junk for each directive; together all kinds, over and over
 
 
 class Told(NamedTuple):
-    """How a command ended, and what it said on both channels."""
+    """The exit status of a command, and its output on both channels."""
 
     status: int
     text: str
@@ -57,7 +57,7 @@ Read = pytest.CaptureFixture[str]
 
 
 class Stranger:
-    """Writes dspam.conf into a folder, where the daemon works, and asks what is said of it."""
+    """Writes dspam.conf into a folder where the daemon works, and runs the check and the start on it."""
 
     def __init__(self, folder: Path, read: Read) -> None:
         self.folder, self._read = folder, read
@@ -71,7 +71,7 @@ class Stranger:
         return self._run()
 
     def both(self) -> Told:
-        """What a check says; a start has to agree with it."""
+        """The result of the check; the start must agree with it."""
         check, start = self.check(), self.start()
         unknown_account = "there is no user" in start.text  # which may be known at the next start
         assert start.status == (1 if unknown_account else check.status), (check.text, start.text)

@@ -1,4 +1,4 @@
-"""dspam_admin copy: from one configuration's store into another's, and what is said of it."""
+"""dspam_admin copy: from one configuration's store into another's, and its report."""
 
 from __future__ import annotations
 

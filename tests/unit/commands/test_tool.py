@@ -1,4 +1,4 @@
-"""What the commands of an administrator share: how they begin and end."""
+"""The common frame of the administrator's commands: start and end."""
 
 from __future__ import annotations
 

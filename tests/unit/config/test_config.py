@@ -1,4 +1,4 @@
-"""dspam.conf: grammar, table, profiles, and how mistakes are told."""
+"""dspam.conf: grammar, table, profiles, and reports of mistakes."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_words_for_off(word: str) -> None:
     assert not config(f"HashAutoExtend {word}").HashAutoExtend
 
 
-# For each kind of value what is none, though DSPAM took it for something: nobody can tell what was meant.
+# Invalid values of each kind that DSPAM accepted; nobody can tell what they mean.
 JUNK = [
     ("ProcessorBias enabled", "on or off is expected"),
     ('ProcessorBias ""', "on or off is expected"),
@@ -541,7 +541,7 @@ def test_used_marks_what_the_program_asks_for() -> None:
     asked = {name for pair in words for name in pair} & {option.name for option in OPTIONS.values()}
     used = {option.name for option in OPTIONS.values() if option.used}
     assert not asked - used
-    # Include is carried out while reading; the others ask for what happens anyway.
+    # The reader carries out Include; the others ask for what dspamd always does.
     always = {"MySQLReconnect", "MySQLWriteReconnect"}
     assert used - asked == {"Include", "OnFail", "TestConditionalTraining"} | always
 
@@ -562,7 +562,7 @@ def test_the_sample_file_is_up_to_date_and_has_nothing_to_complain_of() -> None:
 
 
 def test_what_the_sample_file_has_commented_out_can_be_used() -> None:
-    """All of it together, but for a file to include."""
+    """All of it together, except a file to include."""
     text = re.sub(
         r"^#(?!Include)([A-Z]\w+(\.\w+)? .*)", r"\1", (ROOT / "etc/dspam.conf").read_text(), flags=re.M
     )

@@ -1,4 +1,4 @@
-"""A library that is missing is told like a mistake in the configuration: where, what, and what mends it."""
+"""dspamd reports a missing library like a mistake in the configuration: place, name, and remedy."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_a_module_of_ours_that_is_missing_is_a_bug() -> None:
 
 
 def test_what_is_imported_outside_the_standard_library_comes_with_the_package_or_is_told() -> None:
-    """The drivers come with every installation; what does not come with it is imported by `needed_by`."""
+    """The drivers come with every installation; `needed_by` imports the optional libraries."""
     project = (ROOT / "pyproject.toml").read_text()
     normal, extras = project.split("[project.optional-dependencies]")
     extras = extras.split("dev =")[0]

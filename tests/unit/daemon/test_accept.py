@@ -1,4 +1,4 @@
-"""Who takes a connection, when several workers could."""
+"""The worker that takes a connection, when several could."""
 
 from __future__ import annotations
 

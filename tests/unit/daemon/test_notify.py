@@ -1,4 +1,4 @@
-"""What systemd hears, and what we take from it."""
+"""Notifications for systemd, and sockets from it."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def test_that_of_a_living_daemon_is_respected(tmp_path: Path) -> None:
         assert path.read_text() == f"{other.pid}\n"
         other.kill()
         other.wait(5)
-    with pid_file(path):  # what it left behind counts no more
+    with pid_file(path):  # its leftover file does not count any more
         assert path.read_text() == f"{os.getpid()}\n"
 
 

@@ -1,4 +1,4 @@
-"""Notices to users: each once, behind the back of the mail (reference/protocols.md 11)."""
+"""Notices to users: each once, in the background (reference/protocols.md 11)."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ async def test_several_processes_send_it_once(tmp_path: Path) -> None:
 
 
 async def test_the_recorded_notices_are_ours(tmp_path: Path) -> None:
-    """What DSPAM 3.10.2 sent from the same texts to the same users."""
+    """The notices that DSPAM 3.10.2 sent from the same texts to the same users."""
     (row,) = [row for row in rows("files.jsonl") if row["id"] == "notifications"]
     sent = re.findall(r"(?s)STDIN:\n(Date: .*?END)\n", row["delivery_agent"])
     (tmp_path / "txt").mkdir()

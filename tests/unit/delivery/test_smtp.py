@@ -49,7 +49,7 @@ def handover(content: bytes = MESSAGE, **fields: Any) -> Handover:
     )
 
 
-# What arrives.
+# Arriving mail.
 
 
 @pytest.mark.parametrize(
@@ -266,7 +266,7 @@ async def test_helo_for_those_who_do_not_know_ehlo(refusal: bytes) -> None:
     ]
 
 
-# What the next hop says.
+# Replies of the next hop.
 
 
 @pytest.mark.parametrize("extensions", [ANSWERS[b"EHLO"], PLAIN], ids=["pipelining", "in-turn"])
@@ -418,7 +418,7 @@ async def test_a_connection_that_breaks_in_the_middle_of_a_message(size: int) ->
     assert not sink.wire
 
 
-# Who is out of step.
+# Connections out of step.
 
 OUT_OF_STEP = [
     b"250 ok\r\n",

@@ -120,7 +120,7 @@ def structure(message: bytes) -> None:
 
 
 def surroundings(message: bytes) -> None:
-    """The wire in and out, and what is read off the headers."""
+    """The wire in and out, and the fields that we read from headers."""
     Collector().feed(message + END_OF_DATA)
     assert sum(map(len, stuffed(message))) >= len(message)
     mail = Message(message)

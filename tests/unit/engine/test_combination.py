@@ -35,7 +35,7 @@ MARKOV = ScoreOptions(algorithms=frozenset({"burton"}), pvalue="markov", whiteli
 
 
 class Reader:
-    """Somebody who was taught six times what is spam and what is not."""
+    """A user with six lessons of each class."""
 
     def __init__(self, tokenizer: str, options: ScoreOptions) -> None:
         self.token_options = TokenOptions(tokenizer, url_context=True, whitelist=True)

@@ -1,4 +1,4 @@
-"""What a message teaches, in every mode (engine.md 7, the summary of 7.5)."""
+"""The lesson of a message, in every mode (engine.md 7, the summary of 7.5)."""
 
 from __future__ import annotations
 

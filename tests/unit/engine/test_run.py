@@ -131,7 +131,7 @@ def test_lessons_know_no_whitelist() -> None:
 
 
 def test_the_sender_is_found_behind_patterns() -> None:
-    """Merging the noise reduction patterns moves entries; the whitelist token stays what it is."""
+    """Merging the noise reduction patterns moves entries; the whitelist token stays the same."""
     options = replace(WHITELISTING, noise=True)
     run = body_run(
         SPAM_BODY, SPAMMY | {SENDER: (0, 100)}, Totals(2000, 2000), options, headers=HEADERS, tokenizer="osb"

@@ -206,7 +206,7 @@ async def test_a_global_user_may_confirm() -> None:
     assert asked.learned == own.learned
 
 
-# --- what it teaches -----------------------------------------------------------------------
+# --- its lesson ----------------------------------------------------------------------------
 
 
 async def test_the_verdict_of_others_is_learned_as_if_it_had_been_his_own() -> None:

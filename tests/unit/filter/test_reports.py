@@ -146,7 +146,7 @@ async def test_a_user_corrects_nothing_of_another(tmp_path: Path) -> None:
         assert (await d.corrected(), await d.corrected(CAROL)) == ((0, 0), (0, 0))
 
 
-# --- what is corrected ---------------------------------------------------------------------
+# --- corrections ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", [b"mixed", b"digest"])
@@ -287,7 +287,7 @@ async def test_pristine_mail_is_learned_as_it_was(
         assert await d.corrected() == (int(answer.startswith("250")), 0)
 
 
-# --- what is delivered ---------------------------------------------------------------------
+# --- deliveries ----------------------------------------------------------------------------
 
 
 async def test_the_user_gets_the_report_back_as_with_dspam(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def test_a_directive_that_contradicts_the_tree_stops_the_start(
 
 
 def test_a_mixed_tree(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What a daemon began beside the old dictionaries."""
+    """Dictionaries that a daemon began beside the old ones."""
     put(tmp_path, "data/example.org/bob/bob.css", "data/bob@example.org/bob@example.org.css")
     with pytest.raises(ConfigError, match="DirectoryLayout must be set: files of users lie in several"):
         home_of(configured(tmp_path))
@@ -124,7 +124,7 @@ def test_a_few_users_beside_many_are_seen(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("layout", Layout)
 def test_a_look_is_bounded(tmp_path: Path, layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many users there are, and where none has a file to tell by."""
+    """With any number of users, also if none has a file that shows the layout."""
     home = Home(tmp_path, layout)
     for n in range(3_000):
         (home.directory(f"{n:04}user@{n % 7}.example") / "x").mkdir(parents=True)

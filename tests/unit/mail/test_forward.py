@@ -1,4 +1,4 @@
-"""What mail programs leave of a message that they forward inline."""
+"""Messages that mail programs forwarded inline."""
 
 from __future__ import annotations
 

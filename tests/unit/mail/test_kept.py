@@ -1,4 +1,4 @@
-"""What a quarantine keeps leaves it as it was, whoever reads the mailbox."""
+"""A message leaves the quarantine unchanged, also if other programs read the mailbox."""
 
 from __future__ import annotations
 

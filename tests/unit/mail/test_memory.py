@@ -1,4 +1,4 @@
-"""What a message took is there for the next one: nothing is given back and cleared again."""
+"""The memory of a message is reused for the next one, and not given back and cleared again."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from dspamd.mail._view import line_ends
 from dspamd.mail.transparency import PIECE, Collector, stuffed
 from tests.model.transparency import all_mixes, mixes, received, sent
 
-# What matters to a message on the wire, much more often than chance would have it.
+# Bytes that matter on the wire, much more often than in random data.
 WIRE = st.lists(
     st.sampled_from(
         [b"\r\n", b"\r", b"\n", b".", b"..", b"\r\n.", b"a", b"\0", b"\xff", b"\r\n.\r", b"\n.\r\n"]

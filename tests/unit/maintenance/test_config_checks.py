@@ -1,4 +1,4 @@
-"""Configurations with which mail would not arrive, and what is said of them."""
+"""Configurations that would stop mail, and the reports about them."""
 
 from __future__ import annotations
 

@@ -132,7 +132,7 @@ def test_purging_is_due_once_in_a_period(tmp_path: Path) -> None:
     assert lock.take()
     assert not other.take()
     lock.release()
-    assert other.take()  # what was not noted was not done
+    assert other.take()  # a purge that was not recorded did not happen
     other.note()
     other.release()
     assert not lock.take()

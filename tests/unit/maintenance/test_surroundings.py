@@ -1,4 +1,4 @@
-"""What a configuration names and what is not there is told, with its line, and stops nothing."""
+"""Reports of missing things that a configuration names: each has its line, and none stops the start."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_folders_are_looked_at_with_the_account_of_the_workers(tmp_path: Path) -
     we = (os.geteuid(), os.getegid(), os.getgroups())
     tmp_path.chmod(0o700)
     found = list(map(str, surroundings(config, nobody.borrowed())))
-    # Who is not root cannot become somebody else, and nor will the workers.
+    # Without root the account cannot change, and the workers do not change it.
     assert [text.partition(" /")[0] for text in found] == ["x.conf:1: Home"] * (we[0] == 0)
     assert (os.geteuid(), os.getegid(), os.getgroups()) == we
 

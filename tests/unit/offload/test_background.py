@@ -1,4 +1,4 @@
-"""Small jobs behind the back of the mail: in order, bounded, and harmless when they fail."""
+"""Small jobs in the background: in order, limited, and harmless when they fail."""
 
 from __future__ import annotations
 

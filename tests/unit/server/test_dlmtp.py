@@ -1,4 +1,4 @@
-"""What dspamc's protocol adds to LMTP."""
+"""The additions of dspamc's protocol to LMTP."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ LATER = Reply(450, "4.3.0", f"<{LONG}> Deferred: " + "word " * 400)
 
 
 def read_by_the_original(options: str, wire: bytes, users: int) -> tuple[int, list[bytes]]:
-    """The exit status of an original dspamc, and what it prints (protocols.md 3.2).
+    """The exit status of an original dspamc, and its output (protocols.md 3.2).
 
     Raises `ValueError` where it would wait for a line that does not come.
     """

@@ -32,7 +32,7 @@ def turned_away(server: LmtpServer, reason: str) -> float:
 
 @contextmanager
 def one_turned_away(server: LmtpServer, reason: str, logged: Logged) -> Iterator[None]:
-    """Somebody meets that limit in the block, which is counted and told."""
+    """In the body a client meets that limit; the server counts and logs it."""
     before = turned_away(server, reason)
     yield
     assert turned_away(server, reason) == before + 1
@@ -305,7 +305,7 @@ async def test_a_client_that_closes_its_half_still_gets_its_reply() -> None:
 
 
 def vanish(client: Client) -> None:
-    """Be gone without a word, which TCP tells by a reset."""
+    """Vanish without a word; TCP signals this by a reset."""
     reset = struct.pack("ii", 1, 0)
     client.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
     client.writer.transport.abort()

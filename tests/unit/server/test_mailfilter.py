@@ -1,4 +1,4 @@
-"""The replies of the filter: what became of a message for each recipient, in the words of LMTP."""
+"""The replies of the filter: the outcome of a message for each recipient, in LMTP."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FAILURES = {
 
 
 class Fates:
-    """A pipeline in which the name of a user is his fate."""
+    """A pipeline in which the name of a user decides the outcome."""
 
     async def process(self, mail: InboundMessage, delivery: Delivery) -> Outcome:
         if failure := FAILURES.get(delivery.user):
@@ -56,7 +56,7 @@ async def test_each_recipient_has_the_code_of_his_own_fate(compatibility: str, c
 
 
 class Slow:
-    """A pipeline that does not get on with `slow` before it is told to."""
+    """A pipeline that holds the user `slow` until the test releases them."""
 
     def __init__(self) -> None:
         self.go = asyncio.Event()
@@ -87,7 +87,7 @@ async def test_nobody_waits_for_a_slow_recipient_behind_him(options: str | None,
     assert [reply.code for reply in await anext(replies)] == [250]
     output = asyncio.create_task(answer.output())
     await asyncio.sleep(0)
-    assert output.done() == (not shown)  # what is shown comes before the replies, or in their place
+    assert output.done() == (not shown)  # the output comes before the replies, or in their place
     pipeline.go.set()
     assert await output == shown
     assert [len(batch) async for batch in replies] == [2]

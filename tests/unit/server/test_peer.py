@@ -1,4 +1,4 @@
-"""Who is at the other end of a connection, and what he may ask for."""
+"""The account at the other end of a connection, and its rights."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def _no_pipeline(profile: str | None) -> Pipeline:
 def checked(
     options: str | None, caller: Caller | None, *users: bytes, lines: str = "Trust mail"
 ) -> Reply | None:
-    """What a client hears before its message."""
+    """The replies to a client before its message."""
     filter = MailFilter(Config.from_text(f"Home /x\n{lines}"), _no_pipeline)
     return filter.check([Recipient(user) for user in users or (b"bob",)], options, caller)
 

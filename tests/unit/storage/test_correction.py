@@ -1,4 +1,4 @@
-"""What a correction changed in effect takes it back exactly."""
+"""The exact effect of a correction takes the correction back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lines of the log: what they look like, and that nothing in mail can forge one."""
+"""The lines of the log: their form, and that nothing in mail can forge one."""
 
 from __future__ import annotations
 

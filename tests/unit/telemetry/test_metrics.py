@@ -1,4 +1,4 @@
-"""Counting: several processes, their deaths, and what it costs."""
+"""Counting: several processes, their deaths, and the cost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The file of a block: what is left of it after it was cut, torn or damaged at any byte."""
+"""The file of a block: its contents after a cut, a tear or damage at any byte."""
 
 from __future__ import annotations
 

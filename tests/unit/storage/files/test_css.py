@@ -28,7 +28,7 @@ SOME = st.lists(TOKENS, unique=True, max_size=12)
 
 @st.composite
 def tables(draw: st.DrawFn) -> tuple[HashTable, dict[int, tuple[int, int]]]:
-    """A table with tokens in it, and what they are."""
+    """A table with tokens in it, and these tokens."""
     table = HashTable(draw(PLAIN | FOLDED), draw(st.integers(1, 8)), draw(st.booleans()))
     inside = {}
     for token in draw(st.lists(TOKENS, max_size=30)):

@@ -25,7 +25,7 @@ with FileLock(path, path, 12).held(time.monotonic() + 10, shared=sys.argv[2] == 
 
 
 async def holder(path: Path, kind: str) -> asyncio.subprocess.Process:
-    """A process that holds the lock until it is told something."""
+    """A process that holds the lock until it reads a line."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", HOLDER, str(path), kind,
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,

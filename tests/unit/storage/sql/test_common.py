@@ -1,4 +1,4 @@
-"""What the drivers of SQL servers share."""
+"""The common code of the drivers of SQL servers."""
 
 from __future__ import annotations
 
