@@ -283,7 +283,7 @@ def test_a_value_with_blanks_but_without_quotes() -> None:
     [
         (
             'Preference "spamAction=quarantin"',
-            "one of quarantine, tag, deliver is expected; it is read as if",
+            "one of quarantine, tag, deliver is expected; it is ignored",
         ),
         ('Preference "enableBNR=yes"', "one of on, off is expected"),
         ('Preference "spamActoin=tag"', "there is no such preference, did you mean spamAction?"),
