@@ -290,7 +290,7 @@ def test_a_value_with_blanks_but_without_quotes() -> None:
         ('Preference "whitelistThreshold=ten"', "a number from 1"),
         ('Preference "localStore=../x"', "the name of a directory"),
         ("LocalMX mail.example.org", "an IP address is expected"),
-        ("IgnoreHeader X-Spam:", "a name has neither blanks nor a colon"),
+        ("IgnoreHeader X-Spam:", "has neither blanks nor a colon"),
         ("HashRecMax.big 20", "HashRecMax.big has no effect: there is no Profile big"),
         ("Preference \u201csignatureLocation=message\u201d", "typographic quotes"),
         ("ServerParameters \u201c--deliver=innocent -d %u\u201d", "typographic quotes"),
