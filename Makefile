@@ -1,5 +1,5 @@
-# dspamd. `make` alone lists what can be made; nothing is asked, nothing outside this folder is changed
-# (as root, missing Debian packages are installed: etc/install-packages).
+# dspamd. `make` alone lists all targets. They ask no questions and change nothing outside this folder
+# (except that for root they install missing Debian packages: etc/install-packages).
 
 PYTHON ?= python3
 ONLY ?=
@@ -31,7 +31,7 @@ build: $(stamp) ## compile the kernel in place (and make the environment .venv f
 demo: build ## watch it learn: a real daemon, sample mail, a correction
 	$(bin)/python demo/demo.py
 
-run: build ## keep a daemon in the foreground, its files below build/run
+run: build ## run a daemon in the foreground, its files below build/run
 	@mkdir -p build/run
 	@sed 's|@RUN@|$(CURDIR)/build/run|' etc/run.conf > build/run/dspam.conf
 	$(bin)/dspamd --config build/run/dspam.conf
@@ -63,7 +63,7 @@ fuzz-kernel: build
 fuzz-dialogue: build
 	$(bin)/python -m tests.fuzz.dialogue $(SESSIONS) $(SEED)
 
-chaos: build ## kill who learns (KILLS=300), then break everything around a daemon, and check the mail (as root; SEED=random, MAILS=2000 or more); each store
+chaos: build ## kill processes that learn (KILLS=300), then break everything around a daemon, and check the mail (as root; SEED=random, MAILS=2000 or more); each store
 	etc/install-packages test
 	$(bin)/python -m tests.chaos.kills $(KILLS) $(SEED)
 	$(bin)/python -m tests.chaos $(MAILS) $(SEED)
@@ -72,11 +72,11 @@ bench: build ## measure against the budgets (ONLY=engine|path|storage|purge|daem
 	$(if $(filter-out engine commands,$(or $(ONLY),all)),etc/install-packages test)
 	$(bin)/python -m bench $(ONLY)
 
-clean: ## remove what was made, the environment too
+clean: ## remove all built files, and the environment
 	find dspamd -name '*.so' -delete
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-# A virtual environment with everything in it. It is made anew when what it depends on changes.
+# A virtual environment with everything in it. It is made again when its prerequisites change.
 $(stamp): pyproject.toml setup.py etc/install-packages etc/install-libraries
 	etc/install-packages build
 	PYTHON=$(PYTHON) etc/install-libraries .venv

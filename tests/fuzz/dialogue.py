@@ -61,7 +61,7 @@ class Ended(Exception):
 
 
 class Hop(NextHop):
-    """A next hop that knows each message by its (first) name, refuses some recipients and puts off others."""
+    """A next hop that knows each message by its (first) name, refuses some recipients and defers others."""
 
     def __init__(self) -> None:
         super().__init__()
