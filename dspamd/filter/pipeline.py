@@ -47,6 +47,7 @@ from dspamd.request.request import Request
 from dspamd.storage.contract import Storage, Uid
 from dspamd.telemetry import log
 from dspamd.telemetry.metrics import Metrics
+from dspamd.telemetry.recurring import Recurring
 from dspamd.telemetry.stopwatch import Stopwatch
 from dspamd.users.preferences import User
 from dspamd.users.users import Users
@@ -80,6 +81,7 @@ class Pipeline:
         self._disposition = Disposition(config, outlet, texts)
         self._consultation = Consultation(storage)
         self._metrics = metrics or Metrics()
+        self._unlearned = Recurring("not_learned", "learned_again")
         self._log = MessageLog(self._metrics)
         self._reports = Reports(config, users, storage, self._disposition, self._log)
 
@@ -220,18 +222,22 @@ class Pipeline:
                 await self._consultation.inoculate(passage.user, passage.request, decision.lesson, shared)
         except Exception as error:  # whatever it is: an error now would bring the message twice
             self._metrics.not_learned.add()
-            log.get().error(
-                "not_learned",
-                uid=decision.uid,
-                signature=decision.verdict.signature,
-                reason=str(error),
-                exc_info=None if isinstance(error, Failure) else error,
-            )
+            self._tell(error, decision)
         return totals
+
+    def _tell(self, error: Exception, decision: Decision) -> None:
+        """Name a message that was not learned; only the first one, and each count, has the reason."""
+        about = {"uid": decision.uid, "signature": decision.verdict.signature}
+        bug = None if isinstance(error, Failure) else error
+        if lost := self._unlearned.due(error, error.text if isinstance(error, Failure) else str(error)):
+            log.get().error("not_learned", **about, lost=lost, reason=str(error), exc_info=bug)
+        else:
+            log.get().info("not_learned", **about)
 
     async def _commit(self, decision: Decision) -> None:
         if decision.uid is not None and decision.change is not None:
             await self._storage.apply(decision.uid, decision.change)
+            self._unlearned.well()
 
     def _report(self, passage: Passage, decision: Decision, outcome: Outcome, totals: Totals | None) -> None:
         """Log the message, count it, and notify the observers."""

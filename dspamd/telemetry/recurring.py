@@ -49,13 +49,22 @@ class Recurring:
 
     def tell(self, error: Exception, file: str, lost: int = 1) -> None:
         """Note a failure with a file, and the number of things that it lost."""
+        if untold := self.due(error, file, lost):
+            log.get().warning(self._event, file=file, lost=untold, reason=explained(error, file))
+
+    def due(self, error: Exception, file: str, lost: int = 1) -> int:
+        """Note a failure for a caller who writes the line; returns the number to tell there, 0 for none.
+
+        `file` may be any word for what fails.
+        """
         with self._turn:
             now, kind = self._clock(), self._kind(error, file)
             trouble = self._troubles.setdefault(kind, _Trouble(0, 0, now - AGAIN_S, now))
             trouble.lost, trouble.untold, trouble.last = trouble.lost + lost, trouble.untold + lost, now
-            if now >= trouble.told + AGAIN_S:
-                log.get().warning(self._event, file=file, lost=trouble.untold, reason=explained(error, file))
-                trouble.untold, trouble.told = 0, now
+            if now < trouble.told + AGAIN_S:
+                return 0
+            untold, trouble.untold, trouble.told = trouble.untold, 0, now
+            return untold
 
     def well(self) -> None:
         """Note a success."""

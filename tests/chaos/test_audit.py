@@ -295,6 +295,7 @@ while sending end of data -- message may be sent more than once)
 _DAEMON_LOG = """\
 timestamp=2026-11-20T13:17:21.563179 level=info event=message queue_id=5A user=bob signature=6b01 next="250"
 timestamp=2026-11-20T13:17:22.563179 level=error event=not_learned uid=1 signature=6b02 reason="busy: \\"x\\""
+timestamp=2026-11-20T13:17:22.663179 level=info event=not_learned uid=1 signature=6b03
 timestamp=2026-11-20T13:17:23.563179 level=warning event=deferred queue_id="" user=bob reply="Deferred: no"
 timestamp=2026-11-20T13:17:24.563179 level=info event=listening user=nobody
 """
@@ -305,8 +306,9 @@ def test_logs_are_read() -> None:
         ("510EE25A2BC", "bob", End.SENT),
         ("510EE25A2BC", "bob", End.CUT),
     ]
-    first, second, third = said_in(_DAEMON_LOG, 0.0)
+    first, second, again, third = said_in(_DAEMON_LOG, 0.0)
     assert (first.word, first.queue_id, first.user, first.signature) == (Word.MESSAGE, "5A", "bob", "6b01")
     assert (second.word, second.signature) == (Word.NOT_LEARNED, "6b02")
+    assert (again.word, again.signature) == (Word.NOT_LEARNED, "6b03")
     assert (third.word, third.queue_id, third.reply) == (Word.DEFERRED, "", "Deferred: no")
     assert second.at - first.at == pytest.approx(1)

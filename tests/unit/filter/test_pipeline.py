@@ -7,6 +7,7 @@ engine.md 7.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from dspamd.request.envelope import Envelope, Recipient
 from dspamd.request.recipients import Delivery
 from dspamd.request.request import Request
 from dspamd.storage.contract import Signature, Stored, Uid
+from dspamd.telemetry.recurring import AGAIN_S, WELL_S, Recurring
 from tests.support.logged import Logged
 from tests.support.pipeline import (
     BASE,
@@ -413,6 +415,42 @@ class TestStorageDown:
             outcome = await b.process(HAM)
             assert outcome.reply.ok
             assert len(b.outlet.delivered) == 1
+
+    async def test_why_mail_cannot_be_learned_is_told_once_and_each_mail_is_named(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logged: Logged
+    ) -> None:
+        now = 5.0
+        by_our_clock = functools.partial(Recurring, clock=lambda: now)
+        monkeypatch.setattr("dspamd.filter.pipeline.Recurring", by_our_clock)
+        async with open_pipeline(tmp_path) as b:
+            apply = b.parts.storage.apply
+            trouble: Exception = TempFail("Storage is down", detail="database or disk is full")
+
+            async def broken(*_: object) -> None:
+                raise trouble
+
+            monkeypatch.setattr(b.parts.storage, "apply", broken)
+            for _ in range(5):
+                await b.process(HAM)
+            trouble = RuntimeError("a bug in the driver")
+            for _ in range(3):
+                await b.process(HAM)
+            now += AGAIN_S
+            await b.process(HAM)
+            signatures = [header(sent.content, "X-DSPAM-Signature") for sent in b.outlet.delivered]
+            named = [(level, line) for level, line in logged.lines if " event=not_learned " in line]
+            assert [line.partition("signature=")[2].split()[0] for _, line in named] == signatures
+            assert [level for level, _ in named] == ["error", *["info"] * 4, "error", *["info"] * 2, "error"]
+            assert ["reason=" in line for _, line in named] == [level == "error" for level, _ in named]
+            assert ["Traceback" in line for _, line in named] == [number in (5, 8) for number in range(9)]
+            assert 'lost=1 reason="Storage is down: database or disk is full"' in named[0][1]
+            assert "lost=3 reason=" in named[8][1]
+
+            monkeypatch.setattr(b.parts.storage, "apply", apply)
+            now += WELL_S
+            await b.process(HAM)
+            over = [line for _, line in logged.lines if " event=learned_again " in line]
+            assert [line.partition("lost=")[2] for line in over] == ["5", "4"]
 
     async def test_a_lesson_that_cannot_be_stored_fails(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
