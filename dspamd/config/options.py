@@ -221,7 +221,8 @@ class Training:
     DataSource = Text(choice("mail", "document"), "mail",
         help="Input is mail, or text without headers.")
     ParseToHeaders = Flag("off", "on",
-        help="Treat mail to spam-USER and notspam-USER as a correction.")
+        help="Treat mail to spam-USER and notspam-USER as a correction. USER keeps its case, as in any "
+             "recipient, unless Broken case or PlusedUserLowercase says otherwise.")
     RetrainAddress = Text(choice("envelope", "original", "header"), "envelope",
         help="Where dspamd looks for such an address. envelope: the recipient, or ORCPT if an alias made "
              "USER the recipient. original: also the first X-Original-To, which the mail server must write "

@@ -83,10 +83,18 @@ def unnamed(config: Config, message: Message) -> tuple[str, ...]:
 
 
 def _ours(config: Config, found: RetrainAddress | None) -> RetrainAddress | None:
-    """A retraining address, None if its domain is not ours (RetrainDomain)."""
+    """A retraining address as we process it, None if its domain is not ours (RetrainDomain).
+
+    Its user has the case of the address, or small letters with `Broken case`, like that of any recipient.
+    """
+    if found is None:
+        return None
     domains = [domain.lower() for domain in config.RetrainDomain]
-    domain = found.address.rpartition("@")[2].lower() if found else ""
-    return None if domains and found and found.user and domain not in domains else found
+    if domains and found.user and found.address.rpartition("@")[2].lower() not in domains:
+        return None
+    if contains(config.Broken, "case"):
+        return found._replace(user=found.user.lower(), address=found.address.lower())
+    return found
 
 
 def _reporting(config: Config, request: Request, found: RetrainAddress) -> Request:

@@ -59,8 +59,10 @@ def of_recipient(recipient: Recipient, original: str = "") -> RetrainAddress | N
     if found := named(recipient.text) or named(original):
         return found
     rewritten = named(_orcpt(recipient))
-    ours = rewritten is not None and rewritten.address.lower() == recipient.text.lower()
-    return rewritten if ours else None
+    if rewritten is None or rewritten.address.lower() != recipient.text.lower():
+        return None
+    # The reporter typed ORCPT; the alias spells the user as other mail does.
+    return _said(rewritten.label, recipient.text)
 
 
 def in_header(message: Message) -> RetrainAddress | None:

@@ -134,6 +134,48 @@ def test_whose_correction_it_is(lines: tuple[str, ...], user: str) -> None:
     assert (found, label) == (user, Label.SPAM)
 
 
+CASES = [
+    (("Broken case",), "bob@x.org"),
+    (("EnablePlusedDetail on", "PlusedUserLowercase on"), "bob@x.org"),
+    ((), "BOB@X.org"),
+]
+
+
+@pytest.mark.parametrize(("lines", "user"), CASES)
+@pytest.mark.parametrize("parse", ["off", "user", "full"])
+def test_the_user_of_a_report_has_the_case_of_the_user_of_other_mail(
+    lines: tuple[str, ...], user: str, parse: str
+) -> None:
+    """Wherever the address stands."""
+    settings = config(*PARSE, *lines, f"ChangeUserOnParse {parse}")
+    mail = deliveries(settings, Request(), addressed(settings, [Recipient(b"BOB@X.org")]))
+    assert [each.user for each in mail] == [user]
+    expected = user.partition("@")[0] if parse == "user" else user
+
+    (report,) = reports(
+        settings,
+        PLAIN,
+        deliveries(settings, Request(), addressed(settings, [Recipient(b"Spam-BOB@X.org")])),
+    )
+    assert (report.user, report.request.lesson) == (expected, SPAM)
+
+    alias = Recipient(b"BOB@X.org", (b"ORCPT=rfc822;spam-boB@x.org",))
+    (report,) = reports(settings, PLAIN, deliveries(settings, Request(), addressed(settings, [alias])))
+    assert (report.user, report.request.lesson) == (expected, SPAM)
+
+    if parse == "off":
+        return  # what follows is for a mailbox of all reports
+    settings = config(*PARSE, *lines, f"ChangeUserOnParse {parse}", "RetrainAddress original")
+    message = Message(b"X-Original-To: spam-BOB@X.org\n\nfwd\n")
+    (report,) = reports(settings, message, deliveries(settings, Request(), [Recipient(b"reports@x.org")]))
+    assert (report.user, report.request.lesson) == (expected, SPAM)
+
+    settings = config(*PARSE, *lines, f"ChangeUserOnParse {parse}", "RetrainAddress header")
+    message = Message(b"To: spam-BOB@X.org\n\nfwd\n")
+    (delivery,) = deliveries(settings, readdress(settings, message, Request()), [])
+    assert (delivery.user, delivery.request.lesson) == (expected, SPAM)
+
+
 def test_an_address_of_another_domain_is_none_of_ours() -> None:
     lines = (*PARSE, "ChangeUserOnParse full", "RetrainDomain X.org y.org")
     for recipient, label in (

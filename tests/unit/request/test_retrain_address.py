@@ -92,7 +92,9 @@ def test_the_whole_address() -> None:
     [
         (b"spam-bob@x.org", b"", BOB),
         (b"bob@x.org", b"ORCPT=rfc822;spam-bob@x.org", BOB),
-        (b"bob@x.org", b"orcpt=RFC822;spam-bob@X.org", RetrainAddress(Label.SPAM, "bob", "bob@X.org")),
+        (b"bob@x.org", b"orcpt=RFC822;spam-bob@X.org", BOB),
+        (b"bob@x.org", b"ORCPT=rfc822;Spam-BOB@x.org", BOB),
+        (b"Bob@x.org", b"ORCPT=rfc822;spam-bob@x.org", RetrainAddress(Label.SPAM, "Bob", "Bob@x.org")),
         (b"a+b@x.org", b"ORCPT=rfc822;spam-a+2Bb@x.org", RetrainAddress(Label.SPAM, "a+b", "a+b@x.org")),
         (b"bob@x.org", b"ORCPT=rfc822;spam-busters@x.org", None),
         (b"bob@x.org", b"ORCPT=rfc822;spam-bob@other.org", None),
@@ -102,7 +104,7 @@ def test_the_whole_address() -> None:
     ],
 )
 def test_a_recipient(recipient: bytes, orcpt: bytes, found: RetrainAddress | None) -> None:
-    """An ORCPT counts if our own alias set it, not if a list elsewhere did."""
+    """An ORCPT counts if our own alias set it, not if a list elsewhere did; the alias spells the user."""
     assert of_recipient(Recipient(recipient, (orcpt,) if orcpt else ())) == found
 
 
