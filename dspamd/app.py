@@ -48,7 +48,7 @@ from dspamd.mail import signature
 from dspamd.mail._view import keep_memory
 from dspamd.maintenance.config_checks import pitfalls
 from dspamd.maintenance.maintenance import Maintenance, ages, purging
-from dspamd.maintenance.surroundings import in_the_way, surroundings
+from dspamd.maintenance.surroundings import in_the_way, surroundings, unmet
 from dspamd.offload.background import BackgroundWriter
 from dspamd.server.dialogue import ServerMode, Terms
 from dspamd.server.lmtp import LmtpServer
@@ -332,6 +332,18 @@ def oddities(config: Config) -> list[Problem]:
     return found
 
 
+def obstacles(config: Config) -> list[str]:
+    """Why a daemon could not start with a configuration now."""
+    found = list(map(str, unmet(config)))
+    try:
+        daemon_spec(config)
+    except ConfigError as error:
+        found += map(str, error.problems)
+    except LookupError as error:
+        found.append(str(error))
+    return found
+
+
 def store_oddities(config: Config) -> list[Problem]:
     """Warnings about the databases.  Asks the servers; raises `ConfigError`."""
     return asyncio.run(advice(config, home_of(config)))
@@ -346,7 +358,7 @@ def start_log(config: Config) -> None:
         log.configure(level, form)  # to stderr
         log.get().error("log_out_of_reach", target=config.LogTarget, reason=explained(error))
     log.configure(level, form, target)
-    for warning in oddities(config):
+    for warning in [*oddities(config), *unmet(config)]:
         log.get().warning("configuration", file=warning.file, line=warning.line or None, text=warning.text)
 
 

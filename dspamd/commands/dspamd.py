@@ -35,24 +35,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def check(config: Config) -> int:
-    """Print what is odd about a configuration.  Raises `ConfigError` for one that stops the start."""
-    from dspamd.app import daemon_spec, oddities, store_oddities
+    """Print what is odd about a configuration; returns 78 for one with which the daemon cannot start."""
+    from dspamd.app import obstacles, oddities, store_oddities
 
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # the file may be in any character set
     warnings = oddities(config)
     for warning in warnings:
         print(f"warning: {warning}")
-    try:
-        daemon_spec(config)
-    except LookupError as error:
-        print(error, file=sys.stderr)
+    if errors := obstacles(config):
+        print(*errors, sep="\n", file=sys.stderr)
+        print(f"{config.file}: not usable, {_counted(errors, 'error')}", file=sys.stderr)
         return os.EX_CONFIG
     for warning in (told := store_oddities(config)):
         print(f"warning: {warning}")
     warnings += told
-    print(f"{config.file}: usable, {len(warnings)} warning{'s' * (len(warnings) != 1)}")
+    print(f"{config.file}: usable, {_counted(warnings, 'warning')}")
     return os.EX_OK
+
+
+def _counted(things: Sequence[object], what: str) -> str:
+    return f"{len(things)} {what}{'s' * (len(things) != 1)}"
 
 
 def start(config: Config, ready: Callable[[], None] = lambda: None) -> int:

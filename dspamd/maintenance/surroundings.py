@@ -2,8 +2,9 @@
 
 `pitfalls` looks at the configuration alone, and so is the same everywhere and at any
 time.  A missing folder may be mounted, a program installed, while the daemon runs; until then mail
-waits, so nearly all of it is worth a warning.  Only an obstacle in the place of the daemon's
-own files stops the start (`in_the_way`).
+waits, so nearly all of it is worth a warning (`surroundings`).  Two things are errors: a place for the
+daemon's own files that is not there yet (`unmet`), so that the start fails until it is; and an obstacle
+in their place (`in_the_way`), which only a change of the configuration removes.
 
 Every look is one or two system calls.  Blocks.
 """
@@ -35,19 +36,29 @@ PASSWORDS = {
     Config.PgSQLPass: "may change the database",
     Config.ExtLookupPassword: "may ask the directory",
 }
+_NO_START = "the daemon cannot start"
 AGENTS = (Config.TrustedDeliveryAgent, Config.UntrustedDeliveryAgent, Config.QuarantineAgent)
 
 
 def surroundings(config: Config, workers: AbstractContextManager[object] | None = None) -> list[Problem]:
-    """What a daemon with this configuration would miss.
+    """What a daemon with this configuration would miss while it runs.
 
     `workers` is a context in which we have the account of the workers.
     """
-    found = [*_missed_at_start(config), *_open_to_all(config)]
+    found = [*_log(config), *_open_to_all(config)]
     with workers or contextlib.nullcontext():
         found += _missed_by_workers(config)
         odd = _default_preferences(config)
     return [config.problem(key, f"{key} {text}") for key, text in found if text] + odd
+
+
+def unmet(config: Config) -> list[Problem]:
+    """What the daemon needs for its start and does not have; another start may find it."""
+    pid, path = Path(config.ServerPID), config.ServerDomainSocketPath
+    found = [("ServerPID", _folder(pid.parent, _NO_START) or _written(pid))]
+    if path:
+        found.append(("ServerDomainSocketPath", _folder(Path(path).parent, _NO_START)))
+    return [config.problem(key, f"{key} {text}") for key, text in found if text]
 
 
 def in_the_way(config: Config) -> list[Problem]:
@@ -62,7 +73,7 @@ def in_the_way(config: Config) -> list[Problem]:
         kind, wrong = _kind(Path(path)) if path else (0, "absent")
         if not wrong and not is_right(kind):
             what_is = "a folder" if stat.S_ISDIR(kind) else "something else"
-            text = f"{key} {path} is {what_is}, not {what}; the daemon cannot start"
+            text = f"{key} {path} is {what_is}, not {what}; {_NO_START}"
             found.append(config.problem(key, text))
     return found
 
@@ -79,12 +90,9 @@ def _default_preferences(config: Config) -> list[Problem]:
         return [Problem(str(file), 0, f"{failure.text}: {failure.detail}")]
 
 
-def _missed_at_start(config: Config) -> Iterator[tuple[str, str]]:
+def _log(config: Config) -> Iterator[tuple[str, str]]:
     """Keys, each with the fault of the thing that it names; an empty text means no fault."""
-    pid, path, target = config.ServerPID, config.ServerDomainSocketPath, config.LogTarget
-    yield "ServerPID", _folder(Path(pid).parent, "the daemon cannot start")
-    if path:
-        yield "ServerDomainSocketPath", _folder(Path(path).parent, "the daemon cannot start")
+    target = config.LogTarget
     if target not in ("stderr", "syslog"):
         key = "LogTarget" if Path(target).is_absolute() else "LogDirectory"
         yield key, _place(_ancestor(log.directory(config) / target), "the log goes to stderr")
@@ -145,6 +153,14 @@ def _folder(path: Path, purpose: str) -> str:
     if not wrong and not _may(path, os.W_OK | os.X_OK):
         wrong = f"{path} cannot be written to by {_account()}"
     return wrong and f"{wrong}; {purpose}"
+
+
+def _written(file: Path) -> str:
+    """The fault of a file that may be there, and is to be written again."""
+    kind, absent = _kind(file)
+    if absent or not stat.S_ISREG(kind) or _may(file, os.R_OK | os.W_OK):
+        return ""
+    return f"{file} cannot be written to by {_account()}; {_NO_START}"
 
 
 def _place(file: Path, loss: str) -> str:

@@ -18,8 +18,11 @@ from typing import NamedTuple
 import pytest
 
 from dspamd.commands import dspam, dspamd
+from dspamd.config.option_types import COMMAND, PATH, SOCKET
 from dspamd.config.options import OPTIONS
+from dspamd.daemon.listeners import Listeners
 from dspamd.daemon.supervisor import Supervisor
+from dspamd.daemon.workers import DaemonSpec
 from dspamd.telemetry import log
 from dspamd.telemetry.log_target import Stderr
 from dspamd.telemetry.metrics import Metrics
@@ -73,8 +76,13 @@ class Stranger:
     def both(self) -> Told:
         """The result of the check; the start must agree with it."""
         check, start = self.check(), self.start()
-        unknown_account = "there is no user" in start.text  # which may be known at the next start
-        assert start.status == (1 if unknown_account else check.status), (check.text, start.text)
+        # An account may be known at the next start, a folder there.
+        later = "there is no user" in start.text or "event=cannot_start" in start.text
+        assert start.status == (1 if later else check.status), (check.text, start.text)
+        assert (check.status == os.EX_OK) == (start.status == os.EX_OK), (check.text, start.text)
+        assert (": usable, " in check.text) == (check.status == os.EX_OK)
+        said = [line for line in check.text.splitlines() if line.startswith("warning: ")]
+        assert not [line for line in said if "cannot start" in line or "not start" in line]
         return check
 
     def _run(self, *options: str) -> Told:
@@ -149,12 +157,52 @@ def test_mail_in_a_pipe_comes_out_of_it_whatever_the_configuration_is(
     assert (status, out.count("the one and only body")) == (os.EX_OK, 1), (line, out, err)
 
 
+def listen(supervisor: Supervisor, spec: DaemonSpec) -> int:
+    """What a supervisor does before it forks."""
+    listeners = Listeners()
+    try:
+        listeners.open(spec.endpoints)
+    finally:
+        listeners.close()
+    return os.EX_OK
+
+
+PLACES = (
+    "/nowhere/at/all", "/dev/null/x", "/dev/null", "{folder}", "{folder}/file", "{folder}/missing",
+    "{folder}/file/x", "{folder}/missing/x", "{folder}/" + "x" * 90, "{folder}/" + "x" * 300,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name", [option.name for option in OPTIONS.values() if option.kind in (PATH, SOCKET, COMMAND)]
+)
+def test_what_keeps_the_daemon_from_its_start_makes_the_configuration_unusable(
+    name: str, site: Stranger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a directive leads to: a check and a start agree, as far as the sockets."""
+    monkeypatch.setattr(Supervisor, "run", listen)
+    sound = site.sound.replace(b"ServerHost 127.0.0.1\n", b"")
+    statuses = set()
+    for place in PLACES:
+        (site.folder / "file").write_text("")
+        path = place.format(folder=site.folder)
+        site.file.write_bytes(
+            f"{name} {path}\nServerDomainSocketPath {site.folder}/socket\n".encode() + sound
+        )
+        told = site.both()
+        statuses.add(told.status)
+        if told.status and "Include" not in told.text:
+            assert re.search(rf"^{site.file}:1: {name}", told.text, re.MULTILINE), told.text
+    needed = name in ("ServerPID", "ServerDomainSocketPath")
+    assert not needed or statuses == {os.EX_OK, os.EX_CONFIG}
+
+
 @pytest.mark.parametrize("name", [option.name for option in OPTIONS.values() if not option.many])
 def test_a_directive_given_twice(name: str, site: Stranger) -> None:
     option = OPTIONS[name.lower()]
     value = option.default or option.sample.removeprefix("# ") or "x"
-    if name == "ServerPID":  # whose folder is not everywhere
-        value = f"{site.folder}/other.pid"
+    if name in ("ServerPID", "ServerDomainSocketPath"):  # whose folders are not everywhere
+        value = f"{site.folder}/other"
     line = f"{name}{'' if option.bare else '.name'} {value}\n"
     site.file.write_bytes(line.encode() * 2 + site.sound)
     assert site.both().status in (os.EX_OK, os.EX_CONFIG)

@@ -1,4 +1,4 @@
-"""Reports of missing things that a configuration names: each has its line, and none stops the start."""
+"""Reports of missing things that a configuration names: each has its line; few stop the start."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from dspamd.config.option_types import COMMAND, PATH, SOCKET
 from dspamd.config.options import OPTIONS
 from dspamd.daemon.account import Account
 from dspamd.errors import ConfigError
-from dspamd.maintenance.surroundings import in_the_way, surroundings
+from dspamd.maintenance.surroundings import in_the_way, surroundings, unmet
 
 
 def told(folder: Path, *lines: str) -> list[str]:
     """The complaints about these lines of a configuration whose other files are all in `folder`."""
     text = "\n".join([*lines, f"Home {folder}", f"ServerPID {folder}/pid"])
-    return list(map(str, surroundings(Config.from_text(text, "x.conf"))))
+    config = Config.from_text(text, "x.conf")
+    return list(map(str, surroundings(config) + unmet(config)))
 
 
 def test_nothing_is_missed_where_everything_is(tmp_path: Path) -> None:
