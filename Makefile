@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 ONLY ?=
+MOMENT ?=
 SECONDS ?= 60
 SEED ?=
 SESSIONS ?= 5000
@@ -46,9 +47,9 @@ test: build $(if $(ONLY),,check) ## check, then all tests (ONLY=unit|golden|cont
 	$(if $(servers),etc/install-packages test)
 	$(bin)/pytest $(part)
 
-dates: build ## run the tests on other days, in other time zones and locales (ONLY=unit|golden|contract|dialogue|e2e: one part)
+dates: build ## run the tests on other days, in other time zones and locales (ONLY=unit|golden|contract|dialogue|e2e: one part; MOMENT=ahead|leap|summer|winter|new-year: one moment)
 	etc/install-packages test
-	$(bin)/python -m tests.dates $(ONLY)
+	$(bin)/python -m tests.dates $(if $(MOMENT),--moment $(MOMENT)) $(ONLY)
 
 fuzz: $(if $(ONLY),fuzz-$(ONLY),fuzz-kernel fuzz-dialogue) ## libFuzzer on each target with sanitizers (SECONDS=60), hostile sessions (SESSIONS=5000, SEED=random; ONLY=kernel|dialogue)
 
