@@ -13,20 +13,18 @@ original it takes files in the order of their names, not in that of the file sys
 from __future__ import annotations
 
 import asyncio
-import mailbox
 import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from dspamd.commands import dspam_stats, tool
 from dspamd.engine.model import Label
 from dspamd.errors import Failure, UsageError
+from dspamd.evaluation.corpus import LABELS, UnusableCorpus, index_lines, messages
 from dspamd.filter.transaction import InboundMessage
 from dspamd.request.envelope import Envelope
 from dspamd.request.recipients import Delivery, recipient_of, requested
@@ -40,7 +38,6 @@ USAGE = """\
 Usage: dspam_train [username] [--client] [--profile=PROFILE] [spam_corpus] [nonspam_corpus]
        dspam_train [username] [--client] [--profile=PROFILE] -i [index]
 """
-_LABELS = {"spam": Label.SPAM, "ham": Label.INNOCENT, "nonspam": Label.INNOCENT}
 _RIGHT = {Label.SPAM: ("Spam", "Blacklisted"), Label.INNOCENT: ("Innocent", "Whitelisted")}
 _SUMMARY = re.compile(rb'class="([^"]*)".*signature=(\S+)')
 
@@ -189,10 +186,6 @@ class Daemon:
         return printed
 
 
-class UnusableCorpus(Exception):
-    """Something that holds no messages (exit 2)."""
-
-
 def corpus(options: Options) -> Iterator[Item]:
     """The messages in the order of the training.  Raises OSError and `UnusableCorpus`."""
     if len(options.corpora) == 1:
@@ -200,8 +193,8 @@ def corpus(options: Options) -> Iterator[Item]:
         return _indexed(options.corpora[0])
     spam_path, innocent_path = options.corpora
     sys.stdout.write(f"Training {innocent_path} / {spam_path} corpora...\n")
-    spam = [Item(Label.SPAM, name, read) for name, read in _messages(spam_path)]
-    innocent = [Item(Label.INNOCENT, name, read) for name, read in _messages(innocent_path)]
+    spam = [Item(Label.SPAM, name, place.read) for name, place in messages(spam_path)]
+    innocent = [Item(Label.INNOCENT, name, place.read) for name, place in messages(innocent_path)]
     return in_turns(innocent, spam)
 
 
@@ -217,33 +210,11 @@ def in_turns(innocent: Sequence[Item], spam: Sequence[Item]) -> Iterator[Item]:
     yield from innocent[done:]
 
 
-def _messages(path: Path) -> list[tuple[str, Callable[[], bytes]]]:
-    """Names and readers of the messages of a corpus."""
-    if path.is_dir():
-        folders = [path / "cur", path / "new"] if (path / "cur").is_dir() else [path]
-        files = [file for folder in folders for file in sorted(folder.iterdir()) if file.name[0] != "."]
-        return [(str(file), file.read_bytes) for file in files if file.is_file()]
-    if not path.is_file():
-        raise UnusableCorpus(f'Corpus "{path}" must be either a MBOX file or a maildir directory.')
-    with closing(mailbox.mbox(path, create=False)) as box:
-        return [(f"{path}:{key}", partial(_of_mbox, path, key)) for key in box.iterkeys()]
-
-
-def _of_mbox(path: Path, key: str) -> bytes:
-    with closing(mailbox.mbox(path, create=False)) as box:
-        return box.get_bytes(key)
-
-
 def _indexed(path: Path) -> Iterator[Item]:
-    try:
-        lines = path.read_text("utf-8", "surrogateescape").splitlines()
-    except OSError as error:
-        raise UnusableCorpus(f'Failed to open index file "{path}": {error.strerror}') from error
-    for line in filter(str.strip, lines):
-        label, _, name = line.strip().partition(" ")
-        if label not in _LABELS:
+    for _, label, name in index_lines(path):
+        if label not in LABELS:
             raise UnusableCorpus(f"{path}: '{label}' is neither spam nor ham")
-        yield Item(_LABELS[label], name, (path.parent / name).read_bytes)
+        yield Item(LABELS[label], name, (path.parent / name).read_bytes)
 
 
 if __name__ == "__main__":

@@ -57,6 +57,22 @@ class Config(Options):
         """A configuration from the text of a file.  Raises `ConfigError`."""
         return _build(lambda reader: reader.parse(text, file), file)
 
+    @classmethod
+    def edited(cls, edit: Callable[[list[Directive]], list[Directive]], path: Path | None) -> Config:
+        """The configuration of a file, or without one that of the defaults, after `edit` changed its lines.
+
+        Raises `ConfigError`.
+        """
+
+        def read(reader: Reader) -> None:
+            if path is None:
+                reader.parse("Home /nonexistent", "defaults")
+            else:
+                reader.read(path)
+            reader.directives = edit(reader.directives)
+
+        return _build(read, str(path or "defaults"))
+
     def with_profile(self, name: str) -> Config:
         """The same under another storage profile.  Raises UsageError if the file does not declare it."""
         if name.lower() not in map(str.lower, self.Profile):
