@@ -164,21 +164,14 @@ class MemoryStorage:
         owner = self._owners.setdefault(str(uid), _Owner())
         if change.block is not None:
             checked(*change.block)
-        correction = None
-        if (correct := change.correct) is not None:
-            kept = owner.signatures.get(correct.signature)
-            if kept is None or (kept.correction.label if kept.correction else None) is not correct.expected:
-                raise Stale
-            before = owner.counters.read(change.learned.tokens.tokens)
-            correction = kept._replace(
-                correction=Correction(correct.label, in_effect(change.learned, before), change.block)
-            )
+        correction = _correction(owner, change) if change.correct is not None else None
         day = day_number(change.day or self._today())
         owner.counters.apply(change.learned, day)
         if change.signature is not None:
             owner.signatures[change.signature.id] = _Kept(change.signature.data, day)
-        if correct is not None and correction is not None:
-            owner.signatures[correct.signature] = correction
+        if (correct := change.correct) is not None:
+            kept = owner.signatures[correct.signature]
+            owner.signatures[correct.signature] = kept._replace(correction=correction)
         if change.block is not None:
             _append(owner, change.block)
 
@@ -246,6 +239,20 @@ class MemoryStorage:
     def _owner(self, uid: Uid) -> _Owner:
         """What is kept for a key; nothing for one that is not known."""
         return self._owners.get(str(uid)) or _Owner()
+
+
+def _correction(owner: _Owner, change: Change) -> Correction | None:
+    """The correction that will be in force, if any.  Raises `Stale` if the guard does not hold."""
+    correct = change.correct
+    assert correct is not None
+    if not change.begins:
+        kept = owner.signatures.get(correct.signature)
+        if kept is None or (kept.correction.label if kept.correction else None) is not correct.expected:
+            raise Stale
+    if correct.label is None:
+        return None
+    applied = in_effect(change.learned, owner.counters.read(change.learned.tokens.tokens))
+    return Correction(correct.label, applied, change.block, correct.provisional)
 
 
 def _append(owner: _Owner, change: BlockChange) -> None:

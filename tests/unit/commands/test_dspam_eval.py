@@ -280,5 +280,3 @@ async def test_history_of_a_site(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "4 messages are left out: no correction" in done.stderr
     assert "bob: there is no ham" in done.stderr
-
-

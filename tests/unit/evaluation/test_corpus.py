@@ -52,7 +52,7 @@ def test_an_index_with_faults(tmp_path: Path, lines: str, complaint: str) -> Non
 
 
 def test_an_index_that_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(UnusableCorpus, match="Failed to open index file .*: No such file"):
+    with pytest.raises(UnusableCorpus, match=r"Failed to open index file .*: No such file"):
         from_index(tmp_path / "none")
 
 

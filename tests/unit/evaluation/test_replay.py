@@ -18,7 +18,7 @@ from dspamd.request.request import Request
 from tests.support.labelled_mail import unpacked
 from tests.support.pipeline import BOTH, open_pipeline, signature_of
 
-MODES = ("teft", "toe", "tum", "notrain")
+MODES = ("teft", "toe", "tum", "tone", "notrain")
 
 
 def _replay(feedback: Feedback = Feedback(), *lines: str) -> Replay:  # noqa: B008  a value that never changes

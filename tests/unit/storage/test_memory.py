@@ -26,13 +26,11 @@ async def test_a_pickle_is_the_whole_store() -> None:
     await store.apply(uid, Change(learning([1, 2**64 - 1], 3, 2), Signature("s", b"text"), block=block))
     await store.apply(uid, Change(learning([1], 1, -1), correct=Correct("s", None, Label.SPAM)))
     await store.set_preference("bob", "spamAction", "tag")
-    again = pickle.loads(pickle.dumps(store))
-    for read in (
-        lambda each: each.read(uid, array("Q", [1, 2, 2**64 - 1])),
-        lambda each: each.signature(uid, "s"),
-        lambda each: each.block(uid, "weights"),
-        lambda each: each.preferences("bob"),
-        lambda each: each.owners(),
-    ):
-        assert await read(again) == await read(store)
+    again: MemoryStorage = pickle.loads(pickle.dumps(store))
+    tokens = array("Q", [1, 2, 2**64 - 1])
+    assert await again.read(uid, tokens) == await store.read(uid, tokens)
+    assert await again.signature(uid, "s") == await store.signature(uid, "s")
+    assert await again.block(uid, "weights") == await store.block(uid, "weights")
+    assert await again.preferences("bob") == {"spamAction": "tag"}
+    assert await again.owners() == ["bob"]
     assert again.size() == store.size() == Size(rows=2, block_bytes=4)
