@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +21,7 @@ from dspamd.mail import headers
 LABELS = {"spam": Label.SPAM, "ham": Label.INNOCENT, "nonspam": Label.INNOCENT}
 ORDERS = ("date", "name")
 _HEAD = 65_536  # bytes of a message that are searched for its date
+_DATE = 200  # bytes of a field that are read as one
 
 
 class UnusableCorpus(Exception):
@@ -159,13 +160,19 @@ def _arrival(message: Message) -> float:
     head = head[: headers.block_end(head)]
     received = [value.rpartition(b";")[2] for value in headers.values(head, b"received")[:1]]
     for value in (*received, *headers.values(head, b"date")[:1]):
-        try:
-            date = parsedate_to_datetime(value.decode("ascii", "replace").strip())
-        except (ValueError, TypeError, OverflowError):
-            continue
-        if date.year >= datetime.fromtimestamp(0, UTC).year:
-            return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+        if (seconds := time_of(value)) is not None:
+            return seconds
     return modified
+
+
+def time_of(field: bytes) -> float | None:
+    """The time that a field tells, in seconds of the epoch; None if it tells none since then."""
+    try:
+        date = parsedate_to_datetime(field[:_DATE].decode("ascii", "replace").strip())
+        seconds = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return seconds if seconds >= 0 else None
 
 
 @dataclass(frozen=True, slots=True)

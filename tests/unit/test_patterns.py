@@ -22,6 +22,7 @@ from dspamd.commands import dspam_logrotate
 from dspamd.delivery import connection, digest, replies, smtp
 from dspamd.engine import _kernel
 from dspamd.errors import Reply, UsageError
+from dspamd.evaluation import corpus
 from dspamd.filter import verdict
 from dspamd.filter.scan import blocklist, source
 from dspamd.home import home
@@ -49,7 +50,9 @@ NEVER_MAIL = {
     "commands.dspam_notify": "the administrator's text of the letter",
     "commands.dspam_retrain_forward": "words of a command line",
     "commands.dspam_train._SUMMARY": "a line that dspamc prints",
-    "commands.dspam_train: mailbox": "a corpus that the administrator names",
+    "commands.dspam_eval: json": "only writes figures",
+    "evaluation.configurations": "words of a command line",
+    "evaluation.plots: xml.sax": "names of configurations",
     "config.config": "dspam.conf",
     "delivery.digest._PLACES": "the administrator's text of the letter",
     "delivery.digest: email.errors": "only a class is used",
@@ -311,6 +314,10 @@ SEES_MAIL: dict[str, tuple[Use, list[Worst]]] = {
     "request.retrain_address._QUOTED": (
         message_of(retrain_address.in_header),
         [Worst(b'"', b"To: "), Worst(b"\\", b'To: "'), Worst(b'"\\"', b"To: "), Worst(b"a,", b"To: ")],
+    ),
+    "evaluation.corpus: email.utils": (
+        corpus.time_of,
+        [Worst(b" "), Worst(b"1 "), Worst(b"(", b"Mon, 1 Jan "), Worst(b"-", b"1 Jan 2012 00:00:00 +")],
     ),
     "filter.scan.blocklist._DOMAIN_END": (
         message_of(blocklist.sender_domain),
