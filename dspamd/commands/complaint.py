@@ -35,10 +35,10 @@ class WrongUsage(Trouble):
 
 
 def status_of_pass(trouble: Trouble, *, again: bool, strict: bool = False) -> int:
-    """The exit status when a mail was printed as it came: 0, unless something is left to do.
+    """The exit status after printing a mail as it came: 0, unless the caller must do something.
 
-    The mail is where it belongs, but the caller has to learn of wrong usage, of output that nobody took, and
-    of anything that they have to try `again`, such as a lesson that was not learned.
+    The mail is delivered, but the status must report wrong usage, output that could not be written, and a
+    call that the caller must make `again`, such as a lesson that was not learned.
     """
     if trouble.final or again or isinstance(trouble, WrongUsage):
         return trouble.classic if strict else trouble.status

@@ -2,17 +2,17 @@
 
 The options are those of DSPAM 3.10.2 (reference/cli.md 3, dspam(1)).  With
 `--client` the daemon does the work (see `dspamc`), else this process, with the
-same parts as the daemon.  What was asked for is printed to standard output;
-nothing else, unless something failed: then one line per failure on standard
-error, because callers like dovecot-antispam take any output for a failure.  The
-log goes to syslog, as ever.  It is printed at the end: all, or nothing but the mail
-as it came, with status 0, if mail was asked for and cannot be filtered (see
-`dspamc`, and `--fail`); with its own status if the mail was to teach.
+same parts as the daemon.  It prints to standard output only what the caller asks
+for, and on standard error one line for each failure, because callers like
+dovecot-antispam take any output for a failure.  The log goes to syslog, as in DSPAM.
+The output comes at the end, complete.  If mail for standard output cannot be filtered,
+it is the mail as it came, with status 0, or with the status of the failure if the call
+was a lesson (see `dspamc`, and `--fail`).
 
 Exit status: 0 done; 1 wrong usage or empty message; `CorrectionFailureExit` for a
 correction without a valid signature; 75 try again, which includes a bad
-configuration while mail waits; else the sysexits status of what refused the
-message for good; 99 spam, with `Broken returnCodes`.  `StrictCompatibility on`
+configuration while mail waits; else the sysexits status of the program or server that
+refused the message for good; 99 spam, with `Broken returnCodes`.  `StrictCompatibility on`
 gives the numbers of the original: 256 minus the failures, 0 for failed corrections.
 """
 
@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         request = requested(config, given, trusted=may_all, login=login_name(uid), uid=uid)
         return Run(config, request, mail).main()
     except ConfigError as error:
-        if "daemon" in options:  # it has nothing to lose; a message waits until the file is mended
+        if "daemon" in options:  # the daemon has no message to lose
             complain(str(error))
             return error.exit_status
         return mail.fail(Trouble(str(error)))
@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class Mail:
-    """The message on standard input, and what is printed in its place."""
+    """The message on standard input, and the output in its place."""
 
     def __init__(self, items: list[command_line.Item]) -> None:
         self._items = items
@@ -102,20 +102,20 @@ class Mail:
         """The message as it came; empty if there is none."""
         if self._content is None:
             if command_line.values(self._items, "signature"):
-                self._content = b"\n\n"  # the signature stands for it; nobody may be writing one
+                self._content = b"\n\n"  # the signature replaces it, and no caller may write one
             else:
                 self._content = sys.stdin.buffer.read() if sys.stdin else b""
         return self._content
 
     @property
     def wanted(self) -> bool:
-        """Whether mail is to be printed."""
+        """Whether the caller wants mail on standard output."""
         settings = self._settings
         return command_line.asks_for_mail(self._items, settings.text("ClassAliasSpam") if settings else "")
 
     @property
     def passes(self) -> bool:
-        """Whether it is printed as it came if it cannot be filtered."""
+        """Whether to print the mail as it came if it cannot be filtered."""
         settings = self._settings
         if settings is None:
             return command_line.passes(self._items, "")
@@ -124,14 +124,14 @@ class Mail:
 
     @property
     def _settings(self) -> Settings | None:
-        """Those that a client reads, for the configuration may be what is wrong."""
+        """The settings of a client, because the configuration itself may be bad."""
         try:
             return Settings(config_path())
         except (OSError, BadValue):
             return None
 
     def fail(self, trouble: Trouble) -> int:
-        """End without a verdict: tell why, and let the mail go on if it may; the exit status."""
+        """End without a verdict: report the reason, print the mail if allowed; the exit status."""
         if trouble.final or not self.passes or not self.content:
             tell("dspam", str(trouble))
             return trouble.status
@@ -144,7 +144,7 @@ class Mail:
 
     @property
     def _teaches(self) -> bool:
-        """Whether the caller, or a retraining address, has something to teach."""
+        """Whether the call is a lesson, by its options or by a retraining address."""
         settings = self._settings
         try:
             addresses = settings is not None and settings.flag("ParseToHeaders")
@@ -155,7 +155,7 @@ class Mail:
         return addresses and not command_line.values(self._items, "user")  # To names it
 
     def show(self, output: bytes) -> None:
-        """Print, in place of the message.  Raises Trouble."""
+        """Print output in place of the message.  Raises Trouble."""
         try:
             write_all(sys.stdout.fileno() if sys.stdout else 1, output)
         except OSError as error:
@@ -163,30 +163,30 @@ class Mail:
 
 
 def _is_client(config: Config) -> bool:
-    """Whether a daemon is configured that would have us: by a password, or by our account."""
+    """Whether the configuration names a daemon that accepts us, by a password or by our account."""
     host, ident = config.ClientHost, config.ClientIdent
     return bool(host and (ident or (host.startswith("/") and not config.StrictCompatibility)))
 
 
 def share_files(config: Config) -> None:
-    """Let what we write be for our account and the group of the mail programs.
+    """Write files for our account and the group of the mail programs.
 
-    DSPAM's programs had the set-group-id bit (reference/storage.md 1.3).  Ours have not, so for root we
-    take the group of Home: the daemon could not use files of root's own group, and mail would wait.
+    DSPAM's programs had the set-group-id bit (reference/storage.md 1.3).  Ours do not, so root takes the
+    group of Home: the daemon could not use files of root's own group, and mail would wait.
     """
     os.umask(UMASK)
     if os.geteuid() == 0:
-        with suppress(OSError):  # no Home: there will be nothing to share
+        with suppress(OSError):  # no Home, so no files to share
             os.setegid(Path(config.Home).stat().st_gid)
 
 
 def complain(text: str) -> None:
-    """One line about a failure."""
+    """Print a line about a failure."""
     sys.stderr.write(f"dspam: {text}\n")
 
 
 def version() -> str:
-    """With the settings that scripts look for, if there are any, and they are for the caller to see."""
+    """The version, and the settings that scripts look for, if the caller may see them."""
     try:
         config = Config.load()
     except ConfigError:
@@ -200,7 +200,7 @@ def version() -> str:
 
 
 def background(config: Config) -> int:
-    """Start the daemon in the background; returns when it is ready, or with the status it ended with."""
+    """Start the daemon in the background; returns when it is ready, or with its exit status."""
     dspamd.hold_standard_streams()
     news, tell = os.pipe()
     child = os.fork()
@@ -224,7 +224,7 @@ def background(config: Config) -> int:
 
 
 class Run:
-    """One message for all the users that a request names."""
+    """One message for all users of a request."""
 
     def __init__(self, config: Config, request: Request, mail: Mail) -> None:
         self._config = config.with_profile(request.profile) if request.profile else config
@@ -236,7 +236,7 @@ class Run:
         self._spam = False
 
     def main(self) -> int:
-        """Read the message, process it, print what was asked for; returns the exit status."""
+        """Read the message, process it, print the output; returns the exit status."""
         log.configure(self._config.LogLevel, self._config.LogFormat, Syslog("dspam"))
         for warning in self._request.warnings:
             log.get().warning("options", text=warning)
@@ -258,13 +258,13 @@ class Run:
         return content.replace(b"\r\n", b"\n") if contains(self._config.Broken, "lineStripping") else content
 
     def _finish(self) -> int:
-        """Print what was asked for, once all is known; returns the exit status."""
+        """Print the output at the end; returns the exit status."""
         if (self._deferred or self._left_out) and self._mail.passes:
             return self._mail.fail(Trouble("; ".join(self._complaints or self._unlearned), self._status()))
         for complaint in self._complaints:
             complain(complaint)
         if self._deferred and self._mail.wanted:
-            return self._status()  # what is printed now would come again
+            return self._status()  # mail printed now would come a second time
         try:
             self._mail.show(b"".join(self._output))
         except Trouble as trouble:
@@ -273,13 +273,13 @@ class Run:
 
     @property
     def _left_out(self) -> bool:
-        """Whether nothing would be printed only because corrections have no valid signature."""
+        """Whether there is no output, only because corrections have no valid signature."""
         others = any(not isinstance(failure, UnknownSignature) for failure in self._failures)
         return bool(self._unlearned) and not others and not any(self._output)
 
     @property
     def _deferred(self) -> list[Failure]:
-        """Those that another try may mend."""
+        """The failures that may pass with time."""
         return [failure for failure in self._failures if not isinstance(failure, PermFail)]
 
     async def _process(self, content: bytes) -> None:
@@ -301,11 +301,11 @@ class Run:
             self._failed(failure, "storage")
 
     async def _one(self, parts: Parts, mail: InboundMessage, delivery: Delivery) -> None:
-        """Process for one user; what fails for him fails for nobody else."""
+        """Process the message for one user; a failure affects no other user."""
         try:
             outcome = await parts.pipeline.process(mail, delivery)
             self._output += (outcome.summary, outcome.printed)
-            if not outcome.reply.ok:  # there is a virus in it
+            if not outcome.reply.ok:  # it has a virus
                 raise PermFail(outcome.reply.text)
         except Failure as failure:
             self._failed(failure, delivery.user)
@@ -334,7 +334,7 @@ class Run:
         return self._config.StrictCompatibility
 
     def _status(self) -> int:
-        """A failure wins over spam: the message has to be tried again."""
+        """The exit status; a failure counts before spam, because the caller must try again."""
         if self._failures:
             if self._strict:
                 return 256 - len(self._failures)

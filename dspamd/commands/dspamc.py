@@ -1,32 +1,32 @@
-"""dspamc: hands a message to the daemon and shows what became of it.
+"""dspamc: hands a message to the daemon and prints the answer.
 
-Takes the options of `dspam`, reads the message from standard input and talks to
+It takes the options of `dspam`, reads the message from standard input and talks to
 the daemon at ClientHost (a socket path, or a host with ClientPort) in its own
 dialect of LMTP (`client`).  Over the network ClientIdent is our password; a socket
-needs none, for there the daemon asks the kernel which account is calling.  The daemon
-checks the options and does all the work; its refusal is our usage error.  Nothing is
-printed that was not asked for, and nothing before the whole answer is here; trouble is
-one line on standard error, and one in syslog.
+needs none, because there the daemon asks the kernel which account is calling.  The
+daemon checks the options and does all the work; its refusal is our usage error.  dspamc
+prints only what the caller asks for, and only after it has the whole answer; a failure
+is one line on standard error, and one in syslog.
 
-Who asks for the mail itself on standard output may be a pipe, whose status is that
-of its last program: no output would be an empty mail, delivered.  So if the mail
-cannot be filtered it is printed as it came, and the exit status is 0 (1 for wrong
-usage).  What was to be taught beside is not learned then, so a lesson still exits as if nothing
-were printed.  `--fail=tempfail`, or `OnFilterFailure tempfail`, prints nothing at all.
+A caller that wants the mail itself on standard output may be a pipe, which has the
+status of its last program: without output it would deliver an empty mail.  So if the
+mail cannot be filtered, dspamc prints it as it came and exits 0 (1 after wrong usage).
+A lesson in the same call is not learned then, so it exits as if it had printed nothing.
+With `--fail=tempfail`, or `OnFilterFailure tempfail`, it prints nothing.
 
-SIGTERM, SIGINT and SIGHUP are trouble like any other until something is printed; from then on they
-change nothing.  A mail for standard output that is being read when one comes is read to its end.
-The same signal may have ended who writes it, so that it has no true end: unless it is in a
-file, the exit status is 75.
+SIGTERM, SIGINT and SIGHUP are failures like any other until dspamc prints something; after that it
+ignores them.  If one comes while dspamc reads a mail for standard output, it reads the mail to its end.
+The same signal may have ended the writer of the mail, so the end may be missing: unless the mail is in
+a file, the exit status is 75.
 
 Exit status: 0 done; 1 wrong usage or empty message; 69 refused for good; 75 try
 again, which includes a daemon that is down and a configuration that is wrong,
 because the mail server then keeps the mail; 99 spam, with `Broken returnCodes`
-(a failure wins over spam).  `StrictCompatibility on` gives the numbers of 3.10.2:
-22, 251, 255 and below.
+(a failure counts before spam).  `StrictCompatibility on` gives the numbers of
+3.10.2: 22, 251, 255 and below.
 
-The program starts once per message, so start-up is its cost: no argparse, no
-`socket`, and `dspamd.config.client_config` instead of the option table.
+The program starts once per message, and must start fast: no argparse, no `socket`,
+and `dspamd.config.client_config` instead of the option table.
 """
 
 from __future__ import annotations
@@ -72,12 +72,12 @@ class Errand:
 
     @property
     def passes(self) -> bool:
-        """Whether the mail goes on as it came if it cannot be filtered."""
+        """Whether dspamc prints the mail as it came if it cannot be filtered."""
         directive = self._settings.text("OnFilterFailure") if self._settings else ""
         return command_line.passes(self._items, directive, self._spam_class)
 
     def status_of_pass(self, trouble: Trouble) -> int:
-        """The exit status if the mail was printed as it came."""
+        """The exit status after printing the mail as it came."""
         try:
             addresses = self._settings is not None and self._settings.flag("ParseToHeaders")
         except BadValue:
@@ -94,7 +94,7 @@ class Errand:
         return self._input.as_it_came()
 
     def run(self) -> int:
-        """Have it done, and print what was asked for; returns the exit status.  Raises Trouble."""
+        """Ask the daemon, and print the answer; returns the exit status.  Raises Trouble."""
         try:
             self._settings = settings = read_settings()
             items = check_caller(self._items, settings)
@@ -103,11 +103,11 @@ class Errand:
             raise
         except BadValue as error:
             raise Trouble(str(error)) from None
-        except Exception as error:  # a bug of ours must not cost anybody a mail
+        except Exception as error:  # our bug must not cost a mail
             raise Trouble(f"{type(error).__name__}: {error}") from error
         trouble = answer.trouble
         if trouble and not trouble.final and command_line.asks_for_mail(items, self._spam_class):
-            raise trouble  # mail that is printed now would come again
+            raise trouble  # mail printed now would come a second time
         show(answer.output.pieces())
         if trouble:
             raise trouble
@@ -145,9 +145,9 @@ class Errand:
         return answer
 
     def _message(self) -> Spool:
-        """The message as a whole, before the daemon is kept waiting.  Raises Trouble."""
+        """The whole message, read before the daemon has to wait.  Raises Trouble."""
         if command_line.values(self._items, "signature"):
-            # There is no message, and two line ends stand for it.
+            # There is no message; send two line ends instead.
             stand_in = Spool()
             stand_in.write(b"\n\n")
             return stand_in
@@ -160,7 +160,7 @@ def read_settings() -> Settings:
     try:
         return Settings(path)
     except OSError as error:
-        from dspamd.file_errors import explained  # which costs every start
+        from dspamd.file_errors import explained  # slow to load
 
         raise Trouble(explained(error, path)) from None
     except BadValue as error:
@@ -168,7 +168,7 @@ def read_settings() -> Settings:
 
 
 def show(output: Iterable[bytes]) -> int:
-    """Print it; returns its number of bytes.  Raises Trouble."""
+    """Print the output; returns its number of bytes.  Raises Trouble."""
     size = 0
     try:
         for piece in output:
@@ -180,7 +180,7 @@ def show(output: Iterable[bytes]) -> int:
 
 
 def sent_options(items: list[Item]) -> tuple[str, str]:
-    """The options as the daemon gets them, and those for a daemon of ours.  Raises Trouble."""
+    """The options for every daemon, and those for our own daemon.  Raises Trouble."""
     for problem in filter(None, (command_line.refusal(*item) for item in items)):
         raise WrongUsage(problem)
     try:
@@ -190,7 +190,7 @@ def sent_options(items: list[Item]) -> tuple[str, str]:
 
 
 def check_caller(items: list[Item], settings: Settings) -> list[Item]:
-    """The options that this caller may use; an untrusted one asks for himself only."""
+    """The options that this caller may use; an untrusted one may name only themselves."""
     uid = os.getuid()
     if uid == 0 or not settings.flag("TrustedUserSecurity", "on"):
         return items
@@ -208,10 +208,10 @@ def check_caller(items: list[Item], settings: Settings) -> list[Item]:
 
 
 def addressed_user(settings: Settings, beginning: bytes) -> list[str]:
-    """The retraining address in the message, which the daemon knows for one (protocols.md 6)."""
+    """The retraining address in the message, if there is one (protocols.md 6)."""
     if not settings.flag("ParseToHeaders"):
         return []
-    # Only mail to a retraining address, with no user on the command line, pays for these.
+    # Only mail to a retraining address, without a user on the command line, loads these.
     from pathlib import Path
 
     from dspamd.config.config import Config
@@ -222,7 +222,7 @@ def addressed_user(settings: Settings, beginning: bytes) -> list[str]:
 
 
 def show_version() -> None:
-    """With the settings that scripts look for, if there are any."""
+    """Print the version, and the settings that scripts look for, if they can be read."""
     try:
         settings = read_settings()
     except Trouble:
@@ -247,7 +247,7 @@ def main(arguments: list[str] | None = None) -> int:
     if command_line.values(items, "version"):
         show_version()
         return 0
-    # Who types a message at a terminal may end us at any time.
+    # A user who types a message at a terminal may end the program at any time.
     with Interruption(off=os.isatty(0)) as interruption:
         errand = Errand(items, interruption)
         try:

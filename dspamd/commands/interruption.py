@@ -1,11 +1,10 @@
-"""Signals that ask a program to end while it has a mail in its hands.
+"""Signals that would end a program while it holds a mail.
 
 SIGHUP, SIGINT and SIGTERM end a program between any two of its steps: a pipe would get half a mail, or
-none.  While an `Interruption` is entered they end nothing; they can be seen (`came`) and end
-a wait (`wait`), so the program ends where it chooses to.  No handler raises: an exception between two steps
-could lose a piece of the mail.
+none.  Inside an `Interruption` they only set `came` and end a wait (`wait`), so the program itself chooses
+where it ends.  No handler raises: an exception between two steps could lose a piece of the mail.
 
-`dspamc` starts once per message and imports this module: `signal` would load `enum`.
+`dspamc` starts once per message and imports this module, which avoids `signal` because that loads `enum`.
 """
 
 from __future__ import annotations
@@ -26,9 +25,9 @@ SIGNALS = {1: "SIGHUP", 2: "SIGINT", 15: "SIGTERM"}
 
 
 class Interruption:
-    """What one of `SIGNALS` says, from entry to exit; one that is ignored (nohup) stays ignored.
+    """Catches `SIGNALS` from entry to exit; an ignored one (nohup) stays ignored.
 
-    A thread other than the main one cannot have signals, so none comes there.
+    Only the main thread gets signals, so none comes in other threads.
     """
 
     def __init__(self, *, off: bool = False) -> None:
@@ -78,7 +77,7 @@ class Interruption:
             raise Trouble(f"ended by {self.came}")
 
     def wait(self, descriptor: int, event: int, deadline: float | None = None) -> None:
-        """Until a descriptor is ready (POLLIN, POLLOUT).  Raises TimeoutError, and Trouble if a signal comes.
+        """Wait for a descriptor (POLLIN, POLLOUT).  Raises TimeoutError, and Trouble if a signal comes.
 
         `deadline` is a time of `time.monotonic`.
         """
@@ -92,7 +91,7 @@ class Interruption:
             raise TimeoutError("timed out")
 
     def pause(self, seconds: float) -> None:
-        """Raises Trouble if a signal comes meanwhile."""
+        """Wait.  Raises Trouble if a signal comes."""
         waiting = poll()
         waiting.register(self._ends[0], POLLIN)
         self.check()
@@ -101,4 +100,4 @@ class Interruption:
 
 
 def _nothing(*_: object) -> None:
-    """The signal has been noted already, by the wakeup descriptor."""
+    """Do nothing: the wakeup descriptor has noted the signal."""

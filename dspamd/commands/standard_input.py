@@ -1,7 +1,7 @@
 """The message on standard input, kept so that `dspamc` can print it as it came.
 
-Whatever fails, none of its bytes is lost: those without a place in the spool are in our hand, and those that
-nobody has read yet are still to come.
+No failure loses a byte: the object holds those that have no room in the spool, and the rest is still
+unread.
 """
 
 from __future__ import annotations

@@ -30,10 +30,10 @@ class Pitfalls(NamedTuple):
 
 
 def pitfalls(config: Config) -> Pitfalls:
-    """The faults of a configuration as a whole."""
+    """The faults of a whole configuration."""
 
     def problems(texts: Iterator[str]) -> list[Problem]:
-        # A text that is about one option begins with its name.
+        # A text about one option begins with its name.
         return [config.problem(text.split()[0].rstrip(":"), text) for text in texts]
 
     return Pitfalls(problems(_errors(config)), problems(_warnings(config)))
@@ -45,7 +45,7 @@ def _errors(config: Config) -> Iterator[str]:
     except UsageError as error:
         yield f"ServerParameters: {error}: all mail that comes by LMTP would be returned to its sender"
     if _own_port(config):
-        yield "DeliveryHost and DeliveryPort are those of this daemon: mail would go round for ever"
+        yield "DeliveryHost and DeliveryPort are those of this daemon: mail would loop for ever"
 
 
 def _warnings(config: Config) -> Iterator[str]:
@@ -56,13 +56,13 @@ def _warnings(config: Config) -> Iterator[str]:
         yield "ServerMode dspam without ServerPass: no client can log in; mail servers need standard or auto"
     for ident, password in config.suffixes(Config.ServerPass).items():
         if not password:
-            yield f"ServerPass.{ident} is empty: whoever can connect may act for everybody"
+            yield f"ServerPass.{ident} is empty: everybody who can connect may act for every user"
     if not (_hosts(config) or config.TrustedDeliveryAgent):
-        yield "neither DeliveryHost nor TrustedDeliveryAgent: mail that is to be delivered waits for ever"
+        yield "neither DeliveryHost nor TrustedDeliveryAgent: mail waits for ever"
     if not _hosts(config):
         yield from _needless(config)
     if 0 < config.ServerMaxMemory < config.ServerMaxMessageSize:
-        yield "ServerMaxMemory is less than ServerMaxMessageSize, which counts then"
+        yield "ServerMaxMemory is less than ServerMaxMessageSize: the larger value counts"
     yield from _scanners(config)
     base = config.ExtLookupLDAPScope == "base" and not config.StrictCompatibility
     if config.ExtLookup and base:
@@ -70,7 +70,7 @@ def _warnings(config: Config) -> Iterator[str]:
     if config.ServerGroup and not config.ServerUser:
         yield "ServerGroup without ServerUser has no effect"
     if any(map(_EXCLUSIVE.search, config.SQLitePragma)):
-        yield "SQLitePragma locking_mode = EXCLUSIVE lets one process in: for the others mail waits"
+        yield "SQLitePragma locking_mode = EXCLUSIVE admits one process: mail of the others waits"
 
 
 def _needless(config: Config) -> Iterator[str]:
@@ -91,7 +91,7 @@ def _scanners(config: Config) -> Iterator[str]:
     """Settings that keep configured scanners from mail."""
     host, port = config.ClamAVHost, config.ClamAVPort
     if bool(host) != bool(port) and not host.startswith("/"):
-        yield "ClamAVHost and ClamAVPort are needed both: no mail is scanned for viruses"
+        yield "ClamAVHost and ClamAVPort must both be set: no mail is scanned for viruses"
     if config.RABLQueue and not contains(config.TrackSources, "spam"):
         yield "RABLQueue without TrackSources spam stays empty"
 

@@ -259,7 +259,7 @@ class TestRefused:
         [
             ("TrainingMode never", "dspam.conf:1: TrainingMode never: one of"),
             ('ServerParameters "--class=spam --classify"', "ServerParameters: Classify mode may not specify"),
-            ("DeliveryHost 127.0.0.1\nDeliveryPort 4\nServerPort 4", "mail would go round for ever"),
+            ("DeliveryHost 127.0.0.1\nDeliveryPort 4\nServerPort 4", "mail would loop for ever"),
             (
                 "StorageDriver dragon",
                 "dspam.conf:1: StorageDriver dragon: there is no such driver; the drivers are hash_drv",
