@@ -1,7 +1,7 @@
 """The account that the tests run as.
 
 Only root and those named by `Trust` may act for other users.  The sites of the
-tests trust whoever runs them, so that the tests pass for every account.
+tests trust the account that runs them, so that they pass for every account.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ class Daemon:
         self.stop()
 
     def configure(self, settings: str) -> None:
-        """Write its configuration anew; it reads it when it starts, and on `reload`."""
+        """Replace its configuration; the daemon reads it at start, and on `reload`."""
         self.config.write_text(settings + self._common)  # of two values, the first one counts
 
     def reload(self) -> None:
@@ -116,7 +116,7 @@ class Daemon:
 
     @property
     def output(self) -> str:
-        """What it wrote to its standard output and error."""
+        """Its standard output and error."""
         return (self.folder / "output").read_text(errors="replace")
 
     def stop(self) -> None:
@@ -140,7 +140,7 @@ class Daemon:
     def deliver(self, content: bytes, *users: str, sender: str = SENDER, source: str = "") -> list[int]:
         """Hand `content` over by LMTP, byte by byte as it is; the reply codes, one for each of `users`.
 
-        `source` is what XFORWARD tells of the client: LOCAL or REMOTE.
+        `source` is the source of the client in XFORWARD: LOCAL or REMOTE.
         """
         with smtplib.LMTP("127.0.0.1", self.port, timeout=60) as lmtp:
             lmtp.ehlo("client.example.net")

@@ -1,4 +1,4 @@
-"""The day in tests: for a store, a notice, a header that is told what time it is.
+"""The day in tests: for a store, a notice, a header that takes the time as an argument.
 
 A day that was near when a test was written goes by.  While it lies ahead, whatever asks a real clock in the
 same test may agree with it; afterwards, it cannot.  So near days stand here alone, and where they are used

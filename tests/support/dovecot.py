@@ -22,7 +22,7 @@ from tests.support.wait import until
 PROGRAM = "/usr/sbin/dovecot"
 USERS = ("alice@example.org", "bob@example.com")
 
-# What all versions understand, then what 2.4 and those before it say in their own ways.
+# Settings for all versions, then those that differ between 2.4 and earlier ones.
 CONF = """\
 base_dir = {folder}/run
 state_dir = {folder}/state

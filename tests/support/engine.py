@@ -39,7 +39,7 @@ def body_run(
 
 
 def learned(run: Run, *names: bytes) -> list[tuple[int, int] | None]:
-    """What a run changes in the hits of tokens; None for tokens it does not write."""
+    """The changes of a run in the hits of tokens; None for tokens that it does not write."""
     changes = run.learned.tokens
     steps = dict(zip(changes.tokens, zip(changes.spam, changes.innocent, strict=True), strict=True))
     return [steps.get(crc64(name)) for name in names]

@@ -1,4 +1,4 @@
-"""A clamd for tests that says what it is told to say, in the dialogue of INSTREAM."""
+"""A clamd for tests with prepared answers, in the dialogue of INSTREAM."""
 
 from __future__ import annotations
 

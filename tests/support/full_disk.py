@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def full_beyond(size: int) -> Iterator[None]:
-    """No file grows beyond `size` bytes; what would is written as far as it fits."""
+    """No file grows above `size` bytes; a larger write ends there."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     former = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))

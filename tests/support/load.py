@@ -52,7 +52,7 @@ class NextHop:
         self.subjects.append(match[1].decode() if match else "")
 
     def answer(self, command: bytes) -> bytes:
-        """What a command is answered that is nothing special."""
+        """The usual reply to a command."""
         return b"250 ok\r\n"
 
     async def got(self, count: int) -> None:
@@ -136,7 +136,7 @@ class Sender:
         self._writer.write(data)
 
     async def send(self, content: bytes) -> int:
-        """Hand over one message for one user, as Postfix does; the code that decides its fate."""
+        """Hand over one message for one user, as Postfix does; the code of the last reply."""
         code = await self.offer(content)
         return await self.reply() if code == 354 else code
 

@@ -1,4 +1,4 @@
-"""The log of the program, for tests that look at what it tells."""
+"""The log of the program, for tests that read it."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ class Logged:
         """There is nothing to let go of."""
 
     def take(self) -> str:
-        """What was told since the last time."""
+        """The log lines since the last call."""
         lines, self.lines = self.lines, []
         return "".join(f"{line}\n" for _, line in lines)

@@ -109,11 +109,11 @@ class MariaDB:
         return Server(str(self.socket), 0, "root", "", name)
 
     def query(self, statement: str, server: Server | None = None) -> list[tuple[Any, ...]]:
-        """What root is answered."""
+        """The answer to a statement of root."""
         return self.queries([statement], server)[-1]
 
     def queries(self, statements: Sequence[str], server: Server | None = None) -> list[list[tuple[Any, ...]]]:
-        """What root is answered, one statement after the other in one session."""
+        """The answers to statements of root, one after the other in one session."""
         connection = pymysql.connect(
             unix_socket=str(self.socket),
             user="root",

@@ -48,7 +48,7 @@ class MemoryStore:
             before = hits.get(token, (0, 0))
             spam += before[0]
             innocent += before[1]
-            hits[token] = (  # spelt out, for min and max would double the time of all golden runs
+            hits[token] = (  # written out, because min and max would double the time of all golden runs
                 0 if spam < 0 else spam if spam < most_spam else most_spam,
                 0 if innocent < 0 else innocent if innocent < most_innocent else most_innocent,
             )

@@ -1,4 +1,4 @@
-"""Reading a delivered message: what we added to it, and what the rest is, byte for byte."""
+"""Reading a delivered message: our additions, and the rest, byte for byte."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A name server for tests, on a free UDP port: it knows some names, and keeps what it was asked."""
+"""A name server for tests, on a free UDP port: it knows some names, and records the questions."""
 
 from __future__ import annotations
 

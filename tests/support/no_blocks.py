@@ -1,4 +1,4 @@
-"""What a store does whose site lets it make no tables for blocks."""
+"""A store that may not create tables for blocks."""
 
 from __future__ import annotations
 

@@ -8,9 +8,9 @@ another copy of itself.  It is the set-up of the guide for administrators:
     port `submission`  smtpd for our own users, whose reports alone go to dspamd (transport_maps)
     port `back`        smtpd without a filter ──▶ virtual(8) ──▶ Maildir of each user
 
-`Postfix.send` speaks SMTP to the first one, byte by byte as told; `Postfix.mailbox`
+`Postfix.send` speaks SMTP to the first one, with exactly the given bytes; `Postfix.mailbox`
 reads what arrived.  Recipients below `outcomes` are answered at the second one
-with what is written there, so that one message can have mixed fates.
+with what is written there, so that one message can have mixed outcomes.
 
 Postfix's master needs root, and drops it for everything that touches mail.
 """

@@ -95,7 +95,7 @@ class PostgreSQL:
         return Server(str(self._folder), self.port, USER, "", name)
 
     def psql(self, script: str, database: str) -> str:
-        """What psql says to a script: rows of columns with `|` between them."""
+        """The output of psql for a script: rows of columns with `|` between them."""
         where = ("-h", str(self._folder), "-p", str(self.port), "-U", USER, "-d", database)
         return self._run("psql", "-XqAt", "-v", "ON_ERROR_STOP=1", *where, "-f", "-", script=script)
 

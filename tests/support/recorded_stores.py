@@ -1,4 +1,4 @@
-"""What DSPAM left in each kind of store, as it was recorded, and how a test puts it there."""
+"""Recorded contents of each kind of store of DSPAM, and how a test restores them."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def mysql_rows(recorded: Mapping[str, Any], table: str) -> list[list[str]]:
 
 
 def mysql_database(mariadb: MariaDB, recorded: Mapping[str, Any], *tables: str) -> Server:
-    """A database with the tables of DSPAM, and what it left in some of them."""
+    """A database with the tables of DSPAM, and its contents in some of them."""
     server = mariadb.new_database()
     schema = recorded["schema"].replace("AUTO_INCREMENT=3", "")  # which says how many users there were
     mariadb.queries([statement for statement in schema.split(";\n") if statement.strip()], server)

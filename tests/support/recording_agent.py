@@ -1,4 +1,4 @@
-"""A delivery agent that writes down what it gets."""
+"""A delivery agent that records its input."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dspamd.delivery.agent import Agent
 
 
 class RecordingAgent:
-    """A delivery agent that writes down its arguments and its input, then ends as told."""
+    """A delivery agent that records its arguments and its input, then ends with a given status."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -1,4 +1,4 @@
-"""A filter that does what a test tells it, and a client that speaks to the server around it."""
+"""A filter that a test controls, and a client that speaks to the server around it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A next hop for tests, that does what it is told.
+"""A next hop that a test controls.
 
 It speaks SMTP and LMTP on a free port or a unix socket, keeps what it gets, and
 answers a command with what its script says: a reply, a wait for ever, or a
@@ -17,7 +17,7 @@ from pathlib import Path
 CLOSE = b""
 HANG = None
 
-# What to answer to a command, given how often this verb was seen before, and its line.
+# The answer to a command, from the earlier count of this verb, and its line.
 Script = Callable[[int, bytes], bytes | None]
 
 ANSWERS = {

@@ -1,4 +1,4 @@
-"""This source tree as somebody gets it, without what was made in it."""
+"""This source tree as published, without built files."""
 
 from __future__ import annotations
 

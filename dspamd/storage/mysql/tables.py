@@ -127,7 +127,7 @@ async def create(connection: Connection, tables: Tables, users: Names) -> None:
 
 
 def _step(comment: str) -> int:
-    """The step of the schema that made a table of ours; 0 for any other."""
+    """The step of the schema that creates our own table; 0 for any other table."""
     taken = re.search(r"step (\d+)", comment)
     return int(taken[1]) if taken else 0
 

@@ -1,12 +1,12 @@
-"""Connections to a PostgreSQL server, and the fate of work when one fails.
+"""Connections to a PostgreSQL server, and the outcome of work when one fails.
 
-`Connections.run` gives work a connection, from a bounded pool that connects when
-first needed, so nothing waits for a server that is not there.  All of it, waiting for
-a connection too, has one deadline.  Work that the server gave up because of a
-deadlock is done again.
+`Connections.run` gives work a connection, from a limited pool that connects on first
+use, so the daemon starts without its server.  One deadline covers all of it, including
+the wait for a connection.  `run` repeats work that the server gave up because of a
+deadlock.
 
-A connection whose work was cancelled is closed, never used again: its answer may
-still be under way.  A connection that broke, or whose server has become a read-only
+`run` closes a connection whose work was cancelled, and never uses it again: its answer
+may still be under way.  A connection that broke, or whose server has become a read-only
 copy, takes all others of its age along: the next ones go where the primary is now.
 
 Every failure is a `TempFail`; `Unreachable` says that the server did nothing.
@@ -55,11 +55,10 @@ POOLER = (
 
 
 class _Pooled(Connection):  # type: ignore[misc]  # the library has no types
-    """A connection whose goodbye cannot fail.
+    """A connection whose `close` cannot fail.
 
-    The pool says it for connections that are out of date: behind the back of everybody,
-    where a failure is a task whose exception nobody takes, or when work gives its connection
-    back, where a failure would make what was committed look as if it were not.
+    The pool closes outdated connections: in the background, where nobody would handle an exception,
+    or when work returns its connection, where a failure would make committed work look failed.
     """
 
     async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109  as in the library
@@ -70,9 +69,9 @@ class _Pooled(Connection):  # type: ignore[misc]  # the library has no types
 class Connections:
     """At most `count` connections to one server.
 
-    `greet` is done with each new connection before anything else.  `prepared` off is
-    for poolers that give each transaction another connection: nothing is prepared
-    beyond a transaction, and there is nothing outside of one.
+    `greet` runs first on each new connection.  `prepared` off is for poolers that give each
+    transaction another connection: it prepares nothing for longer than a transaction, and does
+    nothing outside of one.
     """
 
     def __init__(
@@ -186,7 +185,7 @@ class Connections:
             raise
 
     def _part(self, connection: Connection) -> None:
-        """Close a connection, beside everything else, telling the server to stop what it does."""
+        """Close a connection in the background, and tell the server to stop its work."""
         task = asyncio.create_task(_close(connection))
         self._parting.add(task)
         task.add_done_callback(self._parting.discard)
