@@ -2,9 +2,9 @@
 
 A failure is born where it happens, with the reply that the sending mail server gets, the exit status
 that a calling program gets, and the reason that metrics count.  `TempFail` keeps the mail where it is
-(its sender tries again), `PermFail` returns it to its sender.  Any other exception is a bug of
-ours: the server logs its traceback and answers it like a `TempFail` (`INTERNAL`), because our bugs
-must never cost anybody a message.
+(its sender tries again), `PermFail` returns it to its sender.  Any other exception is our own
+bug: the server logs its traceback and answers it like a `TempFail` (`INTERNAL`), because no bug may
+cost a message.
 
 Replies follow RFC 5321 4.2 with the enhanced codes of RFC 3463; exit statuses
 follow sysexits.h, which Postfix pipe(8), procmail and maildrop understand.
@@ -109,7 +109,7 @@ class Problem:
 
 
 class ConfigError(Exception):
-    """A configuration that cannot be used, with everything wrong in it (exit 78).
+    """A configuration that cannot be used, with all its problems (exit 78).
 
     `warnings` alone would not stop the daemon.  They belong here all the same: an unknown directive
     may be the misspelled one whose absence is the error.

@@ -51,13 +51,13 @@ class Listeners:
         return tuple(found)
 
     def keep(self, endpoints: Iterable[Endpoint]) -> None:
-        """Close all sockets but those of these endpoints."""
+        """Close all sockets except those of these endpoints."""
         kept = {_address(endpoint) for endpoint in endpoints}
         for address in self._open.keys() - kept:
             _close(address, self._open.pop(address))
 
     def forget(self, kept: Iterable[socket.socket]) -> None:
-        """In a worker: close our copies of all sockets but these; other processes keep theirs."""
+        """In a worker: close our copies of all other sockets; other processes keep theirs."""
         for each in {each for sockets in self._open.values() for each in sockets} - set(kept):
             each.close()
 

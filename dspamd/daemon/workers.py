@@ -4,8 +4,8 @@ The supervisor forks workers after it has imported everything.  They share that 
 worker costs little and starts at once.
 
 The supervisor replaces a dead worker at once.  If workers die young again and again, it waits
-longer and longer, up to `LONGEST_WAIT_S`, so that a worker that cannot live does not take the
-machine down with it.
+longer and longer, up to `LONGEST_WAIT_S`, so that a worker that cannot live does not overload
+the machine.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Worker:
     killed: bool = False
 
     def hear(self, now: float) -> None:
-        """Read what it has sent."""
+        """Read its signs of life."""
         try:
             said = self.channel.recv(4096)
         except ConnectionError:

@@ -1,8 +1,8 @@
 """Hands a message to a program: TrustedDeliveryAgent, UntrustedDeliveryAgent, QuarantineAgent.
 
-The program is started without a shell, reads the message with LF line ends from
-its standard input, and its exit status says whether it took it.  It inherits our standard
-output and error.
+The program runs without a shell, and reads the message with LF line ends from its
+standard input.  Its exit status says whether it took the message.  It inherits our
+standard output and error.
 
 The words `%u`, `$u`, `%r` and `%s` of the command are replaced by user, recipient and
 sender; inside a longer word they stay as they are (reference/cli.md 3.10).
@@ -33,7 +33,7 @@ class Agent:
     """A command that takes one user's messages.
 
     `command` is as configured, `arguments` come from the caller; both are split at blanks.
-     `timeout_s` bounds the whole delivery.
+    `timeout_s` limits the whole delivery.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class Agent:
 
 
 async def _fed(process: asyncio.subprocess.Process, content: bytes) -> None:
-    """Have a program read a message, as much of it as it wants, and wait for its end."""
+    """Send a message to a program, as much of it as it reads, and wait for its end."""
     try:
         await process.communicate(content)
     except RuntimeError:  # uvloop's error for a program that ended before it read anything

@@ -7,12 +7,12 @@ replies that arrive between commands, so a 421 from a server that goes away is l
 reply per command, so it cannot pipeline; its DATA rewrites the message.
 
 A reply of the next hop is a value (`aiosmtplib.SMTPResponse`); trouble with the
-connection is `ConnectionError` or `TimeoutError`.  What either means for the
-message is decided elsewhere (replies.py, smtp.py).
+connection is `ConnectionError` or `TimeoutError`.  replies.py and smtp.py decide what
+either means for the message.
 
 An unexpected reply, or one that cannot answer the last command, shows that the two sides
-count differently (`OutOfStep`).  From there on we could take the answer to one message for that
-to another, so we drop the connection and believe none of its replies.
+count differently (`OutOfStep`).  After that we could take the answer to one message for that
+to another, so we drop the connection and trust none of its replies.
 """
 
 from __future__ import annotations

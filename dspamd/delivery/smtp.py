@@ -52,8 +52,8 @@ class SmtpDelivery:
     """Delivers to the host of the recipient's domain.
 
     `hosts` and `ports` map domains in lower case to `DeliveryHost.<domain>` and
-    `DeliveryPort.<domain>`, independently of each other; the empty domain stands
-    for all others.  A host that begins with `/` is a unix socket.  `ident` is
+    `DeliveryPort.<domain>`, independently of each other; the empty domain means
+    all others.  A host that begins with `/` is a unix socket.  `ident` is
     our name in EHLO; `connections` the most to one target; `tls` encrypts them.
     """
 

@@ -125,7 +125,7 @@ def counters(totals: Totals) -> tuple[int, int, int, int, int, int]:
 
 
 class History:
-    """Writes records in the background of the mail."""
+    """Writes records in the background."""
 
     def __init__(
         self, home: Home, *, system: bool, user: bool, stats: bool, clock: Callable[[], float] = time.time

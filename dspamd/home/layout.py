@@ -74,7 +74,7 @@ def _letter(folder: Path) -> bool:
 
 
 def _take(found: Examples, layout: Layout, directory: Path) -> None:
-    """Note a directory that would be some user's in this layout, if it is."""
+    """Note a directory if it is that of a user in this layout."""
     if layout not in found:
         for ending in _OWN:
             file = directory / f"{directory.name}.{ending}"
@@ -92,7 +92,7 @@ def _folders(directory: Path, most: int) -> Iterator[Path]:
 
 
 def _spread(folders: Iterable[Path]) -> Iterator[Path]:
-    """Some of each shape: names of users, addresses, domains, single letters."""
+    """A sample of each shape: names of users, addresses, domains, single letters."""
     shapes = defaultdict[tuple[bool, bool, bool], int](int)
     for folder in folders:
         shape = "@" in folder.name, "." in folder.name, _letter(folder)

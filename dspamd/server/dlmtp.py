@@ -1,4 +1,4 @@
-"""DLMTP: what dspamc's protocol adds to LMTP.
+"""DLMTP: the additions of dspamc's protocol to LMTP.
 
 dspamc logs in with every message: the address of MAIL is `password@ident`, and
 `DSPAMPROCESSMODE="..."` after it carries the words of its command line.  Through a unix
@@ -7,7 +7,7 @@ names its account, which decides for whom it may act.  The server sends the outp
 command line asks for in place of the replies, and ends it with a line that holds a lone dot
 (reference/protocols.md 3).
 
-A client that waits for output gets the end of it even if there is none (`without_output`).
+A client that waits for output always gets its end, even without any output (`without_output`).
 
 DSPAM sends that output with LF line ends and without dot-stuffing, so it cuts a message with
 a lone dot short.  Its clients rely on the form, so they get it unchanged.  A client that saw
@@ -40,7 +40,7 @@ _OPTIONS = re.compile(rb'DSPAMPROCESSMODE="((?:[^"\\]|\\.)*)"', re.IGNORECASE)
 
 
 class Login(NamedTuple):
-    """What dspamc sends with MAIL: its ident, its command line, the form of its output."""
+    """The parameters of dspamc in MAIL: its ident, its command line, the form of its output."""
 
     password: bytes
     ident: bytes
@@ -65,7 +65,7 @@ def login(argument: bytes) -> Login:
 
 
 def is_known(ident: bytes, passwords: Mapping[str, str], *, local: bool = False) -> bool:
-    """Whether `ident` is a client of ours: a key of `passwords`, in any case, or an account (`local`)."""
+    """Whether `ident` is a known client: a key of `passwords`, in any case, or an account (`local`)."""
     return (local and ident == BY_ACCOUNT) or ident.decode("utf-8", "surrogateescape").lower() in passwords
 
 

@@ -1,7 +1,7 @@
 """Groups: the file that defines them, and their effect for one user.
 
 A line is `name:type:member,member,...`; empty lines and lines that begin with `#` or `;` do not
-count.  Blanks count, upper and lower case do not.
+count.  Blanks matter, case does not.
 
     shared            members use the dictionary of the group
     shared,managed    its quarantine and its log, too
@@ -9,11 +9,11 @@ count.  Blanks count, upper and lower case do not.
     classification    dictionaries that are not sure ask those of the other members; if some
                       members are written `*user`, everybody asks only these, and they
                       overrule the dictionary of a new user
-    inoculation       spam that one member reports is taught to the others; so is mail of a
-                      member that a blacklist lists, if it teaches them (RBLInoculate)
+    inoculation       the others learn spam that one member reports, and with RBLInoculate mail of
+                      a member that a blacklist lists
 
 `*` and `*@domain` mean many users in shared and merged groups; in merged groups
-`-user` and `-*@domain` take some out again, and the last word about a user counts.
+`-user` and `-*@domain` exclude some, and the last entry about a user counts.
 
 Lines count in the order of the file; a shared group excludes the lines after it
 (reference/engine.md 9.2, storage.md 8).  Pure: text in, values out.

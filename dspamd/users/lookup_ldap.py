@@ -4,8 +4,8 @@ Each question is one search, which must find exactly one entry.  The last value 
 `ExtLookupLDAPAttribute` is the user.  If no attribute is configured, which is enough to verify,
 the user is the name in the question.
 
-Everything else is no answer: a directory that refuses us, that has no such base, or whose certificate
-is not valid, has not said that there is no such user.
+Everything else is no answer: a directory that refuses us, has no such base, or has an invalid
+certificate, did not say that the user does not exist.
 
 A connection that has logged in (simple bind) is kept for the next question, for a minute.  Before it is
 used again we check whether the directory has closed it.  If it turns out to be dead, a new
@@ -185,14 +185,14 @@ class Directory:
 
 
 def _has_news(connection: ldap3.Connection) -> bool:
-    """Whether a directory that was asked nothing has something to say, which can only be its farewell."""
+    """Whether the directory has sent something unasked, which can only be a notice of disconnection."""
     poll = select.poll()
     poll.register(connection.socket, select.POLLIN)
     return bool(poll.poll(0))
 
 
 def _close(connection: ldap3.Connection) -> None:
-    """The socket goes in any case; after a failure the library would leave it open."""
+    """Close the socket in any case; after a failure the library would leave it open."""
     with suppress(LDAPException, OSError):
         connection.unbind()
     if connection.socket is not None:
@@ -200,5 +200,5 @@ def _close(connection: ldap3.Connection) -> None:
 
 
 def escaped(name: str) -> str:
-    """A user for a filter: bytes that might mean something are written as numbers (RFC 4515, 3)."""
+    """A user in a filter: bytes with a special meaning become numbers (RFC 4515, 3)."""
     return "".join(chr(byte) if byte in _PLAIN else f"\\{byte:02x}" for byte in os.fsencode(name))

@@ -16,8 +16,8 @@ _LONGEST_ANSWER = 1023  # bytes
 class Program:
     """A program that prints the name of a user, as the first line of its output, or nothing.
 
-    It is started without a shell and with an empty environment; `%u` in the words of `command` is
-    the user.  The program is not asked for a name that would be an option there.  Its exit status
+    It runs without a shell and with an empty environment; `%u` in the words of `command` is the
+    user.  We do not ask it about a name that would be an option there.  Its exit status
     counts only if it printed nothing: if a signal ended it, or it asks for a retry (75), it gave no
     answer.
     """

@@ -1,7 +1,7 @@
 """The users of a site: preferences, groups, dictionary, settings.
 
-`Users.resolve` turns a name into a `User`, whose properties answer all questions of the pipeline.  A
-directive of dspam.conf counts where no preference does (reference/config.md 5, engine.md 7.12).
+`Users.resolve` turns a name into a `User`, whose properties hold all that the pipeline needs.  A
+directive of dspam.conf applies if no preference does (reference/config.md 5, engine.md 7.12).
 
 The record of everybody, once it has any preference, replaces all `Preference` lines of dspam.conf.
 A user's own preferences count only where `AllowOverride` names them; the others are listed for

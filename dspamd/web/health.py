@@ -1,7 +1,7 @@
 """Answers to monitoring: `/metrics` for Prometheus, `/healthz` for load balancers and service managers.
 
-A small HTTP server on an address of its own, `MetricsListen`, which is off by default
-and has no password: let it listen where only monitoring can connect.  Each worker listens there
+A small HTTP server on its own address, `MetricsListen`, which is off by default and has no
+password: use an address that only monitoring can reach.  Each worker listens there
 (SO_REUSEPORT), and gives the numbers of all workers (telemetry/metrics.py).  A worker that
 cannot bind the address logs that and goes on serving mail.
 
@@ -96,7 +96,7 @@ class Health:
         answered = self._metrics.last_handover.readings()[0].numbers[0]
         failed = self._metrics.last_unreached.readings()[0].numbers[0]
         recent = failed > max(answered, self._clock() - RECENT_S)
-        return ["next hop: not to be reached"] if recent else []
+        return ["next hop: cannot be reached"] if recent else []
 
 
 class Exposition(Collector):

@@ -171,7 +171,7 @@ async def test_a_next_hop_that_cannot_be_reached_is_no_health(tmp_path: Path) ->
                 assert await sender.send(mail("late")) // 100 == 4
             status, body = await daemon.get("/healthz")
             assert status == "HTTP/1.1 503 Service Unavailable"
-            assert body.splitlines()[:2] == ["not ready", "next hop: not to be reached"]
+            assert body.splitlines()[:2] == ["not ready", "next hop: cannot be reached"]
             assert await daemon.number("dspamd_handover_failures_total", reason="unreachable") == 1
             assert await daemon.number("dspamd_lmtp_replies_total", code_class="4xx") == 1
 
