@@ -110,7 +110,7 @@ async def test_sockets_are_taken_over_from_systemd(tmp_path: Path) -> None:
 
 @pytest.fixture
 def units(tmp_path: Path) -> Path:
-    """The unit files, with a program that is there in place of ours, which need not be installed."""
+    """The unit files, with an existing program in place of ours, which may not be installed."""
     assert {path.suffix for path in UNITS.iterdir()} == {".service", ".socket", ".timer", ".d"}
     for unit in UNITS.glob("*.*"):
         if unit.is_file():

@@ -264,7 +264,7 @@ def test_a_signature_names_its_owner_by_number(database: MariaDB) -> None:
 
 
 def test_whom_a_report_may_correct_for(database: MariaDB) -> None:
-    """A client of ours for whom the signature names; who is known by a sender for nobody else."""
+    """A local client corrects for the owner of any signature; a known sender only for themselves."""
     settings, (name,) = _server(database, "")
     settings += "MySQLUIDInSignature on\nRetrainedMail drop\n"
     with local(settings, "libmysql_drv.so") as site:

@@ -35,9 +35,9 @@ def test_a_sound_configuration() -> None:
     [
         ('ServerParameters "--class=spam"', "No source was specified"),
         ('ServerParameters "--deliver=innocent --mode=always"', "Invalid training mode"),
-        ("DeliveryPort 10033", "round for ever"),
-        ("DeliveryHost localhost\nDeliveryPort 10033", "round for ever"),
-        ("ServerDomainSocketPath /run/dspam.sock\nDeliveryHost /run/dspam.sock", "round for ever"),
+        ("DeliveryPort 10033", "loop for ever"),
+        ("DeliveryHost localhost\nDeliveryPort 10033", "loop for ever"),
+        ("ServerDomainSocketPath /run/dspam.sock\nDeliveryHost /run/dspam.sock", "loop for ever"),
     ],
 )
 def test_errors(settings: str, error: str) -> None:
@@ -61,7 +61,7 @@ def test_errors(settings: str, error: str) -> None:
         ("ExtLookup on\nExtLookupLDAPScope base", "finds nobody below"),
         ("RABLQueue /var/spool/rabl\nTrackSources virus", "RABLQueue without"),
         ('ServerPass.web ""', "ServerPass.web is empty"),
-        ('SQLitePragma "locking_mode = EXCLUSIVE"', "SQLitePragma locking_mode = EXCLUSIVE lets one process"),
+        ('SQLitePragma "locking_mode = EXCLUSIVE"', "SQLitePragma locking_mode = EXCLUSIVE admits one process"),
     ],
 )
 def test_warnings(settings: str, warning: str) -> None:
