@@ -38,6 +38,7 @@ from dspamd.file_errors import explained
 from dspamd.filter.observers.copies import Copies
 from dspamd.filter.observers.report import Details
 from dspamd.filter.observers.tracker import Tracker
+from dspamd.filter.outlet import Outlet
 from dspamd.filter.pipeline import Pipeline
 from dspamd.filter.scan.scanners import Scanners, local_addresses
 from dspamd.home.history import History
@@ -68,7 +69,7 @@ class Parts:
     """The parts of the filter, wired.  Use as `async with Parts(config) as parts`.
 
     `workers` is how many processes share the limits.  The caller closes an `outlet` that it gives.
-    All parts count in `metrics`.
+    All parts count in `metrics`.  `new_signature` makes the ids of messages for the owner of a dictionary.
     """
 
     def __init__(
@@ -76,16 +77,19 @@ class Parts:
         config: Config,
         *,
         workers: int = 1,
-        outlet: Dispatch | None = None,
+        outlet: Outlet | None = None,
         metrics: Metrics | None = None,
+        new_signature: Callable[[Uid | None], str] | None = None,
     ) -> None:
         self.config = config
         self.metrics = metrics or Metrics()
         self.home = home_of(config)
         self.storage = Measured(open_storage(config, self.home, self.metrics), family(config), self.metrics)
         self.users = Users(config, self.storage, self.home)
-        self._borrowed = outlet is not None
-        self.outlet = outlet or Dispatch(config, self.home, workers, self.metrics)
+        self._own: Dispatch | None = None
+        if outlet is None:
+            outlet = self._own = Dispatch(config, self.home, workers, self.metrics)
+        self.outlet = outlet
         self.history = History(
             self.home,
             system=config.SystemLog,
@@ -112,7 +116,7 @@ class Parts:
             observers=self.observers,
             metrics=self.metrics,
             details=Details(config),
-            new_signature=SignatureIds(with_uid=uid_in_signature(config)),
+            new_signature=new_signature or SignatureIds(with_uid=uid_in_signature(config)),
         )
 
     async def __aenter__(self) -> Parts:
@@ -124,8 +128,8 @@ class Parts:
     ) -> None:
         await self.notices.close()
         await self.background.close()
-        if not self._borrowed:
-            await self.outlet.close()
+        if self._own:
+            await self._own.close()
         await self.history.close()
         await self.storage.close()
 

@@ -133,13 +133,13 @@ async def replay(row: dict[str, Any], home: Path) -> Replay:
             for text, label in ((spam, "spam"), (innocent, "innocent")):
                 await step(parts, ["--user", "bob", f"--class={label}", "--source=corpus"], text)
     (home / "group").write_text(row["group_file"])
-    async with app.Parts(config) as parts:
+    given: list[str] = []
+    async with app.Parts(config, new_signature=lambda _: given[-1]) as parts:
         shown = {}
         for n, each in enumerate(row["transcript"]):
             if each["argv"][0] == "dspam":
-                given = re.search(r"[Ss]ignature[=:] ?(\w{15,})", each["stdout"])
-                signature = given[1] if given else f"6b0011ff{n}"
-                parts.pipeline._decisions._new_signature = lambda *_, signature=signature: signature
+                told = re.search(r"[Ss]ignature[=:] ?(\w{15,})", each["stdout"])
+                given.append(told[1] if told else f"6b0011ff{n}")
                 shown[each["id"]] = await step(parts, each["argv"][1:], each["stdin"])
         hits, totals = {}, {}
         for user in USERS:

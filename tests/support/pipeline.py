@@ -12,7 +12,6 @@ from dspamd.config.config import Config
 from dspamd.engine.model import Label, Lesson, Source, Totals
 from dspamd.errors import Reply
 from dspamd.filter.outlet import Handover
-from dspamd.filter.pipeline import Pipeline
 from dspamd.filter.transaction import InboundMessage
 from dspamd.filter.verdict import Outcome
 from dspamd.request.envelope import Envelope, Recipient
@@ -65,19 +64,7 @@ class PipelineFixture:
     """A pipeline with its parts, and short names for the actions of tests."""
 
     def __init__(self, parts: Parts, outlet: RecordingOutlet) -> None:
-        self.parts, self.outlet = parts, outlet
-        self.pipeline = Pipeline(
-            parts.config,
-            parts.users,
-            parts.storage,
-            outlet,
-            parts.history,
-            scanners=parts.scanners,
-            texts=parts.texts,
-            observers=parts.observers,
-            metrics=parts.metrics,
-            new_signature=parts.pipeline._decisions._new_signature,
-        )
+        self.parts, self.outlet, self.pipeline = parts, outlet, parts.pipeline
 
     async def process(self, content: bytes, request: Request = BOTH, user: str = "bob") -> Outcome:
         recipient = Recipient(f"{user}@example.net".encode())
@@ -111,8 +98,9 @@ async def open_pipeline(home: Path, *lines: str, base: str = BASE) -> AsyncItera
     config = Config.from_text("\n".join([f"Home {home}", base, *lines]))
     (home / "txt").mkdir(exist_ok=True)
     (home / "txt/msgtag.spam").write_text("-- spam --\n")
-    async with Parts(config) as parts:
-        yield PipelineFixture(parts, RecordingOutlet())
+    outlet = RecordingOutlet()
+    async with Parts(config, outlet=outlet) as parts:
+        yield PipelineFixture(parts, outlet)
 
 
 def signature_of(outcome: Outcome) -> str:

@@ -42,8 +42,9 @@ async def test_tags_in_corpus_mail(tmp_path: Path, strict: bool) -> None:
         DeliveryProto SMTP
         DeliveryPort 10034
         """
-    async with Parts(Config.from_text(settings)) as parts:
-        b = PipelineFixture(parts, RecordingOutlet())
+    outlet = RecordingOutlet()
+    async with Parts(Config.from_text(settings), outlet=outlet) as parts:
+        b = PipelineFixture(parts, outlet)
         await b.process(tagged, Request(lesson=CORPUS_INNOCENT))
         tokens = await b.dump()
     assert crc64(b"one") in tokens

@@ -16,19 +16,9 @@ from tests.support.pipeline import (
     ERROR_SPAM,
     HAM,
     SPAM,
-    PipelineFixture,
     open_pipeline,
     signature_of,
 )
-
-
-async def observed(
-    b: PipelineFixture, content: bytes = HAM, request: Request = BOTH, user: str = "bob"
-) -> PipelineFixture:
-    """A fixture that has processed a message with the details of its daemon."""
-    b.pipeline._details = b.parts.pipeline._details
-    await b.process(content, request, user)
-    return b
 
 
 async def test_one_line_tells_a_message(tmp_path: Path, logged: Logged) -> None:
@@ -82,9 +72,9 @@ async def _down(*_: object) -> None:
 
 async def test_debug_tells_details_of_its_users_only(tmp_path: Path) -> None:
     async with open_pipeline(tmp_path, "Debug bob", "Debug carol") as b:
-        await observed(b, user="alice")
+        await b.process(HAM, user="alice")
         assert not (tmp_path / "log/dspam.debug").exists()
-        await observed(b, user="bob")
+        await b.process(HAM, user="bob")
     details, *factors = (tmp_path / "log/dspam.debug").read_text().splitlines()
     assert " level=debug event=details user=bob " in details
     assert " seconds=" in details
@@ -104,16 +94,16 @@ async def test_debugopt_limits_details_to_a_kind(tmp_path: Path, option: str, re
     others = {"process", "classify", "spam", "fp", "inoculation", "corpus"} - {option}
     path = tmp_path / "log/dspam.debug"
     async with open_pipeline(tmp_path, "Debug *", *(f"DebugOpt {other}" for other in others)) as b:
-        await observed(b, request=request_)
+        await b.process(HAM, request_)
     assert not path.exists()
     (tmp_path / "second").mkdir()
     async with open_pipeline(tmp_path / "second", "Debug *", f"DebugOpt {option}") as b:
-        await observed(b, request=request_)
+        await b.process(HAM, request_)
     assert (tmp_path / "second/log/dspam.debug").exists()
 
 
 async def test_details_that_cannot_be_written_stop_no_mail(tmp_path: Path) -> None:
     (tmp_path / "log").write_text("no directory")
     async with open_pipeline(tmp_path, "Debug *") as b:
-        await observed(b)
+        await b.process(HAM)
         assert len(b.outlet.delivered) == 1
