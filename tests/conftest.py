@@ -47,8 +47,8 @@ def own_site(tmp_path: Path) -> Iterator[Site]:
 
 
 @pytest.fixture
-def logged(monkeypatch: pytest.MonkeyPatch) -> Logged:
+def logged() -> Iterator[Logged]:
     """The log of the program during a test."""
     target = Logged()
-    monkeypatch.setattr(log, "_logger", log.logger("debug", "logfmt", target))
-    return target
+    with log.diverted(target, "debug"):
+        yield target

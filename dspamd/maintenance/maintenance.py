@@ -27,7 +27,7 @@ from pathlib import Path
 from dspamd.config.config import Config
 from dspamd.errors import ConfigError, Failure
 from dspamd.home.home import Home
-from dspamd.maintenance.purge import Ages, Purged, Unused, purge
+from dspamd.maintenance.purge import PATIENCE_S, Ages, Purged, Unused, purge
 from dspamd.request.request import Request
 from dspamd.storage.clock import day_number, utc_day
 from dspamd.storage.contract import Storage
@@ -63,7 +63,8 @@ class Report:
 class Maintenance:
     """Purges dictionaries of a site, those of one storage profile.
 
-    `whole`: it then gives back all freed space, even if mail has to wait for that.
+    `whole`: it then gives back all freed space, even if mail has to wait for that.  It tries again after
+    each of `patience_s` what a busy store does not do.
     """
 
     def __init__(
@@ -74,11 +75,12 @@ class Maintenance:
         *,
         profile: str = "",
         whole: bool = False,
+        patience_s: Sequence[float] = PATIENCE_S,
         today: Callable[[], date] = utc_day,
         metrics: Metrics | None = None,
     ) -> None:
         self._users, self._storage, self._ages, self._today = users, storage, ages, today
-        self._profile, self._whole = profile or None, whole
+        self._profile, self._whole, self._patience_s = profile or None, whole, patience_s
         self._metrics = metrics or Metrics()
 
     async def purge(
@@ -109,7 +111,9 @@ class Maintenance:
         done = Purged()
         if uid is not None:
             today = day_number(self._today())
-            async for done in purge(self._storage, uid, self._ages, options, today):
+            async for done in purge(
+                self._storage, uid, self._ages, options, today, patience_s=self._patience_s
+            ):
                 told(owner, done)
             if self._whole:
                 await self._storage.compact(uid, whole=True)

@@ -37,7 +37,8 @@ NEUTRAL = (0.35, 0.65)
 _RARE = 5  # a token with fewer hits, innocent ones counted twice, is a hapax
 _AT_ONCE = 100  # tokens or signatures between two rests; more hold up mail where pages are many (SQLite)
 _REST, _LONGEST_REST_S = 3.0, 1.0  # times the work took; longer work has waited for mail itself
-_PATIENCE_S = (1.0, 5.0, 25.0)  # before a failed step is tried again
+PATIENCE_S = (1.0, 5.0, 25.0)
+"""Seconds until a failed step is tried again."""
 
 
 class Unused(NamedTuple):
@@ -117,27 +118,35 @@ def _past(days: int, age: int | None) -> bool:
 
 
 async def purge(
-    storage: Storage, uid: Uid, ages: Ages, options: ScoreOptions, today: int
+    storage: Storage,
+    uid: Uid,
+    ages: Ages,
+    options: ScoreOptions,
+    today: int,
+    *,
+    patience_s: Sequence[float] = PATIENCE_S,
 ) -> AsyncIterator[Purged]:
     """Purge one dictionary; yields after each step what it has removed so far.
 
-    Raises `TempFail`.
+    If the store is busy, it tries a step again after each of `patience_s`.  Raises `TempFail`.
     """
-    purged = Purged()
+    purged, patient = Purged(), _Patient(patience_s)
     if ages.signatures is not None:
-        async for done in _purge_signatures(storage, uid, ages.signatures, today):
+        async for done in _purge_signatures(storage, uid, ages.signatures, today, patient):
             yield (purged := done)
     if ages.neutral is not None or ages.unused is not None:
         before = purged
-        async for done in _purge_tokens(storage, uid, ages, options, today):
+        async for done in _purge_tokens(storage, uid, ages, options, today, patient):
             yield (purged := before.plus(done))
     if purged.tokens or purged.signatures:
-        while await _patiently(storage.compact, uid):
+        while await patient.work(storage.compact, uid):
             yield purged
     yield purged
 
 
-async def _purge_signatures(storage: Storage, uid: Uid, age: int, today: int) -> AsyncIterator[Purged]:
+async def _purge_signatures(
+    storage: Storage, uid: Uid, age: int, today: int, patient: _Patient
+) -> AsyncIterator[Purged]:
     """Corrections go with their signatures."""
     known = await _gently(storage.signatures(uid))
     old = [signature for signature, created in known if _past(today - created, age)]
@@ -147,13 +156,13 @@ async def _purge_signatures(storage: Storage, uid: Uid, age: int, today: int) ->
         return sum([await storage.delete_signature(uid, signature) for signature in some])
 
     for first in range(0, len(old), _AT_ONCE):
-        gone += await _patiently(delete, old[first : first + _AT_ONCE])
+        gone += await patient.work(delete, old[first : first + _AT_ONCE])
         yield Purged(signatures=gone, signatures_left=len(known) - gone)
     yield Purged(signatures=gone, signatures_left=len(known) - len(old))
 
 
 async def _purge_tokens(
-    storage: Storage, uid: Uid, ages: Ages, options: ScoreOptions, today: int
+    storage: Storage, uid: Uid, ages: Ages, options: ScoreOptions, today: int, patient: _Patient
 ) -> AsyncIterator[Purged]:
     totals = (await storage.read(uid, array("Q"))).totals
     gone = left = 0
@@ -166,7 +175,7 @@ async def _purge_tokens(
         old = stale(batch, today, ages, totals, options)
         left += len(batch) - len(old)
         for first in range(0, len(old), _AT_ONCE):
-            gone += await _patiently(delete, old[first : first + _AT_ONCE])
+            gone += await patient.work(delete, old[first : first + _AT_ONCE])
             yield Purged(tokens=gone, tokens_left=left)
         yield Purged(tokens=gone, tokens_left=left)
 
@@ -183,11 +192,16 @@ async def _gently(work: Awaitable[T]) -> T:
     return result
 
 
-async def _patiently(work: Callable[[S], Awaitable[T]], what: S) -> T:
-    """Do some work gently, and again later if the store is busy, because mail comes first."""
-    for pause in _PATIENCE_S:
-        try:
-            return await _gently(work(what))
-        except TempFail:
-            await asyncio.sleep(pause)
-    return await _gently(work(what))
+class _Patient(NamedTuple):
+    """Does work again, after pauses of some seconds, while the store is busy."""
+
+    pauses_s: Sequence[float]
+
+    async def work(self, work: Callable[[S], Awaitable[T]], what: S) -> T:
+        """Do some work gently, and again later if the store is busy, because mail comes first."""
+        for pause in self.pauses_s:
+            try:
+                return await _gently(work(what))
+            except TempFail:
+                await asyncio.sleep(pause)
+        return await _gently(work(what))

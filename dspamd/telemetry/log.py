@@ -13,7 +13,8 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,18 @@ def configure(level: str = "info", form: str = "logfmt", target: Target | None =
     _target.close()
     _target = target or Stderr()
     _logger = logger(level, form, _target)
+
+
+@contextmanager
+def diverted(target: Target, level: str = "info", form: str = "logfmt") -> Iterator[None]:
+    """Let lines go to another target; after the body they go where they went before, which stays open."""
+    global _logger, _target
+    before = _logger, _target
+    _logger, _target = logger(level, form, target), target
+    try:
+        yield
+    finally:
+        _logger, _target = before
 
 
 def get() -> Any:

@@ -50,7 +50,7 @@ _BEYOND = 10**6  # the first of those
 _PER_KILL = 10**5  # messages that a process never reaches
 _LIFE_S = 0.04  # at most, after the first message
 _OPENING_S = 0.2
-_SETTLED_S = 20.0  # within which a server is through with what a killed client began
+SETTLED_S = 20.0  # within which a server is through with what a killed client began
 _PAUSE_S = 0.01
 LEARNED, CORRECTED = b"l", b"c"
 _BLOCK, _NUMBER = "kills", struct.Struct("<Q")
@@ -223,9 +223,9 @@ async def _enter(storage: Storage, dictionary: Dictionary, ledger: Ledger, since
             ledger.corrected[message] = stored is not None and stored.correction is not None
 
 
-async def settle(name: str, folder: Path, ledger: Ledger, since: int) -> None:
+async def settle(name: str, folder: Path, ledger: Ledger, since: int, settled_s: float = SETTLED_S) -> None:
     """Wait until a server has finished all work.  Raises `Broken` if something stays wrong."""
-    until = time.monotonic() + _SETTLED_S
+    until = time.monotonic() + settled_s
     async with opened(name, folder) as (storage, dictionary):
         while True:
             await _enter(storage, dictionary, ledger, since)

@@ -38,6 +38,7 @@ from dspamd.storage.files.css import Shape
 from dspamd.storage.files.hash import HashFiles, shape
 from dspamd.storage.files.hash_file import HashFile
 from dspamd.storage.files.journal import Before, Journal
+from dspamd.storage.files.threads import Threads
 from tests.golden.data import rows
 from tests.support.day import TODAY
 from tests.support.logged import Logged
@@ -633,7 +634,7 @@ async def test_what_lies_in_memory_is_read_without_a_thread(
     async with hashes(tmp_path) as storage:
         await learn(storage, "bob", [1], 1, 0, spam_learned=1)
         with monkeypatch.context() as patch:
-            patch.setattr(storage, "_on", None)  # the way to the threads
+            patch.setattr(Threads, "run", None)
             snapshot = await storage.read("bob", array("Q", [1, 2]))
             assert (snapshot.totals.spam_learned, list(snapshot.hits.tokens)) == (1, [1])
         with held(tmp_path):  # then a thread waits

@@ -18,9 +18,8 @@ from dspamd.maintenance import conformance
 from dspamd.maintenance.conformance import all_tokens, append, counts, learn, learning, new, totals
 from dspamd.storage.contract import Change, Correct, Signature, TokenRow
 from dspamd.storage.drivers import open_storage
-from dspamd.storage.mysql import server as mysql_server
 from dspamd.storage.mysql import statements as mysql_statements
-from dspamd.storage.mysql.server import Connections
+from dspamd.storage.mysql.server import SESSION, Connections, socket_of
 from dspamd.storage.mysql.store import MySQL
 from dspamd.storage.sql.common import Server, UserTable
 from tests.support.day import NUMBER, TODAY
@@ -51,8 +50,9 @@ async def mysql(
     create: bool = True,
     deadline_s: float = 30.0,
     size: int = 3,
+    session: str = SESSION,
 ) -> AsyncIterator[MySQL]:
-    reading = Connections(server, size, deadline_s)
+    reading = Connections(server, size, deadline_s, session=session)
     writing = Connections(writes, size, deadline_s) if writes else reading
     storage = MySQL(
         reading,
@@ -382,7 +382,7 @@ async def test_lookups_read_what_is_asked_for_and_no_more(mariadb_server: MariaD
         assert isinstance(uid, int)
         await learn(storage, uid, SPREAD, 0, 1)
     for asked in (SPREAD[:2_300], SPREAD[:300]):
-        statements = ["ANALYZE TABLE dspam_token_data", mysql_server._SESSION, "FLUSH STATUS"]
+        statements = ["ANALYZE TABLE dspam_token_data", SESSION, "FLUSH STATUS"]
         statements += [mysql_statements.read(uid, asked), "SHOW STATUS LIKE 'Handler_read%'"]
         *_, found, status = mariadb_server.queries(statements, site)
         assert found[0][1] == len(asked)
@@ -432,11 +432,9 @@ async def test_a_signature_that_has_room_is_kept_and_any_other_is_not(
         mariadb_server.query(f"SET GLOBAL max_allowed_packet = {64 * 2**20}")
 
 
-async def test_lists_that_the_server_cuts_off_are_noticed(
-    mariadb_server: MariaDB, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(mysql_server, "_SESSION", "SET SESSION group_concat_max_len = 1024")
-    async with mysql(mariadb_server.new_database()) as storage:
+async def test_lists_that_the_server_cuts_off_are_noticed(mariadb_server: MariaDB) -> None:
+    short = "SET SESSION group_concat_max_len = 1024"
+    async with mysql(mariadb_server.new_database(), session=short) as storage:
         uid = await new(storage, "bob")
         await learn(storage, uid, SPREAD[:100], 1, 0)
         assert len(await counts(storage, uid, SPREAD[:40])) == 40
@@ -507,12 +505,10 @@ async def test_changes_go_to_the_server_for_writing(mariadb_server: MariaDB) -> 
         assert await storage.owners() == ["alice", "bob"]
 
 
-def test_localhost_means_the_socket(
-    tmp_path: Path, mariadb_server: MariaDB, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_localhost_means_the_socket(tmp_path: Path, mariadb_server: MariaDB) -> None:
     """As it does to DSPAM; a port, or no socket, means TCP."""
     site = mariadb_server.new_database()
-    monkeypatch.setattr(mysql_server, "_SOCKETS", (str(tmp_path / "none"), str(mariadb_server.socket)))
+    usual = (str(tmp_path / "none"), str(mariadb_server.socket))
     for host, port, found in (
         ("localhost", 0, str(mariadb_server.socket)),
         ("", 0, str(mariadb_server.socket)),
@@ -520,4 +516,4 @@ def test_localhost_means_the_socket(
         ("127.0.0.1", 0, None),
         ("/a/socket", 0, "/a/socket"),
     ):
-        assert mysql_server._socket(replace(site, host=host, port=port)) == found
+        assert socket_of(replace(site, host=host, port=port), usual) == found

@@ -16,7 +16,7 @@ from dspamd.errors import TempFail
 from dspamd.maintenance import conformance
 from dspamd.maintenance.conformance import counts, learn, new, totals
 from dspamd.storage.contract import Unreachable
-from dspamd.storage.mysql.server import Connection, Connections
+from dspamd.storage.mysql.server import IDLE_S, Connection, Connections
 from dspamd.storage.mysql.store import MySQL
 from dspamd.storage.sql.common import Server
 from tests.support.drivers import VIRTUAL_USERS
@@ -46,8 +46,10 @@ async def mysql(server: Server, *, size: int = 3, deadline_s: float = 30.0) -> A
 
 
 @asynccontextmanager
-async def connected(server: Server, *, size: int = 3, deadline_s: float = 30.0) -> AsyncIterator[Connections]:
-    connections = Connections(server, size, deadline_s)
+async def connected(
+    server: Server, *, size: int = 3, deadline_s: float = 30.0, idle_s: float = IDLE_S
+) -> AsyncIterator[Connections]:
+    connections = Connections(server, size, deadline_s, idle_s=idle_s)
     yield connections
     await connections.close()
 
@@ -123,12 +125,9 @@ async def test_killed_connections_are_replaced_unnoticed(mariadb_server: MariaDB
         assert (await totals(storage, uid)).spam_learned == 1
 
 
-async def test_an_idle_connection_is_asked_before_it_is_used(
-    mariadb_server: MariaDB, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("dspamd.storage.mysql.server._IDLE_S", 0.0)
+async def test_an_idle_connection_is_asked_before_it_is_used(mariadb_server: MariaDB) -> None:
     server = mariadb_server.new_database()
-    async with connected(server) as connections:
+    async with connected(server, idle_s=0.0) as connections:
         first = await connections.run(_id)
         assert await connections.run(_id) == first
         mariadb_server.query(f"KILL {first}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from array import array
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from dspamd.engine.model import Label, Learned, Mode, ScoreOptions, Totals
 from dspamd.errors import TempFail
 from dspamd.home.home import Home
 from dspamd.maintenance.conformance import all_tokens, counts, learn, learning, new
-from dspamd.maintenance.purge import Ages, Purged, Unused, purge
+from dspamd.maintenance.purge import PATIENCE_S, Ages, Purged, Unused, purge
 from dspamd.storage.contract import Change, Correct, Signature, Storage, Uid
 from dspamd.storage.files.css import Shape
 from dspamd.storage.files.hash import HashFiles
@@ -36,9 +37,15 @@ async def dictionary(storage: Storage, owner: str) -> Uid:
 
 
 async def purged(
-    storage: Storage, uid: Uid, ages: Ages, day: int, options: ScoreOptions | None = None
+    storage: Storage,
+    uid: Uid,
+    ages: Ages,
+    day: int,
+    options: ScoreOptions | None = None,
+    patience_s: Sequence[float] = PATIENCE_S,
 ) -> Purged:
-    steps = [step async for step in purge(storage, uid, ages, options or ScoreOptions(), day)]
+    done = purge(storage, uid, ages, options or ScoreOptions(), day, patience_s=patience_s)
+    steps = [step async for step in done]
     assert [step.tokens for step in steps] == sorted(step.tokens for step in steps)
     return steps[-1]
 
@@ -51,7 +58,7 @@ async def test_tokens_go_after_their_day(storage: Storage) -> None:
     uid, other = await dictionary(storage, "someone"), await dictionary(storage, "someone else")
     ages = Ages(unused=Unused(90, 30, 15, 15))
     assert await purged(storage, uid, ages, DAY + 15) == Purged(0, 3_100)
-    assert await purged(storage, uid, ages, DAY + 16) == Purged(3_000, 100)
+    assert await purged(storage, uid, ages, DAY + 16, patience_s=(0, 0)) == Purged(3_000, 100)
     assert await purged(storage, uid, ages, DAY + 90) == Purged(0, 100)
     assert await purged(storage, uid, ages, DAY + 91, ScoreOptions(mode=Mode.TOE)) == Purged(0, 100)
     assert await left(storage, uid) == list(COMMON)
@@ -149,9 +156,8 @@ async def test_a_busy_store_is_asked_again(storage: Storage, monkeypatch: pytest
         return await delete(uid, tokens)
 
     monkeypatch.setattr(storage, "delete_tokens", busy_at_first)
-    monkeypatch.setattr("dspamd.maintenance.purge._PATIENCE_S", (0, 0))
     ages = Ages(unused=Unused(90, 30, 15, 15))
-    assert await purged(storage, uid, ages, DAY + 16) == Purged(3_000, 100)
+    assert await purged(storage, uid, ages, DAY + 16, patience_s=(0, 0)) == Purged(3_000, 100)
 
 
 async def test_a_store_out_of_order_is_not_asked_for_ever(
@@ -163,9 +169,8 @@ async def test_a_store_out_of_order_is_not_asked_for_ever(
         raise TempFail("Storage is busy")
 
     monkeypatch.setattr(storage, "delete_tokens", busy)
-    monkeypatch.setattr("dspamd.maintenance.purge._PATIENCE_S", (0, 0))
     with pytest.raises(TempFail, match="busy"):
-        await purged(storage, uid, Ages(unused=Unused(90, 30, 15, 15)), DAY + 16)
+        await purged(storage, uid, Ages(unused=Unused(90, 30, 15, 15)), DAY + 16, patience_s=(0, 0))
     assert len(await left(storage, uid)) == 3_100
 
 
@@ -189,8 +194,8 @@ async def test_rests_follow_the_work_and_not_the_waiting(
 
     monkeypatch.setattr(storage, "delete_tokens", busy_once)
     monkeypatch.setattr("dspamd.maintenance.purge.asyncio.sleep", rest)
-    monkeypatch.setattr("dspamd.maintenance.purge._PATIENCE_S", (7.0,))
-    assert (await purged(storage, uid, Ages(unused=Unused(any=None)), DAY + 31)).tokens == 3_000
+    done = await purged(storage, uid, Ages(unused=Unused(any=None)), DAY + 31, patience_s=(7.0,))
+    assert done.tokens == 3_000
     assert rests.count(7.0) == 1  # before it is asked again
     rests.remove(7.0)
     assert all(0 < seconds <= 1 for seconds in rests)

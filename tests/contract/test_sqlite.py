@@ -21,7 +21,7 @@ from dspamd.maintenance.conformance import all_tokens, counts, learn, learning, 
 from dspamd.maintenance.purge import Ages, Unused, purge
 from dspamd.storage.contract import Change, Correct, Signature, TokenRow
 from dspamd.storage.files.sqlite import SQLite
-from dspamd.storage.files.sqlite_file import AT_ONCE, pieces_of
+from dspamd.storage.files.sqlite_file import AT_ONCE, MOMENT_PAGES, pieces_of
 from tests.support.day import LAST_OF_A_MONTH, NUMBER, TODAY
 from tests.support.logged import Logged
 from tests.support.recorded_stores import sqlite_file, sqlite_rows
@@ -38,9 +38,16 @@ async def sqlite(
     deadline_s: float = 10.0,
     busy_s: float = 3.0,
     open_files: int = 32,
+    moment_pages: int = MOMENT_PAGES,
 ) -> AsyncIterator[SQLite]:
     storage = SQLite(
-        Home(folder), pragmas, today=today, deadline_s=deadline_s, busy_s=busy_s, open_files=open_files
+        Home(folder),
+        pragmas,
+        today=today,
+        deadline_s=deadline_s,
+        busy_s=busy_s,
+        open_files=open_files,
+        moment_pages=moment_pages,
     )
     await storage.open()
     yield storage
@@ -182,13 +189,10 @@ def _size(file: Path) -> int:
     return file.stat().st_size
 
 
-async def test_a_large_file_of_dspam_is_written_anew_on_request(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("dspamd.storage.files.sqlite_file._MOMENT_PAGES", 10)
+async def test_a_large_file_of_dspam_is_written_anew_on_request(tmp_path: Path) -> None:
     sqlite_file(tmp_path, "bob")
     tokens, file = range(1, 10_001), Home(tmp_path).file("bob", "sdb")
-    async with sqlite(tmp_path) as storage:
+    async with sqlite(tmp_path, moment_pages=10) as storage:
         await learn(storage, "bob", tokens, 1, 2)
         await storage.delete_tokens("bob", array("Q", tokens[2_000:]))
         large = _size(file)

@@ -1,11 +1,17 @@
-"""Tests share code through tests/support: no test module imports another one."""
+"""Rules for the tests: no module imports a test module, and none replaces what is private."""
 
 from __future__ import annotations
 
 import ast
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 TESTS = Path(__file__).parents[1]
+MODULES = {str(path.relative_to(TESTS)): ast.parse(path.read_text()) for path in sorted(TESTS.rglob("*.py"))}
+PRIVATE = re.compile(r"(?:.*\.)?_[a-zA-Z]\w*")
 
 
 def imported(tree: ast.AST) -> set[str]:
@@ -29,9 +35,7 @@ def borrowed(tree: ast.AST) -> set[str]:
 
 
 def test_no_test_module_is_imported() -> None:
-    found = {
-        str(path.relative_to(TESTS)): borrowed(ast.parse(path.read_text())) for path in TESTS.rglob("*.py")
-    }
+    found = {path: borrowed(module) for path, module in MODULES.items()}
     assert {path: names for path, names in found.items() if names} == {}
 
 
@@ -44,3 +48,40 @@ def test_each_way_to_import_one_is_found() -> None:
     )
     assert all(borrowed(ast.parse(way)) for way in ways)
     assert not borrowed(ast.parse("from tests.support.pipeline import header, test"))
+
+
+def private_names_set(module: ast.AST) -> Iterator[str]:
+    """Places where a module puts something in place of what is private to another object."""
+    for node in ast.walk(module):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute | ast.Name):
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id
+            names = [each.value for each in node.args[:2] if isinstance(each, ast.Constant)]
+            if called == "setattr" and any(
+                isinstance(name, str) and PRIVATE.fullmatch(name) for name in names
+            ):
+                yield f"{node.lineno}: {ast.unparse(node)}"
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            own = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+            if PRIVATE.fullmatch(node.attr) and not own:
+                yield f"{node.lineno}: {ast.unparse(node)}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'monkeypatch.setattr("dspamd.maintenance.purge._PATIENCE_S", ())',
+        'patch.setattr(log, "_logger", None)',
+        'setattr(store, "_on", None)',
+        "b.pipeline._details = None",
+        "a, b._c = 1, 2",
+        "b._c += 1",
+    ],
+)
+def test_a_patch_of_a_private_name_is_found(text: str) -> None:
+    assert len(list(private_names_set(ast.parse(text)))) == 1
+
+
+def test_no_test_replaces_what_is_private() -> None:
+    """What a test wants otherwise, a constructor or a function takes as an argument."""
+    found = [f"{name}:{each}" for name, module in MODULES.items() for each in private_names_set(module)]
+    assert found == []

@@ -19,7 +19,7 @@ from pathlib import Path
 from dspamd.home.home import Home
 from dspamd.storage.clock import utc_day
 from dspamd.storage.files.file_store import FileStore
-from dspamd.storage.files.sqlite_file import SQLiteFile
+from dspamd.storage.files.sqlite_file import MOMENT_PAGES, SQLiteFile
 from dspamd.telemetry import log
 
 
@@ -44,9 +44,10 @@ class SQLite(FileStore):
         open_files: int = 16,
         deadline_s: float = 10.0,
         busy_s: float = 3.0,
+        moment_pages: int = MOMENT_PAGES,
     ) -> None:
         super().__init__(home, today=today, open_files=open_files, deadline_s=deadline_s, busy_s=busy_s)
-        self._pragmas = pragmas
+        self._pragmas, self._moment_pages = pragmas, moment_pages
         self._statements: list[str] = []
 
     async def open(self) -> None:
@@ -66,4 +67,4 @@ class SQLite(FileStore):
         return [line for line in lines if line.strip()]
 
     def _file(self, path: Path, until: float) -> SQLiteFile:
-        return SQLiteFile(path, self._statements, self._busy_s, until)
+        return SQLiteFile(path, self._statements, self._busy_s, until, moment_pages=self._moment_pages)

@@ -41,7 +41,7 @@ _PRAGMAS = (
 _FILE_MODE = 0o660  # the web pages run under another account of the same group
 _SPARE = 8  # pages in use for each free one that stays for later lessons
 _STEP_PAGES = 64  # given back in one go, within some milliseconds
-_MOMENT_PAGES = 2_500  # rewritten within a tenth of a second
+MOMENT_PAGES = 2_500  # rewritten within a tenth of a second
 _COMMON_LENGTHS = (18, 19, 20)  # digits of all tokens but one in two hundred
 _STEPS_PER_LOOK = 100_000  # instructions of SQLite between two looks at the clock, some 10 ms
 _DAY = "ifnull(CAST(julianday({}) - 2440587.5 AS INTEGER), 0)"
@@ -95,8 +95,20 @@ SELECT json_group_array(signature), json_group_array({_DAY.format("created_on")}
 class SQLiteFile:
     """An open database, an `OwnerFile`; a statement that runs past `until` is interrupted."""
 
-    def __init__(self, path: Path, statements: Iterable[str], busy_s: float, until: float) -> None:
-        """`statements` are the site's own, after ours; `busy_s` bounds the wait for other writers."""
+    def __init__(
+        self,
+        path: Path,
+        statements: Iterable[str],
+        busy_s: float,
+        until: float,
+        *,
+        moment_pages: int = MOMENT_PAGES,
+    ) -> None:
+        """`statements` are the site's own, after ours; `busy_s` bounds the wait for other writers.
+
+        `moment_pages` may be written anew while mail waits.
+        """
+        self._moment_pages = moment_pages
         if not path.exists():
             _create(path)
         self.until = until
@@ -314,7 +326,7 @@ class SQLiteFile:
         """
         free, pages = self._number("freelist_count"), self._number("page_count")
         if not self._number("auto_vacuum"):
-            if whole or (free >= pages - free and pages - free <= _MOMENT_PAGES):
+            if whole or (free >= pages - free and pages - free <= self._moment_pages):
                 self._vacuum()
             return False
         free -= (pages - free) // _SPARE

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,15 +35,15 @@ from dspamd.telemetry.metrics import Metrics
 T = TypeVar("T")
 
 _PORT = 3306
-_SOCKETS = ("/run/mysqld/mysqld.sock", "/var/lib/mysql/mysql.sock", "/tmp/mysql.sock")
+SOCKETS = ("/run/mysqld/mysqld.sock", "/var/lib/mysql/mysql.sock", "/tmp/mysql.sock")
 _PARTING_S = 1.0
-_IDLE_S = 30.0  # after a longer rest we check that the connection still works
+IDLE_S = 30.0  # after a longer rest we check that the connection still works
 
 # Sites set sql_mode as they like.  Without strictness, values that do not fit would be cut off.
 # For a statement that leaves a note, the library asks for it, which is another round trip.
 # MariaDB takes lists of more than a thousand values for a table, and then at times prefers to read all
 # rows of a user to looking the values up.
-_SESSION = (
+SESSION = (
     "SET SESSION sql_mode = 'STRICT_ALL_TABLES', sql_notes = 0, group_concat_max_len = 1048576"
     " /*M!100409 , in_predicate_conversion_threshold = 0 */"
 )
@@ -164,10 +164,22 @@ def _noticing_loss() -> Iterator[None]:
 
 
 class Connections:
-    """At most `size` connections to a server, for work that takes `deadline_s` at most."""
+    """At most `size` connections to a server, for work that takes `deadline_s` at most.
 
-    def __init__(self, server: Server, size: int, deadline_s: float, metrics: Metrics | None = None) -> None:
-        self._server = server
+    Each begins with the statement `session`.  After a rest of `idle_s` it must prove that it still works.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        size: int,
+        deadline_s: float,
+        metrics: Metrics | None = None,
+        *,
+        session: str = SESSION,
+        idle_s: float = IDLE_S,
+    ) -> None:
+        self._server, self._session, self._idle_s = server, session, idle_s
         self._counted = (metrics or Metrics()).pool_connections
         self.deadline_s = deadline_s
         self._turns = asyncio.Semaphore(size)
@@ -225,13 +237,13 @@ class Connections:
         """A connection that is open already, the one used last: rarely needed ones may time out."""
         while self._idle:
             connection = self._idle.pop()
-            if asyncio.get_running_loop().time() - connection.used < _IDLE_S or await connection.alive():
+            if asyncio.get_running_loop().time() - connection.used < self._idle_s or await connection.alive():
                 return connection
             connection.close()
         return None
 
     async def _connect(self) -> Connection:
-        socket = _socket(self._server)
+        socket = socket_of(self._server)
         session = _Session(
             host=self._server.host or "localhost",
             port=self._server.port or _PORT,
@@ -242,7 +254,7 @@ class Connections:
             db=self._server.database or None,
             charset="utf8mb4",
             autocommit=True,
-            init_command=_SESSION,
+            init_command=self._session,
             ssl=None if socket else _encrypted(),
             program_name="dspamd",
         )
@@ -262,15 +274,15 @@ class Connections:
         return Connection(session)
 
 
-def _socket(server: Server) -> str | None:
-    """The path of the server's socket; None for TCP.
+def socket_of(server: Server, usual: Sequence[str] = SOCKETS) -> str | None:
+    """The path of the server's socket, one of the usual ones if the server names none; None for TCP.
 
     To C clients `localhost` means the socket, and accounts and settings of sites count on it.
     """
     if server.host.startswith("/"):
         return server.host
     if server.host in ("", "localhost") and not server.port:
-        return next((path for path in _SOCKETS if Path(path).is_socket()), None)
+        return next((path for path in usual if Path(path).is_socket()), None)
     return None
 
 

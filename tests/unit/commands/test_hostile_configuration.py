@@ -100,10 +100,9 @@ def without_trace(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A daemon starts in this process, up to the moment in which it would listen; nothing is left of it."""
     monkeypatch.setattr(Supervisor, "run", lambda *_: os.EX_OK)
     monkeypatch.setattr(Metrics, "share", lambda _: None)
-    monkeypatch.setattr(log, "_logger", log.get())
-    monkeypatch.setattr(log, "_target", Stderr())
     files = resource.getrlimit(resource.RLIMIT_NOFILE)
-    yield
+    with log.diverted(Stderr()):
+        yield
     resource.setrlimit(resource.RLIMIT_NOFILE, files)
 
 

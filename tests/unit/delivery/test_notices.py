@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from dspamd.app import SignatureIds
 from dspamd.delivery.notices import Notices
 from dspamd.errors import Reply, TempFail
 from dspamd.filter.outlet import Handover
+from dspamd.filter.pipeline import Pipeline
 from dspamd.home.templates import Texts
 from dspamd.request.request import Request
 from tests.golden.data import rows
@@ -47,7 +49,17 @@ class Writer:
             quarantine_limit=quarantine_limit,
             clock=lambda: NOW_S + 0.5,
         )
-        b.pipeline._observers = (self.notices,)
+        b.pipeline = Pipeline(
+            b.parts.config,
+            b.parts.users,
+            b.parts.storage,
+            b.outlet,
+            b.parts.history,
+            scanners=b.parts.scanners,
+            texts=b.parts.texts,
+            observers=(self.notices,),
+            new_signature=SignatureIds(),
+        )
 
 
 async def test_the_first_message_and_the_first_spam(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ class Site:
         self.home = Home(folder)
         self.storage = SQLite(self.home)
         self.users = Users(self.config, self.storage, self.home)
-        self.maintenance = Maintenance(self.users, self.storage, ages(self.config))
+        self.maintenance = Maintenance(self.users, self.storage, ages(self.config), patience_s=())
 
     async def taught(self) -> Site:
         await self.storage.open()
@@ -105,7 +105,6 @@ async def test_trouble_with_one_owner_stops_no_other(tmp_path: Path, monkeypatch
         return await delete(uid, tokens)
 
     monkeypatch.setattr(site.storage, "delete_tokens", fail_for_bob)
-    monkeypatch.setattr("dspamd.maintenance.purge._PATIENCE_S", ())
     report = await site.maintenance.purge()
     assert report.purged == Purged(tokens=2)
     assert {owner: str(failure) for owner, failure in report.failures.items()} == {"bob": "Storage is busy"}

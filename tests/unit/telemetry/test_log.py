@@ -102,13 +102,15 @@ def test_a_level_hides_what_is_below_it() -> None:
     assert [level for level, _ in target.lines] == ["warning", "error"]
 
 
-def test_configure_is_what_get_uses(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("_logger", "_target"):
-        monkeypatch.setattr(log, name, getattr(log, name))  # so that it is put back
-    target = Logged()
-    log.configure("info", "logfmt", target)
-    log.get().info("here")
+def test_configure_is_what_get_uses() -> None:
+    target, other, usual = Logged(), Logged(), log.get()
+    with log.diverted(other):
+        log.get().info("there")
+        log.configure("info", "logfmt", target)
+        log.get().info("here")
     assert "event=here" in target.lines[0][1]
+    assert "event=there" in other.take()
+    assert log.get() is usual
 
 
 def test_log_target_says_where_lines_go(tmp_path: Path) -> None:
