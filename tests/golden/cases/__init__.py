@@ -1,7 +1,7 @@
 """Golden cases that a person can read: a folder each, with the message `in.eml` and the facts in `case.toml`.
 
-A new folder below `rewrite` or `tokens` is a new test.  `recorded` names the row of the recordings with which
-a case agrees; a case without it says what we do on purpose.  README.md describes the keys.
+A new folder below `rewrite`, `tokens` or `retrain` is a new test.  `recorded` names the row of the recordings
+with which a case agrees; a case without it says what we do on purpose.  README.md describes the keys.
 """
 
 from __future__ import annotations
