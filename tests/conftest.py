@@ -11,7 +11,7 @@ from hypothesis import settings
 
 from dspamd.telemetry import log
 from tests.support.logged import Logged
-from tests.support.mail_site import Site, mail_site
+from tests.support.mail_site import MailSite, mail_site
 
 USERS = ("alice", "bob", "carol", "dave")
 
@@ -33,14 +33,14 @@ def same_account() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MailSite]:
     """Postfix with dspamd behind it, for all tests of a module."""
     with mail_site(tmp_path_factory.mktemp("dspamd"), USERS) as site:
         yield site
 
 
 @pytest.fixture
-def own_site(tmp_path: Path) -> Iterator[Site]:
+def own_site(tmp_path: Path) -> Iterator[MailSite]:
     """The same for one test that stops and breaks things."""
     with mail_site(tmp_path, USERS) as site:
         yield site

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from dspamd.storage.sql.common import Server
 from tests.chaos.mails import USERS
-from tests.chaos.next_hop import NextHop
+from tests.chaos.next_hop import HopProcess
 from tests.chaos.outcomes import DEADLINE_S
 from tests.support.clamd import Clamd
 from tests.support.clock import Clock
@@ -131,7 +131,7 @@ class Disk:
 class Fixture:
     front: Postfix
     daemon: Daemon
-    hop: NextHop
+    hop: HopProcess
     clamd: Clamd
     clock: Clock
     database: Database | None
@@ -145,7 +145,7 @@ def fixture(store: str, folder: Path) -> Iterator[Fixture]:
     """A running site that keeps its dictionaries in one of `STORES`."""
     with ExitStack() as stack:
         clamd = stack.enter_context(Clamd())
-        hop = stack.enter_context(NextHop(folder))
+        hop = stack.enter_context(HopProcess(folder))
         database = disk = None
         settings = left_out = ""
         if store in DATABASES:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 
 from tests.chaos.mails import Mail
-from tests.chaos.next_hop import NextHop
+from tests.chaos.next_hop import HopProcess
 from tests.support.postfix import Postfix
 from tests.support.wait import until
 
@@ -20,7 +20,7 @@ _PATIENCE_S = 300
 class Load:
     """Mails of the run `seed`.  Use as `with Load(...)`: a thread sends them until the block ends."""
 
-    def __init__(self, front: Postfix, hop: NextHop, seed: int) -> None:
+    def __init__(self, front: Postfix, hop: HopProcess, seed: int) -> None:
         self._front, self._hop, self._seed = front, hop, seed
         self._lock = threading.Lock()
         self._copies = 0

@@ -29,7 +29,7 @@ from tests.support.wait import until
 _REPOSITORY = Path(__file__).parents[2]
 
 
-class NextHop:
+class HopProcess:
     """That process.  A context manager that starts and stops it; what arrived is in `folder`."""
 
     def __init__(self, folder: Path) -> None:
@@ -39,7 +39,7 @@ class NextHop:
         for name in ("tally", "answers"):
             (self._folder / name).touch()
 
-    def __enter__(self) -> NextHop:
+    def __enter__(self) -> HopProcess:
         self.start()
         return self
 

@@ -20,7 +20,7 @@ PILLS = "Order cheap pills without prescription from our certified pharmacy, dis
 SOUP = "Shall we have soup at noon, as we did last Tuesday, or do you prefer the salad of the canteen?"
 
 
-class Site:
+class GroupSite:
     """A daemon with a file of groups, and the next hop that gets its mail."""
 
     def __init__(self, daemon: Daemon, sink: Sink) -> None:
@@ -59,13 +59,13 @@ class Site:
 
 
 @contextlib.asynccontextmanager
-async def site(folder: Path, groups: str, settings: str = "") -> AsyncIterator[Site]:
+async def site(folder: Path, groups: str, settings: str = "") -> AsyncIterator[GroupSite]:
     (folder / "group").write_text(groups)
     sink = Sink()
     await sink.start()
     try:
         with Daemon(folder, sink.port, settings=settings) as daemon:
-            yield Site(daemon, sink)
+            yield GroupSite(daemon, sink)
         assert "Traceback" not in daemon.output
     finally:
         await sink.stop()

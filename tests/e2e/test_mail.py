@@ -11,14 +11,14 @@ from pathlib import Path
 import dkim
 import pytest
 
-from tests.support.mail_site import Site, mail_site
+from tests.support.mail_site import MailSite, mail_site
 from tests.support.message import as_sent, compose, ours
 from tests.support.wait import until
 
 LOTTERY = "Claim the lottery jackpot now, unclaimed millions wait for the lucky winner of the jackpot."
 
 
-def test_the_verdict_is_in_the_headers_and_nothing_else_changed(site: Site) -> None:
+def test_the_verdict_is_in_the_headers_and_nothing_else_changed(site: MailSite) -> None:
     content = compose("Minutes", "The minutes of the meeting.", "X-DSPAM-Result: Innocent")
     site.front.send(content, "alice")
     (message,) = site.mailboxes.arrived("alice")
@@ -35,7 +35,7 @@ def test_the_verdict_is_in_the_headers_and_nothing_else_changed(site: Site) -> N
     assert as_sent(message) == forgery_removed.replace(b"\r\n", b"\n")
 
 
-def test_each_user_has_a_dictionary_of_his_own(own_site: Site) -> None:
+def test_each_user_has_a_dictionary_of_his_own(own_site: MailSite) -> None:
     """alice corrects us; from then on the same mail is spam for her, and for bob it is not."""
     for number in range(6):
         own_site.front.send(compose(f"Jackpot {number}", LOTTERY), "alice")
@@ -67,7 +67,7 @@ def test_each_user_has_a_dictionary_of_his_own(own_site: Site) -> None:
     )
 
 
-def _correct(site: Site, alias: str, message: bytes) -> None:
+def _correct(site: MailSite, alias: str, message: bytes) -> None:
     """Forward `message` as an attachment to a retraining alias, as a user would."""
     site.front.drained()  # its signature is kept after the hand-over, before the answer to it
     site.front.send(
@@ -80,7 +80,7 @@ def _correct(site: Site, alias: str, message: bytes) -> None:
     )
 
 
-def test_mail_waits_while_the_next_hop_is_down_and_arrives_once(own_site: Site) -> None:
+def test_mail_waits_while_the_next_hop_is_down_and_arrives_once(own_site: MailSite) -> None:
     own_site.mailboxes.stop()
     for number in range(20):
         own_site.front.send(compose(f"Patience {number}", "No hurry."), "alice", "bob")
@@ -94,7 +94,7 @@ def test_mail_waits_while_the_next_hop_is_down_and_arrives_once(own_site: Site) 
 
 
 @pytest.mark.parametrize("how", [(b"relaxed", b"simple"), (b"simple", b"simple")])
-def test_signed_mail_still_verifies(site: Site, tmp_path: Path, how: tuple[bytes, bytes]) -> None:
+def test_signed_mail_still_verifies(site: MailSite, tmp_path: Path, how: tuple[bytes, bytes]) -> None:
     key = tmp_path / "key.pem"
     subprocess.run(["openssl", "genrsa", "-out", key, "2048"], check=True, capture_output=True)
     public = subprocess.run(
@@ -115,7 +115,7 @@ SEQUENCES = [b"\n.\n", b"\r.\r", b"\n.\r\n", b"\r\n.\n", b"\r.\r\n", b"\r\n.\r",
 
 
 @pytest.mark.parametrize("sequence", SEQUENCES, ids=repr)
-def test_no_sequence_but_the_right_one_ends_a_message(site: Site, sequence: bytes) -> None:
+def test_no_sequence_but_the_right_one_ends_a_message(site: MailSite, sequence: bytes) -> None:
     """The text after the sequence would be a second mail, to bob, if a program took it for the end."""
     smuggled = (
         b"MAIL FROM:<evil@example.net>\r\nRCPT TO:<bob@example.org>\r\nDATA\r\nSubject: 2nd\r\n\r\nx\r\n"
@@ -135,7 +135,7 @@ CODES = {1: 550, 7: 450, 49: 550}
 
 
 @pytest.fixture(scope="module")
-def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MailSite]:
     """A site with users `u<count>-<number>`, some of whom the next hop refuses or defers."""
     users = [f"u{count}-{number}" for count in COUNTS for number in range(count)]
     outcomes = {
@@ -146,7 +146,7 @@ def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 @pytest.mark.parametrize("count", COUNTS)
-def test_every_recipient_has_an_answer_of_its_own(crowd: Site, count: int) -> None:
+def test_every_recipient_has_an_answer_of_its_own(crowd: MailSite, count: int) -> None:
     users = [f"u{count}-{number}" for number in range(count)]
     codes = crowd.daemon.deliver(compose("All of you", "Hello."), *users)
     assert codes == [CODES.get(number, 250) for number in range(count)]
@@ -154,7 +154,7 @@ def test_every_recipient_has_an_answer_of_its_own(crowd: Site, count: int) -> No
     assert [len(crowd.mailboxes.mailbox(user)) for user in users] == [code == 250 for code in codes]
 
 
-def test_a_deferred_recipient_alone_stays_queued(crowd: Site) -> None:
+def test_a_deferred_recipient_alone_stays_queued(crowd: MailSite) -> None:
     before = len(crowd.mailboxes.mailbox("u50-6"))
     crowd.front.send(compose("Half way", "Hello."), "u50-6", "u50-7", "u50-8")
     for user in ("u50-6", "u50-8"):
@@ -182,7 +182,7 @@ def _odd_content(size: int) -> bytes:
 
 
 @pytest.mark.parametrize("size", [10_000, 20_000_000])
-def test_content_arrives_bit_for_bit(own_site: Site, size: int) -> None:
+def test_content_arrives_bit_for_bit(own_site: MailSite, size: int) -> None:
     content = _odd_content(size)
     own_site.front.send(content, "carol")
     (message,) = own_site.mailboxes.arrived("carol")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.daemon import Daemon
-from tests.support.mail_site import Site, mail_site
+from tests.support.mail_site import MailSite, mail_site
 from tests.support.message import compose, ours
 from tests.support.ports import free_port
 from tests.support.postfix import DOMAIN, Postfix
@@ -23,12 +23,12 @@ USERS = ("alice", "bob", "carol", "dave", "erin", "frank")
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MailSite]:
     with mail_site(tmp_path_factory.mktemp("reports"), USERS, settings="RetrainedMail drop\n") as site:
         yield site
 
 
-def received(site: Site, user: str, *subjects: str) -> list[bytes]:
+def received(site: MailSite, user: str, *subjects: str) -> list[bytes]:
     """Mail of these subjects as the user finds it in the mailbox, in this order."""
     for subject in subjects:
         site.front.send(compose(subject, f"The text of {subject}."), user)
@@ -45,13 +45,13 @@ def report(to: str, *originals: bytes) -> bytes:
     return digest.replace(b"\n", b"\r\n")
 
 
-def corrections(site: Site, user: str) -> list[str]:
+def corrections(site: MailSite, user: str) -> list[str]:
     """The signatures of the corrections for a user in the daemon's log."""
     lines = re.findall(rf"event=message .*user={user} .*result=Spam source=error .*", site.daemon.output)
     return [re.findall(r"signature=(\S+)", line)[0] for line in lines]
 
 
-def test_a_client_of_ours_reports_through_submission(site: Site) -> None:
+def test_a_client_of_ours_reports_through_submission(site: MailSite) -> None:
     """The login is not forwarded, that the client is local is; who sends it is not asked then."""
     mails = received(site, "alice", "Pills", "Watches", "Loans")
     with site.front.session(site.front.submission) as smtp:
@@ -63,14 +63,14 @@ def test_a_client_of_ours_reports_through_submission(site: Site) -> None:
     assert len(site.mailboxes.mailbox("alice")) == 3  # the report is not among them
 
 
-def test_a_user_reports_from_their_own_address(site: Site) -> None:
+def test_a_user_reports_from_their_own_address(site: MailSite) -> None:
     (mail,) = received(site, "bob", "Pills")
     site.front.send(report(f"spam-{BOB}", mail), "spam-bob", sender=BOB)
     site.front.drained()
     assert corrections(site, "bob") == [ours(mail)["X-DSPAM-Signature"]]
 
 
-def test_a_stolen_signature_from_outside_changes_nothing(site: Site) -> None:
+def test_a_stolen_signature_from_outside_changes_nothing(site: MailSite) -> None:
     """The sender gets it back, with a reason, and nobody learns it."""
     (mail,) = received(site, "carol", "Pills")
     site.front.send(report(f"spam-carol@{DOMAIN}", mail), "spam-carol", sender=f"erin@{DOMAIN}")
@@ -91,14 +91,14 @@ def test_a_stolen_signature_from_outside_changes_nothing(site: Site) -> None:
         "spam-bob@example.org, dave@example.org",
     ],
 )
-def test_mail_is_mail_whatever_its_to_header_says(site: Site, to: str) -> None:
+def test_mail_is_mail_whatever_its_to_header_says(site: MailSite, to: str) -> None:
     before = len(site.mailboxes.mailbox("dave"))
     site.front.send(f"To: {to}\r\n".encode() + compose("Hello", "To all."), "dave")
     site.front.drained()
     assert any(f"To: {to}\n".encode() in mail for mail in site.mailboxes.arrived("dave", before + 1))
 
 
-def test_one_message_is_a_report_for_one_and_mail_for_the_next(site: Site) -> None:
+def test_one_message_is_a_report_for_one_and_mail_for_the_next(site: MailSite) -> None:
     (mail,) = received(site, "frank", "Pills")
     before = len(site.mailboxes.mailbox("dave"))
     site.front.send(report("all@x", mail), "spam-frank", "dave", sender=f"frank@{DOMAIN}")
@@ -121,7 +121,7 @@ Buy them while they last.
 """
 
 
-def test_a_message_forwarded_inline_is_learned_by_its_text(site: Site) -> None:
+def test_a_message_forwarded_inline_is_learned_by_its_text(site: MailSite) -> None:
     before = set(corrections(site, "frank"))
     site.front.send(compose("Hello", "The first mail."), "frank")
     content = INLINE.replace("\n", "\r\n").encode()
@@ -149,7 +149,7 @@ def test_an_alias_may_bring_all_reports_to_one_mailbox(tmp_path: Path) -> None:
             master="reports unix - - n - 20 lmtp -o lmtp_send_xforward_command=yes flags=O\n",
         ) as front,
     ):
-        site = Site(front, daemon, mailboxes)
+        site = MailSite(front, daemon, mailboxes)
         (mail,) = received(site, "bob", "Pills")
         content = b"X-Original-To: spam-alice@example.org\r\n" + report("someone@x", mail)
         with front.session(front.submission) as smtp:
@@ -199,7 +199,7 @@ def test_who_has_logged_in_is_a_client_of_ours(tmp_path: Path) -> None:
         ) as front,
         logins(front.folder / "spool/login"),
     ):
-        site = Site(front, daemon, mailboxes)
+        site = MailSite(front, daemon, mailboxes)
         (mail,) = received(site, "bob", "Pills")
         front.send(report(f"spam-{BOB}", mail), "spam-bob", sender=BOB)  # anybody can say so
         assert b"5.7.1 <spam-bob@example.org> Not allowed" in b" ".join(front.arrived("bob")[0].split())

@@ -90,7 +90,7 @@ def _without_ids(text: str) -> str:
     return ID.sub("ID", text)
 
 
-class Site:
+class RetrainedSite:
     """A site with the filter of a case."""
 
     def __init__(self, parts: Parts, given: bytes) -> None:
@@ -129,7 +129,7 @@ async def test_case(case: Case, tmp_path: Path) -> None:
     facts: dict[str, Any] = case.facts
     lines = [f"Home {tmp_path}", SITE, *facts.get("configuration", [])]
     async with Parts(Config.from_text("\n".join(lines)), new_signature=lambda _: "ID") as parts:
-        site = Site(parts, case.given)
+        site = RetrainedSite(parts, case.given)
         answers = [await site.run(command) for command in facts["commands"]]
         assert answers[-1] == facts["answer"]
         totals, hits = await site.known(facts["user"], list(facts["hits"]))

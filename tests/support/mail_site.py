@@ -17,7 +17,7 @@ from tests.support.postfix import Postfix
 
 
 @dataclass(frozen=True)
-class Site:
+class MailSite:
     front: Postfix
     daemon: Daemon
     mailboxes: Postfix
@@ -30,7 +30,7 @@ def mail_site(
     *,
     outcomes: Mapping[str, str] | None = None,
     settings: str = "",
-) -> Iterator[Site]:
+) -> Iterator[MailSite]:
     """A running site; it fails at the end if a Postfix found its own set-up wrong or dspamd a bug."""
     users = tuple(users)
     addresses = [prefix + user for user in users for prefix in ("", "spam-", "notspam-")]
@@ -39,7 +39,7 @@ def mail_site(
         Daemon(folder, mailboxes.back, settings=settings) as daemon,
         Postfix(f"dspam:[127.0.0.1]:{daemon.port}", addresses) as front,
     ):
-        yield Site(front, daemon, mailboxes)
+        yield MailSite(front, daemon, mailboxes)
         assert not front.complaints
         assert not mailboxes.complaints
         assert "Traceback" not in daemon.output

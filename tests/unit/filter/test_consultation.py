@@ -43,7 +43,7 @@ ASKING_PEERS = Membership(asks=Asks.PEERS, peers=("ann", "ben"))
 BELIEVING = Membership(asks=Asks.GLOBAL, peers=("ann", "ben"))
 
 
-class Site:
+class Stores:
     """Dictionaries by owner; some of them cannot be reached."""
 
     def __init__(self) -> None:
@@ -77,14 +77,14 @@ class Me:
 
     def __init__(self, membership: Membership, *lines: str) -> None:
         config = Config.from_text("\n".join(("Home /x", "Tokenizer word", *lines)))
-        self.site = Site()
-        self.site.know("me")
+        self.stores = Stores()
+        self.stores.know("me")
         self.user = User("me", {}, (), True, Defaults.of(config), membership)
         self.request = Request()
 
     @property
     def storage(self) -> Storage:
-        return cast(Storage, self.site)
+        return cast(Storage, self.stores)
 
     def tokens(self, body: bytes) -> Tokens:
         return tokenize(View(b"From: bob@example.org\n", body), self.user.token_options(self.request))
@@ -96,12 +96,12 @@ class Me:
 
     async def ask(self, body: bytes = PUZZLE) -> Scoring:
         """The scoring after asking; the dictionaries of the others stay as they are."""
-        before = {owner: (store.totals, store.rows()) for owner, store in self.site.owners.items()}
+        before = {owner: (store.totals, store.rows()) for owner, store in self.stores.owners.items()}
         options = self.user.score_options(self.request)
         own = await Dictionary(self.storage, "me").score(self.tokens(body), options)
-        self.site.asked.clear()
+        self.stores.asked.clear()
         asked = await Consultation(self.storage).ask(self.user, self.request, own)
-        assert before == {owner: (store.totals, store.rows()) for owner, store in self.site.owners.items()}
+        assert before == {owner: (store.totals, store.rows()) for owner, store in self.stores.owners.items()}
         return asked
 
     async def inoculate(self, body: bytes) -> None:
@@ -126,43 +126,43 @@ def logged(capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
 
 async def test_a_peer_who_says_spam_is_believed() -> None:
     me = Me(ASKING_PEERS)
-    me.site.know("ann", vile=0)
-    me.site.know("ben", fine=0)
+    me.stores.know("ann", vile=0)
+    me.stores.know("ben", fine=0)
     own, asked = await me.own(), await me.ask()
     assert (own.result.name, own.result.confidence < 0.65) == ("Innocent", True)
     assert asked.result == own.result._replace(spam=True, name="Spam")
-    assert me.site.asked == ["ann", "ben"]
+    assert me.stores.asked == ["ann", "ben"]
 
 
 async def test_nobody_else_is_asked_once_one_says_spam() -> None:
     me = Me(ASKING_PEERS)
-    me.site.know("ann", fine=0)
-    me.site.know("ben")
+    me.stores.know("ann", fine=0)
+    me.stores.know("ben")
     assert (await me.ask()).result.spam
-    assert me.site.asked == ["ann"]
+    assert me.stores.asked == ["ann"]
 
 
 async def test_peers_who_find_nothing_change_nothing() -> None:
     me = Me(ASKING_PEERS)
-    me.site.know("ann", vile=0)  # the dictionary of ben is empty
+    me.stores.know("ann", vile=0)  # the dictionary of ben is empty
     assert await me.ask() == await me.own()
 
 
 @pytest.mark.parametrize("body", [b" ".join(VILE), b" ".join(FINE)])
 async def test_who_is_sure_asks_nobody(body: bytes) -> None:
     me = Me(ASKING_PEERS)
-    me.site.know("ann", fine=0)
+    me.stores.know("ann", fine=0)
     asked = await me.ask(body)
-    assert me.site.asked == []
+    assert me.stores.asked == []
     assert asked == await me.own(body)
 
 
 async def test_a_whitelisted_sender_needs_no_advice() -> None:
     me = Me(BELIEVING, "Feature whitelist")
-    me.site.know("ann", fine=0)
-    me.site.owners["me"].hits[crc64(b"From*bob@example.org")] = (0, 50)
+    me.stores.know("ann", fine=0)
+    me.stores.owners["me"].hits[crc64(b"From*bob@example.org")] = (0, 50)
     assert (await me.ask()).result.name == "Whitelisted"
-    assert me.site.asked == []
+    assert me.stores.asked == []
 
 
 # --- whose own verdict is trusted ----------------------------------------------------------
@@ -170,7 +170,7 @@ async def test_a_whitelisted_sender_needs_no_advice() -> None:
 
 async def test_a_newcomer_does_not_trust_his_own_verdict_beside_a_global_user() -> None:
     me = Me(BELIEVING)
-    me.site.know("ann", vile=0)
+    me.stores.know("ann", vile=0)
     body = b" ".join(VILE)
     own, asked = await me.own(body), await me.ask(body)
     assert own.result.spam
@@ -190,16 +190,16 @@ async def test_a_newcomer_does_not_trust_his_own_verdict_beside_a_global_user() 
 )
 async def test_experience_makes_him_trust_himself(totals: Totals, trusted: bool) -> None:
     me = Me(BELIEVING)
-    me.site.know("me", totals)
-    me.site.know("ann", vile=0)
+    me.stores.know("me", totals)
+    me.stores.know("ann", vile=0)
     body = b" ".join(VILE)
     assert (await me.ask(body)).result.spam is trusted
-    assert (me.site.asked == []) is trusted
+    assert (me.stores.asked == []) is trusted
 
 
 async def test_a_global_user_may_confirm() -> None:
     me = Me(BELIEVING)
-    me.site.know("ann", fine=0)
+    me.stores.know("ann", fine=0)
     body = b" ".join(VILE)
     own, asked = await me.own(body), await me.ask(body)
     assert asked.result == own.result._replace(confidence=0.60)
@@ -211,7 +211,7 @@ async def test_a_global_user_may_confirm() -> None:
 
 async def test_the_verdict_of_others_is_learned_as_if_it_had_been_his_own() -> None:
     me = Me(ASKING_PEERS)
-    me.site.know("ann", fine=0)
+    me.stores.know("ann", fine=0)
     own, asked = await me.own(), await me.ask()
     assert own.learned.totals == Totals(innocent_learned=1)
     assert asked.learned.totals == Totals(spam_learned=1)
@@ -221,8 +221,8 @@ async def test_the_verdict_of_others_is_learned_as_if_it_had_been_his_own() -> N
 
 async def test_toe_past_its_start_adds_what_it_was_told() -> None:
     me = Me(ASKING_PEERS, "TrainingMode toe", "Feature whitelist")
-    me.site.know("me", Totals(spam_learned=200, innocent_learned=200), vile=200, fine=200)
-    me.site.know("ann", fine=0)
+    me.stores.know("me", Totals(spam_learned=200, innocent_learned=200), vile=200, fine=200)
+    me.stores.know("ann", fine=0)
     asked = await me.ask()
     assert asked.learned.totals == Totals(spam_learned=1, innocent_classified=1)
     assert steps(asked.learned.tokens) == {(1, 0), (1, 1)}  # the sender was counted in any case
@@ -233,10 +233,10 @@ async def test_tone_learns_what_it_was_told_and_only_that(margin: float) -> None
     """Whether it had learned its own verdict, or been sure of it."""
     me = Me(ASKING_PEERS, "TrainingMode tone", "Feature whitelist")
     me.user._score_options[me.request] = replace(me.user.score_options(me.request), margin=margin)
-    me.site.know("ben", vile=0)
+    me.stores.know("ben", vile=0)
     own, agreed = await me.own(), await me.ask()
     assert (agreed.learned, agreed.provisional) == (own.learned, margin > 0)
-    me.site.know("ann", fine=0)
+    me.stores.know("ann", fine=0)
     asked = await me.ask()
     assert asked.result.spam
     assert asked.provisional
@@ -247,8 +247,8 @@ async def test_tone_learns_what_it_was_told_and_only_that(margin: float) -> None
 
 async def test_notrain_believes_and_learns_nothing() -> None:
     me = Me(BELIEVING, "TrainingMode notrain", "StrictCompatibility on")
-    me.site.know("me", EXPERIENCED)
-    me.site.know("ann", fine=0)
+    me.stores.know("me", EXPERIENCED)
+    me.stores.know("ann", fine=0)
     asked = await me.ask()
     assert asked.result.spam
     assert asked.learned == Learned.nothing()
@@ -256,8 +256,8 @@ async def test_notrain_believes_and_learns_nothing() -> None:
 
 async def test_a_signature_of_text_is_read_as_text() -> None:
     me = Me(BELIEVING, "Tokenizer sbph")
-    me.site.know("ann")
-    me.site.owners["ann"].hits = dict.fromkeys(me.tokens(PUZZLE).values, (100, 0))
+    me.stores.know("ann")
+    me.stores.owners["ann"].hits = dict.fromkeys(me.tokens(PUZZLE).values, (100, 0))
     assert (await me.ask()).result.spam
 
 
@@ -266,15 +266,15 @@ async def test_a_signature_of_text_is_read_as_text() -> None:
 
 async def test_a_peer_who_fails_is_passed_over(logged: Callable[[], str]) -> None:
     me = Me(ASKING_PEERS)
-    me.site.down.add("ann")
-    me.site.know("ben", fine=0)
+    me.stores.down.add("ann")
+    me.stores.know("ben", fine=0)
     assert (await me.ask()).result.spam
     assert "event=peer_not_asked peer=ann" in logged()
 
 
 async def test_his_own_verdict_stays_if_nobody_can_be_asked() -> None:
     me = Me(BELIEVING)
-    me.site.down |= {"ann", "ben"}
+    me.stores.down |= {"ann", "ben"}
     body = b" ".join(VILE)
     assert await me.ask(body) == await me.own(body)
 
@@ -282,9 +282,9 @@ async def test_his_own_verdict_stays_if_nobody_can_be_asked() -> None:
 async def test_patience_ends(monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]) -> None:
     monkeypatch.setattr(consultation, "PATIENCE_S", -1.0)
     me = Me(BELIEVING)
-    me.site.know("ann", fine=0)
+    me.stores.know("ann", fine=0)
     asked = await me.ask()
-    assert me.site.asked == []
+    assert me.stores.asked == []
     assert asked == await me.own()
     assert "consultation_cut_short" in logged()
 
@@ -294,16 +294,16 @@ async def test_patience_ends(monkeypatch: pytest.MonkeyPatch, logged: Callable[[
 
 async def test_others_are_inoculated_unless_they_know(logged: Callable[[], str]) -> None:
     me = Me(Membership(inoculated=("ann", "down", "ben", "new")), "TrainingMode notrain")
-    me.site.know("ann")
-    me.site.know("ben", fine=0, vile=0)
-    me.site.down.add("down")
+    me.stores.know("ann")
+    me.stores.know("ben", fine=0, vile=0)
+    me.stores.down.add("down")
     await me.inoculate(b" ".join(VILE))
-    assert me.site.owners["ann"].totals == SEEN
-    ben, new = me.site.owners["ben"], me.site.owners["new"]
+    assert me.stores.owners["ann"].totals == SEEN
+    ben, new = me.stores.owners["ben"], me.stores.owners["new"]
     assert ben.totals == SEEN.plus(Totals(spam_learned=1, spam_corpusfed=1))
     assert new.totals == Totals(spam_learned=1, spam_corpusfed=1)
     assert {ben.hits[crc64(word)] for word in VILE} == {new.hits[crc64(word)] for word in VILE} == {(5, 0)}
-    assert me.site.owners["me"].totals == SEEN
+    assert me.stores.owners["me"].totals == SEEN
     assert "event=not_inoculated" in logged()
 
 

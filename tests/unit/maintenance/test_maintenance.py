@@ -43,7 +43,7 @@ def test_ages(lines: str, wanted: Ages) -> None:
     assert bool(found) == (wanted != Ages())
 
 
-class Site:
+class PurgedSite:
     """A store of SQLite files with three owners, each with one token that may go."""
 
     def __init__(self, folder: Path, lines: str) -> None:
@@ -53,7 +53,7 @@ class Site:
         self.users = Users(self.config, self.storage, self.home)
         self.maintenance = Maintenance(self.users, self.storage, ages(self.config), patience_s=())
 
-    async def taught(self) -> Site:
+    async def taught(self) -> PurgedSite:
         await self.storage.open()
         one = TokenChange(array("Q", [7]), array("i", [1]), array("i", [0]))
         for owner in ("ann", "bob", "carol"):
@@ -73,8 +73,8 @@ class Site:
         return self.maintenance
 
 
-async def site_of(folder: Path, lines: str = "") -> Site:
-    return await Site(folder, lines).taught()
+async def site_of(folder: Path, lines: str = "") -> PurgedSite:
+    return await PurgedSite(folder, lines).taught()
 
 
 async def test_all_owners_are_purged(tmp_path: Path) -> None:

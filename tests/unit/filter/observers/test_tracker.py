@@ -44,7 +44,7 @@ async def processed(
     )
 
 
-class Site:
+class TrackingSite:
     """A tracker with its queue."""
 
     def __init__(self, home: Path, kinds: str = "spam nonspam virus") -> None:
@@ -71,7 +71,7 @@ class Site:
     ],
 )
 async def test_kinds(tmp_path: Path, logged: Logged, name: str, text: str, queued: bool) -> None:
-    site = Site(tmp_path)
+    site = TrackingSite(tmp_path)
     async with open_pipeline(tmp_path) as b:
         site.tracker.note(await processed(b, name))
         assert text in logged.take()
@@ -79,7 +79,7 @@ async def test_kinds(tmp_path: Path, logged: Logged, name: str, text: str, queue
 
 
 async def test_an_address_is_queued_once(tmp_path: Path) -> None:
-    site = Site(tmp_path)
+    site = TrackingSite(tmp_path)
     async with open_pipeline(tmp_path) as b:
         for _ in range(3):
             site.tracker.note(await processed(b, "Spam", head=RECEIVED % b"IPv6:2001:db8::7"))
@@ -109,7 +109,7 @@ async def test_nobody_is_blamed(
     kinds: str,
     source: bytes,
 ) -> None:
-    site = Site(tmp_path, kinds)
+    site = TrackingSite(tmp_path, kinds)
     async with open_pipeline(tmp_path) as b:
         site.tracker.note(await processed(b, name, totals=totals, request=request_, head=RECEIVED % source))
         assert "source_tracked" not in logged.take()
@@ -117,7 +117,7 @@ async def test_nobody_is_blamed(
 
 
 async def test_a_missing_queue_is_told_in_the_log(tmp_path: Path, logged: Logged) -> None:
-    site = Site(tmp_path)
+    site = TrackingSite(tmp_path)
     site.queue.rmdir()
     async with open_pipeline(tmp_path) as b:
         site.tracker.note(await processed(b, "Spam"))
