@@ -45,7 +45,7 @@ def check(config: Config) -> int:
         print(f"warning: {warning}")
     if errors := obstacles(config):
         print(*errors, sep="\n", file=sys.stderr)
-        print(f"{config.file}: not usable, {_counted(errors, 'error')}", file=sys.stderr)
+        print(f"{config.file}: not usable, {_counted(errors, 'error')}")
         return os.EX_CONFIG
     for warning in (told := store_oddities(config)):
         print(f"warning: {warning}")

@@ -1,8 +1,8 @@
 """The published files: the source distribution, and the wheel.
 
-pip installs a source distribution by making a wheel of it, so one is made, as pip makes it, and
-what is installed came through both.  Nothing is loaded from a network: the new environment has
-libraries of ours, and no more of them than the package says that it requires.
+Each of them is installed into an environment of its own.  pip makes the wheel of the source distribution;
+then it installs the source distribution itself, with a compiler in a hurry.  Nothing is loaded from a
+network: the new environments have libraries of ours, and no more than the package says that it requires.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from packaging.requirements import Requirement
 
 from tests.support.source_tree import ROOT, copy_to, tracked
 
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = PYPROJECT["project"]
 COMPILED = {".pyx", ".pxi", ".pxd"}
 NO_NETWORK = {**os.environ, "PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1"}
 CONFIGURATION = """\
@@ -65,19 +66,50 @@ def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def programs(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of programs in an environment with only the wheel and its requirements."""
-    place = tmp_path_factory.mktemp("environment")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", place], check=True, timeout=120)
-    python = place / "bin/python"
-    pip("--python", python, "install", "--no-deps", wheel)
-    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    link(required(PROJECT["dependencies"]), place / "lib" / version / "site-packages")
-    pip("--python", python, "check")
+    place = environment(tmp_path_factory)
+    pip("--python", place / "bin/python", "install", "--no-deps", wheel)
+    add_requirements(place)
     return place / "bin"
 
 
-def pip(*words: str | Path) -> None:
+@pytest.fixture(scope="module")
+def programs_of_sdist(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with the source distribution; what it needs to be built is there while it is built."""
+    place = environment(tmp_path_factory)
+    compiler = place / "cc"
+    compiler.write_text('#!/bin/sh\nexec cc "$@" -O0\n')
+    compiler.chmod(0o755)
+    tools = link(required(PYPROJECT["build-system"]["requires"]), packages(place))
+    words = ("install", "--no-deps", "--no-build-isolation", sdist)
+    pip("--python", place / "bin/python", *words, CC=str(compiler), LDSHARED=f"{compiler} -shared")
+    for tool in tools:
+        tool.unlink()
+    add_requirements(place)
+    return place / "bin"
+
+
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new environment without a library."""
+    place = tmp_path_factory.mktemp("environment")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", place], check=True, timeout=120)
+    return place
+
+
+def packages(place: Path) -> Path:
+    """The folder of the libraries of an environment."""
+    return place / f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
+
+
+def add_requirements(place: Path) -> None:
+    """Let an environment have what the package says that it requires, no less."""
+    link(required(PROJECT["dependencies"]), packages(place))
+    pip("--python", place / "bin/python", "check")
+
+
+def pip(*words: str | Path, **environment: str) -> None:
     """Have our pip work without a network."""
-    subprocess.run([sys.executable, "-m", "pip", "-q", *words], check=True, timeout=600, env=NO_NETWORK)
+    command = [sys.executable, "-m", "pip", "-q", *words]
+    subprocess.run(command, check=True, timeout=600, env=NO_NETWORK | environment)
 
 
 def required(requirements: list[str]) -> set[str]:
@@ -93,13 +125,16 @@ def required(requirements: list[str]) -> set[str]:
     return found
 
 
-def link(names: set[str], place: Path) -> None:
-    """Let an environment have distributions of ours."""
+def link(names: set[str], place: Path) -> list[Path]:
+    """Let an environment have distributions of ours; returns the links."""
     ours = Path(sysconfig.get_path("purelib"))
+    links = []
     for name in names:
         for top in {file.parts[0] for file in distribution(name).files or [] if file.parts[0] != ".."}:
             if top != "__pycache__":
-                (place / top).symlink_to(ours / top)
+                links.append(place / top)
+                links[-1].symlink_to(ours / top)
+    return links
 
 
 def test_the_source_distribution_is_the_whole_tree(sdist: Path) -> None:
@@ -123,21 +158,47 @@ def test_the_wheel_has_all_modules_and_nothing_of_how_they_were_made(wheel: Path
     }
 
 
+def test_pip_installs_the_same_of_the_source_distribution(programs: Path, programs_of_sdist: Path) -> None:
+    ours = {"RECORD", "direct_url.json", "REQUESTED", "INSTALLER"}  # pip's own notes
+    installed = []
+    for folder in (programs, programs_of_sdist):
+        (record,) = packages(folder.parent).glob("dspamd-*.dist-info/RECORD")
+        lines = [line.rpartition(",")[0].rpartition(",")[0] for line in record.read_text().splitlines()]
+        files = {Path(line) for line in lines}
+        assert {path.name for path in files if path.parts[-2] == "bin"} == set(PROJECT["scripts"])
+        kept = {path for path in files if path.suffix != ".pyc" and path.name not in ours}
+        assert all((record.parents[1] / path).exists() for path in kept)
+        installed.append(kept)
+    assert installed[0] == installed[1]
+
+
+@pytest.mark.parametrize("script", PROJECT["scripts"])
+def test_each_program_of_the_source_distribution_runs(
+    script: str, programs_of_sdist: Path, tmp_path: Path
+) -> None:
+    runs(programs_of_sdist / script, "--help", tmp_path)
+
+
 @pytest.mark.parametrize("option", ["--help", "--version"])
 @pytest.mark.parametrize("script", PROJECT["scripts"])
 def test_each_program_runs(script: str, option: str, programs: Path, tmp_path: Path) -> None:
+    runs(programs / script, option, tmp_path)
+
+
+def runs(program: Path, option: str, folder: Path) -> None:
+    """Run a program, which tells something about itself."""
     done = subprocess.run(
-        [programs / script, option],
+        [program, option],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=60,
-        cwd=tmp_path,
-        env={"PATH": "/usr/bin:/bin", "DSPAM_CONF": f"{tmp_path}/none"},
+        cwd=folder,
+        env={"PATH": "/usr/bin:/bin", "DSPAM_CONF": f"{folder}/none"},
     )
     # As recorded of the original, these two print their help on standard error.
     told, silent = done.stdout, done.stderr
-    if option == "--help" and script in ("dspam", "dspamc"):
+    if option == "--help" and program.name in ("dspam", "dspamc"):
         told, silent = silent, told
     assert (done.returncode, silent) == (0, "")
     assert told.strip()
@@ -175,8 +236,11 @@ def test_the_lines_of_readme_install_it(programs: Path, tmp_path: Path) -> None:
     subprocess.run(["sh", "-eux"], input=lines, text=True, cwd=ROOT, check=True, timeout=60)
     assert {path.name for path in (tmp_path / "usr/bin").iterdir()} == set(PROJECT["scripts"])
     assert (tmp_path / "run/dspam").is_dir()
+    config = tmp_path / "etc/dspam/dspam.conf"
+    pid = f"ServerPID {tmp_path}/run/dspam/dspam.pid\n"  # tmpfiles made that folder
+    config.write_text(pid + config.read_text())
     done = subprocess.run(
-        [tmp_path / "usr/bin/dspamd", "--config", tmp_path / "etc/dspam/dspam.conf", "--check-config"],
+        [tmp_path / "usr/bin/dspamd", "--config", config, "--check-config"],
         capture_output=True,
         text=True,
         timeout=60,
