@@ -29,7 +29,7 @@ def extension(name: str, *, fuzzed: bool = True) -> Extension:
     return Extension(
         name,
         [f"{path}.pyx", *(coverage if fuzzed else [])],
-        depends=sorted(map(str, [*path.parent.glob("*.pxi"), *shared])),
+        depends=sorted(map(str, [*path.parent.rglob("*.pxi"), *shared])),
         extra_compile_args=flags + (traced if fuzzed else []),
         extra_link_args=links,
     )
@@ -39,6 +39,7 @@ setup(
     ext_modules=cythonize(
         [
             extension("dspamd.mail._view"),
+            extension("dspamd.mail._features"),
             extension("dspamd.engine._kernel"),
             extension("dspamd.storage.files._css"),
             extension("dspamd.storage.files._files", fuzzed=False),

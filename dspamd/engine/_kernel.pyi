@@ -2,6 +2,7 @@ from array import array
 from collections.abc import Iterable
 
 from dspamd.engine.model import Explained, Factor, Hits, Learned, Lesson, Result, ScoreOptions, Snapshot
+from dspamd.mail._features import Features
 
 FORMULAS: tuple[str, ...]
 
@@ -25,8 +26,10 @@ class Tokens:
     def index(self, value: int) -> int: ...
     def name(self, i: int) -> bytes: ...
     def signature(self) -> bytes: ...
+    @property
+    def grouped(self) -> bool: ...
     @staticmethod
-    def from_signature(records: bytes) -> Tokens: ...
+    def from_signature(records: bytes, grouped: bool = False) -> Tokens: ...
 
 def tokenize_view(
     headers: bytes,
@@ -37,6 +40,7 @@ def tokenize_view(
     noise: bool,
     ignored: Headings,
 ) -> Tokens: ...
+def tokenize_features(features: Features, whitelist: bool) -> Tokens: ...
 
 class Run:
     def __init__(

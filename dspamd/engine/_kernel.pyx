@@ -22,6 +22,7 @@ from libc.stdint cimport int8_t, int64_t, uint8_t, uint32_t, uint64_t, UINT32_MA
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memchr, memcmp, memcpy, memmove, memset, strlen
 
+from dspamd.mail._features cimport Features
 from dspamd.mail._view cimport (
     BODY_SPARSE, BODY_WORD, DIGIT, HEADER_SPARSE, HEADER_WORD, KIND, LETTER, LOWER, SPACE, STRING_SIZE,
     Strings, begins, mixed, out_of_memory, position, room, strings_add, strings_free, strings_have,

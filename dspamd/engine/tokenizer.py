@@ -1,6 +1,7 @@
 """From a view of a message, or from its signature, to its tokens.
 
-Four tokenizers (reference/engine.md 2): `word` gives single words, `chain` words and neighbouring
+The modern view gives tokens itself: its features (`dspamd.mail.view_modern`).  Of the classic one, four
+tokenizers make them (reference/engine.md 2): `word` gives single words, `chain` words and neighbouring
 pairs, `osb` pairs within five words, `sbph` all combinations within five words.  Every token is a
 64-bit number; its name is built only on request.
 
@@ -15,10 +16,12 @@ from typing import TYPE_CHECKING
 
 from dspamd.engine import _kernel
 from dspamd.engine._kernel import Tokens, crc64
+from dspamd.mail._features import Features
+from dspamd.mail.views import GROUPED
 
 if TYPE_CHECKING:
     from dspamd.engine.model import TokenOptions
-    from dspamd.mail.view import View
+    from dspamd.mail.views import AnyView
 
 __all__ = ["Tokens", "crc64", "tokenize", "tokens_from_signature"]
 
@@ -27,11 +30,14 @@ _CONTROL = (11624422384514212933).to_bytes(8, "little")
 TEXT_MARK = b"\x01"  # stands between the two texts of an sbph signature (engine.md 8.2)
 
 
-def tokenize(view: View, options: TokenOptions) -> Tokens:
+def tokenize(view: AnyView, options: TokenOptions) -> Tokens:
     """The tokens of a view.
 
+    Of the modern view these are its features, and the same whitelist token as that of the classic view.
     Raises ValueError for an unknown tokenizer, MemoryError, and OverflowError from 4 GiB of text.
     """
+    if isinstance(view, Features):
+        return _kernel.tokenize_features(view, options.whitelist)
     headers, body = view
     return _tokens(headers, body, options)
 
@@ -41,6 +47,8 @@ def tokens_from_signature(signature: bytes, options: TokenOptions) -> Tokens:
 
     An sbph signature is text and is tokenized again; any other is a list of tokens without names.
     """
+    if options.view in GROUPED:
+        return Tokens.from_signature(_without_control(signature), grouped=True)
     if options.tokenizer != "sbph":
         return Tokens.from_signature(_without_control(signature))
     headers, _, body = signature.partition(b"\0")[0].partition(TEXT_MARK)

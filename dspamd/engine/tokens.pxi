@@ -14,6 +14,7 @@
 #   frequency[i]        touches; a signature's byte for tokens loaded from one (may be 0)
 #   shape[i]            what its name is made of (names.pxi)
 #   named               False if loaded from a signature: no names, no marks, spell gives 0
+#   grouped             the tokens are features: groups in their top four bits, no shapes; see mail/features/
 #   whitelist_index     index of the whitelist token, or -1
 #   order[k], order_length; chained[k], chained_length
 #                       the two streams of engine.md 5 as indexes; empty unless options.noise
@@ -24,6 +25,7 @@
 
 cdef enum:
     RECORD = 16  # bytes of a token in a signature (engine.md 8.2)
+    OF_A_SENDER = 2  # the frequency of the whitelist token among features, which have 1
     ORDER_MODULUS = 24593
 
 cdef enum Source:  # where the words of a line lie, and what stands in front of them
@@ -88,6 +90,7 @@ cdef class Tokens:
     cdef uint32_t* frequency
     cdef Shape* shape
     cdef bint named
+    cdef readonly bint grouped
     cdef int64_t whitelist_index
     cdef uint32_t* order
     cdef uint32_t* chained
@@ -104,6 +107,7 @@ cdef class Tokens:
     cdef uint8_t* text  # header text, then body text with its URLs blanked, then padding
     cdef const uint8_t* body_text  # of `body`: the names of URL tokens lie there
     cdef bytes headers, body  # the view, kept for names and for the text signature
+    cdef Features features  # if they are the view: shape[i].word is an index of one, unless the mask says a word
     cdef bint text_signature  # sbph: a signature is the text itself
 
     def __cinit__(self):
@@ -171,6 +175,15 @@ cdef class Tokens:
         entry.value, entry.frequency = value, 1
         entry.shape.word, entry.shape.mask, entry.shape.mark = word, <uint8_t>mask, <uint8_t>mark
         return i
+
+    cdef int keep_sender(self) except -1 nogil:
+        """Of all entries keep the whitelist token only: the features are the others."""
+        if self.whitelist_index >= 0:
+            self.entries[0] = self.entries[self.whitelist_index]
+            self.entries[0].frequency = OF_A_SENDER
+            self.count, self.whitelist_index = 1, 0
+            self.rehash(self.slot_mask)
+        return 0
 
     cdef int reserve_streams(self, size_t more) except -1 nogil:
         self.order = <uint32_t*>room(
@@ -273,6 +286,8 @@ cdef class Tokens:
         """Write the name of entry i, cut to 255 bytes, and return its length."""
         if not self.named:
             return 0
+        if self.grouped and self.shape[i].mask == 0:
+            return self.features.spell(self.shape[i].word, out)
         return self.spell_shape(self.shape[i].word, self.shape[i].mask, out)
 
     cdef uint32_t spell_shape(self, uint32_t word, uint32_t mask, uint8_t* out) noexcept nogil:
@@ -298,7 +313,7 @@ cdef class Tokens:
 
     cdef inline uint32_t complexity(self, uint32_t i) noexcept nogil:
         cdef uint8_t[NAME_SIZE] name
-        if not self.named:
+        if not self.named or self.grouped:
             return 1
         if self.shape[i].mark & PLAIN_MARK:
             return MASK_COMPLEXITY[self.shape[i].mask]
@@ -306,7 +321,7 @@ cdef class Tokens:
 
     cdef inline double weight(self, uint32_t i) noexcept nogil:
         cdef uint8_t[NAME_SIZE] name
-        if not self.named:
+        if not self.named or self.grouped:
             return 1.0
         if self.shape[i].mark & PLAIN_MARK:
             return MASK_WEIGHT[self.shape[i].mask]
@@ -374,8 +389,11 @@ cdef class Tokens:
         return records
 
     @staticmethod
-    def from_signature(const unsigned char[::1] records not None):
-        """The tokens of a stored signature of 16-byte records; an odd rest is ignored."""
+    def from_signature(const unsigned char[::1] records not None, bint grouped=False):
+        """The tokens of a stored signature of 16-byte records; an odd rest is ignored.
+
+        `grouped`: they are features, and the whitelist token is the one that says so.
+        """
         cdef Tokens tokens = Tokens()
         cdef size_t n = <size_t>records.shape[0] // RECORD, k
         cdef const uint8_t* record = &records[0] if n else NULL
@@ -385,6 +403,9 @@ cdef class Tokens:
             for k in range(n):
                 i = tokens.touch(eight_bytes(record + RECORD * k), 0, 0, 0)
                 tokens.entries[i].frequency = record[RECORD * k + 8]
+                if grouped and tokens.entries[i].frequency == OF_A_SENDER:
+                    tokens.whitelist_index = i
+            tokens.grouped = grouped
             tokens.arrange()
         return tokens
 

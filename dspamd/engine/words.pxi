@@ -1,4 +1,5 @@
-# From the two texts of a view to tokens: words, chains and sparse windows (engine.md 2.4 to 2.6).
+# From a view to tokens: words, chains and sparse windows of the two texts of the classic one (engine.md 2.4 to
+# 2.6), the features of the modern one.
 #
 # A token's number is never computed from its name: the CRC of a heading, of a word, of a word and a
 # separator is extended by what follows, and names that begin alike share it.  Only a window of sbph
@@ -27,6 +28,7 @@ cdef struct Walk:
     uint32_t mark
     uint32_t plain_mark  # PLAIN_MARK, unless the heading has a '+' of its own
     bint ignored
+    bint senders_only  # no words, only the whitelist token
 
 
 cdef struct Loaded:  # a word, ready to be added to a CRC
@@ -89,7 +91,7 @@ cdef int tokenize_header_line(
         start, stop = piece, colon
     if whitelist and walk.heading_length == 4 and memcmp(text + walk.heading, b"From", 4) == 0:
         touch_sender(tokens, walk, <uint32_t>min(at + 5, end), stop if stop >= at + 5 else end)
-    return 0 if walk.ignored else tokenize_line(tokens, walk, start, stop)
+    return 0 if walk.ignored or walk.senders_only else tokenize_line(tokens, walk, start, stop)
 
 
 cdef inline bint is_heading(const uint8_t* piece, uint32_t length) noexcept nogil:
@@ -339,5 +341,28 @@ def tokenize_view(
         tokenize_body(
             tokens, &walk, <uint32_t>header_length, <uint32_t>(header_length + body_length)
         )
+        tokens.arrange()
+    return tokens
+
+
+def tokenize_features(Features features not None, bint whitelist):
+    """The tokens of the modern view: its features, and the whitelist token."""
+    cdef Tokens tokens = Tokens()
+    cdef Walk walk
+    cdef Strings no_names
+    cdef uint32_t i, sender_length = <uint32_t>min(<size_t>len(features.sender), <size_t>UINT32_MAX)
+    memset(&walk, 0, sizeof(Walk))
+    memset(&no_names, 0, sizeof(Strings))
+    walk.senders_only = True
+    tokens.grouped, tokens.features = True, features
+    tokens.keep(features.sender, b"", False)
+    with nogil:
+        tokens.reserve(1)
+        if whitelist:
+            tokenize_headers(tokens, &walk, sender_length, True, &no_names)
+            tokens.keep_sender()
+        tokens.reserve(features.count)
+        for i in range(features.count):
+            tokens.touch(features.features[i].value, i, 0, 0)
         tokens.arrange()
     return tokens

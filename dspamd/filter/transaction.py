@@ -19,8 +19,8 @@ from dspamd.home.history import Fields
 from dspamd.mail import signature
 from dspamd.mail.message import Message
 from dspamd.mail.signature import Reported, reported
-from dspamd.mail.view import SignaturePass, View
-from dspamd.mail.views import VIEWS
+from dspamd.mail.view import SignaturePass
+from dspamd.mail.views import VIEWS, AnyView
 from dspamd.offload.threads import T, brief
 from dspamd.request.envelope import Envelope
 
@@ -57,7 +57,7 @@ class InboundMessage:
             )
         return await self._tokens[key].get()
 
-    def _view(self, options: TokenOptions, signature_pass: SignaturePass) -> View:
+    def _view(self, options: TokenOptions, signature_pass: SignaturePass) -> AnyView:
         view = VIEWS[options.view]
         return view(self.message.lf, signature_pass=signature_pass, document=options.document)
 

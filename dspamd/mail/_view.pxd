@@ -1,6 +1,6 @@
 # Shared by the extensions: growing arrays, sets of byte strings, kinds of bytes.
 
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport int8_t, uint8_t, uint64_t
 from libc.string cimport memchr, strlen
 
 cdef enum:
@@ -81,3 +81,10 @@ cdef struct Buffer:
 
 
 cdef int append(Buffer* buffer, const void* text, size_t length) except -1 nogil
+
+
+cdef int8_t[256] HEX  # value of a digit, or -1
+cdef int8_t[256] BASE64
+
+cdef size_t position_of(const uint8_t* text, size_t start, size_t length, const char* lower) noexcept nogil
+cdef size_t cut_signature(uint8_t* body, size_t length) noexcept nogil

@@ -5,8 +5,6 @@
 
 cdef uint8_t[256] _kind
 cdef uint8_t[256] _lower
-cdef int8_t[256] HEX  # value of a digit, or -1
-cdef int8_t[256] BASE64
 
 
 cdef int _fill_kinds() except -1:

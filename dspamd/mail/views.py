@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from dspamd.mail import view_classic
+from dspamd.mail import view_classic, view_modern
+from dspamd.mail._features import Features
 from dspamd.mail.view import SignaturePass, View
+
+AnyView = View | Features
+"""What a view is: two texts to be split into tokens, or the tokens themselves."""
 
 
 class Viewer(Protocol):
@@ -14,7 +18,10 @@ class Viewer(Protocol):
 
     def __call__(
         self, message: bytes, *, signature_pass: SignaturePass | None = None, document: bool = False
-    ) -> View: ...
+    ) -> AnyView: ...
 
 
-VIEWS: Mapping[str, Viewer] = {"classic": view_classic.view}
+VIEWS: Mapping[str, Viewer] = {"classic": view_classic.view, "modern": view_modern.view}
+
+GROUPED = frozenset({"modern"})
+"""The views that consist of features, which have groups."""

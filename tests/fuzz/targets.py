@@ -15,7 +15,7 @@ from dspamd.engine._kernel import Run
 from dspamd.engine.model import Hits, Mode, ScoreOptions, Snapshot, TokenOptions, Totals
 from dspamd.engine.tokenizer import tokenize, tokens_from_signature
 from dspamd.filter.verdict import explanation_lines
-from dspamd.mail import headers, mime, signature, view_classic
+from dspamd.mail import headers, mime, signature, view_classic, view_modern
 from dspamd.mail.forward import forwarded
 from dspamd.mail.message import Message
 from dspamd.mail.rewrite import Rewrite, rewrite
@@ -66,6 +66,28 @@ def message(data: bytes) -> None:
     assert len(run.factors) <= 2 * 27 + len(tokens) + len(run.patterns or ())
     assert len(run.learned.tokens.tokens) == len(run.learned.tokens.spam)
     tokens_from_signature(run.signature, TokenOptions(TOKENIZERS[first & 3]))
+
+
+def modern(data: bytes) -> None:
+    """The modern view: bounded, distinct, with names that can be printed; its tokens survive their signature.
+
+    The first byte is an option.
+    """
+    options = TokenOptions(whitelist=True, view="modern")
+    view = view_modern.view(
+        Message(data[1:]).lf,
+        signature_pass=_PASSES[data[0] & 7] if data else None,
+        document=data[:1] >= b"\xe0",
+    )
+    tokens = tokenize(view, options)
+    assert tokens.grouped and len(view) <= len(tokens) <= 10_000
+    assert set(view.values) | {tokens.whitelist} >= set(tokens.values)
+    for i in range(len(tokens)):
+        assert len(tokens.name(i)) <= 255
+        if tokens.values[i] != tokens.whitelist:
+            assert tokens.name(i).decode().isprintable(), tokens.name(i)
+    again = tokens_from_signature(tokens.signature(), options)
+    assert (again.values, again.whitelist, again.grouped) == (tokens.values, tokens.whitelist, True)
 
 
 _PASSES = [None, *(SignaturePass(bool(n & 1), bool(n & 2)) for n in range(7))]
@@ -160,6 +182,7 @@ def hash_file(data: bytes) -> None:
 
 TARGETS: dict[str, Target] = {
     "message": message,
+    "modern": modern,
     "stored": stored,
     "parts": parts,
     "headers": header_block,

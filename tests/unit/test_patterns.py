@@ -27,7 +27,7 @@ from dspamd.filter import verdict
 from dspamd.filter.scan import blocklist, source
 from dspamd.home import home
 from dspamd.home.history import Fields
-from dspamd.mail import _view, forward, headers, kept, mime, signature
+from dspamd.mail import _features, _view, forward, headers, kept, mime, signature, view_modern
 from dspamd.mail.message import Message
 from dspamd.mail.rewrite import Rewrite, rewrite
 from dspamd.mail.transparency import Collector, stuffed
@@ -341,6 +341,16 @@ SEES_MAIL: dict[str, tuple[Use, list[Worst]]] = {
         text_of(source.address),
         [Worst(b"1."), Worst(b"1"), Worst(b":"), Worst(b"1:"), Worst(b"%", b"::")],
     ),
+    "mail.view_modern._SENDER": (
+        view_modern.view,
+        [
+            Worst(b"From:"),
+            Worst(b"From:\n"),
+            Worst(b" a\n", b"From:\n"),
+            Worst(b"\n ", b"From:"),
+            Worst(b"\nFrom"),
+        ],
+    ),
     "server.command._BARE": (argument_of(command.mail_path), [Worst(b"a", b"FROM:"), Worst(b" ", b"FROM:")]),
     "server.command._BRACKETED": (
         argument_of(command.mail_path),
@@ -394,7 +404,8 @@ BY_HAND = {"request.command_line.is_address"}
 
 TESTED_ELSEWHERE = {
     "engine._kernel.Headings", "mail._view.Mime", "engine._kernel.Run", "engine._kernel.Tokens",
-    "mail._view.flatten_message", "engine._kernel.tokenize_view",
+    "mail._view.flatten_message", "engine._kernel.tokenize_view", "mail._features.Features",
+    "mail._features.features_of", "engine._kernel.tokenize_features",
 }  # fmt: skip
 """By `tests/unit/engine/test_bombs.py`."""
 
@@ -433,7 +444,7 @@ def test_no_pattern_is_forgotten() -> None:
 
 def kernel_functions() -> Iterator[str]:
     """The functions and classes that are compiled, and so may look at bytes."""
-    for module in (_view, _kernel):
+    for module in (_view, _features, _kernel):
         for name, value in vars(module).items():
             if callable(value) and not name.startswith("_") and value.__module__ == module.__name__:
                 yield f"{module.__name__.removeprefix('dspamd.')}.{name}"

@@ -25,7 +25,7 @@ from dspamd.engine.tokenizer import tokenize
 from dspamd.filter.scan.blocklist import sender_domain
 from dspamd.filter.scan.source import source
 from dspamd.home.history import Fields
-from dspamd.mail import mime, signature, view_classic
+from dspamd.mail import mime, signature, view_classic, view_modern
 from dspamd.mail.message import Message
 from dspamd.mail.rewrite import Rewrite, rewrite
 from dspamd.mail.transparency import END_OF_DATA, Collector, stuffed
@@ -111,6 +111,12 @@ def engine(message: bytes, tokenizer: str) -> None:
     assert len(run.learned.tokens.tokens) * 16 == len(run.signature)
 
 
+def features(message: bytes) -> None:
+    view = view_modern.view(message, signature_pass=SignaturePass(cut_tags=True))
+    tokens = tokenize(view, TokenOptions(view="modern", whitelist=True))
+    assert len(view) <= len(tokens) <= 10_000
+
+
 def structure(message: bytes) -> None:
     """The parts, a signature, a message with both changed."""
     assert len(mime.parts(message)) <= mime.MAX_PARTS
@@ -131,6 +137,7 @@ def surroundings(message: bytes) -> None:
 WAYS: dict[str, Callable[[bytes], None]] = {
     "chain": lambda message: engine(message, "chain"),
     "osb": lambda message: engine(message, "osb"),
+    "features": features,
     "structure": structure,
     "surroundings": surroundings,
 }
