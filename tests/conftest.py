@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from dspamd.storage import clock
 from dspamd.telemetry import log
+from tests.support.day import TODAY, Held
 from tests.support.logged import Logged
 from tests.support.mail_site import MailSite, mail_site
 
@@ -44,6 +47,13 @@ def own_site(tmp_path: Path) -> Iterator[MailSite]:
     """The same for one test that stops and breaks things."""
     with mail_site(tmp_path, USERS) as site:
         yield site
+
+
+@pytest.fixture
+def today(monkeypatch: pytest.MonkeyPatch) -> date:
+    """The day that it is for the stores of this process, as long as the test runs."""
+    monkeypatch.setattr(clock, "datetime", Held)
+    return TODAY
 
 
 @pytest.fixture

@@ -189,7 +189,8 @@ async def what_is_stale_is_purged(storage: Storage, owner: str) -> None:
     day = (await all_tokens(storage, uid))[0].last_hit
     expect(await storage.signatures(uid), [(signature.id, day)], "day of a signature, as that of its tokens")
     ages = Ages(signatures=14, unused=Unused(90, 30, 15, 15))
-    for days, wanted in ((13, Purged(0, 2, 0, 1)), (16, Purged(1, 1, 1, 0)), (91, Purged(1, 0, 0, 0))):
+    # The second lesson may have come after midnight.
+    for days, wanted in ((13, Purged(0, 2, 0, 1)), (16, Purged(1, 1, 1, 0)), (92, Purged(1, 0, 0, 0))):
         steps = [step async for step in purge(storage, uid, ages, ScoreOptions(), day + days)]
         expect(steps[-1], wanted, f"purged after {days} days")
     expect(await all_tokens(storage, uid), [], "tokens left in the end")

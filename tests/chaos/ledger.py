@@ -20,7 +20,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import datetime
 from enum import Enum
 from functools import cached_property
 
@@ -164,11 +164,18 @@ _FIELD = re.compile(r'(\w+)=(?:"((?:[^"\\]|\\.)*)"|(\S*))')
 
 def attempts_in(log: str, epoch: float) -> list[Attempt]:
     """The log of Postfix; `epoch` is the wall clock when the monotonic one was zero."""
-    found = []
+    found, now = [], datetime.now()
     for stamp, queue_id, user, status, text in _STATUS.findall(log):
-        wall = datetime.strptime(f"{date.today().year} {stamp}", "%Y %b %d %H:%M:%S").timestamp()
+        wall = dated(stamp, now).timestamp()
         found.append(Attempt(queue_id, user, wall - epoch, _end(status, text)))
     return found
+
+
+def dated(stamp: str, now: datetime) -> datetime:
+    """The time that a log names without its year: the year before, if a new one has begun meanwhile."""
+    years = (now.year, now.year - 1) if now.month == 1 else (now.year,)
+    times = [datetime.strptime(f"{year} {stamp}", "%Y %b %d %H:%M:%S") for year in years]
+    return min(times, key=lambda time: abs(time - now))
 
 
 def said_in(log: str, epoch: float) -> list[Said]:

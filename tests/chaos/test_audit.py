@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 
@@ -21,6 +22,7 @@ from tests.chaos.ledger import (
     Trouble,
     Word,
     attempts_in,
+    dated,
     said_in,
 )
 from tests.chaos.mails import USERS, Mail
@@ -312,3 +314,10 @@ def test_logs_are_read() -> None:
     assert (again.word, again.signature) == (Word.NOT_LEARNED, "6b03")
     assert (third.word, third.queue_id, third.reply) == (Word.DEFERRED, "", "Deferred: no")
     assert second.at - first.at == pytest.approx(1)
+
+
+def test_a_log_without_years_may_span_two() -> None:
+    now = datetime(2000, 1, 1, 0, 1)
+    assert dated("Dec 31 23:59:58", now) == datetime(1999, 12, 31, 23, 59, 58)
+    assert dated("Jan  1 00:00:59", now) == datetime(2000, 1, 1, 0, 0, 59)
+    assert dated("Feb 29 12:00:00", datetime(2000, 2, 29, 12, 1)) == datetime(2000, 2, 29, 12)

@@ -15,9 +15,9 @@ import pytest
 from dspamd.commands import dspam_2sql
 from dspamd.engine.model import Totals
 from dspamd.maintenance.conformance import EDGES, all_tokens, new
-from dspamd.storage.clock import utc_day
 from dspamd.storage.contract import Storage, TokenRow
 from dspamd.storage.sql.common import Server
+from tests.support.day import NUMBER
 from tests.support.drivers import driver
 from tests.support.postgres_server import PostgreSQL
 from tests.support.site import Site
@@ -34,7 +34,9 @@ MANY = dict.fromkeys(range(5, 1_300), (1, 2))
 
 
 @pytest.fixture(params=["libhash_drv.so", "libsqlite3_drv.so"])
-def site(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+def site(
+    today: date, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Site:
     (tmp_path / "site").mkdir()
     site = Site(tmp_path / "site", monkeypatch, request.param)
     for (user, totals), hits in zip(USERS.items(), (HITS, MANY, {}), strict=True):
@@ -93,11 +95,10 @@ async def on(name: str, folder: Path, work: Callable[[Storage], Awaitable[T]]) -
 
 async def everything_is_there(store: Storage) -> None:
     assert await store.owners() == sorted(USERS)
-    today = (utc_day() - date(1970, 1, 1)).days
     for (user, totals), hits in zip(USERS.items(), (HITS, MANY, {}), strict=True):
         uid = await new(store, user)
         assert (await store.read(uid, array("Q"))).totals == totals
-        rows = [TokenRow(token, *pair, today) for token, pair in sorted(hits.items())]
+        rows = [TokenRow(token, *pair, NUMBER) for token, pair in sorted(hits.items())]
         assert await all_tokens(store, uid) == rows
     assert await new(store, "next") not in range(1, len(USERS) + 1)
 

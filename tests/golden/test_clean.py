@@ -8,7 +8,7 @@ scripts except SQLite's, which counts the day itself as older; it is not replaye
 from __future__ import annotations
 
 import sqlite3
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,6 @@ from dspamd.commands import dspam_clean
 from dspamd.config.config import Config
 from dspamd.engine.model import ScoreOptions, Totals
 from dspamd.maintenance.purge import stale
-from dspamd.storage.clock import utc_day
 from dspamd.storage.contract import TokenRow
 from tests.golden.data import rows
 from tests.support.account import TRUST
@@ -53,7 +52,7 @@ def test_rules(row: dict[str, Any]) -> None:
 
 
 @pytest.fixture
-def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def database(today: date, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """bob's database, as the original keeps it, with everything in it that was recorded."""
     config = tmp_path / "dspam.conf"
     config.write_text(f"Home {tmp_path}\nStorageDriver libsqlite3_drv.so\n{TRUST}\n{SETTINGS}")
@@ -70,18 +69,21 @@ def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         connection.execute(f"INSERT INTO dspam_stats VALUES (0{', ?' * len(TAUGHT)})", TAUGHT)
         connection.executemany(
             "INSERT INTO dspam_token_data VALUES (?, ?, ?, ?)",
-            [(str(token), spam, innocent, _date(age)) for token, spam, innocent, age in TOKENS["rows"]],
+            [
+                (str(token), spam, innocent, _date(today, age))
+                for token, spam, innocent, age in TOKENS["rows"]
+            ],
         )
         connection.executemany(
             "INSERT INTO dspam_signature_data VALUES (?, ?, ?)",
-            [(name, b"", _date(age)) for name, age in SIGNATURES["rows"]],
+            [(name, b"", _date(today, age)) for name, age in SIGNATURES["rows"]],
         )
     connection.close()
     return path
 
 
-def _date(age: int) -> str:
-    return (utc_day() - timedelta(age)).isoformat()
+def _date(today: date, age: int) -> str:
+    return (today - timedelta(age)).isoformat()
 
 
 @pytest.mark.parametrize("row", [row for row in RUNS if row["driver"] == "sqlite3"], ids=_name)

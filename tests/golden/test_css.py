@@ -10,14 +10,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dspamd.commands import css as commands
-from dspamd.storage.clock import utc_day
 from dspamd.storage.contract import TokenRow
 from dspamd.storage.files import css
 from tests.golden.data import rows
@@ -113,9 +112,11 @@ def test_cssclean_keeps_what_is_new(row: dict[str, Any], file: Path, monkeypatch
     assert css.totals(file.read_bytes()) == css.totals(before)
 
 
-def test_cssclean_drops_what_is_old(row: dict[str, Any], file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cssclean_drops_what_is_old(
+    today: date, row: dict[str, Any], file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     content = bytearray(file.read_bytes())
-    css.set_day(content, (utc_day() - timedelta(16)).toordinal() - 719_163)
+    css.set_day(content, (today - timedelta(16)).toordinal() - 719_163)
     file.write_bytes(content)
     assert run(monkeypatch, "cssclean", str(file)) == 0
     assert known(file) == {token: hits for token, hits in dumped(row).items() if sum(hits) > 1}

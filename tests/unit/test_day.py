@@ -1,4 +1,7 @@
-"""Fixed days stay out of tests that ask real clocks, and tests can be run on any day (day.py, dates.py)."""
+"""Tests can be run on any day, and until the next (dates.py, day.py).
+
+Fixed days stay out of tests that ask real clocks; and no test asks what day it is: that may change meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,12 @@ import pytest
 from tests.dates import Moment, run
 
 TESTS = Path(__file__).parents[1]
-BY_DESIGN = {"support/day.py", "dates.py", "unit/test_day.py"}
+BY_DESIGN = {"support/day.py", "dates.py", "unit/test_day.py", "conftest.py"}
 FIRST_NEAR = 2020  # a year; older dates were past when the first test was written
 EPOCHS = range(1_577_836_800, 2_100_000_000)  # 2020 to 2036, in seconds
 MOST_OF_A_DAY = {"date", "datetime", "mktime", "timegm", "struct_time"}  # calls whose arguments are a day
 REAL_CLOCKS = {"time.time", "time.time_ns", "datetime.now", "datetime.today", "date.today", "utc_day"}
+REAL_DAYS = {"date.today", "datetime.today", "time.gmtime", "time.localtime", "clock.utc_day"}
 REAL_STAMPS = {"st_mtime", "st_mtime_ns", "st_ctime", "st_ctime_ns", "st_atime", "st_atime_ns"}
 
 
@@ -50,6 +54,17 @@ def real_clocks(tree: ast.AST) -> Iterator[int]:
                 yield node.lineno
 
 
+def real_days(tree: ast.AST) -> Iterator[int]:
+    """The lines in which a test asks what day it is."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Name(id="utc_day")):
+                yield node.lineno
+            case ast.Call(func=ast.Attribute(value=ast.Name(id=module), attr=name), args=[]):
+                if f"{module}.{name}" in REAL_DAYS:
+                    yield node.lineno
+
+
 def knows_the_fixed_day(tree: ast.AST) -> bool:
     return any(
         isinstance(node, ast.ImportFrom) and node.module == "tests.support.day" for node in ast.walk(tree)
@@ -59,6 +74,7 @@ def knows_the_fixed_day(tree: ast.AST) -> bool:
 def complaints(name: str, source: str) -> list[str]:
     tree = ast.parse(source)
     found = [f"{name}:{line}: take the day from tests/support/day.py" for line in near_days(tree)]
+    found += [f"{name}:{line}: the day may end: take the fixture `today`" for line in real_days(tree)]
     if knows_the_fixed_day(tree):
         found += [f"{name}:{line}: asks a real clock beside the fixed day" for line in real_clocks(tree)]
     return found
@@ -83,6 +99,8 @@ def test_fixed_days_and_real_clocks_are_kept_apart() -> None:
         "clock = lambda: 1795166169.5",
         "from tests.support.day import TODAY\nassert entry.when == time.time()",
         "from tests.support.day import NOW\nage = NOW_S - path.stat().st_mtime",
+        "rows = taught()\nassert rows == [(1, utc_day())]",
+        "today = time.strftime('%Y-%m-%d', time.gmtime())",
         "def test() -> None:\n    from tests.support.day import TODAY\n    assert utc_day() == TODAY",
     ],
 )
@@ -96,6 +114,7 @@ def test_a_doctored_test_is_found(source: str) -> None:
         "epoch = date(1970, 1, 1)",
         "mail = 'Date: Fri, 20 Nov 2026 08:00:00 +0000'",
         "from tests.support.day import TODAY\nlater = TODAY + timedelta(30)\nbegun = time.monotonic()",
+        "def test(today: date) -> None:\n    assert last_hit() == today",
         "assert notice.when == pytest.approx(time.time(), abs=60)",
     ],
 )

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,6 @@ import pytest
 from dspamd.commands import dspam_dump, dspam_merge
 from dspamd.engine.model import Totals
 from dspamd.engine.tokenizer import crc64
-from dspamd.storage.clock import utc_day
 from tests.support.site import Site
 
 Output = pytest.CaptureFixture[str]
@@ -34,7 +34,7 @@ def test_one_token(site: Site, capsys: Output) -> None:
     assert capsys.readouterr() == ("", "token not found\n")
 
 
-def test_sql(site: Site, capsys: Output) -> None:
+def test_sql(today: date, site: Site, capsys: Output) -> None:
     assert dspam_dump.main(["-d", "sqlite_drv", "bob"]) == 0
     copy = sqlite3.connect(":memory:")
     copy.executescript(
@@ -42,8 +42,7 @@ def test_sql(site: Site, capsys: Output) -> None:
         f"CREATE TABLE dspam_stats (dspam_stat_id, {', '.join(Totals._fields)});" + capsys.readouterr().out
     )
     rows = copy.execute("SELECT token, spam_hits, innocent_hits, last_hit FROM dspam_token_data").fetchall()
-    today = utc_day().isoformat()
-    assert sorted(rows) == sorted((str(token), *pair, today) for token, pair in HITS.items())
+    assert sorted(rows) == sorted((str(token), *pair, today.isoformat()) for token, pair in HITS.items())
     assert copy.execute("SELECT * FROM dspam_stats").fetchall() == [(0, 20, 20, 0, 0, 0, 0, 0, 0)]
     copy.close()
 
