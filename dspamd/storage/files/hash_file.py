@@ -212,8 +212,8 @@ class HashFile:
             if change.signature is not None:
                 files[_name(change.signature.id, _SIGNATURE)] = change.signature.data
             if change.correct is not None:
-                name = _name(change.correct.signature, _CORRECTION)
-                files[name] = self._correct(file, change.correct, change)
+                content = self._correct(file, change.correct, change)  # `Stale` for an id that none can have
+                files[_name(change.correct.signature, _CORRECTION)] = content
             blocks = {}
             if (block := change.block) is not None:
                 blocks[block.name] = block_file.length(self._blocks / block.name)
