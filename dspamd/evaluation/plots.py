@@ -19,6 +19,7 @@ Point = tuple[float, float]
 _WIDTH, _HEIGHT = 760, 520
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 20, 44, 56
 _COLOURS = ("#0b5fa5", "#c8430e", "#2c7a3f", "#7a3fa0", "#8a6a00", "#00808a", "#b0195f", "#555555")
+_LARGEST_DOT = 9.0
 _LEAST, _MOST = 0.01, 50.0  # % on the axes of the curve of ROC
 
 
@@ -33,10 +34,11 @@ class Axis:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """A curve with its name."""
+    """A curve with its name, and how large the dots at its points are, if it has dots."""
 
     name: str
     points: Sequence[Point]
+    radii: Sequence[float] = ()
 
 
 def plots(measured: Sequence[Measured]) -> dict[str, str]:
@@ -94,9 +96,11 @@ def _reliability(found: Sequence[Sequence[Measured]]) -> str:
     curves = [Curve("", [(0.0, 0.0), (1.0, 1.0)])]
     for each in found:
         bins = metrics.reliability(*_pooled(each))
-        curves.append(Curve(each[0].configuration.name, [(bin.score, bin.spam) for bin in bins]))
+        points, most = [(bin.score, bin.spam) for bin in bins], max(bin.messages for bin in bins)
+        radii = [_LARGEST_DOT * math.sqrt(bin.messages / most) for bin in bins]
+        curves.append(Curve(each[0].configuration.name, points, radii))
     axes = (_linear("score: probability of spam", 1.0), _linear("share that is spam", 1.0))
-    return drawn("Probability, promised and true", axes, curves)
+    return drawn("Probability, promised and true; a dot has the area of its messages", axes, curves)
 
 
 def _linear(title: str, most: float) -> Axis:
@@ -139,6 +143,10 @@ def drawn(title: str, axes: tuple[Axis, Axis], curves: Sequence[Curve], *, names
         colour = _COLOURS[named % len(_COLOURS)] if curve.name else "#999999"
         places = " ".join(f"{x:.1f},{y:.1f}" for x, y in map(at, curve.points))
         parts.append(f'<polyline points="{places}" fill="none" stroke="{colour}" stroke-width="1.8"/>')
+        for (x, y), radius in zip(map(at, curve.points), curve.radii, strict=False):
+            parts.append(
+                f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" fill="{colour}" opacity="0.6"/>'
+            )
         if curve.name:
             y = _TOP + 18 + 18 * named
             x, anchor = (_LEFT + 10, "start") if names_left else (_LEFT + wide - 10, "end")

@@ -58,18 +58,18 @@ def test_an_index_that_is_missing(tmp_path: Path) -> None:
 
 def test_places_by_date(tmp_path: Path) -> None:
     """Our own mail server's time comes first, then the sender's, then that of the file."""
-    third = _mail(tmp_path / "ham/cur/1", date="Tue, 3 Jan 2012 00:00:00 +0000")
+    third = _mail(tmp_path / "ham/cur/1", date="Tue, 3 Jan 2002 00:00:00 +0000")
     first = _mail(
-        tmp_path / "ham/new/2", date="Fri, 3 Jan 2020 00:00:00 +0000", received="Sun, 1 Jan 2012 00:00:00 GMT"
+        tmp_path / "ham/new/2", date="Fri, 3 Jan 2010 00:00:00 +0000", received="Sun, 1 Jan 2002 00:00:00 GMT"
     )
-    second = _mail(tmp_path / "spam/3", date="Never", modified=1325462400.0)  # 2012-01-02
+    second = _mail(tmp_path / "spam/3", date="Never", modified=1009929600.0)  # 2002-01-02
     box = tmp_path / "box"
-    box.write_bytes(b"From x\nDate: Wed, 4 Jan 2012 00:00:00 -0000\n\ntext\n\n\nFrom y\nSubject: a\n\nFrom\n")
-    os.utime(box, (2000000000, 2000000000))
+    box.write_bytes(b"From x\nDate: Wed, 4 Jan 2002 00:00:00 -0000\n\ntext\n\n\nFrom y\nSubject: a\n\nFrom\n")
+    os.utime(box, (1100000000, 1100000000))
     items = from_folders([tmp_path / "ham"], [tmp_path / "spam", box], "date")
     assert [item.name for item in items] == [*map(str, (first, second, third)), f"{box}:0", f"{box}:1"]
     assert [item.label for item in items] == [HAM, SPAM, HAM, SPAM, SPAM]
-    assert items[3].read() == b"Date: Wed, 4 Jan 2012 00:00:00 -0000\n\ntext\n\n"
+    assert items[3].read() == b"Date: Wed, 4 Jan 2002 00:00:00 -0000\n\ntext\n\n"
     assert items[4].read() == b"Subject: a\n\nFrom\n"
 
 
