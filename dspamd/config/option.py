@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 
-from dspamd.config.option_types import DAYS, FLAG, Kind
+from dspamd.config.option_types import DAYS, FACTOR, FLAG, Kind
 
 if TYPE_CHECKING:
     from typing import Self
@@ -88,6 +88,16 @@ class Number(Option[int]):
 
     def read(self, words: tuple[str, ...]) -> int:
         return int(words[0])
+
+
+class Factor(Option[float]):
+    """A number that something is multiplied by."""
+
+    def __init__(self, default: str, sample: str = "", **row: Any) -> None:
+        super().__init__(FACTOR, default, sample, **row)
+
+    def read(self, words: tuple[str, ...]) -> float:
+        return float(words[0])
 
 
 class Flag(Option[bool]):

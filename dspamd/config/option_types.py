@@ -98,6 +98,12 @@ def number(low: int, high: int) -> Kind:
     return Kind(f"{low}..{high}", canonical)
 
 
+def _factor(text: str) -> str:
+    if not re.fullmatch(r"[0-9]{1,2}(\.[0-9]{1,6})?|100", text, re.ASCII):
+        raise ValueError("a number from 0 to 100 is expected, for example 1 or 0.5")
+    return str(float(text))
+
+
 def _size(text: str) -> str:
     match = re.fullmatch(r"([0-9]{1,20})([kmg]?)", text.lower())
     size = int(match[1]) * _UNITS[match[2]] if match else _ENDLESS
@@ -252,6 +258,7 @@ LOG_TARGET = Kind("stderr | syslog | path", _log_target)
 COMMAND = Kind("command line", str)
 DRIVER = Kind("name or path of a driver", _driver)
 FLAG = Kind("on | off", _flag, ("on", "off"), ranked=True)
+FACTOR = Kind("0..100", _factor)
 SIZE = Kind("bytes", _size)
 DAYS = Kind("days | off", _days)
 MODE = Kind("octal mode", _mode)

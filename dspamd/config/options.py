@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dspamd.config.option import Days, Flag, Number, Option, Text, Words
+from dspamd.config.option import Days, Factor, Flag, Number, Option, Text, Words
 from dspamd.config.option_types import (
     ADDRESS,
     CHARACTER,
@@ -47,6 +47,7 @@ from dspamd.config.option_types import (
 from dspamd.config.preferences import PREFERENCE, PREFERENCES
 from dspamd.engine.model import Mode
 from dspamd.engine.scorers import SCORERS
+from dspamd.mail.views import VIEWS
 
 _SAMPLE_PREFERENCES = """\
 "trainingMode=TOE"
@@ -191,14 +192,24 @@ class Trusted:
 
 class Training:
     TrainingMode = Text(choice(*[mode.value for mode in Mode]), "teft", "toe",
-        help="Which mail dspamd learns without a lesson from the user.")
+        help="Which mail dspamd learns without a lesson from the user: teft all, tum tokens that are rare, "
+        "toe none once it knows enough, tone only what it is not sure of, and takes that back exactly.")
+    TrainingMargin = Factor("1",
+        help="How sure of a verdict TrainingMode tone must be to learn nothing, as a multiple of what the "
+        "algorithm itself suggests; 0: dspamd learns errors only.")
     TestConditionalTraining = Flag("off", "on",
         help="Accepted without effect: a correction counts exactly once, as it finally did with DSPAM too.")
     Feature = Words(FEATURE, "", "noise\nwhitelist",
         help="Noise reduction, automatic whitelist, sedation.")
     Algorithm = Words(choice(*SCORERS), "graham burton",
              "graham burton",
-        help="How token probabilities become a verdict; if several are named, each may find spam.")
+        help="How tokens become a verdict; if several are named, each may find spam. confidence stands "
+        "alone: all tokens vote, each as much as it is to be trusted. It uses the same dictionaries "
+        "and makes about half the errors; use it with TrainingMode tone.")
+    MessageView = Text(choice(*VIEWS), "classic",
+        help="What of a message becomes tokens: classic what DSPAM saw, cut up by the Tokenizer; modern what "
+        "its reader sees, with links, attachments and its way here. Another view is another dictionary: "
+        "its tokens must be learned first.")
     Tokenizer = Text(choice("word", "chain", "sbph", "osb", ranked=True, chained="chain"), "chain",
              "osb",
         help="How to split a message into tokens.")
@@ -209,7 +220,8 @@ class Training:
     ProcessorURLContext = Flag("off", "on", suffix="profile",
         help="Make separate tokens of the words in URLs.")
     ProcessorBias = Flag("off", "on", suffix="profile",
-        help="Count innocent hits twice.")
+        help="Count innocent hits twice; Algorithm confidence takes what is little more than "
+        "doubtful for innocent.")
     TrainPristine = Flag("off",
         help="Make no signatures: users correct with the original message.")
     ClassAliasSpam = Text(TEXT, "", "# badstuff",

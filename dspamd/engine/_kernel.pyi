@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dspamd.engine.model import Explained, Factor, Hits, Learned, Lesson, Result, ScoreOptions, Snapshot
 from dspamd.mail._features import Features
 
+CONFIDENT: str
 FORMULAS: tuple[str, ...]
 
 def crc64(text: bytes, crc: int = 0) -> int: ...

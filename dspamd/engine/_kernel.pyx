@@ -9,7 +9,7 @@ sockets, clocks or randomness.
 
 To learn how spam is recognized, begin with probability.pxi (Graham's "A Plan for Spam", Robinson's
 correction for rare tokens) and combination.pxi (Graham, Burton, Robinson, Fisher's chi-square), go on
-with noise.pxi and training.pxi, and see them put together in run.pxi.
+with noise.pxi and training.pxi, and see them put together in run.pxi.  confidence.pxi has another way.
 
 The readable face is `dspamd.engine.tokenizer`; the rules are those of
 reference/engine.md, quoted by section.
@@ -41,6 +41,7 @@ include "links.pxi"
 include "words.pxi"
 include "probability.pxi"
 include "combination.pxi"
+include "confidence.pxi"
 include "noise.pxi"
 include "training.pxi"
 include "run.pxi"

@@ -40,6 +40,7 @@ cdef enum:  # the algorithms, in the order in which their verdicts are asked (4.
     ROBINSON
     CHI_SQUARE
     ALGORITHMS
+    CONFIDENCE = ALGORITHMS  # confidence.pxi, which is not asked beside others
 
 
 cdef struct Choice:  # an interesting token

@@ -47,6 +47,7 @@ cdef enum Method:
     GRAHAM_METHOD  # "bcr"
     ROBINSON_METHOD
     MARKOV_METHOD
+    CONFIDENCE_METHOD  # confidence.pxi
 
 
 cdef struct Scored:  # a token of the message, or a noise reduction pattern, in one user's eyes

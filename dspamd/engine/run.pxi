@@ -9,6 +9,7 @@ from dspamd.engine.modes import effective, totals_change
 
 cdef double[ALGORITHMS] THRESHOLD = [0.9, 0.9, 0.9, 0.5, 0.5010]  # one for each algorithm (4.7)
 cdef double MARKOV_THRESHOLD = 0.5  # for all of them (4.7)
+CONFIDENT = "confidence"
 FORMULAS = ("naive", "graham", "burton", "robinson", "chi-square")  # names of the algorithms, in their order
 cdef dict METHOD_NAMES = {"bcr": GRAHAM_METHOD, "robinson": ROBINSON_METHOD, "markov": MARKOV_METHOD}
 
@@ -19,8 +20,10 @@ cdef int check_options(options, lesson) except -1:
         raise ValueError("a message is either classified or taught")
     if not options.algorithms and not options.strict:
         raise ValueError("no algorithm")  # Q-P7
+    if CONFIDENT in options.algorithms and len(options.algorithms) > 1:
+        raise ValueError(f"{CONFIDENT} is not combined with other algorithms")
     for name in options.algorithms:
-        if name not in FORMULAS:
+        if name not in FORMULAS and name != CONFIDENT:
             raise ValueError(f"unknown algorithm {name}")
     if options.pvalue not in METHOD_NAMES:
         raise ValueError(f"unknown pvalue {options.pvalue}")
@@ -73,6 +76,8 @@ cdef class Run:
     cdef Choice[MOST_CHOICES] choices  # from most to least interesting
     cdef uint32_t chosen
     cdef bint[ALGORITHMS] enabled
+    cdef bint confident  # the algorithm is the one of confidence.pxi
+    cdef double evidence
     cdef int decisive  # whose uses are the factors
     cdef double probability, confidence
     cdef bint spam, whitelisted, judged
@@ -84,12 +89,14 @@ cdef class Run:
         check_options(options, lesson)
         self.tokens, self.totals, self.options, self.lesson = tokens, snapshot.totals, options, lesson
         self.rules = effective(snapshot.totals, options, lesson)
-        for name in options.algorithms:
-            self.enabled[<int>FORMULAS.index(name)] = True
+        self.confident = CONFIDENT in options.algorithms
+        if not self.confident:
+            for name in options.algorithms:
+                self.enabled[<int>FORMULAS.index(name)] = True
         self.prepare_teaching()
         self.prepare_scale()
         self.load(snapshot.hits)
-        if options.noise and tokens.named and self.innocent_seen > COLLECT_ABOVE:
+        if options.noise and not self.confident and tokens.named and self.innocent_seen > COLLECT_ABOVE:
             self.found = patterns_of(tokens, self.entries)
         else:
             self.judge()
@@ -101,7 +108,7 @@ cdef class Run:
         cdef Teaching* teaching = &self.teaching
         lesson = self.lesson
         teaching.taught = lesson is not None
-        teaching.occurrence = self.options.occurrence
+        teaching.occurrence = self.options.occurrence and not self.confident  # hits are messages there
         teaching.strict, teaching.control = self.options.strict, self.options.control_token
         teaching.takes_back = self.rules.takes_back
         if teaching.taught:
@@ -117,7 +124,7 @@ cdef class Run:
         totals, options = self.totals, self.options
         cdef int64_t spam_seen = totals.spam_learned + totals.spam_classified
         self.innocent_seen = totals.innocent_learned + totals.innocent_classified
-        scale.method = METHOD_NAMES[options.pvalue]
+        scale.method = CONFIDENCE_METHOD if self.confident else METHOD_NAMES[options.pvalue]
         scale.spam, scale.innocent = totals.spam_learned, totals.innocent_learned
         scale.bias = 2 if options.bias else 1
         scale.unknown = UNKNOWN_SPAM_P if self.teaching.taught and self.teaching.spam else UNKNOWN_P
@@ -140,7 +147,10 @@ cdef class Run:
                 entries[i].value = tokens.value[i]
                 entries[i].frequency = tokens.frequency[i]
                 entries[i].index = i
-                entries[i].p = probability(&entries[i], &self.scale, tokens)
+                if self.confident:
+                    entries[i].p = confident_p(&entries[i], &self.scale)
+                else:
+                    entries[i].p = probability(&entries[i], &self.scale, tokens)
         return 0
 
     # -- noise reduction
@@ -184,6 +194,9 @@ cdef class Run:
         if self.teaching.by_signature:
             self.spam, self.probability = self.teaching.spam, self.teaching.spam
             return 0
+        if self.confident:
+            self.judge_evidence()
+            return 0
         with nogil:
             self.chosen = choose(self.entries, self.count, self.tokens, size, self.choices)
             if self.teaching.taught:
@@ -198,16 +211,33 @@ cdef class Run:
             mean = self.probability
         self.confidence = mean if self.spam else <float>(1 - mean)
         self.look_at_whitelist()
-        if self.lesson is None and self.rules.unsure is not None and self.unsure():
-            self.rules = self.rules.unsure
+        self.look_at_margin(self.confidence, MARGIN)
         return 0
 
-    cdef bint unsure(self) except -1:
-        """Whether mode tone learns from the message: the verdict is not sure, or the first of its class."""
-        totals = self.totals
-        return self.confidence < MARGIN * <double>self.options.margin or not (
-            totals.spam_learned if self.spam else totals.innocent_learned
+    cdef int judge_evidence(self) except -1:
+        """Let all tokens vote (confidence.pxi)."""
+        self.decisive = CONFIDENCE
+        if self.teaching.taught:
+            self.spam, self.probability, self.confidence = self.teaching.spam, self.teaching.spam, 1
+            return 0
+        with nogil:
+            self.evidence = evidence(self.entries, self.count, self.sender())
+        self.spam = self.evidence > (BENEFIT_OF_DOUBT if self.options.bias else 0.0)
+        self.probability = chance_of_spam(self.evidence, &self.scale)
+        self.confidence = fabs(2 * self.probability - 1)
+        self.look_at_whitelist()
+        self.look_at_margin(
+            self.evidence if self.spam else -self.evidence, min(SURE, SURE_SHARE * self.count)
         )
+        return 0
+
+    cdef int look_at_margin(self, double certainty, double margin) except -1:
+        """In mode tone, learn from a verdict that is not sure, or the first of its class."""
+        known = self.totals.spam_learned if self.spam else self.totals.innocent_learned
+        if self.lesson is None and self.rules.unsure is not None:
+            if certainty < margin * <double>self.options.margin or not known:
+                self.rules = self.rules.unsure
+        return 0
 
     cdef double number(self, int algorithm, Uses* uses) noexcept nogil:
         """The number of one algorithm; `uses` takes the entries that it used."""
@@ -296,7 +326,10 @@ cdef class Run:
         if uses.entry == NULL:
             raise MemoryError
         try:
-            self.number(self.decisive, &uses)
+            if self.confident:
+                self.use_votes(&uses)
+            else:
+                self.number(self.decisive, &uses)
             factors = []
             for k in range(uses.count):
                 p = self.entries[uses.entry[k]].p
@@ -306,6 +339,14 @@ cdef class Run:
             return factors
         finally:
             free(uses.entry)
+
+    cdef void use_votes(self, Uses* uses) noexcept nogil:
+        """The tokens with the most weight."""
+        cdef Choice[MOST_CHOICES] choices
+        cdef uint32_t k, chosen = choose(self.entries, self.count, self.tokens, MOST_CHOICES, choices)
+        for k in range(chosen):
+            if choices[k].delta > 0 and &self.entries[choices[k].entry] != self.sender():
+                use(uses, choices[k].entry)
 
     cdef bytes name(self, const Scored* entry):
         cdef uint8_t[PATTERN_SIZE] name

@@ -1,8 +1,8 @@
 """The scorers: what the names of `Algorithm` stand for.
 
 A scorer turns the tokens of a message, and what a store knows of them, into a verdict and a lesson.
-It says which view of a message it reads and what it needs to know of a user, and it can take back what
-it taught.  The pipeline and the commands ask this registry; they know no scorer by its name.
+It says what it needs to know of a user, and it can take back what it taught.  The pipeline and the
+commands ask this registry; they know no scorer by its name.
 
 To add a scorer, write a class like `Classic` and name it in `SCORERS`.
 """
@@ -87,10 +87,6 @@ class Scorer(Protocol):
     """A way to turn tokens into a verdict."""
 
     @property
-    def view(self) -> str:
-        """The view of a message that it reads: a name of `dspamd.mail.views`."""
-
-    @property
     def knowledge(self) -> Knowledge:
         """What it needs to know of a user."""
 
@@ -122,7 +118,6 @@ class Classic:
     Several formulas can be combined: each is asked, and any of them can say spam (4.7).
     """
 
-    view = "classic"
     knowledge = Knowledge.HITS
     block: str | None = None
 
@@ -141,9 +136,19 @@ class Classic:
         return first.joined(second)
 
 
-CLASSIC = Classic()
+class Confidence(Classic):
+    """All tokens vote, each as much as it is to be trusted, on the counters of the classic scorers.
 
-SCORERS: Mapping[str, Scorer] = dict.fromkeys(_kernel.FORMULAS, CLASSIC)
+    It reads the same counters and teaches them alike, so a site can change between them at any time.
+    PValue, sedation, noise reduction and frequencies mean nothing to it; with bias it takes a
+    message that leans to spam but little for innocent.  Senders pass as always.
+    """
+
+
+CLASSIC = Classic()
+CONFIDENCE = Confidence()
+
+SCORERS: Mapping[str, Scorer] = {**dict.fromkeys(_kernel.FORMULAS, CLASSIC), _kernel.CONFIDENT: CONFIDENCE}
 """The scorer that each value of `Algorithm` stands for."""
 
 

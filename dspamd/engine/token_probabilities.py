@@ -7,6 +7,7 @@ see the numbers that count for mail.
 
 PValue markov weighs names, which are not stored.  Here its tokens get the
 probabilities of bcr; otherwise all would be neutral, and a purge would leave nothing.
+A scorer with a block of its own has no probabilities of such tokens; they get the classic ones.
 """
 
 from __future__ import annotations
@@ -17,12 +18,17 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from dspamd.engine.model import Hits, ScoreOptions, Snapshot, Totals
-from dspamd.engine.scorers import CLASSIC
+from dspamd.engine.scorers import Knowledge, scorer
 from dspamd.engine.tokenizer import Tokens
 
 _RECORD = struct.Struct("<QB7x")  # of a signature (engine.md 8.2)
 
 Pair = tuple[int, int]  # spam hits, innocent hits
+
+
+def classic(options: ScoreOptions) -> ScoreOptions:
+    """The same options with the classic algorithms."""
+    return replace(options, algorithms=ScoreOptions().algorithms)
 
 
 def probabilities(pairs: Iterable[Pair], totals: Totals, options: ScoreOptions) -> dict[Pair, float]:
@@ -37,5 +43,7 @@ def probabilities(pairs: Iterable[Pair], totals: Totals, options: ScoreOptions) 
     )
     if options.pvalue == "markov":
         options = replace(options, pvalue="bcr")
-    run = CLASSIC.score(tokens, Snapshot(totals, hits), options)
+    if scorer(options.algorithms).knowledge is not Knowledge.HITS:
+        options = classic(options)
+    run = scorer(options.algorithms).score(tokens, Snapshot(totals, hits), options)
     return {(token.spam, token.innocent): token.probability for token in run.explain()}

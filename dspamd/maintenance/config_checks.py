@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 
 from dspamd.config.config import Config, contains
 from dspamd.config.option import Option
+from dspamd.engine.model import Mode
+from dspamd.engine.scorers import scorer
 from dspamd.errors import Problem, UsageError
 from dspamd.request.command_line import split
 from dspamd.request.recipients import requested
@@ -44,6 +46,10 @@ def _errors(config: Config) -> Iterator[str]:
         requested(config, split(config.ServerParameters))
     except UsageError as error:
         yield f"ServerParameters: {error}: all mail that comes by LMTP would be returned to its sender"
+    try:
+        scorer(config.Algorithm)
+    except ValueError as error:
+        yield f"Algorithm: {error}"
     if _own_port(config):
         yield "DeliveryHost and DeliveryPort are those of this daemon: mail would loop for ever"
 
@@ -64,6 +70,7 @@ def _warnings(config: Config) -> Iterator[str]:
     if 0 < config.ServerMaxMemory < config.ServerMaxMessageSize:
         yield "ServerMaxMemory is less than ServerMaxMessageSize: the larger value counts"
     yield from _scanners(config)
+    yield from _statistics(config)
     base = config.ExtLookupLDAPScope == "base" and not config.StrictCompatibility
     if config.ExtLookup and base:
         yield "ExtLookupLDAPScope base finds nobody below ExtLookupDB; for DSPAM it meant sub"
@@ -85,6 +92,33 @@ def _needless(config: Config) -> Iterator[str]:
     )
     for option in filter(config.given, about):
         yield f"{option.name} has no effect without DeliveryHost: {taker}"
+
+
+def _statistics(config: Config) -> Iterator[str]:
+    """Settings of the statistics that do not go together."""
+    noise = "noise" in config.Feature
+    if "confidence" in config.Algorithm:
+        if config.PValue != "bcr":
+            yield f"PValue {config.PValue} has no effect with Algorithm confidence"
+        if noise:
+            yield "Feature noise has no effect with Algorithm confidence"
+        if any(word.startswith("tb=") for word in config.Feature):
+            yield "Feature tb=N has no effect with Algorithm confidence"
+        if config.ProcessorWordFrequency != "once":
+            yield "ProcessorWordFrequency has no effect with Algorithm confidence: a token counts once"
+    if config.MessageView != "classic":
+        if noise:
+            yield f"Feature noise has no effect with MessageView {config.MessageView}"
+        for option in (Config.Tokenizer, Config.ProcessorURLContext):
+            if config.given(option):
+                yield f"{option.name} has no effect with MessageView {config.MessageView}"
+    if Mode(config.TrainingMode) is Mode.TONE:
+        if config.StrictCompatibility:
+            yield "TrainingMode tone takes nothing back with StrictCompatibility"
+        elif config.TrainPristine:
+            yield "TrainingMode tone takes nothing back with TrainPristine: it needs signatures"
+    elif config.given(Config.TrainingMargin) and not contains(config.AllowOverride, "trainingMode"):
+        yield "TrainingMargin has no effect without TrainingMode tone"
 
 
 def _scanners(config: Config) -> Iterator[str]:

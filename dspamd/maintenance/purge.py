@@ -24,7 +24,7 @@ from typing import NamedTuple, TypeVar
 
 from dspamd.engine.model import ScoreOptions, Totals
 from dspamd.engine.modes import RULES, Rules
-from dspamd.engine.token_probabilities import probabilities
+from dspamd.engine.token_probabilities import classic, probabilities
 from dspamd.errors import TempFail
 from dspamd.storage.contract import Storage, TokenRow, Uid
 
@@ -91,7 +91,9 @@ def stale(
         gone.extend(row.token for row in rows if _unused(row, today - row.last_hit, ages.unused, rules))
     if ages.neutral is not None:
         old = [row for row in rows if _past(today - row.last_hit, ages.neutral)]
-        probability = probabilities(((row.spam, row.innocent) for row in old), totals, options)
+        # Whatever the algorithm: to confidence nearly all tokens are neutral, and a site may change.
+        pairs = ((row.spam, row.innocent) for row in old)
+        probability = probabilities(pairs, totals, classic(options))
         low, high = NEUTRAL
         neutral = {row.token for row in old if low <= probability[row.spam, row.innocent] <= high}
         gone.extend(sorted(neutral.difference(gone)))

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 
 from dspamd.config.config import Config
 from dspamd.engine.model import Lesson, Mode, ScoreOptions, TokenOptions
-from dspamd.engine.scorers import scorer
 from dspamd.mail.view import SignaturePass
 from dspamd.request.request import Request
 from dspamd.storage.drivers import driver_name
@@ -206,7 +205,7 @@ class Defaults:
     def of(cls, config: Config) -> Defaults:
         tokens = TokenOptions(
             tokenizer=config.Tokenizer,
-            view=scorer(config.Algorithm).view,
+            view=config.MessageView,
             url_context=config.ProcessorURLContext,
             ignore_headers=frozenset(
                 name.lower().encode("utf-8", "surrogateescape") for name in config.IgnoreHeader
@@ -217,6 +216,7 @@ class Defaults:
             algorithms=frozenset(config.Algorithm),
             pvalue=config.PValue,
             mode=Mode(config.TrainingMode),
+            margin=config.TrainingMargin,
             bias=config.ProcessorBias,
             occurrence=config.ProcessorWordFrequency == "occurrence",
             strict=config.StrictCompatibility,

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from dspamd.config import manual
 from dspamd.config.config import Config, contains, default_path
 from dspamd.config.directives import classic_words, words
-from dspamd.config.option import Days, Flag, Number, Text, Words
+from dspamd.config.option import Days, Factor, Flag, Number, Text, Words
 from dspamd.config.option_types import COMMAND, PATH, SOCKET, TEXT, Kind, Tolerated
 from dspamd.config.options import OPTIONS, SECTIONS
 from dspamd.config.preferences import PREFERENCES
@@ -162,6 +162,11 @@ JUNK = [
     ('ProcessorBias ""', "on or off is expected"),
     ("ProcessorBias on,", "on or off is expected"),
     ("MySQLCompress compress", "on or off is expected"),
+    ("TrainingMargin much", "a number from 0 to 100 is expected"),
+    ("TrainingMargin -1", "a number from 0 to 100 is expected"),
+    ("TrainingMargin nan", "a number from 0 to 100 is expected"),
+    ("TrainingMargin 101", "a number from 0 to 100 is expected"),
+    ("MessageView other", "one of classic"),
     ("TrainingMode always", "one of teft, toe, tum, tone, notrain is expected"),
     ("Feature tb=11", "noise, whitelist or tb=0..10 is expected"),
     ("Feature bayes", "noise, whitelist or tb=0..10 is expected"),
@@ -336,7 +341,14 @@ def test_suffixed_values() -> None:
 
 
 def test_every_option_is_an_attribute_with_the_type_of_its_row() -> None:
-    types: dict[type, Any] = {Text: str, Number: int, Flag: bool, Days: (int, type(None)), Words: tuple}
+    types: dict[type, Any] = {
+        Text: str,
+        Number: int,
+        Factor: float,
+        Flag: bool,
+        Days: (int, type(None)),
+        Words: tuple,
+    }
     plain = config()
     for option in OPTIONS.values():
         assert getattr(Config, option.name) is option

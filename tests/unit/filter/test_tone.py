@@ -25,6 +25,8 @@ from tests.support.pipeline import (
 )
 
 TONE = BASE.replace("TrainingMode teft", "TrainingMode tone")
+PUZZLE = b"Subject: lunch\r\n\r\nproject meeting minutes cheap pills offer\r\n"
+CLASSIFY = Request(classify=True)
 UNLEARN_INNOCENT = Lesson(Label.INNOCENT, Source.ERROR, unlearn=True)
 UNSURE = SPAM.replace(b"casino", b"minutes agenda lunch")
 NOTHING_NEW = b"From: friend@ham.example\r\nSubject: minutes\r\n\r\nproject meeting minutes\r\n"
@@ -154,6 +156,40 @@ async def test_in_strict_compatibility_nothing_is_kept_with_the_signature(tmp_pa
         assert await correction(b, seen) is None
         await b.process(b"\n\n", about(seen, ERROR_SPAM))
         assert await b.totals() == Totals(1, 1, 1)
+
+
+@pytest.mark.parametrize("bias", ["on", "off"])
+async def test_a_site_switches_in_one_line_and_back(tmp_path: Path, bias: str) -> None:
+    """Counters that teft filled serve confidence and tone, and nothing stays that would harm teft."""
+    base = BASE.replace("ProcessorBias on", f"ProcessorBias {bias}")
+    confident = base.replace(
+        "Algorithm graham burton\nTrainingMode teft", "Algorithm confidence\nTrainingMode tone"
+    )
+    async with open_pipeline(tmp_path, base=base) as b:
+        for _ in range(30):
+            await b.process(HAM, Request(lesson=CORPUS_INNOCENT))
+            await b.process(SPAM, Request(lesson=CORPUS_SPAM))
+        filled = await state(b)
+        verdicts = [(await b.process(mail, CLASSIFY)).verdict for mail in (HAM, SPAM, PUZZLE)]
+    async with open_pipeline(tmp_path, base=confident) as b:
+        for mail, spam in ((HAM, False), (SPAM, True)):
+            verdict = (await b.process(mail, CLASSIFY)).verdict
+            assert verdict is not None
+            assert (verdict.result.spam, verdict.result.confidence > 0.8) == (spam, True)
+        assert await state(b) == filled
+        seen = signature_of(await b.process(PUZZLE))
+        learned, ours = await state(b), await correction(b, seen)
+        assert ours is not None
+        assert learned != filled
+        await b.process(b"\n\n", about(seen, Lesson(ours.label.opposite, Source.ERROR)))
+        assert await state(b) != learned
+    async with open_pipeline(tmp_path, base=base) as b:
+        await b.process(b"\n\n", about(seen, Lesson(ours.label, Source.ERROR)))
+        assert await state(b) == learned
+        await b.process(b"\n\n", about(seen, Lesson(ours.label, Source.ERROR, unlearn=True)))
+        assert await state(b) == filled
+        again = [(await b.process(mail, CLASSIFY)).verdict for mail in (HAM, SPAM, PUZZLE)]
+        assert [v and v.result for v in again] == [v and v.result for v in verdicts]
 
 
 async def test_members_of_a_shared_group_correct_what_it_learned(tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ def gone(rows: list[TokenRow], ages: Ages, options: ScoreOptions) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    ("mode", "wanted"), [(Mode.TEFT, [1, 2]), (Mode.TUM, [1]), (Mode.TOE, []), (Mode.NOTRAIN, [])]
+    ("mode", "wanted"),
+    [(Mode.TEFT, [1, 2]), (Mode.TUM, [1]), (Mode.TOE, []), (Mode.TONE, []), (Mode.NOTRAIN, [])],
 )
 def test_unused_tokens_by_training_mode(mode: Mode, wanted: list[int]) -> None:
     """TUM leaves tokens with 50 hits alone, so their date says nothing (storage.md 5)."""
@@ -50,6 +51,16 @@ def test_what_decides_is_not_neutral(pvalue: str) -> None:
     """The probability of markov needs the name of a token; without it all would be neutral."""
     rows = [TokenRow(1, 90, 1, DAY - 99), TokenRow(2, 1, 90, DAY - 99), TokenRow(3, 50, 50, DAY - 99)]
     assert gone(rows, Ages(neutral=0), ScoreOptions(pvalue=pvalue)) == [3]
+
+
+def test_a_token_is_neutral_for_every_algorithm_or_for_none() -> None:
+    """Algorithm confidence hears few tokens; a site that changes the algorithm must find the others."""
+    rows = [TokenRow(1, 60, 20, DAY - 99), TokenRow(2, 2, 6, DAY - 99), TokenRow(3, 50, 50, DAY - 99)]
+    confidence = ScoreOptions(frozenset({"confidence"}))
+    assert gone(rows, Ages(neutral=0), confidence) == gone(rows, Ages(neutral=0), ScoreOptions()) == [3]
+    heard = probabilities([(60, 20), (90, 0)], TAUGHT, confidence)
+    assert heard[60, 20] == pytest.approx(0.5, abs=0.01)
+    assert heard[90, 0] > 0.9
 
 
 def test_probabilities_of_nothing() -> None:

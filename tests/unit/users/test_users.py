@@ -14,6 +14,7 @@ from dspamd.config.preferences import PREFERENCES
 from dspamd.engine.model import Mode, ScoreOptions, TokenOptions
 from dspamd.errors import PermFail, TempFail, UsageError
 from dspamd.home.home import Home
+from dspamd.mail.views import VIEWS
 from dspamd.request.request import Request
 from dspamd.storage.contract import Storage
 from dspamd.users import cache
@@ -381,12 +382,27 @@ async def test_numbers_of_preferences_stay_in_range(
         ("tum", Request(mode=Mode.NOTRAIN), Mode.NOTRAIN),
         ("", Request(classify=True), Mode.NOTRAIN),
         ("TUM", Request(classify=True), Mode.TUM),
+        ("TONE", Request(), Mode.TONE),
+        ("", Request(mode=Mode.TONE), Mode.TONE),
     ],
 )
 async def test_the_training_mode(tmp_path: Path, preferred: str, request_: Request, mode: Mode) -> None:
     user = await bob(tmp_path, "TrainingMode toe", trainingMode=preferred)
     options = user.score_options(request_)
     assert (options.mode, options.classify_only) == (mode, request_.classify)
+
+
+@pytest.mark.parametrize(
+    ("line", "margin"), [("", 1.0), ("TrainingMargin 0", 0.0), ("TrainingMargin 2.5", 2.5)]
+)
+async def test_the_margin_of_training(tmp_path: Path, line: str, margin: float) -> None:
+    assert (await bob(tmp_path, line)).score_options(Request()).margin == margin
+
+
+async def test_the_view_of_a_message(tmp_path: Path) -> None:
+    for view in VIEWS:
+        assert (await bob(tmp_path, f"MessageView {view}")).token_options(Request()).view == view
+    assert (await bob(tmp_path)).token_options(Request()).view == "classic"
 
 
 async def test_users_with_equal_settings_share_their_tokens(tmp_path: Path) -> None:
