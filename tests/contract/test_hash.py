@@ -529,6 +529,7 @@ async def test_a_disk_that_is_full_keeps_the_larger_file(
 KILLS = 300
 
 
+@pytest.mark.timeout(300)  # on a machine that is busy with other things
 async def test_hundreds_of_kills_leave_whole_messages(tmp_path: Path) -> None:
     """Each message adds one to the total and to all tokens, and leaves a signature; the file grows, too."""
     chance, path = random.Random(1), Home(tmp_path).prepare(css_file(tmp_path))
