@@ -58,7 +58,7 @@ fuzz-kernel: build
 	    build_ext --build-lib build/sanitized --build-temp build/sanitized-temp
 	$(sanitized) -m pytest -o pythonpath="build/sanitized ." -o timeout=600 \
 	    tests/fuzz --ignore tests/fuzz/test_dialogue.py tests/golden/test_tokens.py tests/golden/test_classify.py
-	$(sanitized) -m tests.fuzz $(SECONDS) message modern stored hash_file
+	$(sanitized) -m tests.fuzz $(SECONDS) message modern stored hash_file weights
 	PYTHONPATH=. $(bin)/python -P -m tests.fuzz $(SECONDS) parts headers identifier forward edited
 
 fuzz-dialogue: build

@@ -41,6 +41,7 @@ setup(
             extension("dspamd.mail._view"),
             extension("dspamd.mail._features"),
             extension("dspamd.engine._kernel"),
+            extension("dspamd.engine._weights"),
             extension("dspamd.storage.files._css"),
             extension("dspamd.storage.files._files", fuzzed=False),
         ],

@@ -26,7 +26,7 @@ from dspamd.engine.model import Explained, ScoreOptions, Snapshot
 from dspamd.engine.token_probabilities import probabilities
 from dspamd.engine.tokenizer import crc64
 from dspamd.errors import Failure, UsageError
-from dspamd.filter.dictionary import Dictionary
+from dspamd.filter.dictionary import Dictionaries
 from dspamd.filter.transaction import InboundMessage
 from dspamd.filter.verdict import explanation_lines
 from dspamd.mail.view import SignaturePass
@@ -181,7 +181,7 @@ async def check_storage(parts: Parts) -> int:
 async def explain(parts: Parts, user: str, names: Sequence[bytes]) -> int:
     """Print tokens with their hits and probability: the named ones, or those of a message."""
     resolved = await parts.users.resolve(user)
-    dictionary = await Dictionary.of(parts.storage, resolved, create=False)
+    dictionary = await Dictionaries.of_site(parts.config, parts.storage).of(resolved, create=False)
     options = resolved.score_options(Request())
     if names:
         snapshot = await dictionary.read(array("Q", map(crc64, names)))

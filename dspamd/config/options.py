@@ -203,13 +203,24 @@ class Training:
         help="Noise reduction, automatic whitelist, sedation.")
     Algorithm = Words(choice(*SCORERS), "graham burton",
              "graham burton",
-        help="How tokens become a verdict; if several are named, each may find spam. confidence stands "
-        "alone: all tokens vote, each as much as it is to be trusted. It uses the same dictionaries "
-        "and makes about half the errors; use it with TrainingMode tone.")
+        help="How tokens become a verdict; if several are named, each may find spam. The others stand "
+        "alone. confidence: all tokens vote, each as much as it is to be trusted. It uses the same "
+        "dictionaries and makes about half the errors. joint: weights and counters of what the modern view "
+        "sees, a small block for each user in place of a row for each token; it makes the fewest "
+        "errors. logistic: weights only. Use these three with TrainingMode tone.")
     MessageView = Text(choice(*VIEWS), "classic",
         help="What of a message becomes tokens: classic what DSPAM saw, cut up by the Tokenizer; modern what "
         "its reader sees, with links, attachments and its way here. Another view is another dictionary: "
-        "its tokens must be learned first.")
+        "its tokens must be learned first. Algorithm joint and logistic always see the modern view.")
+    SeedModel = Text(PATH, "", "# /etc/dspam/seed",
+        help="A file that dspam_admin seed made: what users of Algorithm joint or logistic know from the "
+             "first day. What they teach themselves soon counts more.")
+    BlockMemory = Number(SIZE, "64M",
+        help="Memory of each worker for the knowledge of recently served users, by Algorithm joint or "
+             "logistic: 2 MiB a user.")
+    QuarantineAfter = Number(COUNT, "0", "# 10",
+        help="Tag spam instead of quarantining it until a user has learned so many messages of each class; "
+             "0: quarantine at once.")
     Tokenizer = Text(choice("word", "chain", "sbph", "osb", ranked=True, chained="chain"), "chain",
              "osb",
         help="How to split a message into tokens.")

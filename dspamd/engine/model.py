@@ -105,19 +105,18 @@ class Hits(NamedTuple):
 class Snapshot(NamedTuple):
     """What the store knows of a user and the tokens of a message, before the message is scored.
 
-    `weights` is what a scorer made of the user's block; only that scorer knows what it is.
+    `weights` is what a scorer made of the user's block, and of those that are added to it; only that
+    scorer knows what it is.
     """
 
     totals: Totals
     hits: Hits
-    weights: object | None = None
+    weights: tuple[object, ...] = ()
 
     def joined(self, other: Snapshot) -> Snapshot:
-        """Two dictionaries together (merged groups).  Raises ValueError if both have weights."""
-        if self.weights is not None and other.weights is not None:
-            raise ValueError("only their scorer can join weights")
-        weights = other.weights if self.weights is None else self.weights
-        return Snapshot(self.totals.plus(other.totals), self.hits.joined(other.hits), weights)
+        """Two dictionaries together (merged groups)."""
+        totals, hits = self.totals.plus(other.totals), self.hits.joined(other.hits)
+        return Snapshot(totals, hits, self.weights + other.weights)
 
 
 class TokenChange(NamedTuple):

@@ -9,12 +9,12 @@ To add a scorer, write a class like `Classic` and name it in `SCORERS`.
 
 from __future__ import annotations
 
-import enum
 from array import array
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from dspamd.engine import _kernel
+from dspamd.engine.joint import JOINT, LOGISTIC
 from dspamd.engine.model import (
     Explained,
     Factor,
@@ -27,16 +27,6 @@ from dspamd.engine.model import (
     TokenOptions,
 )
 from dspamd.engine.tokenizer import Tokens, tokens_from_signature
-
-
-class Knowledge(enum.Flag):
-    """What a scorer needs to know of a user, beside the totals."""
-
-    HITS = enum.auto()
-    """The hits of the message's tokens (`Snapshot.hits`)."""
-
-    BLOCK = enum.auto()
-    """A block of bytes that belongs to the scorer: weights, for instance."""
 
 
 class Run(Protocol):
@@ -83,16 +73,41 @@ class Run(Protocol):
         """All tokens of the message, the most interesting first."""
 
 
+class Weights(Protocol):
+    """What a scorer knows of an owner, made from the owner's block."""
+
+    @property
+    def memory(self) -> int:
+        """Bytes of memory that it takes."""
+
+    def add(self, change: bytes) -> None:
+        """Add a change, as `Learned.block` has it.  Raises ValueError, and adds nothing, if it is damaged."""
+
+    def copy(self) -> Weights: ...
+
+    def seed(self) -> Weights:
+        """Weights for others to begin with: what they learn themselves soon counts more."""
+
+    def write(self) -> bytes:
+        """The base of a block with all that was added."""
+
+
 class Scorer(Protocol):
     """A way to turn tokens into a verdict."""
 
     @property
-    def knowledge(self) -> Knowledge:
-        """What it needs to know of a user."""
+    def view(self) -> str | None:
+        """The view that it reads, a name of `dspamd.mail.views`; None: any, as MessageView says."""
 
     @property
     def block(self) -> str | None:
         """The name of the block that its lessons change; None: it has none."""
+
+    def wanted(self, tokens: Tokens) -> array[int]:
+        """The tokens whose hits it needs, array('Q')."""
+
+    def weights(self, base: bytes) -> Weights:
+        """What the base of its block says; empty: nothing is known.  Raises ValueError if it is damaged."""
 
     def score(
         self, tokens: Tokens, snapshot: Snapshot, options: ScoreOptions, lesson: Lesson | None = None
@@ -118,13 +133,19 @@ class Classic:
     Several formulas can be combined: each is asked, and any of them can say spam (4.7).
     """
 
-    knowledge = Knowledge.HITS
+    view: str | None = None
     block: str | None = None
 
     def score(
         self, tokens: Tokens, snapshot: Snapshot, options: ScoreOptions, lesson: Lesson | None = None
     ) -> Run:
         return _kernel.Run(tokens, snapshot, options, lesson)
+
+    def wanted(self, tokens: Tokens) -> array[int]:
+        return tokens.values
+
+    def weights(self, base: bytes) -> Weights:
+        raise ValueError("counters are no weights")
 
     def recall(self, signature: bytes, options: TokenOptions) -> Tokens:
         return tokens_from_signature(signature, options)
@@ -148,7 +169,12 @@ class Confidence(Classic):
 CLASSIC = Classic()
 CONFIDENCE = Confidence()
 
-SCORERS: Mapping[str, Scorer] = {**dict.fromkeys(_kernel.FORMULAS, CLASSIC), _kernel.CONFIDENT: CONFIDENCE}
+SCORERS: Mapping[str, Scorer] = {
+    **dict.fromkeys(_kernel.FORMULAS, CLASSIC),
+    _kernel.CONFIDENT: CONFIDENCE,
+    "logistic": LOGISTIC,
+    "joint": JOINT,
+}
 """The scorer that each value of `Algorithm` stands for."""
 
 

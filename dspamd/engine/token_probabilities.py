@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from dspamd.engine.model import Hits, ScoreOptions, Snapshot, Totals
-from dspamd.engine.scorers import Knowledge, scorer
+from dspamd.engine.scorers import scorer
 from dspamd.engine.tokenizer import Tokens
 
 _RECORD = struct.Struct("<QB7x")  # of a signature (engine.md 8.2)
@@ -43,7 +43,7 @@ def probabilities(pairs: Iterable[Pair], totals: Totals, options: ScoreOptions) 
     )
     if options.pvalue == "markov":
         options = replace(options, pvalue="bcr")
-    if scorer(options.algorithms).knowledge is not Knowledge.HITS:
+    if scorer(options.algorithms).block is not None:  # it knows no hits
         options = classic(options)
     run = scorer(options.algorithms).score(tokens, Snapshot(totals, hits), options)
     return {(token.spam, token.innocent): token.probability for token in run.explain()}

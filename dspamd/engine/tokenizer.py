@@ -27,6 +27,7 @@ __all__ = ["Tokens", "crc64", "tokenize", "tokens_from_signature"]
 
 _RECORD_BYTES = 16  # token and frequency (engine.md 8.2)
 _CONTROL = (11624422384514212933).to_bytes(8, "little")
+FEATURES_MARK = b"dspamd features\n"  # begins a signature of a scorer with weights (`engine.joint`)
 TEXT_MARK = b"\x01"  # stands between the two texts of an sbph signature (engine.md 8.2)
 
 
@@ -46,7 +47,10 @@ def tokens_from_signature(signature: bytes, options: TokenOptions) -> Tokens:
     """The tokens of a stored signature, to train a message that is gone (engine.md 7.7, 8.2).
 
     An sbph signature is text and is tokenized again; any other is a list of tokens without names.
+    That of a scorer with weights has none that others could use.
     """
+    if signature.startswith(FEATURES_MARK):
+        return Tokens.from_signature(b"")  # a scorer that the user had before
     if options.view in GROUPED:
         return Tokens.from_signature(_without_control(signature), grouped=True)
     if options.tokenizer != "sbph":

@@ -409,6 +409,23 @@ cdef class Tokens:
             tokens.arrange()
         return tokens
 
+    @staticmethod
+    def recalled(const uint64_t[::1] values not None, sender=None):
+        """Features without names, each once, in iteration order; `sender` is the whitelist token, if there is one."""
+        cdef Tokens tokens = Tokens()
+        cdef size_t n = <size_t>values.shape[0], k
+        cdef uint64_t whitelist = 0 if sender is None else sender
+        cdef bint listed = sender is not None
+        with nogil:
+            tokens.reserve(n + 1)
+            for k in range(n):
+                tokens.touch(values[k], 0, 0, 0)
+            if listed:
+                tokens.whitelist_index = tokens.touch(whitelist, 0, 0, 0)
+            tokens.grouped = True
+            tokens.arrange()
+        return tokens
+
 
 cdef object _array(str typecode, const void* items, size_t n, size_t item):
     cdef array.array copy = array.clone(array.array(typecode), <Py_ssize_t>n, zero=False)

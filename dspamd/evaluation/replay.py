@@ -25,7 +25,7 @@ from dspamd.evaluation.corpus import Item
 from dspamd.evaluation.counted import CountedStorage
 from dspamd.evaluation.feedback import Feedback
 from dspamd.filter.decision import Decision, Decisions
-from dspamd.filter.dictionary import Dictionary
+from dspamd.filter.dictionary import Dictionaries
 from dspamd.filter.passage import Passage
 from dspamd.filter.training import recall, teach
 from dspamd.filter.transaction import InboundMessage
@@ -95,7 +95,8 @@ class Replay:
 
     def _equip(self) -> None:
         self._users = Users(self._config, self.storage, _NOWHERE)
-        self._decisions = Decisions(self._config, self.storage, lambda _: str(len(self.record)))
+        self._dictionaries = Dictionaries.of_site(self._config, self.storage)
+        self._decisions = Decisions(self._config, self._dictionaries, lambda _: str(len(self.record)))
 
     def __getstate__(self) -> tuple[object, ...]:
         settings = self._config, self._order, self._feedback, self._stored
@@ -166,7 +167,7 @@ class Replay:
         watch, busy = Stopwatch(time.process_time), self.storage.seconds
         user, lesson = await self._users.resolve(report.user), Lesson(report.label, Source.ERROR)
         request = Request(lesson=lesson)
-        dictionary = await Dictionary.of(self.storage, user, create=False)
+        dictionary = await self._dictionaries.of(user, create=False)
         recalled = await recall(dictionary, report.signature)
         written = self.storage.written.rows
         await teach(recalled, lesson, user.token_options(request), user.score_options(request))

@@ -23,9 +23,8 @@ from dspamd.engine.modes import MISCLASSIFIED, RULES
 from dspamd.engine.scorers import scorer
 from dspamd.engine.tokenizer import Tokens
 from dspamd.errors import Failure
-from dspamd.filter.dictionary import Dictionary, Scoring, change_of
+from dspamd.filter.dictionary import Dictionaries, Dictionary, Scoring, change_of
 from dspamd.request.request import Request
-from dspamd.storage.contract import Storage
 from dspamd.telemetry import log
 from dspamd.users.groups import Asks
 from dspamd.users.preferences import User
@@ -43,8 +42,8 @@ _INOCULATION = Lesson(Label.SPAM, Source.INOCULATION)
 class Consultation:
     """Consults the members of a user's groups."""
 
-    def __init__(self, storage: Storage) -> None:
-        self._storage = storage
+    def __init__(self, dictionaries: Dictionaries) -> None:
+        self._dictionaries, self._storage = dictionaries, dictionaries.storage
 
     async def ask(self, user: User, request: Request, own: Scoring) -> Scoring:
         """The scoring of new mail with the answers of the user's peers; `own` is that of the user alone."""
@@ -77,7 +76,7 @@ class Consultation:
         for peer in _in_time(peers):
             try:
                 uid = await self._storage.uid(peer, create=False)
-                if await _takes_for_spam(Dictionary(self._storage, uid), tokens, options):
+                if await _takes_for_spam(self._dictionaries.at(uid), tokens, options):
                     return True
                 answered = False
             except Failure as failure:
@@ -92,7 +91,7 @@ class Consultation:
         for member in _in_time(user.membership.inoculated):
             try:
                 uid = await self._storage.uid(member, create=True)
-                dictionary = Dictionary(self._storage, uid)
+                dictionary = self._dictionaries.at(uid)
                 if uid is None or await _takes_for_spam(dictionary, tokens, options):
                     continue
                 scoring = await dictionary.score(tokens, options, _INOCULATION)

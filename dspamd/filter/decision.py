@@ -11,7 +11,7 @@ reference/engine.md 7 and protocols.md 7.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dspamd.config.config import Config
 from dspamd.engine.model import Factor, Label, Learned, Lesson, Result, Source, Totals
@@ -19,13 +19,13 @@ from dspamd.engine.modes import RULES
 from dspamd.engine.scorers import Run
 from dspamd.engine.tokenizer import Tokens
 from dspamd.filter.consultation import Consultation
-from dspamd.filter.dictionary import Dictionary, Scoring, change_of
+from dspamd.filter.dictionary import Dictionaries, Scoring, change_of
 from dspamd.filter.passage import Passage
 from dspamd.filter.scan.scanners import Finding
 from dspamd.filter.training import Recalled, UnknownSignature, recall, result_of
 from dspamd.filter.verdict import Verdict
 from dspamd.offload.threads import aside
-from dspamd.storage.contract import Change, Correct, Signature, Storage, Uid
+from dspamd.storage.contract import Change, Correct, Signature, Uid
 from dspamd.telemetry import log
 
 
@@ -57,10 +57,12 @@ class Decision:
 class Decisions:
     """Decides about messages.  `new_signature` makes the id of a signature for an owner."""
 
-    def __init__(self, config: Config, storage: Storage, new_signature: Callable[[Uid | None], str]) -> None:
-        self._improbability = config.ImprobabilityDrive
-        self._storage, self._new_signature = storage, new_signature
-        self._consultation = Consultation(storage)
+    def __init__(
+        self, config: Config, dictionaries: Dictionaries, new_signature: Callable[[Uid | None], str]
+    ) -> None:
+        self._improbability, self._quarantine_after = config.ImprobabilityDrive, config.QuarantineAfter
+        self._dictionaries, self._new_signature = dictionaries, new_signature
+        self._consultation = Consultation(dictionaries)
 
     async def decide(self, passage: Passage, finding: Finding | None) -> Decision | None:
         """The decision; None if the message has no tokens.
@@ -80,7 +82,7 @@ class Decisions:
         lesson = None if passage.request.classify else finding.lesson
         tokens = await passage.tokens(None)
         passage.watch.mark("tokens")
-        dictionary = await Dictionary.of(self._storage, passage.user, create=not passage.request.classify)
+        dictionary = await self._dictionaries.of(passage.user, create=not passage.request.classify)
         scoring = await dictionary.score(tokens, passage.score_options, lesson, passage.watch)
         learned = scoring.learned if lesson else Learned.nothing()
         ours = lesson is not None and passage.lesson is None
@@ -90,7 +92,7 @@ class Decisions:
 
     async def _by_signature(self, passage: Passage, lesson: Lesson) -> Decision:
         """Decide as the user says.  Raises `UnknownSignature` if they have no such signature."""
-        dictionary = await Dictionary.of(self._storage, passage.user, create=False)
+        dictionary = await self._dictionaries.of(passage.user, create=False)
         recalled = await recall(dictionary, passage.signature or "")
         passage.watch.mark("store")
         verdict = self._verdict(passage, result_of(lesson.label), recalled.signature)
@@ -104,7 +106,7 @@ class Decisions:
             return None
         passage.watch.mark("tokens")
         create = not request.classify and (lesson is None or lesson.source is not Source.ERROR)
-        dictionary = await Dictionary.of(self._storage, user, create=create)
+        dictionary = await self._dictionaries.of(user, create=create)
         scoring = await dictionary.score(tokens, passage.score_options, lesson, passage.watch)
         if lesson is None:
             scoring = await self._consultation.ask(user, request, scoring)
@@ -127,7 +129,10 @@ class Decisions:
         classify = passage.request.classify
         taught = finding.lesson if finding is not None else passage.lesson
         return Decision(
-            self._verdict(passage, scoring.result, signature, factors),
+            replace(
+                self._verdict(passage, scoring.result, signature, factors),
+                unproven=finding is None and self._unproven(passage, scoring),
+            ),
             passage.lesson or taught,
             uid,
             None if classify else _change(passage, scoring, stored),
@@ -149,11 +154,17 @@ class Decisions:
         if uid is None or user.train_pristine:
             return id_, None
         stored = Signature(id_, await aside(8 * len(run), lambda: run.signature))
-        if not await self._storage.has_room(uid, stored):
+        if not await self._dictionaries.storage.has_room(uid, stored):
             # A header with this id would promise a correction that cannot work.
             log.get().warning("signature_not_kept", user=user.name, uid=uid, bytes=len(stored.data))
             return None, None
         return id_, stored
+
+    def _unproven(self, passage: Passage, scoring: Scoring) -> bool:
+        """Whether the verdict on new mail is spam, by a dictionary with few lessons of either class."""
+        totals = scoring.snapshot.totals
+        lessons = min(totals.spam_learned, totals.innocent_learned)
+        return passage.lesson is None and scoring.result.spam and lessons < self._quarantine_after
 
     def _verdict(
         self,

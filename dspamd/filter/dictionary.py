@@ -12,10 +12,14 @@ from __future__ import annotations
 import asyncio
 from array import array
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from dspamd.config.config import Config
 from dspamd.engine.model import Hits, Learned, Lesson, Result, ScoreOptions, Snapshot, Totals
-from dspamd.engine.scorers import Run, scorer
+from dspamd.engine.scorers import Run, Scorer, Weights, scorer
 from dspamd.engine.tokenizer import Tokens
+from dspamd.filter.blocks import MEMORY_BYTES, Blocks
+from dspamd.filter.seed import NO_SEED, Seed
 from dspamd.offload.threads import aside
 from dspamd.storage.contract import BlockChange, Change, Correct, Signature, Storage, Uid
 from dspamd.telemetry.stopwatch import Stopwatch
@@ -55,23 +59,42 @@ def change_of(
     return Change(learned, signature, correct, block=appended)
 
 
-@dataclass(frozen=True, slots=True)
-class Dictionary:
-    """`uid` is the owner who learns, None if the store does not know them; `group` adds its counters."""
+class Dictionaries:
+    """The dictionaries in a store; `memory` bounds the blocks that are remembered, in bytes."""
 
-    storage: Storage
-    uid: Uid | None
-    group: Uid | None = None
+    def __init__(self, storage: Storage, memory: int = MEMORY_BYTES, seed: Seed = NO_SEED) -> None:
+        self.storage, self._blocks, self._seed = storage, Blocks(memory), seed
 
     @classmethod
-    async def of(cls, storage: Storage, user: User, *, create: bool) -> Dictionary:
+    def of_site(cls, config: Config, storage: Storage) -> Dictionaries:
+        """The dictionaries as dspam.conf wants them."""
+        seed = Seed(Path(config.SeedModel)) if config.SeedModel else NO_SEED
+        return cls(storage, config.BlockMemory, seed)
+
+    async def of(self, user: User, *, create: bool) -> Dictionary:
         """The dictionary of a user, made if `create`.
 
         Raises `TempFail`, and `PermFail` for a name that the store can never keep.
         """
-        uid = await storage.uid(user.owner, create=create)
+        uid = await self.storage.uid(user.owner, create=create)
         merged = user.membership.merged
-        return cls(storage, uid, await storage.uid(merged, create=False) if merged else None)
+        group = await self.storage.uid(merged, create=False) if merged else None
+        return Dictionary(self.storage, uid, group, self._blocks, self._seed)
+
+    def at(self, uid: Uid | None) -> Dictionary:
+        """The dictionary of an owner alone, whatever groups they are in."""
+        return Dictionary(self.storage, uid, None, self._blocks, self._seed)
+
+
+@dataclass(frozen=True, slots=True)
+class Dictionary:
+    """`uid` is the owner who learns, None if the store does not know them; `group` adds its knowledge."""
+
+    storage: Storage
+    uid: Uid | None
+    group: Uid | None = None
+    blocks: Blocks = field(default_factory=Blocks, compare=False)
+    seed: Seed = NO_SEED
 
     async def read(self, tokens: array[int]) -> Snapshot:
         """Totals and hits, summed; an owner whom the store does not know has none.  Raises `TempFail`."""
@@ -92,11 +115,12 @@ class Dictionary:
         watch: Stopwatch | None = None,
     ) -> Scoring:
         """Score a message, its noise patterns weighed.  Raises `TempFail`."""
-        watch = watch or Stopwatch()
-        snapshot = await self.read(tokens.values)
+        watch, chosen = watch or Stopwatch(), scorer(options.algorithms)
+        snapshot = await self._known(tokens, chosen)
         watch.mark("store")
-        size, score = 8 * len(tokens), scorer(options.algorithms).score
-        run = await aside(size, lambda: score(tokens, snapshot, options, lesson))
+        # Only the event loop reads weights, because it changes them; their features are bounded.
+        size = 8 * len(tokens) if chosen.block is None else 0
+        run = await aside(size, lambda: chosen.score(tokens, snapshot, options, lesson))
         if run.patterns is not None:
             watch.mark("classify")
             hits = (await self.read(run.patterns)).hits
@@ -104,6 +128,27 @@ class Dictionary:
             await aside(size, lambda: run.weigh(hits))
         watch.mark("classify")
         return Scoring(run.result, run.learned, run, snapshot, run.provisional)
+
+    async def _known(self, tokens: Tokens, chosen: Scorer) -> Snapshot:
+        """What a scorer asks for: totals, hits of its tokens, and the blocks of user and group."""
+        if chosen.block is None:
+            return await self.read(chosen.wanted(tokens))
+        snapshot, weights = await asyncio.gather(self.read(chosen.wanted(tokens)), self._weights(chosen))
+        return snapshot._replace(weights=weights)
+
+    async def _weights(self, chosen: Scorer) -> tuple[Weights, ...]:
+        """The weights of the owner, of the group, and of the seed."""
+        weights = [await self._weights_of(self.uid, chosen)]
+        if self.group is not None:
+            weights.append(await self._weights_of(self.group, chosen))
+        if (seed := await self.seed.weights(chosen)) is not None:
+            weights.append(seed)
+        return tuple(weights)
+
+    async def _weights_of(self, uid: Uid | None, chosen: Scorer) -> Weights:
+        if uid is None or chosen.block is None:
+            return chosen.weights(b"")
+        return await self.blocks.weights(self.storage, uid, chosen.block, chosen)
 
     async def _read(self, uid: Uid | None, tokens: array[int]) -> Snapshot:
         return _EMPTY if uid is None else await self.storage.read(uid, tokens)

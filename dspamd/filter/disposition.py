@@ -53,7 +53,7 @@ class Disposition:
         action = choose(
             verdict,
             delivery.request,
-            user.spam_action,
+            _spam_action(user, verdict),
             self._config.ClamAVResponse,
             agent=bool(self._config.QuarantineAgent),
             next_hop=bool(self._config.DeliveryHost or self._config.suffixes(Config.DeliveryHost)),
@@ -72,7 +72,7 @@ class Disposition:
             verdict,
             summary,
             content if action is Action.PRINT else b"",
-            found or status(action, verdict, user.spam_action),
+            found or status(action, verdict, _spam_action(user, verdict)),
             said,
         )
 
@@ -92,7 +92,7 @@ class Disposition:
         return Rewrite(
             lines=tuple(header_lines(verdict)),
             utf8=b"SMTPUTF8" in map(bytes.upper, mail.envelope.parameters),
-            subject_tag=user.spam_subject if spam and user.spam_action == "tag" else b"",
+            subject_tag=user.spam_subject if spam and _spam_action(user, verdict) == "tag" else b"",
             text_tag=self._texts.text("msgtag.spam" if spam else "msgtag.nonspam") if tagged else b"",
             signature=verdict.signature if embed else None,
         )
@@ -130,3 +130,8 @@ class Disposition:
         if action is Action.QUARANTINE:
             return await self._outlet.quarantine(handover, owner)
         return await self._outlet.deliver(handover)
+
+
+def _spam_action(user: User, verdict: Verdict) -> str:
+    """The action for spam: it is tagged, not quarantined, where little is known of its user."""
+    return "tag" if verdict.unproven and user.spam_action == "quarantine" else user.spam_action

@@ -29,6 +29,7 @@ from dspamd.engine.model import Source, Totals
 from dspamd.errors import Failure, InvalidName, TempFail
 from dspamd.filter.consultation import Consultation
 from dspamd.filter.decision import Decision, Decisions
+from dspamd.filter.dictionary import Dictionaries
 from dspamd.filter.disposition import Disposition
 from dspamd.filter.observers.observer import Observer, Processed
 from dspamd.filter.observers.report import Details, MessageLog
@@ -77,13 +78,14 @@ class Pipeline:
     ) -> None:
         self._config, self._users, self._storage, self._history = config, users, storage, history
         self._scanners, self._observers, self._details, self._clock = scanners, observers, details, clock
-        self._decisions = Decisions(config, storage, new_signature)
+        dictionaries = Dictionaries.of_site(config, storage)
+        self._decisions = Decisions(config, dictionaries, new_signature)
         self._disposition = Disposition(config, outlet, texts)
-        self._consultation = Consultation(storage)
+        self._consultation = Consultation(dictionaries)
         self._metrics = metrics or Metrics()
         self._unlearned = Recurring("not_learned", "learned_again")
         self._log = MessageLog(self._metrics)
-        self._reports = Reports(config, users, storage, self._disposition, self._log)
+        self._reports = Reports(config, users, dictionaries, self._disposition, self._log)
 
     async def process(self, mail: InboundMessage, delivery: Delivery) -> Outcome:
         """Do everything with one message for one recipient.

@@ -21,7 +21,7 @@ from collections.abc import Awaitable, Callable
 from dspamd.config.config import Config
 from dspamd.engine.model import Learned, Source
 from dspamd.errors import PermFail
-from dspamd.filter.dictionary import Dictionary
+from dspamd.filter.dictionary import Dictionaries
 from dspamd.filter.disposition import Disposition
 from dspamd.filter.observers.report import MessageLog
 from dspamd.filter.passage import Passage
@@ -35,7 +35,7 @@ from dspamd.request.envelope import Envelope
 from dspamd.request.recipients import Delivery
 from dspamd.request.reporter import NotAllowed, Reporter, reporter
 from dspamd.request.request import Request
-from dspamd.storage.contract import Change, Signature, Storage
+from dspamd.storage.contract import Change, Signature
 from dspamd.telemetry import log
 from dspamd.users.preferences import User
 from dspamd.users.users import Users
@@ -47,9 +47,15 @@ class Reports:
     """Takes reports apart and has each of their lessons taught."""
 
     def __init__(
-        self, config: Config, users: Users, storage: Storage, disposition: Disposition, log: MessageLog
+        self,
+        config: Config,
+        users: Users,
+        dictionaries: Dictionaries,
+        disposition: Disposition,
+        log: MessageLog,
     ) -> None:
-        self._config, self._users, self._storage, self._disposition = config, users, storage, disposition
+        self._config, self._users, self._disposition = config, users, disposition
+        self._dictionaries = dictionaries
         self._log = log
 
     async def brings(self, mail: InboundMessage, request: Request) -> bool:
@@ -111,16 +117,16 @@ class Reports:
         """A message with its signature, or with one made of its text, which is stored."""
         if each.signature is not None:
             return each
-        dictionary = await Dictionary.of(self._storage, user, create=False)
+        dictionary = await self._dictionaries.of(user, create=False)
         if dictionary.uid is None:
             raise UnknownSignature("Nothing to correct", detail=f"{user.owner} has no dictionary")
         id_ = id_of_text(each.content)
-        if await self._storage.signature(dictionary.uid, id_) is None:
+        if await dictionary.storage.signature(dictionary.uid, id_) is None:
             text = InboundMessage(Envelope(b"", (), each.content))
             tokens = await text.tokens(user.token_options(request), user.signature_pass(None))
             run = (await dictionary.score(tokens, user.score_options(request))).run
             stored = Signature(id_, await aside(8 * len(run), lambda: run.signature))
-            await self._storage.apply(dictionary.uid, Change(Learned.nothing(), stored))
+            await dictionary.storage.apply(dictionary.uid, Change(Learned.nothing(), stored))
         return Reported(id_, each.content)
 
     async def _answer(

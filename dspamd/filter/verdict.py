@@ -44,6 +44,7 @@ class Verdict:
     user           shown in X-DSPAM-User, None: not shown (managed groups, localStore)
     factors        shown in X-DSPAM-Factors, None: not shown (`showFactors`)
     improbability  show X-DSPAM-Improbability (`ImprobabilityDrive on`)
+    unproven       it is spam, but so little is known that it is not quarantined (`QuarantineAfter`)
     """
 
     result: Result
@@ -53,6 +54,7 @@ class Verdict:
     user: str | None = None
     factors: tuple[Factor, ...] | None = None
     improbability: bool = False
+    unproven: bool = False
 
 
 @dataclass(frozen=True, slots=True)

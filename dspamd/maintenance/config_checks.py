@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from dspamd.config.config import Config, contains
 from dspamd.config.option import Option
 from dspamd.engine.model import Mode
-from dspamd.engine.scorers import scorer
+from dspamd.engine.scorers import CLASSIC, scorer
 from dspamd.errors import Problem, UsageError
 from dspamd.request.command_line import split
 from dspamd.request.recipients import requested
@@ -96,22 +96,34 @@ def _needless(config: Config) -> Iterator[str]:
 
 def _statistics(config: Config) -> Iterator[str]:
     """Settings of the statistics that do not go together."""
-    noise = "noise" in config.Feature
-    if "confidence" in config.Algorithm:
+    noise, algorithm = "noise" in config.Feature, " ".join(config.Algorithm)
+    try:
+        chosen = scorer(config.Algorithm)
+    except ValueError:  # an error, which says more
+        return
+    if chosen is not CLASSIC:
         if config.PValue != "bcr":
-            yield f"PValue {config.PValue} has no effect with Algorithm confidence"
+            yield f"PValue {config.PValue} has no effect with Algorithm {algorithm}"
         if noise:
-            yield "Feature noise has no effect with Algorithm confidence"
+            yield f"Feature noise has no effect with Algorithm {algorithm}"
         if any(word.startswith("tb=") for word in config.Feature):
-            yield "Feature tb=N has no effect with Algorithm confidence"
+            yield f"Feature tb=N has no effect with Algorithm {algorithm}"
         if config.ProcessorWordFrequency != "once":
-            yield "ProcessorWordFrequency has no effect with Algorithm confidence: a token counts once"
-    if config.MessageView != "classic":
-        if noise:
-            yield f"Feature noise has no effect with MessageView {config.MessageView}"
+            yield f"ProcessorWordFrequency has no effect with Algorithm {algorithm}: a token counts once"
+    if chosen.block is not None:
+        if config.StrictCompatibility:
+            yield f"Algorithm {algorithm} takes nothing back with StrictCompatibility"
+        if config.ProcessorBias:
+            yield f"ProcessorBias has no effect with Algorithm {algorithm}"
+    if chosen.view is not None and config.given(Config.MessageView) and config.MessageView != chosen.view:
+        yield f"MessageView has no effect with Algorithm {algorithm}, which sees the {chosen.view} view"
+    view = chosen.view or config.MessageView
+    if view != "classic":
+        if noise and chosen is CLASSIC:
+            yield f"Feature noise has no effect with MessageView {view}"
         for option in (Config.Tokenizer, Config.ProcessorURLContext):
             if config.given(option):
-                yield f"{option.name} has no effect with MessageView {config.MessageView}"
+                yield f"{option.name} has no effect with MessageView {view}"
     if Mode(config.TrainingMode) is Mode.TONE:
         if config.StrictCompatibility:
             yield "TrainingMode tone takes nothing back with StrictCompatibility"

@@ -21,7 +21,7 @@ import atheris
 with atheris.instrument_imports(include=["dspamd.mail"]):
     from tests.fuzz.targets import TARGETS
 
-from dspamd.engine import _kernel
+from dspamd.engine import _kernel, _weights
 from dspamd.mail import _features, _view
 from dspamd.storage.files import _css
 from tests.fuzz.seeds import DICTIONARY, seeds
@@ -62,7 +62,7 @@ def fuzz(target: str, options: list[str]) -> None:
     """Fuzz one target in this process; never returns."""
     test = TARGETS[target]
     atheris.Setup([sys.argv[0], *options], test)
-    for extension in (_view, _features, _kernel, _css):
+    for extension in (_view, _features, _kernel, _weights, _css):
         watch(extension)
     atheris.Fuzz()
 

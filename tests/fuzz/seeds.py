@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import struct
+from array import array
 from functools import cache
 from pathlib import Path
 
+from dspamd.engine._weights import Evidence, Table, negated
 from tests.fuzz.pieces import HTML_PIECES, MIME_PIECES, WORD_PIECES
 from tests.golden.data import rows
 
@@ -29,6 +31,9 @@ def seeds(target: str) -> list[bytes]:
         return [*found, bytes(range(64)), b"Subject: a\n\x01one two\0"]
     if target == "hash_file":
         return [*found, hash_file(7, 0), hash_file(8, 1), hash_file(3, 0) + hash_file(4, 1)]
+    if target == "weights":
+        change = Evidence(array("Q", range(1 << 40, 1 << 44, 1 << 40)), (Table(),)).lesson(spam=True)
+        return [*found, change, negated(change), 2 * change]
     if target == "forward":
         return found + FORWARDS
     return found + mail()

@@ -8,10 +8,13 @@ all of them on seeds and mutations.
 
 from __future__ import annotations
 
+import contextlib
+import zlib
 from array import array
 from collections.abc import Callable
 
 from dspamd.engine._kernel import Run
+from dspamd.engine._weights import Evidence, Table, negated
 from dspamd.engine.model import Hits, Mode, ScoreOptions, Snapshot, TokenOptions, Totals
 from dspamd.engine.tokenizer import tokenize, tokens_from_signature
 from dspamd.filter.verdict import explanation_lines
@@ -180,6 +183,21 @@ def hash_file(data: bytes) -> None:
     assert len(file) == len(data)
 
 
+def weights(data: bytes) -> None:
+    """The block of a user, or a change of it, that is damaged; and any features."""
+    table = Table()
+    for read in (table.add, Table.read, _table_of, negated):
+        with contextlib.suppress(ValueError):
+            read(data)
+    evidence = Evidence(array("Q", data[: len(data) // 8 * 8]), (table, Table()))
+    assert all(evidence.share(part)[0] < evidence.count for part in range(evidence.length))
+    table.add(evidence.lesson(spam=True))
+
+
+def _table_of(numbers: bytes) -> Table:
+    return Table.read(b"dspamd weights 1\n" + zlib.compress(numbers))
+
+
 TARGETS: dict[str, Target] = {
     "message": message,
     "modern": modern,
@@ -190,4 +208,5 @@ TARGETS: dict[str, Target] = {
     "forward": forward,
     "edited": edited,
     "hash_file": hash_file,
+    "weights": weights,
 }

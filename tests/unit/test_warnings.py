@@ -18,7 +18,14 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 BUILT = ROOT / "build" / "cython" / "dspamd"
-EXTENSIONS = ["mail/_view", "mail/_features", "engine/_kernel", "storage/files/_css", "storage/files/_files"]
+EXTENSIONS = [
+    "mail/_view",
+    "mail/_features",
+    "engine/_kernel",
+    "engine/_weights",
+    "storage/files/_css",
+    "storage/files/_files",
+]
 FLAGS = ["-fsyntax-only", "-Wall", "-Wextra", "-Wconversion", "-Wshadow"]
 
 _SOURCE = re.compile(r'\s*/\* "(.+)":(\d+)')

@@ -16,7 +16,7 @@ from dspamd.engine.tokenizer import Tokens, crc64, tokenize
 from dspamd.errors import TempFail
 from dspamd.filter import consultation
 from dspamd.filter.consultation import Consultation
-from dspamd.filter.dictionary import Dictionary, Scoring
+from dspamd.filter.dictionary import Dictionaries, Dictionary, Scoring
 from dspamd.mail.view import View
 from dspamd.request.request import Request
 from dspamd.storage.contract import Change, Storage, Uid
@@ -100,13 +100,15 @@ class Me:
         options = self.user.score_options(self.request)
         own = await Dictionary(self.storage, "me").score(self.tokens(body), options)
         self.stores.asked.clear()
-        asked = await Consultation(self.storage).ask(self.user, self.request, own)
+        asked = await Consultation(Dictionaries(self.storage)).ask(self.user, self.request, own)
         assert before == {owner: (store.totals, store.rows()) for owner, store in self.stores.owners.items()}
         return asked
 
     async def inoculate(self, body: bytes) -> None:
         lesson = Lesson(Label.SPAM, Source.ERROR)
-        await Consultation(self.storage).inoculate(self.user, self.request, lesson, self.tokens(body))
+        await Consultation(Dictionaries(self.storage)).inoculate(
+            self.user, self.request, lesson, self.tokens(body)
+        )
 
 
 def steps(change: TokenChange) -> set[tuple[int, int]]:

@@ -1,0 +1,291 @@
+# What tables say of a message, and what a lesson adds to the first of them.
+#
+# Two experts see the same features.  The first is logistic regression with AdaGrad steps; each feature has the
+# value n^-1/4, where n is the size of its group, and all values together have length 1.  The second takes each
+# feature by itself: how clearly its counters speak for one class, and how often it was seen (EDDC, exponential
+# differential document counts).  The evidence of the second is summed, limited, and added to the log-odds of
+# the first.  Each expert learns where its own margin is too small.
+
+cdef enum:
+    GROUPS = 16
+    MOST_TABLES = 4
+
+cdef double RATE = 0.3  # of a step of the first expert
+cdef double BOOST = 2.0  # how much larger its first steps are, ...
+cdef double BOOSTED = 200.0  # ... while it had fewer lessons than about this
+cdef double EPSILON = 1e-5
+cdef double NEAR = 0.01  # it learns unless its probability is as near to the label
+cdef double FEW = 0.25  # how much the difference of two counters must stand out
+cdef double RARE = 8.0  # a feature that was seen less often than about this has less confidence
+cdef double SUREST = 1e-6  # a single feature is never surer than this
+cdef double WEIGHT = 0.32  # of the second expert beside the first
+cdef double LIMIT = 6.0  # log-odds that the second expert can add
+cdef double MARGIN = 0.07  # log-odds a feature that the second expert wants, ...
+cdef double ENOUGH = 42.0  # ... and never more than these for a message
+
+
+cdef struct Part:  # a slot that the message has
+    uint32_t slot
+    uint32_t first  # index of its first feature
+    double value
+
+
+ctypedef const Slot* SlotsOfTable
+
+
+cdef struct Known:  # what the tables know of a slot, together
+    double weight
+    double spam
+    double innocent
+
+
+cdef int by_slot(const void* a, const void* b) noexcept nogil:
+    cdef const Part* x = <const Part*>a
+    cdef const Part* y = <const Part*>b
+    if x.slot != y.slot:
+        return 1 if x.slot > y.slot else -1
+    return <int>(x.first > y.first) - <int>(x.first < y.first)
+
+
+cdef inline uint32_t slot_of(uint32_t feature) noexcept nogil:
+    return <uint32_t>(feature * <uint32_t>2654435761) >> (32 - BITS)
+
+
+cdef inline double dither(uint32_t slot, uint64_t lesson) noexcept nogil:
+    """A number from 0 up to 1 that looks random: rounding with it is right in the mean, and repeatable."""
+    cdef uint64_t x = (lesson << 32) ^ slot
+    x ^= x >> 32
+    x *= <uint64_t>0xD6E8FEB86659FD93
+    x ^= x >> 32
+    x *= <uint64_t>0xD6E8FEB86659FD93
+    return <double>(x >> 40) / 16777216.0
+
+
+cdef inline int64_t rounded(double number, double share) noexcept nogil:
+    """The next integer above if the part behind the point exceeds `share`, else that below."""
+    cdef int64_t whole = <int64_t>floor(number)
+    return whole + <int64_t>(number - <double>whole > share)
+
+
+cdef inline double sigma(double logit) noexcept nogil:
+    return 1 / (1 + exp(-logit))
+
+
+cdef inline double evidence(double spam, double innocent) noexcept nogil:
+    """The log-odds of a feature by itself, from its counters scaled to the larger class."""
+    cdef double both = spam + innocent, difference, confidence, p
+    if both <= 0:
+        return 0
+    difference = (spam - innocent) * (spam - innocent) - FEW / both
+    if difference <= 0:
+        return 0
+    confidence = difference / (both * both)
+    confidence *= confidence
+    confidence *= confidence
+    confidence *= confidence
+    p = 0.5 + confidence / (1 + RARE / both) * (spam / both - 0.5)
+    p = SUREST if p < SUREST else 1 - SUREST if p > 1 - SUREST else p
+    return log(p / (1 - p))
+
+
+@cython.final
+cdef class Evidence:
+    """What tables say of the features of a message.
+
+    `values` are tokens, array('Q'), whose first 32 bits are features; the one at index `sender` is none.  The first
+    table is the user's own, up to three others are added to it.  `counted`: the second expert has a say, and learns.
+    Raises ValueError for no tables, or too many.
+    """
+
+    cdef Part* parts
+    cdef readonly uint32_t count  # features
+    cdef readonly uint32_t length  # parts
+    cdef readonly double weighed, counted_up  # log-odds of the first expert, sum of the second
+    cdef bint counted
+    cdef tuple tables
+    cdef SlotsOfTable[MOST_TABLES] slots
+    cdef int table_count
+    cdef int64_t lessons, spam, innocent
+    cdef double spam_scale, innocent_scale  # 0: a class without lessons gives no evidence
+
+    def __cinit__(self, values, tuple tables not None, Py_ssize_t sender=-1, bint counted=True):
+        cdef const uint64_t[::1] numbers = values
+        cdef Table table
+        if not 1 <= len(tables) <= MOST_TABLES:
+            raise ValueError(f"{len(tables)} tables, 1 to {MOST_TABLES} are possible")
+        self.tables, self.counted, self.table_count = tables, counted, <int>len(tables)
+        for i, table in enumerate(tables):
+            self.slots[<int>i] = table.slots
+            self.spam += table.spam
+            self.innocent += table.innocent
+        self.lessons = (<Table>tables[0]).lessons
+        self.parts = <Part*>malloc((<size_t>numbers.shape[0] + 1) * sizeof(Part))
+        if self.parts == NULL:
+            raise MemoryError
+        with nogil:
+            self.place(numbers, sender)
+            self.weigh()
+
+    def __dealloc__(self):
+        free(self.parts)
+
+    cdef void place(self, const uint64_t[::1] values, Py_ssize_t sender) noexcept nogil:
+        """Find the slots and the values of the features."""
+        cdef uint32_t[GROUPS] sizes
+        cdef double[GROUPS] share
+        cdef uint32_t feature, count = 0, k
+        cdef double length = 0
+        cdef int group
+        cdef Py_ssize_t i
+        memset(sizes, 0, sizeof(sizes))
+        for i in range(values.shape[0]):
+            if i != sender:
+                feature = <uint32_t>(values[i] >> 32)
+                sizes[feature >> 28] += 1
+                self.parts[count] = Part(slot_of(feature), <uint32_t>i, <double>(feature >> 28))
+                count += 1
+        for group in range(GROUPS):
+            length += sqrt(<double>sizes[group])
+        for group in range(GROUPS):
+            share[group] = 1 / sqrt(sqrt(<double>sizes[group]) * length) if sizes[group] else 0
+        for k in range(count):
+            self.parts[k].value = share[<int>self.parts[k].value]
+        self.count = self.length = count
+
+    cdef void merge(self) noexcept nogil:
+        """Sort the parts by slot and join those of one slot."""
+        cdef uint32_t k, kept = 0
+        qsort(self.parts, self.length, sizeof(Part), by_slot)
+        for k in range(self.length):
+            if kept and self.parts[kept - 1].slot == self.parts[k].slot:
+                self.parts[kept - 1].value += self.parts[k].value
+            else:
+                self.parts[kept] = self.parts[k]
+                kept += 1
+        self.length = kept
+
+    cdef Known known(self, uint32_t slot) noexcept nogil:
+        """What the tables know of a slot; counters are scaled."""
+        cdef Known known = Known(0, 0, 0)
+        cdef int i
+        for i in range(self.table_count):
+            known.weight += self.slots[i][slot].weight
+            known.spam += self.slots[i][slot].spam
+            known.innocent += self.slots[i][slot].innocent
+        known.weight *= WEIGHT_UNIT
+        known.spam *= self.spam_scale
+        known.innocent *= self.innocent_scale
+        return known
+
+    cdef void weigh(self) noexcept nogil:
+        """Ask both experts."""
+        cdef double most = <double>max(self.spam, self.innocent)
+        cdef Known known
+        cdef uint32_t k
+        if self.counted and self.spam and self.innocent:
+            self.spam_scale, self.innocent_scale = most / <double>self.spam, most / <double>self.innocent
+        for k in range(self.count):
+            known = self.known(self.parts[k].slot)
+            self.weighed += known.weight * self.parts[k].value
+            self.counted_up += evidence(known.spam, known.innocent)
+
+    @property
+    def logit(self):
+        """The log-odds of spam: the message is spam above 0."""
+        return self.weighed + LIMIT * tanh(WEIGHT * self.counted_up / LIMIT)
+
+    @property
+    def experience(self):
+        """The number of lessons of the class that had fewer; of all lessons, if counters have no say."""
+        return min(self.spam, self.innocent) if self.counted else self.lessons
+
+    def share(self, uint32_t k):
+        """Of the `k`-th slot of the message: index of its first feature, spam, innocent, and its part of the log-odds.
+
+        Raises IndexError from `length` on.
+        """
+        if k >= self.length:
+            raise IndexError(k)
+        cdef Part part = self.parts[k]
+        cdef Known known = self.known(part.slot)
+        cdef double limited = 1 if self.counted_up == 0 else LIMIT * tanh(WEIGHT * self.counted_up / LIMIT) / self.counted_up
+        cdef int64_t spam = 0, innocent = 0
+        cdef int i
+        for i in range(self.table_count):
+            spam += self.slots[i][part.slot].spam
+            innocent += self.slots[i][part.slot].innocent
+        return part.first, spam, innocent, known.weight * part.value + limited * evidence(known.spam, known.innocent)
+
+    def lesson(self, bint spam, double margin=1.0):
+        """The change that teaches a label, as bytes; empty if both experts are sure of it, or there are no features.
+
+        `margin` is a multiple of the margins within which they learn.  0: they learn if they are wrong.
+        """
+        cdef double error = (1.0 if spam else 0.0) - sigma(self.weighed)
+        cdef double right = self.counted_up if spam else -self.counted_up
+        cdef bint moves = fabs(error) >= 0.5 - margin * (0.5 - NEAR)
+        cdef bint counts = self.counted and (
+            right < margin * min(ENOUGH, MARGIN * self.count) or not (self.spam if spam else self.innocent)
+        )
+        return self.change(error, spam, moves, counts) if self.count and (moves or counts) else b""
+
+    cdef bytes change(self, double error, bint spam, bint moves, bint counts):
+        """A record of table.pxi that moves weights against the error, or counts the message, or both."""
+        cdef const Slot* own = self.slots[0]
+        cdef double rate = RATE * (1 + BOOST * BOOSTED / (BOOSTED + <double>self.lessons))
+        cdef uint64_t lesson = <uint64_t>(self.lessons + self.spam + self.innocent)
+        cdef double gradient, squares
+        cdef int64_t step, more, before = -1
+        cdef uint32_t k, slot
+        cdef size_t n = 0
+        cdef uint8_t* out = <uint8_t*>malloc((<size_t>self.count + 4) * 3 * MOST_BYTES)
+        if out == NULL:
+            raise MemoryError
+        with nogil:
+            self.merge()
+            n += put(out + n, unsigned(moves))
+            n += put(out + n, unsigned(counts and spam))
+            n += put(out + n, unsigned(counts and not spam))
+            n += put(out + n, self.length)
+            for k in range(self.length):
+                slot, step, more = self.parts[k].slot, 0, 0
+                if moves:
+                    gradient = error * self.parts[k].value
+                    squares = own[slot].squares * SQUARES_UNIT + gradient * gradient
+                    more = rounded(gradient * gradient / SQUARES_UNIT, dither(slot, lesson))
+                    step = rounded(rate * gradient / sqrt(EPSILON + squares) / WEIGHT_UNIT, dither(~slot, lesson))
+                n += put(out + n, <uint64_t>(<int64_t>slot - before))
+                n += put(out + n, unsigned(step))
+                n += put(out + n, unsigned(more))
+                before = slot
+        try:
+            return <bytes>out[:<Py_ssize_t>n]
+        finally:
+            free(out)
+
+
+def packed(values, Py_ssize_t sender=-1):
+    """The features of tokens, 4 bytes each, least significant first; the token at `sender` is left out."""
+    cdef const uint64_t[::1] numbers = values
+    cdef Py_ssize_t i, count = numbers.shape[0] - (0 <= sender < numbers.shape[0])
+    cdef bytes out = PyBytes_FromStringAndSize(NULL, 4 * count)
+    cdef uint8_t* at = <uint8_t*>PyBytes_AS_STRING(out)
+    cdef uint32_t feature
+    for i in range(numbers.shape[0]):
+        if i != sender:
+            feature = htole32(<uint32_t>(numbers[i] >> 32))
+            memcpy(at, &feature, 4)
+            at += 4
+    return out
+
+
+def unpacked(const uint8_t[::1] features not None):
+    """Tokens with these features, array('Q'); an odd rest is ignored."""
+    cdef Py_ssize_t i, count = features.shape[0] // 4
+    cdef array.array values = array.clone(array.array("Q"), count, zero=False)
+    cdef uint64_t[::1] numbers = values
+    cdef uint32_t feature
+    for i in range(count):
+        memcpy(&feature, &features[4 * i], 4)
+        numbers[i] = <uint64_t>le32toh(feature) << 32
+    return values

@@ -1,0 +1,139 @@
+"""Weights and counters of a user: the kernel against a plain model, lessons as sums, tables as bytes."""
+
+from __future__ import annotations
+
+import random
+from array import array
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dspamd.engine._weights import Evidence, Table, negated, packed, unpacked
+from tests.model import weights as model
+
+FEATURES = st.lists(st.integers(0, 40), max_size=30, unique=True).map(
+    lambda numbers: [(number % 7) << 28 | number * 2654435 % 2**28 for number in numbers]
+)
+LESSONS = st.lists(
+    st.tuples(FEATURES, st.booleans(), st.sampled_from([0.0, 0.5, 1.0, 2.0, 1e9])), max_size=12
+)
+
+
+def values(features: list[int]) -> array[int]:
+    return array("Q", (feature << 32 | 7 for feature in features))
+
+
+def same(table: Table, plain: model.Table) -> bool:
+    numbers = (table.lessons, table.spam, table.innocent)
+    slots = all(table.slot(slot) == known for slot, known in plain.slots.items())
+    used = sum(1 for known in plain.slots.values() if any(known))
+    return numbers == (plain.lessons, plain.spam, plain.innocent) and slots and len(table) == used
+
+
+@settings(max_examples=150, deadline=None)
+@given(LESSONS, FEATURES, st.booleans())
+def test_the_kernel_computes_what_the_plain_model_does(
+    lessons: list[tuple[list[int], bool, float]], asked: list[int], counted: bool
+) -> None:
+    table, plain, seed, plain_seed = Table(), model.Table(), Table(), model.Table()
+    for k, (features, spam, margin) in enumerate(lessons):
+        own, own_plain = (seed, plain_seed) if k % 5 == 4 else (table, plain)
+        change = Evidence(values(features), (own,), counted=counted).lesson(spam, margin)
+        expected = model.lesson(features, [own_plain], spam, margin, counted=counted)
+        assert bool(change) == (expected is not None)
+        own.add(change)
+        if expected is not None:
+            own_plain.add(expected)
+        assert same(own, own_plain)
+    for tables, plains in (((table,), [plain]), ((table, seed), [plain, plain_seed])):
+        evidence = Evidence(values(asked), tables, counted=counted)
+        assert evidence.logit == model.logit(asked, plains, counted=counted)
+
+
+@settings(max_examples=80, deadline=None)
+@given(LESSONS, st.randoms(use_true_random=False))
+def test_lessons_are_sums_that_can_be_taken_back_in_any_order(
+    lessons: list[tuple[list[int], bool, float]], shuffled: random.Random
+) -> None:
+    table, changes, before = Table(), [], Table()
+    for features, spam, margin in lessons:
+        changes.append(Evidence(values(features), (table,)).lesson(spam, margin))
+        table.add(changes[-1])
+    other = Table()
+    other.add(b"".join(shuffled.sample(changes, len(changes))))
+    assert other.write() == table.write()
+    for change in shuffled.sample(changes, len(changes)):
+        table.add(negated(change))
+    assert table.write() == before.write()
+
+
+@settings(max_examples=60, deadline=None)
+@given(LESSONS)
+def test_a_table_is_the_same_after_it_was_written_and_read(
+    lessons: list[tuple[list[int], bool, float]],
+) -> None:
+    table = Table()
+    for features, spam, margin in lessons:
+        table.add(Evidence(values(features), (table,)).lesson(spam, margin))
+    read = Table.read(table.write())
+    assert (read.lessons, read.spam, read.innocent) == (table.lessons, table.spam, table.innocent)
+    assert read.write() == table.write()
+    assert len(read) == len(table)
+
+
+@given(st.binary(max_size=200))
+def test_damaged_bytes_are_refused_and_change_nothing(data: bytes) -> None:
+    table = Table()
+    for damaged in (data, b"dspamd weights 1\n" + data):
+        try:
+            table.add(damaged)
+        except ValueError:
+            assert len(table) == 0
+            assert table.lessons == 0
+        table = Table()
+        if damaged:
+            with pytest.raises(ValueError, match="weights"):
+                Table.read(damaged)
+
+
+def test_a_cut_table_or_change_is_refused_at_every_byte() -> None:
+    table = Table()
+    change = Evidence(values([1, 2, 2**28 + 5]), (table,)).lesson(True)
+    table.add(change)
+    written = table.write()
+    for size in range(1, len(written)):
+        with pytest.raises(ValueError, match="weights"):
+            Table.read(written[:size])
+    for size in range(1, len(change)):
+        with pytest.raises(ValueError, match="damaged"):
+            Table().add(change[:size])
+        with pytest.raises(ValueError, match="damaged"):
+            negated(change[:size])
+
+
+def test_a_million_lessons_stay_below_a_mebibyte() -> None:
+    """Every slot used, with numbers that vary as much as those of a large mailbox."""
+    drawn, table, everything = random.Random(1), Table(), array("Q")
+    everything = array("Q", (n << 32 for n in range(0, 2**28, 2**8)))
+    for _ in range(60):
+        features = array("Q", (everything[drawn.randrange(len(everything))] for _ in range(40_000)))
+        table.add(Evidence(features, (table,)).lesson(drawn.random() < 0.5, 1e9))
+    assert len(table) > 200_000
+    assert len(table.write()) < 2**20
+
+
+def test_a_signature_keeps_the_features_but_not_the_sender() -> None:
+    tokens = array("Q", [1 << 60, 2 << 60 | 5, 3 << 60])
+    assert unpacked(packed(tokens, 1)) == array("Q", [1 << 60, 3 << 60])
+    assert unpacked(packed(tokens) + b"xyz") == array("Q", [1 << 60, 2 << 60, 3 << 60])
+    assert len(packed(tokens)) == 12
+
+
+def test_what_makes_no_sense_is_refused() -> None:
+    with pytest.raises(ValueError, match="0 tables"):
+        Evidence(array("Q"), ())
+    with pytest.raises(ValueError, match="5 tables"):
+        Evidence(array("Q"), (Table(),) * 5)
+    with pytest.raises(IndexError):
+        Evidence(array("Q"), (Table(),)).share(0)
