@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from dspamd.engine import _kernel
 from dspamd.engine._kernel import Tokens, crc64
+from dspamd.mail import view_classic
 from dspamd.mail._features import Features
 from dspamd.mail.views import GROUPED
 
@@ -38,7 +39,9 @@ def tokenize(view: AnyView, options: TokenOptions) -> Tokens:
     Raises ValueError for an unknown tokenizer, MemoryError, and OverflowError from 4 GiB of text.
     """
     if isinstance(view, Features):
-        return _kernel.tokenize_features(view, options.whitelist)
+        # Both views know a sender by the same token: that of the From line as the classic view shows it.
+        senders = view_classic.view(view.senders).headers if options.whitelist else b""
+        return _kernel.tokenize_features(view, senders)
     headers, body = view
     return _tokens(headers, body, options)
 

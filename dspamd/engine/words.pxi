@@ -345,22 +345,21 @@ def tokenize_view(
     return tokens
 
 
-def tokenize_features(Features features not None, bint whitelist):
-    """The tokens of the modern view: its features, and the whitelist token."""
+def tokenize_features(Features features not None, bytes senders not None):
+    """The tokens of the modern view: its features, and the whitelist token of the last of `senders`."""
     cdef Tokens tokens = Tokens()
     cdef Walk walk
     cdef Strings no_names
-    cdef uint32_t i, sender_length = <uint32_t>min(<size_t>len(features.sender), <size_t>UINT32_MAX)
+    cdef uint32_t i, length = <uint32_t>min(<size_t>len(senders), <size_t>UINT32_MAX)
     memset(&walk, 0, sizeof(Walk))
     memset(&no_names, 0, sizeof(Strings))
     walk.senders_only = True
     tokens.grouped, tokens.features = True, features
-    tokens.keep(features.sender, b"", False)
+    tokens.keep(senders, b"", False)
     with nogil:
         tokens.reserve(1)
-        if whitelist:
-            tokenize_headers(tokens, &walk, sender_length, True, &no_names)
-            tokens.keep_sender()
+        tokenize_headers(tokens, &walk, length, True, &no_names)
+        tokens.keep_sender()
         tokens.reserve(features.count)
         for i in range(features.count):
             tokens.touch(features.features[i].value, i, 0, 0)

@@ -24,7 +24,7 @@ cdef class Features:
     cdef uint32_t* slots  # index + 1 of the feature, or 0; open addressing
     cdef size_t slot_mask
     cdef uint32_t[GROUPS] counts
-    cdef readonly bytes sender
+    cdef readonly bytes senders
 
     cdef int rehash(self, size_t size) except -1 nogil
     cdef int touch(

@@ -51,23 +51,25 @@ _fill_names()
 _fill_fields()
 
 
-def features_of(bytes message not None, bytes sender not None, bint document, bint cut_tags):
+def features_of(bytes message not None, bint document, bint cut_tags):
     """The features of a message with LF line ends.
 
-    `sender` is kept for the tokenizer.  `document`: a text without headers.  `cut_tags`: the first signature tag of each
-    part is left out.
+    `document`: a text without headers.  `cut_tags`: the first signature tag of each part is left out.
     """
     cdef Features features = Features()
     cdef Work work
     cdef const uint8_t* text = <const uint8_t*>PyBytes_AS_STRING(message)
     cdef size_t length = <size_t>len(message)
-    features.sender = sender
     memset(&work, 0, sizeof(Work))
     work.left, work.cuts_tags = <size_t>TEXTS_MOST, cut_tags
     try:
         with nogil:
             features.rehash(4096)
             read_message(features, &work, text, length, document)
+            work.value.length = 0
+            if not document:
+                append_senders(text, length, &work.value)
+        features.senders = PyBytes_FromStringAndSize(<char*>work.value.at, <Py_ssize_t>work.value.length)
     finally:
         free_work(&work)
     return features

@@ -12,14 +12,8 @@ and of a long one only so much is looked at: 64 KiB of each text, 128 KiB of eac
 
 from __future__ import annotations
 
-import re
-
-from dspamd.mail import view_classic
 from dspamd.mail._features import Features, features_of
-from dspamd.mail.headers import block_end
 from dspamd.mail.view import SignaturePass
-
-_SENDER = re.compile(rb"^From:[^\n]*\n(?:[ \t][^\n]*\n)*", re.MULTILINE)
 
 
 def view(message: bytes, *, signature_pass: SignaturePass | None = None, document: bool = False) -> Features:
@@ -29,10 +23,4 @@ def view(message: bytes, *, signature_pass: SignaturePass | None = None, documen
     whatever looks like one is text.  Raises MemoryError if there is no memory.
     """
     cut_tags = signature_pass is not None and signature_pass.cut_tags and not signature_pass.headers_only
-    return features_of(message, b"" if document else _sender(message), document, cut_tags)
-
-
-def _sender(message: bytes) -> bytes:
-    """The From fields as the classic view shows them: both views know a sender by the same token."""
-    fields = b"".join(_SENDER.findall(message, 0, block_end(message)))
-    return view_classic.view(fields).headers
+    return features_of(message, document, cut_tags)

@@ -27,7 +27,7 @@ from dspamd.filter import verdict
 from dspamd.filter.scan import blocklist, source
 from dspamd.home import home
 from dspamd.home.history import Fields
-from dspamd.mail import _features, _view, forward, headers, kept, mime, signature, view_modern
+from dspamd.mail import _features, _view, forward, headers, kept, mime, signature
 from dspamd.mail.message import Message
 from dspamd.mail.rewrite import Rewrite, rewrite
 from dspamd.mail.transparency import Collector, stuffed
@@ -340,16 +340,6 @@ SEES_MAIL: dict[str, tuple[Use, list[Worst]]] = {
     "filter.scan.source: ipaddress": (
         text_of(source.address),
         [Worst(b"1."), Worst(b"1"), Worst(b":"), Worst(b"1:"), Worst(b"%", b"::")],
-    ),
-    "mail.view_modern._SENDER": (
-        view_modern.view,
-        [
-            Worst(b"From:"),
-            Worst(b"From:\n"),
-            Worst(b" a\n", b"From:\n"),
-            Worst(b"\n ", b"From:"),
-            Worst(b"\nFrom"),
-        ],
     ),
     "server.command._BARE": (argument_of(command.mail_path), [Worst(b"a", b"FROM:"), Worst(b" ", b"FROM:")]),
     "server.command._BRACKETED": (

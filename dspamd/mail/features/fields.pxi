@@ -152,6 +152,20 @@ cdef size_t field_colon(const uint8_t* text, size_t at, size_t end) noexcept nog
     return end
 
 
+cdef int append_senders(const uint8_t* text, size_t length, Buffer* out) except -1 nogil:
+    """Append the From fields of a message as they are: the tokenizer makes the whitelist token of them."""
+    cdef size_t at = 0, end
+    cdef bint within = False  # a From field, which may be folded
+    while at < length and text[at] != b"\n" and text[at] != b"\r" and out.length < FIELDS_BYTES:
+        end = min(position(text, at, length, b"\n") + 1, length)
+        if text[at] != b" " and text[at] != b"\t":
+            within = begins(text + at, end - at, "from:")
+        if within:
+            append(out, text + at, end - at)
+        at = end
+    return 0
+
+
 cdef int read_field(
     Features features, Work* work, Entity* entity, const uint8_t* text, size_t at, size_t colon, size_t end
 ) except -1 nogil:
