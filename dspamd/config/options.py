@@ -281,6 +281,9 @@ class Preferences:
 class Headers:
     IgnoreHeader = Words(HEADER, "", "# X-Example",
         help="Header whose words are not tokens.")
+    AuthenticationHost = Words(TEXT, "", "# mx.example.org",
+        help="Name by which a mail server of ours writes Authentication-Results (RFC 8601): MessageView "
+        "modern believes no others. The server has to remove those that arrive with its name.")
 
 
 class SQLite:

@@ -203,6 +203,7 @@ class TokenOptions:
     ignore_headers: frozenset[bytes] = frozenset()  # lower case
     document: bool = False  # text without headers, not mail
     view: str = "classic"  # a name of dspamd.mail.views
+    our_hosts: frozenset[bytes] = frozenset()  # whose Authentication-Results are believed; lower case
 
 
 @dataclass(frozen=True, slots=True)

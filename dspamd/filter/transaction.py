@@ -59,7 +59,13 @@ class InboundMessage:
 
     def _view(self, options: TokenOptions, signature_pass: SignaturePass) -> AnyView:
         view = VIEWS[options.view]
-        return view(self.message.lf, signature_pass=signature_pass, document=options.document)
+        return view(
+            self.message.lf,
+            signature_pass=signature_pass,
+            document=options.document,
+            ignored=options.ignore_headers,
+            our_hosts=options.our_hosts,
+        )
 
     async def signature(self) -> str | None:
         """The signature id that the message brings back, if any."""

@@ -1,4 +1,5 @@
 from array import array
+from collections.abc import Iterable
 
 class Features:
     @property
@@ -8,4 +9,6 @@ class Features:
     def __len__(self) -> int: ...
     def name(self, i: int) -> bytes: ...
 
-def features_of(message: bytes, document: bool, cut_tags: bool) -> Features: ...
+def features_of(
+    message: bytes, document: bool, cut_tags: bool, ignored: Iterable[bytes], our_hosts: Iterable[bytes]
+) -> Features: ...

@@ -18,8 +18,8 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memchr, memcmp, memcpy, memmove, memset, strlen
 
 from dspamd.mail._view cimport (
-    BASE64, DIGIT, HEX, KIND, LETTER, LOWER, SPACE, Buffer, append, begins, cut_signature, is_named, mixed,
-    out_of_memory, position, position_of, room,
+    BASE64, DIGIT, HEX, KIND, LETTER, LOWER, SPACE, STRING_SIZE, Buffer, Strings, append, begins, cut_signature, is_named, mixed,
+    out_of_memory, position, position_of, room, strings_add, strings_free, strings_have,
 )
 
 import array
@@ -51,10 +51,20 @@ _fill_names()
 _fill_fields()
 
 
-def features_of(bytes message not None, bint document, bint cut_tags):
+cdef int add_names(Strings* strings, names) except -1:
+    """Add names to a set; those that are too long match nothing."""
+    cdef bytes name
+    for name in names:
+        if 0 < len(name) <= STRING_SIZE:
+            strings_add(strings, <const uint8_t*>PyBytes_AS_STRING(name), <size_t>len(name))
+    return 0
+
+
+def features_of(bytes message not None, bint document, bint cut_tags, ignored, our_hosts):
     """The features of a message with LF line ends.
 
-    `document`: a text without headers.  `cut_tags`: the first signature tag of each part is left out.
+    `document`: a text without headers.  `cut_tags`: the first signature tag of each part is left out.  `ignored`: names
+    of fields, `our_hosts`: those of servers whose checks are believed, in lower case.
     """
     cdef Features features = Features()
     cdef Work work
@@ -63,6 +73,8 @@ def features_of(bytes message not None, bint document, bint cut_tags):
     memset(&work, 0, sizeof(Work))
     work.left, work.cuts_tags = <size_t>TEXTS_MOST, cut_tags
     try:
+        add_names(&work.ignored, ignored)
+        add_names(&work.our_hosts, our_hosts)
         with nogil:
             features.rehash(4096)
             read_message(features, &work, text, length, document)

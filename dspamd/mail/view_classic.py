@@ -20,11 +20,19 @@ _NO_HEADERS = b": \n\n"
 """Put before a document, it is the header that a message needs; it makes no token (engine.md 1.1)."""
 
 
-def view(message: bytes, *, signature_pass: SignaturePass | None = None, document: bool = False) -> View:
+def view(
+    message: bytes,
+    *,
+    signature_pass: SignaturePass | None = None,
+    document: bool = False,
+    ignored: frozenset[bytes] = frozenset(),
+    our_hosts: frozenset[bytes] = frozenset(),
+) -> View:
     """The classic view of a message with LF line ends.
 
     Without `signature_pass` it is that of a message that is not searched for a signature (engine.md
-    9.6).  A `document` has no headers: whatever looks like one is text.  Raises MemoryError if there
+    9.6).  A `document` has no headers: whatever looks like one is text.  All fields are shown: of those that
+    are `ignored` the tokenizer makes no words; `our_hosts` says nothing here.  Raises MemoryError if there
     is no memory.
     """
     if b"\0" in message:

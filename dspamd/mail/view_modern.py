@@ -16,11 +16,20 @@ from dspamd.mail._features import Features, features_of
 from dspamd.mail.view import SignaturePass
 
 
-def view(message: bytes, *, signature_pass: SignaturePass | None = None, document: bool = False) -> Features:
+def view(
+    message: bytes,
+    *,
+    signature_pass: SignaturePass | None = None,
+    document: bool = False,
+    ignored: frozenset[bytes] = frozenset(),
+    our_hosts: frozenset[bytes] = frozenset(),
+) -> Features:
     """The features of a message with LF line ends.
 
     `signature_pass`: whether the first signature tag of each part is left out.  A `document` has no headers:
-    whatever looks like one is text.  Raises MemoryError if there is no memory.
+    whatever looks like one is text.  `ignored` are names of fields that are left out, `our_hosts` those by
+    which our mail servers write `Authentication-Results` (RFC 8601), in lower case: what others write there
+    is not believed.  Raises MemoryError if there is no memory.
     """
     cut_tags = signature_pass is not None and signature_pass.cut_tags and not signature_pass.headers_only
-    return features_of(message, document, cut_tags)
+    return features_of(message, document, cut_tags, ignored, our_hosts)

@@ -14,10 +14,16 @@ AnyView = View | Features
 
 
 class Viewer(Protocol):
-    """Turns a message with LF line ends into a view of it; see `dspamd.mail.view_classic.view`."""
+    """Turns a message with LF line ends into a view of it; see `dspamd.mail.view_modern.view`."""
 
     def __call__(
-        self, message: bytes, *, signature_pass: SignaturePass | None = None, document: bool = False
+        self,
+        message: bytes,
+        *,
+        signature_pass: SignaturePass | None = None,
+        document: bool = False,
+        ignored: frozenset[bytes] = frozenset(),
+        our_hosts: frozenset[bytes] = frozenset(),
     ) -> AnyView: ...
 
 

@@ -124,6 +124,8 @@ def _statistics(config: Config) -> Iterator[str]:
         for option in (Config.Tokenizer, Config.ProcessorURLContext):
             if config.given(option):
                 yield f"{option.name} has no effect with MessageView {view}"
+    elif config.AuthenticationHost:
+        yield "AuthenticationHost has no effect with MessageView classic"
     if Mode(config.TrainingMode) is Mode.TONE:
         if config.StrictCompatibility:
             yield "TrainingMode tone takes nothing back with StrictCompatibility"

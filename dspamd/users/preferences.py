@@ -212,6 +212,9 @@ class Defaults:
                 name.lower().encode("utf-8", "surrogateescape") for name in config.IgnoreHeader
             ),
             document=config.DataSource == "document",
+            our_hosts=frozenset(
+                name.lower().encode("utf-8", "surrogateescape") for name in config.AuthenticationHost
+            ),
         )
         score = ScoreOptions(
             algorithms=frozenset(config.Algorithm),

@@ -81,6 +81,8 @@ def modern(data: bytes) -> None:
         Message(data[1:]).lf,
         signature_pass=_PASSES[data[0] & 7] if data else None,
         document=data[:1] >= b"\xe0",
+        ignored=frozenset([b"x-i"]),
+        our_hosts=frozenset([b"a"]),
     )
     tokens = tokenize(view, options)
     assert tokens.grouped and len(view) <= len(tokens) <= 10_000

@@ -12,7 +12,7 @@ from tests.model import words as plain
 
 PIECES = (
     list("abcXYZ019.:?!-_@/&%$#+ \n\t\"'()=,;*~")
-    + "é É ß ü İ ı ﬁ ｖ Ａ ① ² ª № Å ª".split()
+    + list("éÉßüİıﬁｖＡ①²ª№Å")
     + ["e\u0301", "u\u0308", "\u0301", "a\u0323\u0307"]
     + list("жЩёаеіΩσςγ")
     + list("中文字漢あアｱ가힣ราคาก้ລာក་ㄅ")

@@ -1,13 +1,26 @@
-"""The words of a text in the modern view, plainly: one character after the other, with Python's own tables."""
+"""The words of a text in the modern view, plainly: character by character, with Python's own tables."""
 
 from __future__ import annotations
 
+import itertools
 import unicodedata
 
 BREAKS = {chr(code) for code in range(33)} | {"\x7f"} | set("<>\"'(){}[];,=|*`~^\\")
 LONGEST = 60
 
-SCRIPTS = ("CJK ", "HIRAGANA", "KATAKANA", "HANGUL", "THAI", "LAO ", "MYANMAR", "KHMER", "TIBETAN", "BOPOMOFO", "HALFWIDTH")
+SCRIPTS = (
+    "CJK ",
+    "HIRAGANA",
+    "KATAKANA",
+    "HANGUL",
+    "THAI",
+    "LAO ",
+    "MYANMAR",
+    "KHMER",
+    "TIBETAN",
+    "BOPOMOFO",
+    "HALFWIDTH",
+)
 
 
 def words(text: str) -> set[str]:
@@ -51,7 +64,7 @@ def _folded(word: str) -> set[str]:
 
 def _pairs(dense: str) -> set[str]:
     folded = [_fold(character) for character in dense]
-    return {a + b for a, b in zip(folded, folded[1:], strict=False)} if len(folded) > 1 else set(folded)
+    return {a + b for a, b in itertools.pairwise(folded)} if len(folded) > 1 else set(folded)
 
 
 def _fold(character: str) -> str:

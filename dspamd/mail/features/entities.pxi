@@ -27,6 +27,8 @@ cdef struct Work:  # what is needed while a message is read
     size_t parts, lines
     size_t left  # bytes of texts that may still be looked at
     bint cuts_tags
+    Strings ignored  # names of fields that are left out
+    Strings our_hosts  # whose checks are believed
 
 
 cdef void free_work(Work* work) noexcept nogil:
@@ -36,6 +38,8 @@ cdef void free_work(Work* work) noexcept nogil:
     free(work.text.at)
     free(work.visible.at)
     free(work.hidden.at)
+    strings_free(&work.ignored)
+    strings_free(&work.our_hosts)
 
 
 cdef int read_message(Features features, Work* work, const uint8_t* text, size_t length, bint document) except -1 nogil:

@@ -21,7 +21,7 @@ DROPPED_FIELDS = (
 """What filters, mailboxes and readers add: it says nothing of the message, or is not there when it arrives."""
 
 RESULT_FIELDS = (
-    b"authentication-results", b"arc-", b"received-spf", b"x-authentication-results", b"x-original-authentication-results",
+    b"arc-", b"received-spf", b"x-authentication-results", b"x-original-authentication-results",
     b"authentication-warning", b"x-dkim", b"dkim-filter", b"domainkey-status",
 )
 """What others say they have checked: anybody can write it."""
@@ -33,6 +33,7 @@ SIGNATURE_FIELDS = (b"dkim-signature", b"domainkey-signature", b"x-google-dkim-s
 cdef enum FieldKind:
     ANY_FIELD
     DROPPED_FIELD
+    CHECKS_FIELD
     SIGNED_FIELD
     DATE_FIELD
     TYPE_FIELD
@@ -72,7 +73,7 @@ cdef int _fill_fields() except -1:
     for text, kind in (
         (b"date", DATE_FIELD), (b"content-type", TYPE_FIELD), (b"content-transfer-encoding", ENCODING_FIELD),
         (b"content-disposition", DISPOSITION_FIELD), (b"message-id", ID_FIELD), (b"received", HOP_FIELD),
-        (b"subject", SUBJECT_FIELD), (b"from", SENDER_FIELD), (b"to", SHAPED_FIELD), (b"x-mailer", SHAPED_FIELD),
+        (b"authentication-results", CHECKS_FIELD), (b"subject", SUBJECT_FIELD), (b"from", SENDER_FIELD), (b"to", SHAPED_FIELD), (b"x-mailer", SHAPED_FIELD),
     ):
         _add_prefix(text, kind, True)
     for text in DROPPED_FIELDS + RESULT_FIELDS:
@@ -176,7 +177,7 @@ cdef int read_field(
         field.name[i] = LOWER[text[at + i]]
     field.kind = field_kind(field.name, field.name_length)
     entity.fields += 1
-    if field.kind == DROPPED_FIELD:
+    if field.kind == DROPPED_FIELD or strings_have(&work.ignored, field.name, field.name_length):
         return 0
     field.hash = hash_text(field.name, field.name_length)
     at, colon = colon + 1, at
@@ -185,6 +186,8 @@ cdef int read_field(
     while end > at and KIND[text[end - 1]] & SPACE:
         end -= 1
     field.value, field.length = text + at, min(end - at, <size_t>VALUE_MOST)
+    if field.kind == CHECKS_FIELD:
+        return touch_checks(features, work, &field) if entity.top else 0
     touch_field_name(features, entity, &field, text + colon)
     if field.kind == DATE_FIELD:
         return touch_date(features, work, &field)
@@ -395,6 +398,68 @@ cdef int touch_hop_word(Features features, const uint8_t* text, size_t length, s
         elif i + 1 < length and not numeric:
             features.touch(HOP_DOMAIN, hash_text(lower + i + 1, length - i - 1), NULL, 0, lower + i + 1, length - i - 1)
     return 0
+
+
+# -- Authentication-Results (RFC 8601)
+
+
+cdef int touch_checks(Features features, Work* work, const Field* field) except -1 nogil:
+    """Touch the results of a server that is ours, and the domains that they are about; others may be invented."""
+    cdef uint8_t[HOST_BYTES] token, result
+    cdef size_t at = 0, n = check_token(field, &at, token), size = 0, sign
+    if not strings_have(&work.our_hosts, token, n):
+        return 0
+    while at < field.length:
+        n = check_token(field, &at, token)
+        if n == 0:  # the end of a result
+            at += 1
+            size = 0
+            continue
+        sign = position(token, 0, n, b"=")
+        if sign == n:
+            continue
+        if size == 0:
+            size = n
+            memcpy(result, token, n)
+            features.touch(CHECK, hash_text(result, size), NULL, 0, result, size)
+        elif is_named(token, sign, "header.d") or is_named(token, sign, "header.from") or is_named(
+            token, sign, "smtp.mailfrom"
+        ):
+            at_domain(token, n, &sign)
+            features.touch(
+                CHECKED_DOMAIN, hash_text(token + sign, n - sign) + 19 * hash_text(result, size),
+                result, size, token + sign, n - sign,
+            )
+    return 0
+
+
+cdef void at_domain(const uint8_t* token, size_t length, size_t* start) noexcept nogil:
+    """Move `start` from the sign in front of an address to its domain."""
+    cdef size_t at = position(token, start[0], length, b"@")
+    start[0] = at + 1 if at < length else start[0] + 1
+
+
+cdef size_t check_token(const Field* field, size_t* at, uint8_t* out) noexcept nogil:
+    """Write the next word in lower case, without comments and quotes; 0 at a semicolon and at the end."""
+    cdef size_t n = 0, depth = 0
+    cdef uint8_t byte
+    while at[0] < field.length:
+        byte = field.value[at[0]]
+        if byte == b"(":
+            depth += 1
+        elif depth:
+            if byte == b")":
+                depth -= 1
+        elif byte == b";":
+            break
+        elif KIND[byte] & SPACE:
+            if n:
+                break
+        elif byte != b'"' and n < HOST_BYTES:
+            out[n] = LOWER[byte]
+            n += 1
+        at[0] += 1
+    return n
 
 
 # -- fields that say how to read the body

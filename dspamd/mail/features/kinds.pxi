@@ -14,6 +14,7 @@ cdef enum Group:
     GRAMS = 6  # letters of the subject and the sender
     SIZES = 7
     HIDING = 8  # what the reader does not see, or a filter should not
+    CHECKS = 9  # what our own mail server has found out about the sender
 
 
 cdef enum Kind:
@@ -60,7 +61,9 @@ cdef enum Kind:
     DISGUISED_WORD = 40
     HIDING_FACT = 41
     FIRST_FIELD = 42
-    KINDS = 43
+    CHECK = 43
+    CHECKED_DOMAIN = 44
+    KINDS = 45
 
 
 cdef uint8_t[KINDS] GROUP_OF
@@ -108,6 +111,8 @@ _KINDS = {  # group; wording: %f is the field, %t the text
     SUBJECT_GRAM: (GRAMS, b'Subject has the letters "%t"'),
     SENDER_GRAM: (GRAMS, b'From has the letters "%t"'),
     FIRST_FIELD: (STRUCTURE, b"the first field is %f"),
+    CHECK: (CHECKS, b"our server found %t"),
+    CHECKED_DOMAIN: (CHECKS, b"our server found %f of %t"),
     SIZE: (SIZES, b"%f%t"),
     HIDDEN_WORD: (HIDING, b'hidden text contains "%t"'),
     SPACED_WORD: (HIDING, b'letters with gaps spell "%t"'),
@@ -117,7 +122,7 @@ _KINDS = {  # group; wording: %f is the field, %t the text
 
 _MOST = {
     WORDS: 4000, CASED: 2000, FIELDS: 1000, STRUCTURE: 1000, LINKS: 500, HOPS: 400, GRAMS: 900, SIZES: 100,
-    HIDING: 300,
+    HIDING: 300, CHECKS: 50,
 }
 
 

@@ -125,7 +125,7 @@ cdef class Features:
             if wording[0] == b"%" and wording[1] == b"f":
                 k = n
                 n = printed(out, n, text, feature.field_length)
-                if GROUP_OF[feature.kind] != SIZES and feature.kind not in (TAG, TAG_ATTRIBUTE, ATTRIBUTE_VALUE):
+                if GROUP_OF[feature.kind] not in (SIZES, HOPS, CHECKS) and feature.kind not in (TAG, TAG_ATTRIBUTE, ATTRIBUTE_VALUE):
                     capitalize(out + k, n - k)
                 wording += 2
             elif wording[0] == b"%" and wording[1] == b"t":

@@ -88,6 +88,7 @@ BOMBS: dict[str, Callable[[int], bytes]] = {
     "quoted headers": lambda n: TEXT + QUOTED + (b"<" + QUOTED + b">") * (n // 20),
     "words of Received": lambda n: b"Received: " + b"from " * (n // 5),
     "Received": lambda n: b"Received: from a [10.0.0.1]\n" * (n // 28),
+    "results": lambda n: b"Authentication-Results: a; " + b"(;a=b " * (n // 6),
     "line ends": lambda n: TEXT + b"\r\n.\r\n\n." * (n // 7),
     "subjects": lambda n: b"Subject: a\n" * (n // 11),
     "signatures": lambda n: b"X-DSPAM-Signature: \n" * (n // 20) + b"\n!DSPAM: " * (n // 9),
@@ -112,7 +113,7 @@ def engine(message: bytes, tokenizer: str) -> None:
 
 
 def features(message: bytes) -> None:
-    view = view_modern.view(message, signature_pass=SignaturePass(cut_tags=True))
+    view = view_modern.view(message, signature_pass=SignaturePass(cut_tags=True), our_hosts=frozenset([b"a"]))
     tokens = tokenize(view, TokenOptions(view="modern", whitelist=True))
     assert len(view) <= len(tokens) <= 10_000
 

@@ -306,6 +306,33 @@ def test_letters_of_subject_and_sender() -> None:
     assert not any(name.startswith("From has the letters") for name in found)
 
 
+CHECKED = (
+    b"Authentication-Results: mx.Example.org 1;\n spf=pass (ok; dkim=no) smtp.mailfrom=bob@bank.example;\n"
+    b" DKIM=fail header.d=evil.example\nAuthentication-Results: other.example; dmarc=pass\n\n"
+)
+
+
+def test_checks_of_our_own_server_are_believed() -> None:
+    features = view_modern.view(CHECKED, our_hosts=frozenset([b"mx.example.org"]))
+    found = {features.name(i).decode() for i in range(len(features))}
+    assert {name for name in found if name.startswith("our server")} == {
+        "our server found spf=pass", "our server found spf=pass of bank.example",
+        "our server found dkim=fail", "our server found dkim=fail of evil.example",
+    }  # fmt: skip
+    for hosts in (frozenset[bytes](), frozenset([b"mx"])):
+        silent = view_modern.view(CHECKED, our_hosts=hosts)
+        assert not any(
+            b"our server" in silent.name(i) or b"dmarc" in silent.name(i) for i in range(len(silent))
+        )
+
+
+def test_ignored_fields_are_left_out() -> None:
+    message = b"X-Ours: a b\n c\nSubject: x\n\n"
+    features = view_modern.view(message, ignored=frozenset([b"x-ours"]))
+    assert not any(b"ours" in features.name(i).lower() for i in range(len(features)))
+    assert any(b"X-Ours" in name.encode() for name in names(message))
+
+
 # -- attachments
 
 

@@ -69,6 +69,7 @@ def test_errors(settings: str, error: str) -> None:
         ("MessageView modern\nFeature noise", "Feature noise has no effect with MessageView modern"),
         ("MessageView modern\nTokenizer osb", "Tokenizer has no effect with MessageView modern"),
         ("MessageView modern\nProcessorURLContext on", "ProcessorURLContext has no effect with MessageView"),
+        ("AuthenticationHost mx.example.org", "AuthenticationHost has no effect with MessageView classic"),
         ("TrainingMargin 2", "TrainingMargin has no effect"),
         ("ServerGroup mail", "ServerGroup without ServerUser"),
         ("ClamAVHost 127.0.0.1", "no mail is scanned"),
