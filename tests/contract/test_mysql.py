@@ -27,6 +27,7 @@ from tests.support.drivers import VIRTUAL_USERS, address
 from tests.support.logged import Logged
 from tests.support.mariadb_server import MariaDB
 from tests.support.no_blocks import blocks_are_refused
+from tests.support.no_corrections import provisional_lessons_are_learned_and_not_kept
 from tests.support.recorded_stores import MYSQL_TABLES, RECORDED, mysql_database, mysql_rows
 
 SPREAD = [(n * 0x9E3779B97F4A7C15) % 2**64 for n in range(1, 20_001)]  # half of them above 2^63
@@ -296,6 +297,7 @@ async def test_an_account_that_may_make_no_table_does_without(
     mariadb_server.query(grant)
     async with mysql(replace(site, user="small", password="x")) as storage:
         assert await _corrected_twice(storage) == {}
+        await provisional_lessons_are_learned_and_not_kept(storage, 1)
     assert logged.take().count("corrections_not_kept") == 1
 
 

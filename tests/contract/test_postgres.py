@@ -38,6 +38,7 @@ from tests.support.day import LAST_OF_A_MONTH, NUMBER, TODAY
 from tests.support.drivers import VIRTUAL_USERS, address
 from tests.support.logged import Logged
 from tests.support.no_blocks import blocks_are_refused
+from tests.support.no_corrections import provisional_lessons_are_learned_and_not_kept
 from tests.support.postgres_server import PostgreSQL
 from tests.support.recorded_stores import (
     POSTGRES,
@@ -327,6 +328,7 @@ async def test_without_our_table_corrections_are_not_remembered(
         assert stored is not None
         assert stored.correction is None
         assert await storage.delete_signature(1, id)
+        await provisional_lessons_are_learned_and_not_kept(storage, 1)
     assert logged.take().count("corrections_not_kept") == 1
 
 
