@@ -6,7 +6,7 @@ waits, so nearly all of it is worth a warning (`surroundings`).  Two things are 
 daemon's own files that is not there yet (`unmet`), so that the start fails until it is; and an obstacle
 in their place (`in_the_way`), which only a change of the configuration removes.
 
-Every look is one or two system calls.  Blocks.
+Every look is one or two system calls, but that at the seed reads the file.  Blocks.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ import os
 import pwd
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 from dspamd.config.config import Config
+from dspamd.engine.scorers import scorer
 from dspamd.errors import Problem, TempFail
+from dspamd.file_errors import explained
 from dspamd.home import preference_files
 from dspamd.home.home import Home
 from dspamd.request.command_line import split
@@ -124,6 +126,8 @@ def _missed_by_workers(config: Config) -> Iterator[tuple[str, str]]:
         yield "GroupConfig", _readable(Path(groups), "nobody is in a group")
     if authorities := config.DeliveryTLSCAFile:
         yield "DeliveryTLSCAFile", _readable(Path(authorities), "no certificate can be checked")
+    if seed := config.SeedModel:
+        yield "SeedModel", _seed(Path(seed), config.Algorithm)
     for agent in AGENTS:
         if agent is Config.QuarantineAgent or not config.DeliveryHost:  # without it no component asks them
             yield agent.name, _program(config.value(agent))
@@ -184,6 +188,27 @@ def _readable(path: Path, loss: str, *, folder: bool = False) -> str:
     if not wrong and not _may(path, os.R_OK):
         wrong = f"{path} cannot be read by {_account()}"
     return wrong and f"{wrong}; {loss}"
+
+
+def _seed(path: Path, algorithms: Iterable[str]) -> str:
+    """The fault of the file that users begin with."""
+    loss = "users begin without it"
+    if wrong := _readable(path, loss):
+        return wrong
+    try:
+        chosen = scorer(algorithms)
+    except ValueError:
+        return ""  # the daemon reports these algorithms, and does not start
+    if chosen.block is None:
+        return f"{path} has no effect: Algorithm {' '.join(algorithms)} knows no seed"
+    try:
+        written = path.read_bytes()
+        chosen.weights(written)
+    except OSError as error:
+        return f"{explained(error, path)}; {loss}"
+    except ValueError as error:
+        return f"{path} is no seed: {error}; {loss}"
+    return "" if written else f"{path} is no seed: the file is empty; {loss}"
 
 
 def _program(command: str) -> str:

@@ -14,6 +14,7 @@ from dspamd.config.config import Config
 from dspamd.config.option_types import COMMAND, PATH, SOCKET
 from dspamd.config.options import OPTIONS
 from dspamd.daemon.account import Account
+from dspamd.engine._weights import Table
 from dspamd.errors import ConfigError
 from dspamd.maintenance.surroundings import in_the_way, surroundings, unmet
 
@@ -27,11 +28,14 @@ def told(folder: Path, *lines: str) -> list[str]:
 
 def test_nothing_is_missed_where_everything_is(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
+    (tmp_path / "seed").write_bytes(Table().seed().write())
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(f"{tmp_path}/socket")
         lines = (
             f"TxtDirectory {tmp_path}",
             f"GroupConfig {tmp_path}/file",
+            "Algorithm logistic",
+            f"SeedModel {tmp_path}/seed",
             'UntrustedDeliveryAgent "/bin/cat -u %u"',
             "TrustedDeliveryAgent cat",
             f"DeliveryHost.example.org {tmp_path}/socket",
@@ -76,6 +80,11 @@ GONE = f"{MISSING}: No such file or directory"
         ("UntrustedDeliveryAgent /etc/passwd", "UntrustedDeliveryAgent /etc/passwd cannot be run by"),
         ("QuarantineAgent /etc", "QuarantineAgent /etc cannot be run by"),
         (f"DeliveryTLSCAFile {MISSING}", f"DeliveryTLSCAFile {GONE}; no certificate can be checked"),
+        (f"Algorithm joint\nSeedModel {MISSING}", f"SeedModel {GONE}; users begin without it"),
+        ("Algorithm joint\nSeedModel /etc", "SeedModel /etc is a folder; users begin without it"),
+        ("Algorithm joint\nSeedModel /dev/null", "SeedModel /dev/null is no seed: the file is empty; users"),
+        ("Algorithm joint\nSeedModel /etc/passwd", "SeedModel /etc/passwd is no seed: weights of an unknown"),
+        ("SeedModel /dev/null", "SeedModel /dev/null has no effect: Algorithm graham burton knows no seed"),
         (f"RABLQueue {MISSING}", f"RABLQueue {GONE}; no source of spam is noted"),
         (
             f"ServerDomainSocketPath {MISSING}",
