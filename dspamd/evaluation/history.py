@@ -23,7 +23,7 @@ from typing import NamedTuple
 from dspamd.engine.model import Label, TokenOptions
 from dspamd.evaluation.configurations import Configuration
 from dspamd.evaluation.corpus import Item, Message, UnusableCorpus
-from dspamd.storage.contract import Storage
+from dspamd.storage.contract import Storage, Stored, Uid
 from dspamd.users.preferences import Defaults, User
 
 _VERDICTS = {
@@ -70,14 +70,11 @@ async def kept(storage: Storage, user: User, log: Path, folder: Path) -> Kept:
     places: list[tuple[Label, str, int, int]] = []
     unknown, content = 0, hashlib.blake2b(digest_size=10)
     with tempfile.NamedTemporaryFile(dir=folder) as file:
-        places_in_log = {id_: place for place, id_ in enumerate(verdicts)}
-        signatures = await storage.signatures(uid)
-        signatures.sort(key=lambda each: (each[1], _time(each[0]), places_in_log.get(each[0], 0), each[0]))
-        for id_, _ in signatures:
+        for id_ in await in_order(storage, uid, verdicts):
             stored = await storage.signature(uid, id_)
             if stored is None:  # purged meanwhile
                 continue
-            label = stored.correction.label if stored.correction else verdicts.get(id_)
+            label = label_of(id_, stored, verdicts)
             if label is None:
                 unknown += 1
                 continue
@@ -90,6 +87,19 @@ async def kept(storage: Storage, user: User, log: Path, folder: Path) -> Kept:
             os.link(file.name, path)
     items = [Item(label, id_, Message(str(path), start, end), user.name) for label, id_, start, end in places]
     return Kept(items, unknown)
+
+
+async def in_order(storage: Storage, uid: Uid, verdicts: Mapping[str, Label]) -> list[str]:
+    """The ids of the signatures of an owner in the order in which the messages came.  Raises `TempFail`."""
+    places = {id_: place for place, id_ in enumerate(verdicts)}
+    signatures = await storage.signatures(uid)
+    signatures.sort(key=lambda each: (each[1], _time(each[0]), places.get(each[0], 0), each[0]))
+    return [id_ for id_, _ in signatures]
+
+
+def label_of(id_: str, stored: Stored, verdicts: Mapping[str, Label]) -> Label | None:
+    """What the user, or else the log, says of a stored message; None if neither does."""
+    return stored.correction.label if stored.correction else verdicts.get(id_)
 
 
 def _time(signature: str) -> str:

@@ -136,14 +136,16 @@ class Dictionary:
         snapshot, weights = await asyncio.gather(self.read(chosen.wanted(tokens)), self._weights(chosen))
         return snapshot._replace(weights=weights)
 
-    async def _weights(self, chosen: Scorer) -> tuple[Weights, ...]:
-        """The weights of the owner, of the group, and of the seed."""
-        weights = [await self._weights_of(self.uid, chosen)]
-        if self.group is not None:
-            weights.append(await self._weights_of(self.group, chosen))
+    async def added(self, chosen: Scorer) -> tuple[Weights, ...]:
+        """The weights that are added to the owner's: those of the group, and of the seed.  Raises `TempFail`."""
+        weights = [] if self.group is None else [await self._weights_of(self.group, chosen)]
         if (seed := await self.seed.weights(chosen)) is not None:
             weights.append(seed)
         return tuple(weights)
+
+    async def _weights(self, chosen: Scorer) -> tuple[Weights, ...]:
+        """The weights of the owner, and those that are added to them."""
+        return await self._weights_of(self.uid, chosen), *await self.added(chosen)
 
     async def _weights_of(self, uid: Uid | None, chosen: Scorer) -> Weights:
         if uid is None or chosen.block is None:
