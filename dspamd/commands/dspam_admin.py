@@ -8,7 +8,7 @@ does not do what its writer wants is stored all the same, with a warning on stan
 `storage-check` runs the contract of all stores against the configured one, with owners of its own
 that it removes.  `explain` shows the counters and probabilities of some tokens, or of the message
 on standard input, in a user's dictionary.  `copy` copies the dictionaries of another store into
-ours (`migration`).
+ours (`migration`).  `seed` and `retrain-model` make knowledge from labelled mail (`knowledge`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from array import array
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from dspamd.commands import migration, tool
+from dspamd.commands import knowledge, migration, tool
 from dspamd.config import preferences
 from dspamd.config.config import Config, contains
 from dspamd.engine.model import Explained, ScoreOptions, Snapshot
@@ -48,6 +48,8 @@ syntax: dspam_admin [function] [arguments] [--profile=PROFILE]
 	aggregate preference [user]
 	copy [other dspam.conf] [user ...] [--replace] [--verbose]
 	explain [user] [token ...]
+	retrain-model [user ...] [--ham path ... --spam path ...]
+	seed [file] --ham path ... --spam path ...
 	storage-check
 """
 EVERYBODY = "default"
@@ -83,6 +85,12 @@ def check(words: Sequence[str]) -> None:
         case ["copy", *rest]:
             migration.parse(rest)
             return
+        case ["seed", *rest]:
+            knowledge.parse_seed(rest)
+            return
+        case ["retrain-model", *rest]:
+            knowledge.parse_retrain(rest)
+            return
         case ["explain", *rest]:
             needed = 1
         case [function, what, *rest] if what.startswith("pref"):
@@ -108,6 +116,10 @@ async def administer(parts: Parts, words: Sequence[str]) -> int:
             return await check_storage(parts)
         case ["copy", *rest]:
             return await migration.copy(parts, migration.parse(rest))
+        case ["seed", *rest]:
+            return await knowledge.seed(parts, knowledge.parse_seed(rest))
+        case ["retrain-model", *rest]:
+            return await knowledge.retrain(parts, knowledge.parse_retrain(rest))
         case ["explain", user, *tokens]:
             return await explain(parts, user, [os.fsencode(token) for token in tokens])
     function, _, user, *rest = words

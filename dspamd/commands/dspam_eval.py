@@ -21,6 +21,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 from dspamd.commands import tool
+from dspamd.commands.progress import Bar
 from dspamd.errors import ConfigError, Failure, UsageError
 from dspamd.evaluation import saved
 from dspamd.evaluation.configurations import Configuration, configurations
@@ -72,7 +73,6 @@ Output:
   --plots FOLDER      roc.svg, learning.svg, reliability.svg
 """
 COMMAND = tool.Command("dspam_eval", USAGE)
-_BAR = 40  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,27 +284,6 @@ def _tell(options: Options, measured: Sequence[Measured]) -> None:
     if options.plots is not None:
         for name, drawing in plots(measured).items():
             atomic_replace(options.plots / name, drawing.encode())
-
-
-class Bar:
-    """How much is done, on a terminal."""
-
-    def __init__(self) -> None:
-        self._shown = -1 if sys.stderr.isatty() else None
-
-    def show(self, share: float) -> None:
-        """Draw it, if it has grown by a tenth of a percent."""
-        if self._shown is None or int(1000 * share) == self._shown:
-            return
-        self._shown = int(1000 * share)
-        done = int(_BAR * share)
-        sys.stderr.write(f"\r{'█' * done}{'░' * (_BAR - done)} {100 * share:5.1f} %")
-        sys.stderr.flush()
-
-    def end(self) -> None:
-        """Leave its line."""
-        if self._shown is not None and self._shown >= 0:
-            sys.stderr.write("\n")
 
 
 if __name__ == "__main__":

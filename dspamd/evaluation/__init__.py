@@ -1,5 +1,5 @@
-"""Measuring configurations on labelled mail, as `dspam_eval` does.
+"""Work on labelled mail: measuring configurations (`dspam_eval`), and making knowledge (`teaching`).
 
-Nothing here talks to a daemon or to a store of the site: the decisions and lessons of `dspamd.filter`
-work on a store in memory.
+A measurement talks neither to a daemon nor to a store of the site: the decisions and lessons of
+`dspamd.filter` work on a store in memory.
 """

@@ -137,7 +137,7 @@ class Dictionary:
         return snapshot._replace(weights=weights)
 
     async def added(self, chosen: Scorer) -> tuple[Weights, ...]:
-        """The weights that are added to the owner's: those of the group, and of the seed.  Raises `TempFail`."""
+        """What is added to the owner's weights: those of the group and of the seed.  Raises `TempFail`."""
         weights = [] if self.group is None else [await self._weights_of(self.group, chosen)]
         if (seed := await self.seed.weights(chosen)) is not None:
             weights.append(seed)

@@ -1,0 +1,162 @@
+"""dspam_admin seed, dspam_admin retrain-model: knowledge from labelled mail (`evaluation.teaching`).
+
+They are for a configuration whose Algorithm keeps weights.  `seed` writes a file that `SeedModel` can name.
+`retrain-model` makes what is known of users anew, from the signatures that are stored or from folders of
+mail.
+
+Results go to standard output, the progress to a terminal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeVar
+
+from dspamd.commands.progress import Bar
+from dspamd.errors import UsageError
+from dspamd.evaluation import teaching
+from dspamd.evaluation.corpus import Item, UnusableCorpus, from_folders
+from dspamd.evaluation.teaching import Owner, Used
+from dspamd.file_errors import explained
+from dspamd.files import atomic_replace
+from dspamd.filter.dictionary import Dictionaries
+
+if TYPE_CHECKING:
+    from dspamd.app import Parts
+
+T = TypeVar("T")
+
+_FOR_ALL = 0o644  # the workers have another account than the administrator
+
+
+class Options(NamedTuple):
+    """The arguments of either function: a file or users, and places of mail."""
+
+    names: tuple[str, ...]
+    ham: tuple[Path, ...] = ()
+    spam: tuple[Path, ...] = ()
+
+
+class _Parser(argparse.ArgumentParser):
+    """Words that it does not understand are wrong usage, as with the other functions."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{self.prog}: {message}")
+
+
+def parse_seed(words: Sequence[str]) -> Options:
+    """The options after `seed`.  Raises UsageError."""
+    options = _parsed("seed", words)
+    if len(options.names) != 1 or not options.ham:
+        raise UsageError("seed: a file, --ham and --spam are needed")
+    return options
+
+
+def parse_retrain(words: Sequence[str]) -> Options:
+    """The options after `retrain-model`.  Raises UsageError."""
+    options = _parsed("retrain-model", words)
+    if not options.names:
+        raise UsageError("retrain-model: a user is needed")
+    return options
+
+
+def _parsed(function: str, words: Sequence[str]) -> Options:
+    parser = _Parser(prog=function, add_help=False, allow_abbrev=False)
+    parser.add_argument("names", nargs="*")
+    for name in ("ham", "spam"):
+        parser.add_argument(f"--{name}", type=Path, nargs="+", action="extend", default=[])
+    found = parser.parse_intermixed_args(words)
+    if bool(found.ham) != bool(found.spam):
+        raise UsageError(f"{function}: --ham and --spam are both needed")
+    return Options(tuple(found.names), tuple(found.ham), tuple(found.spam))
+
+
+async def seed(parts: Parts, options: Options) -> int:
+    """Write a seed; 0, 1 for mail or a file that cannot be read or written, 2 for no mail.
+
+    Raises `ConfigError`, UsageError for a place that we may not write to.
+    """
+    teaching.weighing(parts.config)
+    file = Path(options.names[0])
+    if not (file.parent.is_dir() and os.access(file.parent, os.W_OK)):  # to read the mail may take long
+        raise UsageError(f"seed: {file.parent} is no folder that we may write to")
+    try:
+        items = await _items(options)
+        written, used = await _shown(lambda bar: teaching.seed(parts.config, items, bar.show))
+        await asyncio.to_thread(lambda: atomic_replace(file, written, mode=_FOR_ALL, durable=True))
+    except UnusableCorpus as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_status
+    except OSError as error:
+        sys.stderr.write(f"{explained(error)}\n")
+        return 1
+    sys.stdout.write(f"{_described(used)} read; {file} has {len(written)} bytes\n")
+    return os.EX_OK
+
+
+async def retrain(parts: Parts, options: Options) -> int:
+    """Make the knowledge of users anew; 0, 1 if that of some stays as it was, 2 for no mail.
+
+    Raises `ConfigError`, UsageError for an unknown user, `TempFail` and `PermFail` as the store does.
+    """
+    teaching.weighing(parts.config)
+    dictionaries = Dictionaries.of_site(parts.config, parts.storage)
+    owners = await teaching.owners(options.names, parts.users, dictionaries)
+    try:
+        items = await _items(options) if options.ham else None
+        return max([await _retrain(parts, owner, items) for owner in owners])
+    except UnusableCorpus as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_status
+    except OSError as error:
+        sys.stderr.write(f"{explained(error)}\n")
+        return 1
+
+
+async def _retrain(parts: Parts, owner: Owner, items: Sequence[Item] | None) -> int:
+    """Make the knowledge of one owner anew, and tell what it came from."""
+    used = await _shown(lambda bar: teaching.retrain(parts.config, owner, parts.home, items, bar.show))
+    name, left_out = owner.name, _left_out(used)
+    if not used.learned:
+        sys.stderr.write(
+            f"{name}: no message can be used, what is known stays as it was{left_out}: "
+            "name folders of mail with --ham and --spam\n"
+        )
+        return 1
+    sys.stdout.write(f"{name}: {_described(used)} learned{left_out}\n")
+    sys.stdout.flush()
+    if used.missed:
+        sys.stderr.write(
+            f"{name}: the daemon learned so much meanwhile that some of it is missing: call it again\n"
+        )
+    return os.EX_OK
+
+
+def _described(used: Used) -> str:
+    return f"{used.ham} ham and {used.spam} spam"
+
+
+def _left_out(used: Used) -> str:
+    """What could not be used, as the end of a sentence."""
+    foreign = f"; {used.foreign} signatures are of another Algorithm, which keeps other tokens"
+    unknown = f"; {used.unknown} messages have neither a correction nor a line in the log"
+    return foreign * bool(used.foreign) + unknown * bool(used.unknown)
+
+
+async def _items(options: Options) -> list[Item]:
+    """The mail, oldest first.  Raises `UnusableCorpus`."""
+    return await asyncio.to_thread(from_folders, options.ham, options.spam, "date")
+
+
+async def _shown(work: Callable[[Bar], Awaitable[T]]) -> T:
+    """What work makes, while a bar shows its progress."""
+    bar = Bar()
+    try:
+        return await work(bar)
+    finally:
+        bar.end()
