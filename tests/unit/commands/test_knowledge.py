@@ -343,7 +343,8 @@ def test_signatures_of_another_scorer_cannot_be_used(site: Site, tmp_path: Path,
     on_pipeline(site, one_more)
     assert dspam_admin.main(["retrain-model", "bob"]) == 0
     assert capsys.readouterr() == (
-        "bob: 1 ham and 0 spam learned; 5 left out: signatures of another Algorithm, which keeps other tokens\n",
+        "bob: 1 ham and 0 spam learned; "
+        "5 left out: signatures of another Algorithm, which keeps other tokens\n",
         "",
     )
     ham, spam = mailed(tmp_path / "ham", HAM, HAM), mailed(tmp_path / "spam", SPAM)

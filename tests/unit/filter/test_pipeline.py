@@ -82,6 +82,41 @@ async def test_a_lesson_that_could_not_be_delivered_is_learned_when_it_is_repeat
         assert sum(spam for spam, _ in dump.values()) > sum(spam for spam, _ in before[1].values())
 
 
+@pytest.mark.parametrize("algorithm", ["graham burton", "joint"])
+async def test_spam_is_tagged_until_enough_is_known_of_a_user_and_quarantined_then(
+    tmp_path: Path, algorithm: str
+) -> None:
+    """Seven lessons of each class: `feed` teaches six."""
+    base = BASE.replace("graham burton", algorithm)
+    async with open_pipeline(tmp_path, "QuarantineAfter 7", base=base) as b:
+        await b.feed()
+        await b.process(SPAM, INNOCENT_ONLY)
+        (tagged,) = b.outlet.delivered
+        assert header(tagged.content, "X-DSPAM-Result") == "Spam"
+        assert header(tagged.content, "Subject") == "[SPAM] pills"
+        await b.process(SPAM, INNOCENT_ONLY)  # eight spams by now, but six innocent messages
+        assert len(b.outlet.delivered) == 2
+        assert b.outlet.quarantined == []
+        await b.process(HAM, Request(lesson=CORPUS_INNOCENT))
+        await b.process(SPAM, INNOCENT_ONLY)
+        ((owner, _),) = b.outlet.quarantined
+        assert (owner, len(b.outlet.delivered)) == ("bob", 2)
+
+
+async def test_what_little_is_known_changes_only_quarantine(tmp_path: Path) -> None:
+    """The action that a user chose stays, and so does that of a site that quarantines at once."""
+    async with open_pipeline(tmp_path, "QuarantineAfter 7") as b:
+        await b.parts.storage.set_preference("bob", "spamAction", "deliver")
+        await b.feed()
+        await b.process(SPAM, INNOCENT_ONLY)
+        (sent,) = b.outlet.delivered
+        assert header(sent.content, "Subject") == "pills"
+    async with open_pipeline(tmp_path) as b:
+        await b.feed("ann")
+        await b.process(SPAM, INNOCENT_ONLY, "ann")
+        assert [owner for owner, _ in b.outlet.quarantined] == ["ann"]
+
+
 def files(home: Path, pattern: str) -> list[Path]:
     return list(home.rglob(pattern))
 
