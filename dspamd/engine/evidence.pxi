@@ -224,9 +224,9 @@ cdef class Evidence:
         cdef double error = (1.0 if spam else 0.0) - sigma(self.weighed)
         cdef double right = self.counted_up if spam else -self.counted_up
         cdef bint moves = fabs(error) >= 0.5 - margin * (0.5 - NEAR)
-        cdef bint counts = self.counted and (
-            right < margin * min(ENOUGH, MARGIN * self.count) or not (self.spam if spam else self.innocent)
-        )
+        cdef bint counts = moves  # a seed and the list of features need counters, whether or not they have a say
+        if self.counted:
+            counts = right < margin * min(ENOUGH, MARGIN * self.count) or not (self.spam if spam else self.innocent)
         return self.change(error, spam, moves, counts) if self.count and (moves or counts) else b""
 
     cdef bytes change(self, double error, bint spam, bint moves, bint counts):

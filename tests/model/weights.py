@@ -121,7 +121,7 @@ def lesson(
     moves = abs(error) >= 0.5 - margin * (0.5 - 0.01)
     none_yet = not sum(table.spam if spam else table.innocent for table in tables)
     wanted = margin * min(42.0, 0.07 * len(features))
-    counts = counted and ((counted_up if spam else -counted_up) < wanted or none_yet)
+    counts = (counted_up if spam else -counted_up) < wanted or none_yet if counted else moves
     if not features or not (moves or counts):
         return None
     values: dict[int, float] = {}

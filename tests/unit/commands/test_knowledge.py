@@ -27,6 +27,7 @@ from dspamd.engine.model import (
     TokenOptions,
     Totals,
 )
+from dspamd.engine.scorers import SCORERS
 from dspamd.engine.tokenizer import tokenize
 from dspamd.evaluation import teaching
 from dspamd.evaluation.teaching import Owner
@@ -149,16 +150,18 @@ def mailed(folder: Path, *mails: bytes) -> str:
     return str(folder)
 
 
+@pytest.mark.parametrize("algorithm", [name for name, each in SCORERS.items() if each.block])
 def test_a_user_who_begins_with_a_seed_knows_spam_of_its_kind_at_once(
-    site: Site, corpus: Path, tmp_path: Path, capsys: Output
+    site: Site, corpus: Path, tmp_path: Path, capsys: Output, algorithm: str
 ) -> None:
-    file = tmp_path / "seed"
+    site.configure(f"Algorithm {algorithm}")
+    file, base = tmp_path / "seed", BASE.replace("graham burton", algorithm)
     assert dspam_admin.main(["seed", str(file), *first(corpus, 60)]) == 0
     out, err = capsys.readouterr()
     assert out == f"60 ham and 60 spam read; {file} has {file.stat().st_size} bytes\n"
     assert err == ""
     assert file.stat().st_mode & 0o777 == 0o644
-    seed = seed_in(file, JOINT)
+    seed = seed_in(file, SCORERS[algorithm])
     assert isinstance(seed, Table)
     assert 0 < min(seed.spam, seed.innocent) <= max(seed.spam, seed.innocent) <= 50
     assert len(seed) > 1000
@@ -171,8 +174,8 @@ def test_a_user_who_begins_with_a_seed_knows_spam_of_its_kind_at_once(
     async def without(b: PipelineFixture) -> None:
         assert sum(await says(b, spam + ham, "ann")) == 0
 
-    on_pipeline(site, with_seed, f"SeedModel {file}")
-    on_pipeline(site, without)
+    on_pipeline(site, with_seed, f"SeedModel {file}", base=base)
+    on_pipeline(site, without, base=base)
 
 
 def test_own_lessons_win_over_the_seed(site: Site, tmp_path: Path) -> None:
