@@ -212,6 +212,9 @@ class Training:
         help="What of a message becomes tokens: classic what DSPAM saw, cut up by the Tokenizer; modern what "
         "its reader sees, with links, attachments and its way here. Another view is another dictionary: "
         "its tokens must be learned first. Algorithm joint and logistic always see the modern view.")
+    ShadowAlgorithm = Text(choice(*[name for name, each in SCORERS.items() if each.block]), "", "# joint",
+        help="Also score and learn all mail by this algorithm, which decides nothing; the metrics "
+             "dspamd_shadow_* count where it differs. Make it the Algorithm once it is better.")
     SeedModel = Text(PATH, "", "# /etc/dspam/seed",
         help="A file that dspam_admin seed made: what users of Algorithm joint or logistic know from the "
              "first day. What they teach themselves soon counts more.")

@@ -171,6 +171,11 @@ class Learned(NamedTuple):
         totals, tokens = self.totals.joined(other.totals), self.tokens.joined(other.tokens)
         return Learned(totals, tokens, self.block or other.block)
 
+    @property
+    def block_only(self) -> Learned:
+        """The change of the block alone; counters stay as they are."""
+        return Learned(Totals(), TokenChange.none(), self.block)
+
     def negated(self) -> Learned:
         """The changes of counters that take these back, with the block as it is (`Scorer.take_back`)."""
         return Learned(self.totals.negated(), self.tokens.negated(), self.block)

@@ -37,6 +37,7 @@ from dspamd.filter.outlet import Outlet
 from dspamd.filter.passage import Passage
 from dspamd.filter.reports import Reports
 from dspamd.filter.scan.scanners import Finding, ScanFailed, Scanners
+from dspamd.filter.shadow import Shadow
 from dspamd.filter.training import UnknownSignature, teach
 from dspamd.filter.transaction import InboundMessage
 from dspamd.filter.verdict import Outcome, explanation_lines, summary_line, unfiltered_lines
@@ -84,6 +85,7 @@ class Pipeline:
         self._consultation = Consultation(dictionaries)
         self._metrics = metrics or Metrics()
         self._unlearned = Recurring("not_learned", "learned_again")
+        self._shadow = Shadow(config, dictionaries, self._metrics)
         self._log = MessageLog(self._metrics)
         self._reports = Reports(config, users, dictionaries, self._disposition, self._log)
 
@@ -114,7 +116,8 @@ class Pipeline:
         try:
             passage = await self._begin(mail, delivery, watch)
             filtered = passage.user.filtered and not self._too_big(mail)
-            finding = await self._scan(passage) if filtered else None
+            finding = await self._scanners.find(mail, passage.lesson, passage.user) if filtered else None
+            watch.mark("scan")
             decision = await self._decisions.decide(passage, finding) if filtered else None
         except InvalidName as failure:
             if delivery.request.lesson or delivery.request.classify or await self._scanners.infected(mail):
@@ -140,6 +143,7 @@ class Pipeline:
         passage.watch.mark("handover")
         totals = await self._learn(passage, decision)
         passage.watch.mark("commit")
+        await self._shadow.follow(passage, decision)
         self._report(passage, decision, outcome, totals)
         return outcome
 
@@ -162,11 +166,6 @@ class Pipeline:
             user = user.alone
         watch.mark("store")
         return Passage(mail, delivery, user, signature, datetime.fromtimestamp(self._clock()), watch)
-
-    async def _scan(self, passage: Passage) -> Finding | None:
-        finding = await self._scanners.find(passage.mail, passage.lesson, passage.user)
-        passage.watch.mark("scan")
-        return finding
 
     # --- the hand-over ---------------------------------------------------------------------
 

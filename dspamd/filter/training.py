@@ -15,6 +15,7 @@ who confirm it change nothing.  Those who contradict it take back what it taught
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import NamedTuple
 
 from dspamd.engine.model import Label, Learned, Lesson, Result, ScoreOptions, Source, TokenOptions
@@ -60,9 +61,16 @@ async def recall(dictionary: Dictionary, signature: str) -> Recalled:
 
 
 async def teach(
-    recalled: Recalled, lesson: Lesson, token_options: TokenOptions, score_options: ScoreOptions
+    recalled: Recalled,
+    lesson: Lesson,
+    token_options: TokenOptions,
+    score_options: ScoreOptions,
+    *,
+    block_only: bool = False,
 ) -> Tokens | None:
     """Teach a stored message; returns its tokens, None if the user has said the same before.
+
+    `block_only`: counters stay as they are, because another scorer moves them.
 
     Another client may have corrected the message since it was recalled: then it is recalled again.
     Raises what `recall` raises, and `TempFail` if the corrections do not end.
@@ -72,6 +80,8 @@ async def teach(
             return None
         tokens = scorer(score_options.algorithms).recall(recalled.stored.data, token_options)
         change = await _change(recalled, tokens, lesson, score_options)
+        if block_only:
+            change = replace(change, learned=change.learned.block_only)
         try:
             await recalled.dictionary.storage.apply(recalled.uid, change)
         except Stale:

@@ -61,6 +61,17 @@ class Metrics:
         self.not_learned = Counter(
             "dspamd_not_learned_total", "Messages that were delivered and could not be learned."
         )
+        self.shadow_verdicts = Counter(
+            "dspamd_shadow_verdicts_total",
+            "New mail by our verdict and by that of ShadowAlgorithm, which decides nothing.",
+            ours=("spam", "innocent"),
+            shadow=("spam", "innocent"),
+        )
+        self.shadow_corrections = Counter(
+            "dspamd_shadow_corrections_total",
+            "Corrections by what ShadowAlgorithm says of the message: it agrees with the user, or not.",
+            shadow=("right", "wrong"),
+        )
         self.unfiltered = Counter(
             "dspamd_unfiltered_total",
             "Messages that were delivered without a verdict: storage down, too large, opted out, no tokens.",

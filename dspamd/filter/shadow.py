@@ -1,0 +1,92 @@
+"""A scorer in the shadow of another: it scores and learns all mail, and decides nothing (`ShadowAlgorithm`).
+
+A postmaster sees in the metrics how often the two differ, and which of them their users correct, before
+they make it the Algorithm.  What it knows by then is what a user begins with after the change.
+
+Only a scorer with a block can be a shadow: its knowledge stands beside that of the other.  The store keeps a
+second signature for each message, which the user never sees.  The shadow works after the hand-over, and
+its failures are logged and forgotten.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dspamd.config.config import Config
+from dspamd.engine.model import Label, Lesson, Mode, Result, ScoreOptions, TokenOptions
+from dspamd.engine.scorers import scorer
+from dspamd.filter.decision import Decision
+from dspamd.filter.dictionary import Dictionaries, Dictionary, Scoring, change_of
+from dspamd.filter.passage import Passage
+from dspamd.filter.training import UnknownSignature, recall, teach
+from dspamd.storage.contract import Correct, Signature
+from dspamd.telemetry import log
+from dspamd.telemetry.metrics import Metrics
+
+_SUFFIX = "-shadow"  # of a signature's id
+
+
+class Shadow:
+    """The shadow that dspam.conf names, for all users; without one it does nothing."""
+
+    def __init__(self, config: Config, dictionaries: Dictionaries, metrics: Metrics) -> None:
+        self._chosen = scorer([config.ShadowAlgorithm]) if config.ShadowAlgorithm else None
+        view = self._chosen.view if self._chosen is not None else None
+        self._tokens = TokenOptions(view=view or config.MessageView, document=config.DataSource == "document")
+        self._options = ScoreOptions(
+            frozenset([config.ShadowAlgorithm]), mode=Mode.TONE, margin=config.TrainingMargin
+        )
+        self._dictionaries, self._metrics = dictionaries, metrics
+
+    async def follow(self, passage: Passage, decision: Decision) -> None:
+        """Score and learn a message on which the other scorer has decided; never fails."""
+        if self._chosen is None or passage.request.classify:
+            return
+        try:
+            if decision.recalled is not None and passage.lesson is not None:
+                await self._correct(decision.recalled.dictionary, decision.recalled.signature, passage.lesson)
+            elif decision.run is not None and not decision.status:
+                await self._score(passage, decision)
+        except Exception as error:  # whatever it is: the mail is delivered and learned
+            log.get().warning("shadow_failed", user=passage.user.name, reason=str(error))
+
+    async def _score(self, passage: Passage, decision: Decision) -> None:
+        """Score new mail, or a lesson that comes with its text."""
+        tokens = await passage.mail.tokens(self._tokens, passage.user.signature_pass(passage.lesson))
+        dictionary = await self._dictionaries.of(passage.user, create=False)
+        if dictionary.uid is None:
+            return
+        scoring = await dictionary.score(tokens, self._options, passage.lesson)
+        signature = correct = None
+        if passage.lesson is None:
+            self._metrics.shadow_verdicts.add(_word(decision.verdict.result), _word(scoring.result))
+            signature, correct = _kept(decision.verdict.signature, scoring)
+        change = change_of(scoring.learned.block_only, self._options, signature, correct)
+        await dictionary.storage.apply(dictionary.uid, change)
+
+    async def _correct(self, dictionary: Dictionary, signature: str, lesson: Lesson) -> None:
+        """Teach a correction; mail from before the shadow was there has no signature of it."""
+        try:
+            recalled = await recall(dictionary, signature + _SUFFIX)
+        except UnknownSignature:
+            return
+        tokens = scorer(self._options.algorithms).recall(recalled.stored.data, self._tokens)
+        said = (await dictionary.score(tokens, replace(self._options, classify_only=True))).result
+        right = said.spam == (lesson.label is Label.SPAM)
+        self._metrics.shadow_corrections.add("right" if right else "wrong")
+        await teach(recalled, lesson, self._tokens, self._options, block_only=True)
+
+
+def _kept(signature: str | None, scoring: Scoring) -> tuple[Signature | None, Correct | None]:
+    """The second signature of a message, and its provisional lesson."""
+    if signature is None:
+        return None, None
+    stored = Signature(signature + _SUFFIX, scoring.run.signature)
+    if not scoring.provisional:
+        return stored, None
+    label = Label.SPAM if scoring.result.spam else Label.INNOCENT
+    return stored, Correct(stored.id, None, label, provisional=True)
+
+
+def _word(result: Result) -> str:
+    return "spam" if result.spam else "innocent"
