@@ -6,7 +6,7 @@
 cdef enum:
     MOST_DEPTH = 12  # multiparts and messages in each other
     MOST_PARTS = 100
-    MOST_LINES = 1000000  # that are searched for boundaries
+    MOST_LINES = 1000000  # with a dash, that are searched for boundaries
     TEXT_MOST = 65536  # bytes of a text part that are looked at
     PAGE_MOST = 131072  # of one with HTML
     TEXTS_MOST = 262144  # of all text parts of a message
@@ -97,10 +97,18 @@ cdef size_t find_boundary(Work* work, const uint8_t* text, size_t at, size_t len
     `end` becomes the end of what is before.  Multiparts that end there are closed; what follows the last
     boundary of a multipart is skipped.
     """
-    cdef size_t line = at, stop, k
+    cdef size_t line = at, stop, dash, k
     cdef bint found = False, closes
     end[0] = length
     while work.depth and line < length:
+        dash = position(text, line, length, b"-")  # there are none in base64
+        if dash > line and (dash == length or text[dash - 1] != b"\n"):
+            line = position(text, dash, length, b"\n") + 1
+            work.lines += 1
+            if work.lines > MOST_LINES:
+                break
+            continue
+        line = dash
         stop = position(text, line, length, b"\n")
         if stop - line > 2 and text[line] == b"-" and text[line + 1] == b"-":
             for k in range(work.depth):

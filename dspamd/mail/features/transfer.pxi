@@ -87,6 +87,8 @@ cdef int append_text(
     const uint8_t* charset, size_t charset_length, const uint8_t* text, size_t length, Buffer* out
 ) except -1 nogil:
     """Append a text in UTF-8, perhaps with faults."""
+    if length == 0:  # there may be no buffer yet
+        return 0
     if charset_length and (needs_charset(text, length) or shifts(charset, charset_length)):
         if convert(charset, charset_length, text, length, out):
             return 0
