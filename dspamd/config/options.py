@@ -191,7 +191,7 @@ class Trusted:
 
 
 class Training:
-    TrainingMode = Text(choice(*[mode.value for mode in Mode]), "teft", "toe",
+    TrainingMode = Text(choice(*[mode.value for mode in Mode]), "teft", "tone",
         help="Which mail dspamd learns without a lesson from the user: teft all, tum tokens that are rare, "
         "toe none once it knows enough, tone only what it is not sure of, and takes that back exactly.")
     TrainingMargin = Factor("1",
@@ -199,10 +199,10 @@ class Training:
         "algorithm itself suggests; 0: dspamd learns errors only.")
     TestConditionalTraining = Flag("off", "on",
         help="Accepted without effect: a correction counts exactly once, as it finally did with DSPAM too.")
-    Feature = Words(FEATURE, "", "noise\nwhitelist",
+    Feature = Words(FEATURE, "", "whitelist",
         help="Noise reduction, automatic whitelist, sedation.")
     Algorithm = Words(choice(*SCORERS), "graham burton",
-             "graham burton",
+             "joint",
         help="How tokens become a verdict; if several are named, each may find spam. The others stand "
         "alone. confidence: all tokens vote, each as much as it is to be trusted. It uses the same "
         "dictionaries and makes about half the errors. joint: weights and counters of what the modern view "
@@ -221,19 +221,19 @@ class Training:
     BlockMemory = Number(SIZE, "64M",
         help="Memory of each worker for the knowledge of recently served users, by Algorithm joint or "
              "logistic: 2 MiB a user.")
-    QuarantineAfter = Number(COUNT, "0", "# 10",
+    QuarantineAfter = Number(COUNT, "0", "10",
         help="Tag spam instead of quarantining it until a user has learned so many messages of each class; "
              "0: quarantine at once.")
     Tokenizer = Text(choice("word", "chain", "sbph", "osb", ranked=True, chained="chain"), "chain",
-             "osb",
+             "# osb",
         help="How to split a message into tokens.")
-    PValue = Text(choice("bcr", "robinson", "markov", ranked=True, graham="bcr"), "bcr", "bcr",
+    PValue = Text(choice("bcr", "robinson", "markov", ranked=True, graham="bcr"), "bcr", "# bcr",
         help="How hits become the probability of a token.")
     ProcessorWordFrequency = Text(choice("once", "occurrence"), "once", suffix="profile",
         help="Count a token once per message, or each time it occurs.")
-    ProcessorURLContext = Flag("off", "on", suffix="profile",
+    ProcessorURLContext = Flag("off", "# on", suffix="profile",
         help="Make separate tokens of the words in URLs.")
-    ProcessorBias = Flag("off", "on", suffix="profile",
+    ProcessorBias = Flag("off", "# on", suffix="profile",
         help="Count innocent hits twice; Algorithm confidence takes what is little more than "
         "doubtful for innocent.")
     TrainPristine = Flag("off",
