@@ -19,7 +19,10 @@ from typing import NamedTuple
 from dspamd.config.config import Config
 from dspamd.config.directives import Directive, words
 from dspamd.config.options import SECTIONS
+from dspamd.engine.scorers import scorer
 from dspamd.errors import ConfigError, Problem, UsageError
+from dspamd.file_errors import explained
+from dspamd.filter.seed import seed_in
 from dspamd.users.preferences import Defaults
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,39}")
@@ -60,9 +63,15 @@ class Configuration(NamedTuple):
         }
 
     @property
+    def _has_seed(self) -> bool:
+        return bool(self.config.SeedModel) and scorer(self.config.Algorithm).block is not None
+
+    @property
     def fingerprint(self) -> str:
-        """The same for the same settings."""
-        return hashlib.blake2b(repr(sorted(self.settings.items())).encode(), digest_size=8).hexdigest()
+        """The same for the same settings and the same seed.  Raises OSError if that cannot be read."""
+        seed = Path(self.config.SeedModel).read_bytes() if self._has_seed else b""
+        content = repr((sorted(self.settings.items()), seed)).encode()
+        return hashlib.blake2b(content, digest_size=8).hexdigest()
 
 
 def configurations(named: Sequence[str], base: Path | None) -> list[Configuration]:
@@ -93,11 +102,14 @@ def _configuration(word: str, base: Path | None) -> Configuration:
 
 
 def _checked(name: str, config: Config) -> Configuration:
-    """Raises `ConfigError` for algorithms that cannot be combined."""
+    """Raises `ConfigError` for algorithms that cannot be combined, or a seed that cannot be used."""
     try:
         Defaults.of(config)
-    except ValueError as error:
-        raise ConfigError([Problem(config.file, 0, f"{name}: {error}")]) from error
+        chosen = scorer(config.Algorithm)
+        if config.SeedModel and chosen.block is not None:
+            seed_in(Path(config.SeedModel), chosen)  # a daemon goes on without; figures would be wrong
+    except (OSError, ValueError) as error:
+        raise ConfigError([Problem(config.file, 0, f"{name}: {explained(error)}")]) from error
     return Configuration(name, config)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from array import array
 from pathlib import Path
 
 import pytest
 
+from dspamd.engine._weights import Evidence, Table
 from dspamd.engine.model import Mode
 from dspamd.errors import ConfigError, UsageError
 from dspamd.evaluation.configurations import Configuration, configurations
@@ -88,3 +90,30 @@ def test_faults(word: str, complaint: str) -> None:
 def test_names_are_different() -> None:
     with pytest.raises(UsageError, match="two configurations are called 'a'"):
         configurations(["a:", "a:Tokenizer=osb"], None)
+
+
+def test_another_seed_in_the_same_file_is_another_configuration(base: Path, tmp_path: Path) -> None:
+    file = tmp_path / "seed"
+    table = Table()
+    named = [f"joint:Algorithm=joint,SeedModel={file}"]
+    marks = []
+    for _ in range(2):
+        file.write_bytes(table.seed().write())
+        (configuration,) = configurations(named, base)
+        assert configuration.fingerprint == configuration.fingerprint
+        marks.append(configuration.fingerprint)
+        for spam in (True, True, False):
+            table.add(Evidence(array("Q", [1 << 40]), (table,)).lesson(spam, 1e9))
+    assert marks[0] != marks[1]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no seed"])
+def test_a_seed_that_cannot_be_used_is_told(base: Path, tmp_path: Path, content: bytes | None) -> None:
+    """The daemon would go on without; figures without it would not be those of this configuration."""
+    file = tmp_path / "seed"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"joint: .*(No such file|empty|unknown form)"):
+        configurations([f"joint:Algorithm=joint,SeedModel={file}"], base)
+    (naive,) = configurations([f"naive:Algorithm=naive,SeedModel={file}"], base)
+    assert naive.fingerprint
