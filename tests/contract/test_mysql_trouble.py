@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from array import array
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 
 import pytest
@@ -52,6 +52,16 @@ async def connected(
     connections = Connections(server, size, deadline_s, idle_s=idle_s)
     yield connections
     await connections.close()
+
+
+@contextmanager
+def _deadline(connections: Connections, deadline_s: float) -> Iterator[None]:
+    """Give work another deadline meanwhile."""
+    usual, connections.deadline_s = connections.deadline_s, deadline_s
+    try:
+        yield
+    finally:
+        connections.deadline_s = usual
 
 
 def _sessions(mariadb: MariaDB, server: Server) -> set[int]:
@@ -103,12 +113,27 @@ async def test_a_cancelled_connection_is_never_used_again(mariadb_server: MariaD
 
 async def test_nothing_waits_longer_than_the_deadline(mariadb_server: MariaDB) -> None:
     server = mariadb_server.new_database()
-    async with connected(server, size=1, deadline_s=SHORT_S) as connections:
-        slow = connections.run(lambda connection: connection.rows("SELECT SLEEP(60)"))
-        waiting = connections.run(_id)  # for the one connection
-        outcomes = await asyncio.gather(slow, waiting, return_exceptions=True)
-        for outcome in outcomes:
-            assert isinstance(outcome, TempFail) and "no answer" in outcome.detail
+    async with connected(server, size=1) as connections:
+        held, ready = asyncio.Event(), asyncio.Event()
+
+        async def hold(connection: Connection) -> None:
+            held.set()
+            await ready.wait()
+
+        async def slow(connection: Connection) -> None:
+            await connection.rows("SELECT SLEEP(60)")
+
+        await connections.run(_id)  # on a busy machine it takes longer to connect than what follows may
+        with _deadline(connections, SHORT_S), pytest.raises(TempFail, match="busy") as failed:
+            await connections.run(slow)
+        assert "no answer" in failed.value.detail
+        holding = asyncio.create_task(connections.run(hold))
+        await held.wait()
+        with _deadline(connections, SHORT_S), pytest.raises(TempFail, match="busy") as failed:
+            await connections.run(_id)
+        assert "no answer" in failed.value.detail
+        ready.set()
+        await holding
         assert await connections.run(_id)
 
 
@@ -314,7 +339,7 @@ async def test_a_frozen_server_delays_nobody_beyond_the_deadline(broken_server: 
             taught = [learn(storage, uid, TOKENS, 1, 0, spam_learned=1) for _ in range(4)]
             outcomes = await asyncio.gather(*asked, *taught, return_exceptions=True)
             assert [isinstance(outcome, TempFail) for outcome in outcomes] == [True] * 8
-            assert loop.time() - start < 8 * SHORT_S
+            assert loop.time() - start < 12 * SHORT_S  # one deadline for the owner's lock, one for the rest
         now = await totals(storage, uid)
         assert await counts(storage, uid, TOKENS) == dict.fromkeys(TOKENS, (now.spam_learned, 0))
 
@@ -323,8 +348,8 @@ async def test_a_host_that_does_not_answer_cannot_be_reached(broken_server: Mari
     """So the store asks another one in its place, while there is time for that."""
     server = broken_server.new_database()
     with broken_server.frozen():
-        async with mysql(server, deadline_s=SHORT_S) as storage:
-            async with asyncio.timeout(SHORT_S):
+        async with mysql(server, deadline_s=6 * SHORT_S) as storage:  # a third of it for the connection
+            async with asyncio.timeout(6 * SHORT_S):
                 with pytest.raises(Unreachable, match="does not answer"):
                     await storage.uid("bob", create=True)
 
@@ -349,7 +374,7 @@ async def test_a_server_that_became_a_copy_is_left(broken_server: MariaDB) -> No
 
 
 async def test_closing_does_not_wait_for_a_frozen_server(broken_server: MariaDB) -> None:
-    connections = Connections(broken_server.new_database(), 1, SHORT_S)
+    connections = Connections(broken_server.new_database(), 1, 30.0)
     await connections.run(_id)
     with broken_server.frozen():
         await asyncio.wait_for(connections.close(), 10)

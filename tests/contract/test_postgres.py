@@ -567,7 +567,7 @@ async def test_a_server_that_hangs_costs_no_more_than_the_deadline(
     postgres_server: PostgreSQL, write: bool
 ) -> None:
     server = postgres_server.new_database()
-    async with postgres(server, deadline_s=0.5) as storage:
+    async with postgres(server, deadline_s=2) as storage:
         uid = await new(storage, "bob")
         correct = Correct("s", None, Label.SPAM)
         await storage.apply(uid, Change(Learned.nothing(), Signature("s", b"")))
@@ -581,7 +581,7 @@ async def test_a_server_that_hangs_costs_no_more_than_the_deadline(
         with postgres_server.frozen():
             start = time.monotonic()
             outcomes = await asyncio.gather(*(ask() for _ in range(6)), return_exceptions=True)
-            assert time.monotonic() - start < 2
+            assert time.monotonic() - start < 8
         assert all(isinstance(outcome, TempFail) for outcome in outcomes)
         await recovered(storage, uid)
         await counts(storage, uid, [1])
@@ -592,7 +592,7 @@ async def test_what_is_past_its_deadline_is_not_done_later(postgres_server: Post
     async with postgres(server) as storage:
         uid = await new(storage, "bob")
         await learn(storage, uid, [1], 1, 0, spam_learned=1)
-    async with postgres(server, deadline_s=0.5, connections=1) as storage, session(server) as other:
+    async with postgres(server, deadline_s=2, connections=1) as storage, session(server) as other:
         lock = other.transaction()
         await lock.start()
         await other.execute("UPDATE dspam_token_data SET last_hit = last_hit")
