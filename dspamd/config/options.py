@@ -177,7 +177,8 @@ class Delivery:
         help="Work around faults of the mail server: exit 99 for spam, change users to lower case, strip "
              "carriage returns.")
     MaxMessageSize = Number(SIZE, "0", "# 4M",
-        help="Deliver bigger messages without filtering them; 0: no limit.")
+        help="Deliver bigger messages without filtering them; 0: no limit. A limit bounds the tokens of "
+             "a message, too, and so its time in the store.")
 
 
 class Trusted:

@@ -1,13 +1,25 @@
 from array import array
 from collections.abc import Iterable
 
-from dspamd.engine.model import Explained, Factor, Hits, Learned, Lesson, Result, ScoreOptions, Snapshot
+from dspamd.engine.model import (
+    Explained,
+    Factor,
+    Hits,
+    Learned,
+    Lesson,
+    Result,
+    ScoreOptions,
+    Snapshot,
+    TokenChange,
+)
 from dspamd.mail._features import Features
 
 CONFIDENT: str
 FORMULAS: tuple[str, ...]
 
 def crc64(text: bytes, crc: int = 0) -> int: ...
+def floored(change: TokenChange, hits: Hits) -> TokenChange: ...
+def ascending(*changes: TokenChange, first: int = 0) -> TokenChange: ...
 
 class Headings:
     def __init__(self, names: Iterable[bytes]) -> None: ...
@@ -58,9 +70,11 @@ class Run:
     @property
     def factors(self) -> list[Factor]: ...
     @property
+    def factor_count(self) -> int: ...
+    @property
     def learned(self) -> Learned: ...
     @property
     def provisional(self) -> bool: ...
     @property
     def signature(self) -> bytes: ...
-    def explain(self) -> list[Explained]: ...
+    def explain(self, most: int | None = None) -> list[Explained]: ...

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 
 from dspamd.engine import _weights
 from dspamd.engine._weights import Evidence, Table
+from dspamd.engine.changes import joined
 from dspamd.engine.model import (
     Explained,
     Factor,
@@ -83,7 +84,7 @@ class Weighted:
 
     def join(self, first: Learned, second: Learned) -> Learned:
         """Two changes as one: records of a block stand one behind the other."""
-        counters = first._replace(block=b"").joined(second._replace(block=b""))
+        counters = joined(first._replace(block=b""), second._replace(block=b""))
         return counters._replace(block=first.block + second.block)
 
 
@@ -180,9 +181,14 @@ class WeightedRun:
         most = sorted(self._shares(), key=lambda share: -abs(share[0]))[:FACTORS]
         return [Factor(self._tokens.name(feature), _probability(share)) for share, feature, _, _ in most]
 
-    def explain(self) -> list[Explained]:
-        """All features of the message, the weightiest first."""
-        shares = sorted(self._shares(), key=lambda share: -abs(share[0]))
+    @property
+    def factor_count(self) -> int:
+        """How many features `factors` shows."""
+        return 0 if self._lesson is not None else min(FACTORS, self._evidence.length)
+
+    def explain(self, most: int | None = None) -> list[Explained]:
+        """The features of the message, the weightiest first: all, or `most` of them."""
+        shares = sorted(self._shares(), key=lambda share: -abs(share[0]))[:most]
         return [
             Explained(self._tokens.name(feature), spam, innocent, _probability(share))
             for share, feature, spam, innocent in shares

@@ -130,18 +130,6 @@ class TokenChange(NamedTuple):
     def none(cls) -> TokenChange:
         return cls(array("Q"), array("i"), array("i"))
 
-    def joined(self, change: TokenChange) -> TokenChange:
-        """Two changes as one, in which each token is there once."""
-        steps = {token: (spam, innocent) for token, spam, innocent in zip(*self, strict=True)}
-        for token, spam, innocent in zip(*change, strict=True):
-            before = steps.get(token, (0, 0))
-            steps[token] = (before[0] + spam, before[1] + innocent)
-        return TokenChange(
-            array("Q", steps),
-            array("i", (spam for spam, _ in steps.values())),
-            array("i", (innocent for _, innocent in steps.values())),
-        )
-
     def negated(self) -> TokenChange:
         return TokenChange(
             self.tokens,
@@ -163,13 +151,6 @@ class Learned(NamedTuple):
     @classmethod
     def nothing(cls) -> Learned:
         return cls(Totals(), TokenChange.none())
-
-    def joined(self, other: Learned) -> Learned:
-        """The changes of two runs, as one.  Raises ValueError if both change a block (`Scorer.join`)."""
-        if self.block and other.block:
-            raise ValueError("only their scorer can join two changes of a block")
-        totals, tokens = self.totals.joined(other.totals), self.tokens.joined(other.tokens)
-        return Learned(totals, tokens, self.block or other.block)
 
     @property
     def block_only(self) -> Learned:

@@ -33,6 +33,7 @@ cdef int check_options(options, lesson) except -1:
 cdef enum:
     GUESSES = 8  # tokens compared before one is searched for; measured
     WHITELIST_SHARE = 15  # innocent messages for each spam of a sender who passes (6.2)
+    FACTORS_NAMED = 1024  # what a header has room for (4.8): the shortest line of one takes 12 bytes
 
 
 cdef int take_hits(Scored* entries, Tokens tokens, hits) except -1:
@@ -315,28 +316,38 @@ cdef class Run:
 
     @property
     def factors(self):
-        """The tokens that decided, in order of use (4.8): list of `Factor`, empty for lessons."""
+        """The first `FACTORS_NAMED` tokens that decided, in order of use (4.8): list of `Factor`, empty for lessons."""
+        return self.find_factors()[1]
+
+    @property
+    def factor_count(self):
+        """How many tokens decided; some formulas use all tokens of a message."""
+        return self.find_factors()[0]
+
+    cdef tuple find_factors(self):
+        """How many factors there are, and the first ones."""
         cdef Uses uses = Uses(NULL, 0)
         cdef double p
         cdef uint32_t k
         self.check()
         if self.teaching.taught or not self.options.algorithms:
-            return []
+            return 0, []
         uses.entry = <uint32_t*>malloc((self.count + 2 * MOST_CHOICES) * sizeof(uint32_t))
         if uses.entry == NULL:
             raise MemoryError
         try:
-            if self.confident:
-                self.use_votes(&uses)
-            else:
-                self.number(self.decisive, &uses)
+            with nogil:
+                if self.confident:
+                    self.use_votes(&uses)
+                else:
+                    self.number(self.decisive, &uses)
             factors = []
-            for k in range(uses.count):
+            for k in range(min(uses.count, <uint32_t>FACTORS_NAMED)):
                 p = self.entries[uses.entry[k]].p
                 if self.decisive == NAIVE and self.teaching.strict:
                     p = least_interesting(self.choices, self.chosen)
                 factors.append(Factor(self.name(&self.entries[uses.entry[k]]), <float>p))
-            return factors
+            return uses.count, factors
         finally:
             free(uses.entry)
 
@@ -354,18 +365,57 @@ cdef class Run:
             return PyBytes_FromStringAndSize(<char*>name, spell_pattern(entry.index, name))
         return self.tokens.name(entry.index)
 
-    def explain(self):
-        """All tokens of the message, the most interesting first: list of `Explained`."""
+    def explain(self, most=None):
+        """The tokens of the message, the most interesting first: list of `Explained`.
+
+        All of them, or the first `most`, whose number should be small.
+        """
         cdef const Scored* entry
-        cdef uint32_t k
+        cdef uint32_t k, count, places = self.count if most is None else min(<uint32_t>most, self.count)
+        cdef uint32_t* shown
         self.check()
-        explained = []
-        for k in range(self.count):
-            entry = &self.entries[k]
-            if not entry.pattern:
+        shown = <uint32_t*>malloc((<size_t>places + 1) * sizeof(uint32_t))
+        if shown == NULL:
+            raise MemoryError
+        try:
+            with nogil:
+                count = self.most_interesting(shown, places) if places < self.count else self.all_tokens(shown)
+            explained = []
+            for k in range(count):
+                entry = &self.entries[shown[k]]
                 explained.append(Explained(self.name(entry), entry.spam, entry.innocent, entry.p))
+        finally:
+            free(shown)
         explained.sort(key=lambda token: -abs(0.5 - token.probability))
         return explained
+
+    cdef uint32_t all_tokens(self, uint32_t* shown) noexcept nogil:
+        cdef uint32_t k, count = 0
+        for k in range(self.count):
+            if not self.entries[k].pattern:
+                shown[count] = k
+                count += 1
+        return count
+
+    cdef uint32_t most_interesting(self, uint32_t* shown, uint32_t places) noexcept nogil:
+        """Put the entries of the first tokens into their places; of equal ones the first counts."""
+        cdef uint32_t k, at, count = 0
+        cdef double interest
+        for k in range(self.count):
+            if self.entries[k].pattern or not places:
+                continue
+            interest = fabs(0.5 - self.entries[k].p)
+            if count == places:
+                if fabs(0.5 - self.entries[shown[count - 1]].p) >= interest:
+                    continue
+                count -= 1
+            at = count
+            while at and fabs(0.5 - self.entries[shown[at - 1]].p) < interest:
+                shown[at] = shown[at - 1]
+                at -= 1
+            shown[at] = k
+            count += 1
+        return count
 
     # -- the lesson
 

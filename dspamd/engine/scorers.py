@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from dspamd.engine import _kernel
+from dspamd.engine.changes import joined
 from dspamd.engine.joint import JOINT, LOGISTIC
 from dspamd.engine.model import (
     Explained,
@@ -52,7 +53,11 @@ class Run(Protocol):
 
     @property
     def factors(self) -> list[Factor]:
-        """The tokens that decided; empty for lessons."""
+        """The tokens that decided, as many as a header can show; empty for lessons."""
+
+    @property
+    def factor_count(self) -> int:
+        """How many tokens decided."""
 
     @property
     def learned(self) -> Learned:
@@ -69,8 +74,8 @@ class Run(Protocol):
     def signature(self) -> bytes:
         """What the store keeps, so that the user can correct the verdict later."""
 
-    def explain(self) -> list[Explained]:
-        """All tokens of the message, the most interesting first."""
+    def explain(self, most: int | None = None) -> list[Explained]:
+        """The tokens of the message, the most interesting first: all, or `most` of them."""
 
 
 class Weights(Protocol):
@@ -154,7 +159,7 @@ class Classic:
         return applied.negated()
 
     def join(self, first: Learned, second: Learned) -> Learned:
-        return first.joined(second)
+        return joined(first, second)
 
 
 class Confidence(Classic):

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Tokens", "crc64", "tokenize", "tokens_from_signature"]
 
-_RECORD_BYTES = 16  # token and frequency (engine.md 8.2)
-_CONTROL = (11624422384514212933).to_bytes(8, "little")
 FEATURES_MARK = b"dspamd features\n"  # begins a signature of a scorer with weights (`engine.joint`)
 TEXT_MARK = b"\x01"  # stands between the two texts of an sbph signature (engine.md 8.2)
 
@@ -55,19 +53,11 @@ def tokens_from_signature(signature: bytes, options: TokenOptions) -> Tokens:
     if signature.startswith(FEATURES_MARK):
         return Tokens.from_signature(b"")  # a scorer that the user had before
     if options.view in GROUPED:
-        return Tokens.from_signature(_without_control(signature), grouped=True)
+        return Tokens.from_signature(signature, grouped=True)
     if options.tokenizer != "sbph":
-        return Tokens.from_signature(_without_control(signature))
+        return Tokens.from_signature(signature)
     headers, _, body = signature.partition(b"\0")[0].partition(TEXT_MARK)
     return _tokens(headers, body, options)
-
-
-def _without_control(signature: bytes) -> bytes:
-    """Without the record of the pseudo token by which DSPAM's SQL drivers noted changes (engine.md 7.6)."""
-    at = signature.find(_CONTROL)
-    while at % _RECORD_BYTES and at >= 0:
-        at = signature.find(_CONTROL, at + 1)
-    return signature if at < 0 else signature[:at] + signature[at + _RECORD_BYTES :]
 
 
 def _tokens(headers: bytes, body: bytes, options: TokenOptions) -> Tokens:

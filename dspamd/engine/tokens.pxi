@@ -28,6 +28,8 @@ cdef enum:
     OF_A_SENDER = 2  # the frequency of the whitelist token among features, which have 1
     ORDER_MODULUS = 24593
 
+cdef uint64_t CONTROL = 11624422384514212933ULL  # a pseudo token (engine.md 7.6)
+
 cdef enum Source:  # where the words of a line lie, and what stands in front of them
     BODY_SOURCE
     HEADER_SOURCE
@@ -392,6 +394,7 @@ cdef class Tokens:
     def from_signature(const unsigned char[::1] records not None, bint grouped=False):
         """The tokens of a stored signature of 16-byte records; an odd rest is ignored.
 
+        So is the pseudo token by which DSPAM's SQL drivers noted changes (engine.md 7.6).
         `grouped`: they are features, and the whitelist token is the one that says so.
         """
         cdef Tokens tokens = Tokens()
@@ -401,6 +404,8 @@ cdef class Tokens:
         with nogil:
             tokens.reserve(n)
             for k in range(n):
+                if eight_bytes(record + RECORD * k) == CONTROL:
+                    continue
                 i = tokens.touch(eight_bytes(record + RECORD * k), 0, 0, 0)
                 tokens.entries[i].frequency = record[RECORD * k + 8]
                 if grouped and tokens.entries[i].frequency == OF_A_SENDER:

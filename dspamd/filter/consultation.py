@@ -23,7 +23,8 @@ from dspamd.engine.modes import MISCLASSIFIED, RULES
 from dspamd.engine.scorers import scorer
 from dspamd.engine.tokenizer import Tokens
 from dspamd.errors import Failure
-from dspamd.filter.dictionary import Dictionaries, Dictionary, Scoring, change_of
+from dspamd.filter.dictionary import Dictionaries, Dictionary, Scoring, bulk, change_of
+from dspamd.offload.threads import aside
 from dspamd.request.request import Request
 from dspamd.telemetry import log
 from dspamd.users.groups import Asks
@@ -56,7 +57,8 @@ class Consultation:
             result = result._replace(spam=False, confidence=_DISTRUSTED)
         if result.spam or result.confidence >= _SURE:
             return own
-        tokens = scorer(options.algorithms).recall(own.run.signature, user.token_options(request))
+        size, each = bulk(own.run, options), scorer(options.algorithms)
+        tokens = await aside(size, lambda: each.recall(own.run.signature, user.token_options(request)))
         spam = await self._spam(user.membership.peers, tokens, options)
         if spam is None:
             return own
@@ -65,10 +67,13 @@ class Consultation:
             return own.but(result, own.learned, provisional=own.provisional)
         label = Label.SPAM if spam else Label.INNOCENT
         if RULES[options.mode].unsure is not None:  # we were wrong, so it is this that we learn
-            corrected = _corrected(tokens, own.snapshot, options, label)
+            corrected = await aside(size, lambda: _corrected(tokens, own.snapshot, options, label))
             return own.but(result, corrected, provisional=True)
-        corrected = _corrected(tokens, own.snapshot._replace(totals=totals), options, label)
-        return own.but(result, scorer(options.algorithms).join(own.learned, corrected))
+        before = own.snapshot._replace(totals=totals)
+        learned = await aside(
+            size, lambda: each.join(own.learned, _corrected(tokens, before, options, label))
+        )
+        return own.but(result, learned)
 
     async def _spam(self, peers: Iterable[str], tokens: Tokens, options: ScoreOptions) -> bool | None:
         """Whether one of the peers takes it for spam; None if no peer could be asked."""

@@ -14,12 +14,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from dspamd.config.config import Config
-from dspamd.engine.model import Factor, Label, Learned, Lesson, Result, Source, Totals
+from dspamd.engine.model import Label, Learned, Lesson, Result, Source, Totals
 from dspamd.engine.modes import RULES
 from dspamd.engine.scorers import Run
 from dspamd.engine.tokenizer import Tokens
 from dspamd.filter.consultation import Consultation
-from dspamd.filter.dictionary import Dictionaries, Scoring, change_of
+from dspamd.filter.dictionary import Dictionaries, Scoring, bulk, change_of
 from dspamd.filter.passage import Passage
 from dspamd.filter.scan.scanners import Finding
 from dspamd.filter.training import Recalled, UnknownSignature, recall, result_of
@@ -125,20 +125,21 @@ class Decisions:
     ) -> Decision:
         """The decision that a scoring makes, with the signature that will be stored for it."""
         signature, stored = await self._signature(passage, uid, scoring.run)
-        factors = tuple(scoring.run.factors) if passage.user.show_factors and finding is None else None
+        run, verdict = scoring.run, self._verdict(passage, scoring.result, signature)
+        if passage.user.show_factors and finding is None:
+            size = bulk(run, passage.score_options)
+            factors, count = await aside(size, lambda: (tuple(run.factors), run.factor_count))
+            verdict = replace(verdict, factors=factors, factor_count=count)
         classify = passage.request.classify
         taught = finding.lesson if finding is not None else passage.lesson
         return Decision(
-            replace(
-                self._verdict(passage, scoring.result, signature, factors),
-                unproven=finding is None and self._unproven(passage, scoring),
-            ),
+            replace(verdict, unproven=finding is None and self._unproven(passage, scoring)),
             passage.lesson or taught,
             uid,
             None if classify else _change(passage, scoring, stored),
             totals=scoring.snapshot.totals.plus(scoring.learned.totals),
             shared=tokens if taught is not None and not classify else None,
-            run=scoring.run,
+            run=run,
             tokens=len(tokens),
             status=finding.status if finding is not None else "",
         )
@@ -166,13 +167,7 @@ class Decisions:
         lessons = min(totals.spam_learned, totals.innocent_learned)
         return passage.lesson is None and scoring.result.spam and lessons < self._quarantine_after
 
-    def _verdict(
-        self,
-        passage: Passage,
-        result: Result,
-        signature: str | None,
-        factors: tuple[Factor, ...] | None = None,
-    ) -> Verdict:
+    def _verdict(self, passage: Passage, result: Result, signature: str | None) -> Verdict:
         user = passage.user
         return Verdict(
             result,
@@ -180,7 +175,6 @@ class Decisions:
             source=passage.lesson.source if passage.lesson is not None else None,
             signature=signature,
             user=user.name if result.spam and user.file_name != user.name else None,
-            factors=factors,
             improbability=self._improbability,
         )
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from array import array
+from collections.abc import Sized
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,6 +46,15 @@ class Scoring:
     def but(self, result: Result, learned: Learned, *, provisional: bool = False) -> Scoring:
         """The same statistics, overruled: by a scanner, or by other users."""
         return Scoring(result, learned, self.run, self.snapshot, provisional)
+
+
+def bulk(tokens: Sized, options: ScoreOptions) -> int:
+    """The bytes of the tokens of a message, or of its run, that `aside` goes by.
+
+    0 if `options` name a scorer with weights: only the event loop reads them, because it changes
+    them, and their features are bounded.
+    """
+    return 8 * len(tokens) if scorer(options.algorithms).block is None else 0
 
 
 def change_of(
@@ -101,7 +111,7 @@ class Dictionary:
         if self.group is None:
             return await self._read(self.uid, tokens)
         own, group = await asyncio.gather(self._read(self.uid, tokens), self._read(self.group, tokens))
-        return own.joined(group)
+        return await aside(8 * len(tokens), lambda: own.joined(group))
 
     async def totals(self) -> Totals:
         """Totals as they are now.  Raises `TempFail`."""
@@ -118,8 +128,7 @@ class Dictionary:
         watch, chosen = watch or Stopwatch(), scorer(options.algorithms)
         snapshot = await self._known(tokens, chosen)
         watch.mark("store")
-        # Only the event loop reads weights, because it changes them; their features are bounded.
-        size = 8 * len(tokens) if chosen.block is None else 0
+        size = bulk(tokens, options)
         run = await aside(size, lambda: chosen.score(tokens, snapshot, options, lesson))
         if run.patterns is not None:
             watch.mark("classify")
@@ -127,12 +136,13 @@ class Dictionary:
             watch.mark("store")
             await aside(size, lambda: run.weigh(hits))
         watch.mark("classify")
-        return Scoring(run.result, run.learned, run, snapshot, run.provisional)
+        learned = await aside(size, lambda: run.learned)
+        return Scoring(run.result, learned, run, snapshot, run.provisional)
 
     async def _known(self, tokens: Tokens, chosen: Scorer) -> Snapshot:
         """What a scorer asks for: totals, hits of its tokens, and the blocks of user and group."""
         if chosen.block is None:
-            return await self.read(chosen.wanted(tokens))
+            return await self.read(await aside(8 * len(tokens), lambda: chosen.wanted(tokens)))
         snapshot, weights = await asyncio.gather(self.read(chosen.wanted(tokens)), self._weights(chosen))
         return snapshot._replace(weights=weights)
 

@@ -29,7 +29,7 @@ from dspamd.engine.model import Source, Totals
 from dspamd.errors import Failure, InvalidName, TempFail
 from dspamd.filter.consultation import Consultation
 from dspamd.filter.decision import Decision, Decisions
-from dspamd.filter.dictionary import Dictionaries
+from dspamd.filter.dictionary import Dictionaries, bulk
 from dspamd.filter.disposition import Disposition
 from dspamd.filter.observers.observer import Observer, Processed
 from dspamd.filter.observers.report import Details, MessageLog
@@ -44,6 +44,7 @@ from dspamd.filter.verdict import Outcome, explanation_lines, summary_line, unfi
 from dspamd.home.history import History, Record, letter
 from dspamd.home.templates import Texts
 from dspamd.mail.rewrite import Rewrite, rewrite
+from dspamd.offload.threads import aside
 from dspamd.request.recipients import Delivery
 from dspamd.request.request import Request
 from dspamd.storage.contract import Storage, Uid
@@ -171,7 +172,7 @@ class Pipeline:
 
     async def _hand_over(self, passage: Passage, decision: Decision) -> Outcome:
         """Bring the message where its verdict sends it; returns when it has arrived there."""
-        summary = _summary(passage, decision)
+        summary = await _summary(passage, decision)
         return await self._disposition.send(passage, decision.verdict, found=decision.status, summary=summary)
 
     async def _pass_by(
@@ -287,12 +288,14 @@ async def _signature(mail: InboundMessage, request: Request, user: User) -> str 
     return request.signature or (None if user.train_pristine else await mail.signature())
 
 
-def _summary(passage: Passage, decision: Decision) -> bytes:
+async def _summary(passage: Passage, decision: Decision) -> bytes:
     """The text that is printed of a verdict; for a question by a user with `showFactors` also the tokens."""
     request, user = passage.request, passage.user
     if not (request.classify or request.summary):
         return b""
     lines = [summary_line(user.name, decision.verdict)]
     if request.classify and user.show_factors and decision.run is not None:
-        lines += explanation_lines(decision.run.explain()[:EXPLAINED])
+        run = decision.run
+        size = bulk(run, passage.score_options)
+        lines += explanation_lines(await aside(size, lambda: run.explain(EXPLAINED)))
     return b"".join(line + b"\n" for line in lines)

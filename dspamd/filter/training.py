@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 from dspamd.engine.model import Label, Learned, Lesson, Result, ScoreOptions, Source, TokenOptions
@@ -24,6 +25,7 @@ from dspamd.engine.scorers import scorer
 from dspamd.engine.tokenizer import Tokens
 from dspamd.errors import PermFail, TempFail
 from dspamd.filter.dictionary import Dictionary, change_of
+from dspamd.offload.threads import aside
 from dspamd.storage.contract import Change, Correct, Correction, Stale, Stored, Uid
 
 _ATTEMPTS = 5  # two clients that move one mail collide once; five collisions are a fault
@@ -75,10 +77,12 @@ async def teach(
     Another client may have corrected the message since it was recalled: then it is recalled again.
     Raises what `recall` raises, and `TempFail` if the corrections do not end.
     """
+    recall_tokens = scorer(score_options.algorithms).recall
     for _ in range(_ATTEMPTS):
         if _in_force(recalled.stored, lesson, score_options):
             return None
-        tokens = scorer(score_options.algorithms).recall(recalled.stored.data, token_options)
+        data = recalled.stored.data
+        tokens = await aside(len(data), partial(recall_tokens, data, token_options))
         change = await _change(recalled, tokens, lesson, score_options)
         if block_only:
             change = replace(change, learned=change.learned.block_only)
@@ -96,23 +100,26 @@ async def _change(recalled: Recalled, tokens: Tokens, lesson: Lesson, score_opti
     guarded, last = _guarded(lesson, score_options), recalled.stored.correction
     if last is not None and _withdraws(lesson, last, score_options):
         withdrawn = Correct(recalled.signature, last.label, None)
-        return change_of(_taken_back(last, score_options), score_options, correct=withdrawn)
+        return change_of(await _taken_back(last, score_options), score_options, correct=withdrawn)
     if last is None or not guarded:
         learned = (await recalled.dictionary.score(tokens, score_options, lesson)).learned
         correct = Correct(recalled.signature, None, lesson.label) if guarded else None
         return change_of(learned, score_options, correct=correct)
-    learned = _taken_back(last, score_options)
+    learned = await _taken_back(last, score_options)
     if last.provisional:
         teaching = only_teaching(score_options)
         taught = (await recalled.dictionary.score(tokens, teaching, lesson)).learned
-        learned = scorer(score_options.algorithms).join(learned, taught)
+        learned = await aside(
+            8 * len(tokens), partial(scorer(score_options.algorithms).join, learned, taught)
+        )
     return change_of(learned, score_options, correct=Correct(recalled.signature, last.label, lesson.label))
 
 
-def _taken_back(last: Correction, score_options: ScoreOptions) -> Learned:
+async def _taken_back(last: Correction, score_options: ScoreOptions) -> Learned:
     """What undoes a correction."""
     applied = last.applied if last.block is None else last.applied._replace(block=last.block.data)
-    return scorer(score_options.algorithms).take_back(applied)
+    take_back = scorer(score_options.algorithms).take_back
+    return await aside(8 * len(applied.tokens.tokens), lambda: take_back(applied))
 
 
 def _withdraws(lesson: Lesson, last: Correction, score_options: ScoreOptions) -> bool:

@@ -43,6 +43,7 @@ class Verdict:
     signature      id of the stored signature, None if there is none
     user           shown in X-DSPAM-User, None: not shown (managed groups, localStore)
     factors        shown in X-DSPAM-Factors, None: not shown (`showFactors`)
+    factor_count   how many there are, if `factors` has the first ones only
     improbability  show X-DSPAM-Improbability (`ImprobabilityDrive on`)
     unproven       it is spam, but so little is known that it is not quarantined (`QuarantineAfter`)
     """
@@ -53,6 +54,7 @@ class Verdict:
     signature: str | None = None
     user: str | None = None
     factors: tuple[Factor, ...] | None = None
+    factor_count: int = 0
     improbability: bool = False
     unproven: bool = False
 
@@ -95,7 +97,7 @@ def header_lines(verdict: Verdict) -> list[bytes]:
         lines.append(f"X-DSPAM-User: {_one_line(verdict.user)}")
     block = [_bytes(line) for line in lines]
     if verdict.factors is not None:
-        block += _factor_lines(verdict.factors)
+        block += _factor_lines(verdict.factors, max(verdict.factor_count, len(verdict.factors)))
     return block
 
 
@@ -146,8 +148,8 @@ def _odds(confidence: float) -> int:
     return round(1 + _single(_single(100 * c) / _single(1 - c)))
 
 
-def _factor_lines(factors: tuple[Factor, ...]) -> list[bytes]:
-    shown = [b"X-DSPAM-Factors: %d" % len(factors)]
+def _factor_lines(factors: tuple[Factor, ...], count: int) -> list[bytes]:
+    shown = [b"X-DSPAM-Factors: %d" % count]
     shown += [b"\t%s, %.5f" % (_escaped(factor.name), factor.value) for factor in factors]
     # A cut may leave an empty line, which would end the headers of the message.
     return b",\n".join(shown)[:_FACTORS_LIMIT].rstrip().split(b"\n")

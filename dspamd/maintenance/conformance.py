@@ -15,6 +15,7 @@ import asyncio
 from array import array
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
+from dspamd.engine.changes import joined
 from dspamd.engine.model import Hits, Label, Learned, ScoreOptions, Snapshot, TokenChange, Totals
 from dspamd.errors import InvalidName
 from dspamd.maintenance.purge import Ages, Purged, Unused, purge
@@ -344,7 +345,7 @@ async def provisional_corrections_come_with_their_signature(storage: Storage, ow
     expect(await counts(storage, uid, [1, 2, 3]), {1: (3, 2), 2: (3, 2), 3: (0, 1)}, "hits")
     users = learning([1, 2, 3], 1, 0, spam_learned=1, spam_misclassified=1)
     await _stale(storage, uid, Change(users, correct=Correct("s", None, Label.SPAM)))
-    change = ours.negated().joined(users)
+    change = joined(ours.negated(), users)
     await storage.apply(uid, Change(change, correct=Correct("s", Label.INNOCENT, Label.SPAM)))
     corrected = {1: (4, 1), 2: (4, 1), 3: (1, 0)}
     expect(await counts(storage, uid, [1, 2, 3]), corrected, "hits after the user's correction")

@@ -17,8 +17,11 @@ the packed change.
 from __future__ import annotations
 
 import struct
+import sys
 from array import array
+from typing import Literal
 
+from dspamd.engine.changes import floored, pieces
 from dspamd.engine.model import Label, Learned, Snapshot, TokenChange, Totals
 from dspamd.storage.contract import BlockChange, Correct, Correction
 
@@ -31,39 +34,24 @@ _BLOCK = struct.Struct("<8sBI")  # mark, lengths of name and data
 
 def in_effect(learned: Learned, before: Snapshot) -> Learned:
     """The change that `learned` makes to counters that stand at `before`."""
-    asked, hits = learned.tokens, before.hits
-    spam = dict(zip(hits.tokens, hits.spam, strict=True))
-    innocent = dict(zip(hits.tokens, hits.innocent, strict=True))
-    return Learned(
-        Totals(*(max(change, -total) for change, total in zip(learned.totals, before.totals, strict=True))),
-        TokenChange(
-            asked.tokens,
-            _floored(asked.tokens, asked.spam, spam),
-            _floored(asked.tokens, asked.innocent, innocent),
-        ),
-    )
+    totals = Totals(*(max(step, -total) for step, total in zip(learned.totals, before.totals, strict=True)))
+    return Learned(totals, floored(learned.tokens, before.hits))
 
 
 def rises(learned: Learned) -> bool:
     """Whether no counter falls: then the change is its own effect, wherever the counters stand."""
-    tokens = learned.tokens
-    return (
-        min(learned.totals) >= 0 and min(tokens.spam, default=0) >= 0 and min(tokens.innocent, default=0) >= 0
+    return min(learned.totals) >= 0 and all(
+        min(piece.spam, default=0) >= 0 and min(piece.innocent, default=0) >= 0
+        for piece in pieces(learned.tokens)
     )
 
 
-def _floored(tokens: array[int], changes: array[int], hits: dict[int, int]) -> array[int]:
-    return array("i", (max(n, -hits.get(token, 0)) for token, n in zip(tokens, changes, strict=True)))
-
-
 def pack(learned: Learned, block: BlockChange | None = None) -> bytes:
-    tokens, spam, innocent = learned.tokens
-    n = len(tokens)
-    counters = _TOTALS.pack(*learned.totals) + struct.pack(f"<{n}Q{2 * n}i", *tokens, *spam, *innocent)
-    if block is None:
-        return counters
-    name = block.name.encode()
-    return _BLOCK.pack(_MARK, len(name), len(block.data)) + name + block.data + counters
+    parts = [_TOTALS.pack(*learned.totals), *map(_little_endian, learned.tokens)]
+    if block is not None:
+        name = block.name.encode()
+        parts = [_BLOCK.pack(_MARK, len(name), len(block.data)), name, block.data, *parts]
+    return b"".join(parts)
 
 
 def unpack(packed: bytes) -> tuple[Learned, BlockChange | None]:
@@ -88,10 +76,23 @@ def correction(label: str, recorded: bytes) -> Correction:
 
 
 def _counters(data: bytes) -> Learned:
-    n = (len(data) - _TOTALS.size) // _TOKEN_BYTES
-    totals = Totals(*_TOTALS.unpack_from(data))
-    numbers = struct.unpack(f"<{n}Q{2 * n}i", data[_TOTALS.size :])
-    return Learned(
-        totals,
-        TokenChange(array("Q", numbers[:n]), array("i", numbers[n : 2 * n]), array("i", numbers[2 * n :])),
-    )
+    totals, rest = Totals(*_TOTALS.unpack_from(data)), memoryview(data)[_TOTALS.size :]
+    n, odd = divmod(len(rest), _TOKEN_BYTES)
+    if odd:
+        raise struct.error("a token is cut off")
+    tokens, spam, innocent = rest[: 8 * n], rest[8 * n : 12 * n], rest[12 * n :]
+    return Learned(totals, TokenChange(_numbers("Q", tokens), _numbers("i", spam), _numbers("i", innocent)))
+
+
+def _little_endian(numbers: array[int]) -> bytes:
+    if sys.byteorder == "big":
+        numbers = numbers[:]
+        numbers.byteswap()
+    return numbers.tobytes()
+
+
+def _numbers(typecode: Literal["Q", "i"], packed: memoryview) -> array[int]:
+    numbers = array(typecode, packed.tobytes())
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers

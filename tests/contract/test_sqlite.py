@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from dspamd.engine.model import Label, Learned, ScoreOptions, TokenChange, Totals
+from dspamd.engine.model import Label, Learned, ScoreOptions, Totals
 from dspamd.errors import TempFail
 from dspamd.home.home import Home
 from dspamd.maintenance.conformance import all_tokens, counts, learn, learning, new, totals
 from dspamd.maintenance.purge import Ages, Unused, purge
 from dspamd.storage.contract import Change, Correct, Signature, TokenRow
 from dspamd.storage.files.sqlite import SQLite
-from dspamd.storage.files.sqlite_file import AT_ONCE, MOMENT_PAGES, pieces_of
+from dspamd.storage.files.sqlite_file import MOMENT_PAGES
 from tests.support.day import LAST_OF_A_MONTH, NUMBER, TODAY
 from tests.support.logged import Logged
 from tests.support.recorded_stores import sqlite_file, sqlite_rows
@@ -102,25 +102,6 @@ async def test_what_we_write_is_what_dspam_wrote(tmp_path: Path) -> None:
                 [str(value) for value in row] for row in database.execute(f"SELECT {columns} FROM {table}")
             ]
             assert sorted(written) == sorted(sqlite_rows(table)), table
-
-
-async def test_the_tokens_of_a_large_message_go_in_pieces(tmp_path: Path) -> None:
-    """One statement for all kept the event loop waiting for seconds, and the worker was taken for dead."""
-    spread = 0x9E3779B97F4A7C15  # odd, so each token is another one
-    tokens = array("Q", ((n * spread) % 2**64 for n in range(3 * AT_ONCE + 1)))
-    steps = array("i", (1 + n % 2 for n in range(len(tokens))))
-    none = array("i", bytes(4 * len(tokens)))
-    change = TokenChange(tokens, steps, none)
-    pieces = list(pieces_of(change))
-    assert sum(len(piece.tokens) for piece in pieces) == len(tokens)
-    assert max(len(piece.tokens) for piece in pieces) <= AT_ONCE
-    async with sqlite(tmp_path) as storage:
-        uid = await new(storage, "bob")
-        await storage.apply(uid, Change(Learned(Totals(spam_learned=1), change)))
-        hits = (await storage.read(uid, tokens)).hits
-    found = dict(zip(hits.tokens, hits.spam, strict=True))
-    assert found == dict(zip(tokens, steps, strict=True))
-    assert not any(hits.innocent)
 
 
 async def test_the_schema_is_that_of_dspam(tmp_path: Path) -> None:

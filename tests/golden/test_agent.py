@@ -85,7 +85,13 @@ def corpus() -> dict[str, bytes]:
 
 def assert_headers(run: Run, recorded: dict[str, str]) -> None:
     """The recorder took tabs of folded lines away; long factor headers were cut (engine.md 11)."""
-    verdict = Verdict(run.result, NOW, signature="<signature>", factors=tuple(run.factors))
+    verdict = Verdict(
+        run.result,
+        NOW,
+        signature="<signature>",
+        factors=tuple(run.factors),
+        factor_count=run.factor_count,
+    )
     block = b"\n".join(header_lines(verdict)).decode("latin-1").replace("\n\t", "\n")
     ours = dict(field.split(": ", 1) for field in re.split(r"\n(?=X-DSPAM-)", block))
     factors, shown = ours["X-DSPAM-Factors"], recorded.get("X-DSPAM-Factors", "")

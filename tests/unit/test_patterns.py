@@ -11,6 +11,7 @@ import ast
 import contextlib
 import tempfile
 import time
+from array import array
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +22,7 @@ import dspamd
 from dspamd.commands import dspam_logrotate
 from dspamd.delivery import connection, digest, replies, smtp
 from dspamd.engine import _kernel
+from dspamd.engine.model import Hits, TokenChange
 from dspamd.errors import Reply, UsageError
 from dspamd.evaluation import corpus
 from dspamd.filter import verdict
@@ -159,6 +161,22 @@ def on_the_wire(data: bytes) -> None:
 
 HEADER_LINES = [Worst(b"a\n\r", b"Subject: "), Worst(b"\n "), Worst(b"A: b\n"), Worst(b" ", b"Subject:")]
 LINE_ENDS = [Worst(b"\r"), Worst(b"\n"), Worst(b"\r\n."), Worst(b"\n."), Worst(b"\r\r\n"), Worst(b"\0")]
+
+
+def lesson(data: bytes) -> TokenChange:
+    """The bytes as tokens that lose a hit."""
+    tokens = array("Q", data[: len(data) // 8 * 8])
+    steps = array("i", [-1]) * len(tokens)
+    return TokenChange(tokens, steps, steps)
+
+
+def taken_back(data: bytes) -> None:
+    """Take hits from tokens that have some."""
+    change = lesson(data)
+    known = array("Q", sorted(set(change.tokens)))
+    _kernel.floored(change, Hits(known, known, known))
+
+
 SEES_MAIL: dict[str, tuple[Use, list[Worst]]] = {
     "commands.dspam_logrotate._TIME": (dspam_logrotate._TIME.match, [Worst(b"1")]),
     "delivery.digest._STAMP": (
@@ -191,6 +209,11 @@ SEES_MAIL: dict[str, tuple[Use, list[Worst]]] = {
     "mail._view.with_lf": (_view.with_lf, LINE_ENDS),
     "mail._view.with_crlf": (_view.with_crlf, LINE_ENDS),
     "mail._view.line_ends": (on_the_wire, LINE_ENDS),
+    "engine._kernel.ascending": (
+        lambda data: _kernel.ascending(lesson(data)),
+        [Worst(b"a"), Worst(b"7 bytes")],
+    ),  # one token, many tokens
+    "engine._kernel.floored": (taken_back, [Worst(b"a"), Worst(b"7 bytes")]),
     "engine._kernel.crc64": (_kernel.crc64, [Worst(b"a")]),
     "users.groups._REFUSED": (
         text_of(groups._REFUSED.match),

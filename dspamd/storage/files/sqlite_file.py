@@ -25,6 +25,7 @@ from functools import cache
 from itertools import compress
 from pathlib import Path
 
+from dspamd.engine.changes import AT_ONCE, ascending, pieces, portions
 from dspamd.engine.model import Hits, Snapshot, TokenChange, Totals
 from dspamd.storage.block import NO_BLOCK, begins_anew, first_version
 from dspamd.storage.contract import Block, BlockChange, Change, Correct, Stale, Stored, TokenRow
@@ -45,10 +46,6 @@ MOMENT_PAGES = 2_500  # rewritten within a tenth of a second
 _COMMON_LENGTHS = (18, 19, 20)  # digits of all tokens but one in two hundred
 _STEPS_PER_LOOK = 100_000  # instructions of SQLite between two looks at the clock, some 10 ms
 _DAY = "ifnull(CAST(julianday({}) - 2440587.5 AS INTEGER), 0)"
-
-AT_ONCE = 1 << 16
-"""Tokens in one statement.  Python holds its lock while it sorts and joins their texts, and the event
-loop waits: for some milliseconds with the tokens of any usual message, for seconds with those of 20 MB."""
 
 _HITS = """
 SELECT group_concat(token), group_concat(max(0, ifnull(spam_hits, 0))),
@@ -172,9 +169,8 @@ class SQLiteFile:
 
     def _hits(self, tokens: array[int]) -> Hits:
         hits = Hits.none()
-        for first in range(0, len(tokens), AT_ONCE):
-            piece = tokens[first : first + AT_ONCE]
-            row = self._connection.execute(_HITS, (_texts(piece),)).fetchone()
+        for portion in portions(tokens):
+            row = self._connection.execute(_HITS, (_texts(portion),)).fetchone()
             for column, text in zip(hits, row, strict=True):
                 column.extend(_numbers(text))
         return hits
@@ -378,22 +374,10 @@ def _numbers(column: str | None) -> list[int]:
 
 def _by_change(change: TokenChange) -> Iterator[tuple[int, int, str]]:
     """Spam hits, innocent hits, and the tokens to change by them: mostly one group for all of a piece."""
-    for tokens, spam, innocent in pieces_of(change):
+    for tokens, spam, innocent in pieces(change if len(change.tokens) <= AT_ONCE else ascending(change)):
         changes = list(zip(spam, innocent, strict=True))
         for alike in set(changes):
             yield *alike, _texts(compress(tokens, map(alike.__eq__, changes)))
-
-
-def pieces_of(change: TokenChange) -> Iterator[TokenChange]:
-    """A change in pieces of some `AT_ONCE` tokens at most, in the order of the index."""
-    if len(change.tokens) <= AT_ONCE:
-        yield change
-        return
-    places: dict[str, array[int]] = {}
-    for place, token in enumerate(change.tokens):
-        places.setdefault(str(token)[:3], array("Q")).append(place)
-    for _, piece in sorted(places.items()):
-        yield TokenChange(*(array(column.typecode, map(column.__getitem__, piece)) for column in change))
 
 
 def _storable(signature: str) -> str:

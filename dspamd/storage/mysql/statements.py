@@ -25,6 +25,7 @@ from datetime import date
 
 from aiomysql import escape_string
 
+from dspamd.engine.changes import pieces
 from dspamd.engine.model import Label, Learned, TokenChange, Totals
 from dspamd.storage.contract import BlockChange, Correct, Signature
 from dspamd.storage.correction import record
@@ -106,7 +107,11 @@ def locked_hits(uid: int, tokens: Sequence[int]) -> str:
 
 
 def learn(uid: int, learned: Learned, day: date, statement_bytes: int) -> Iterator[str]:
-    """Totals first: a transaction that changes them has the owner's dictionary to itself until its end."""
+    """Totals first: a transaction that changes them has the owner's dictionary to itself until its end.
+
+    The tokens must ascend.  The statements come one by one, because those of a huge message are
+    hundreds of megabytes.
+    """
     if any(learned.totals):
         yield _add_totals(uid, learned.totals)
     for spam, innocent, tokens in _by_change(learned.tokens):
@@ -147,12 +152,13 @@ def _moved(column: str, change: int) -> str:
 
 
 def _by_change(change: TokenChange) -> Iterator[tuple[int, int, list[int]]]:
-    """Spam hits, innocent hits, and the tokens to change by them, ascending: mostly one group for all."""
-    groups = defaultdict[tuple[int, int], list[int]](list)
-    for token, spam, innocent in zip(*change, strict=True):
-        groups[spam, innocent].append(token)
-    for (spam, innocent), tokens in sorted(groups.items()):
-        yield spam, innocent, sorted(tokens)
+    """Spam hits, innocent hits, and the tokens to change by them: mostly one group for all of a piece."""
+    for piece in pieces(change):
+        groups = defaultdict[tuple[int, int], list[int]](list)
+        for token, spam, innocent in zip(*piece, strict=True):
+            groups[spam, innocent].append(token)
+        for (spam, innocent), tokens in sorted(groups.items()):
+            yield spam, innocent, tokens
 
 
 def store(uid: int, signature: Signature, day: date) -> str:

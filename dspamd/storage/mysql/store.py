@@ -20,13 +20,17 @@ from __future__ import annotations
 from array import array
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import date
+from functools import partial
+from itertools import chain
 from typing import TypeVar
 
 from dspamd.config.config import Config
+from dspamd.engine.changes import ascending
 from dspamd.engine.model import Hits, Snapshot, Totals
 from dspamd.errors import InvalidName, PermFail, TempFail
 from dspamd.home.home import Home
 from dspamd.mail.signature import valid
+from dspamd.offload.threads import aside
 from dspamd.storage.block import NO_BLOCK, NoBlocks, checked
 from dspamd.storage.clock import utc_day
 from dspamd.storage.contract import Block, Change, Correct, Signature, Stale, Stored, TokenRow, Uid
@@ -161,26 +165,31 @@ class MySQL:
     async def apply(self, uid: Uid, change: Change) -> None:
         tables = await self._known()
         owner, day = int(uid), change.day or self._today()
-        statements = list(sql.learn(owner, change.learned, day, tables.statement_bytes))
-        if change.signature is not None:
-            if lack := _lack(change.signature, tables):
+        tokens = change.learned.tokens
+        size = 8 * len(tokens.tokens)
+        learned = change.learned._replace(tokens=await aside(size, lambda: ascending(tokens)))
+        statements: list[str] = []
+        if (signature := change.signature) is not None:
+            if lack := _lack(signature, tables):
                 raise TempFail("Storage is not available", detail=lack)
-            statements.append(sql.store(owner, change.signature, day))
+            statements.append(await aside(len(signature.data), lambda: sql.store(owner, signature, day)))
         if (block := change.block) is not None:
             self._need_room(tables, *block)
             statements += block_sql.append(owner, block)
         guard = change.correct
-        if guard is not None and guard.label is not None and change.begins and rises(change.learned):
+        simple = change.begins and await aside(size, lambda: rises(change.learned))
+        if guard is not None and guard.label is not None and simple:
             # Nothing to check, and no counter to read.
             if tables.corrections:
-                statements.append(sql.keep(owner, guard, guard.label, change.learned, block))
+                keep = partial(sql.keep, owner, guard, guard.label, change.learned, block)
+                statements.append(await aside(size, keep))
             guard = None
 
         async def apply(connection: Connection) -> None:
             async with connection.transaction():
                 if guard is not None:
                     await _correct(connection, owner, change, guard, tables)
-                for statement in statements:
+                for statement in chain(sql.learn(owner, learned, day, tables.statement_bytes), statements):
                     await connection.execute(statement)
 
         async def apply_alone(connection: Connection) -> None:
@@ -425,10 +434,12 @@ async def _correct(
     if correct.label is None:
         await connection.execute(sql.delete_correction(uid, correct.signature))
         return
-    learned = change.learned
-    if not rises(learned):
-        learned = in_effect(learned, await _locked(connection, uid, learned.tokens.tokens, tables))
-    await connection.execute(sql.keep(uid, correct, correct.label, learned, change.block))
+    learned, size = change.learned, 8 * len(change.learned.tokens.tokens)
+    if not await aside(size, partial(rises, learned)):
+        before = await _locked(connection, uid, learned.tokens.tokens, tables)
+        learned = await aside(size, partial(in_effect, learned, before))
+    keep = partial(sql.keep, uid, correct, correct.label, learned, change.block)
+    await connection.execute(await aside(size, keep))
     await connection.execute(sql.forget_purged(uid))
 
 

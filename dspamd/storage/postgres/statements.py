@@ -8,10 +8,12 @@ Citus and YugabyteDB, and through a pooler that changes connections between them
 * No sequence is used, but for the number of a new user, as the site's table has it.
 * No session state: no settings, temporary tables, prepared names, advisory locks.
 * Rows are locked in the order of tokens, then totals, then signature, then block, so that writers
-  of one user wait for each other; what still meets is a deadlock and done again.
+  of one user wait for each other; what still meets is a deadlock and done again.  A change that
+  goes in pieces keeps this order: its last piece has the totals and the signature.
 
 One round trip brings totals and hits, as one row of arrays.  What one message
-changes is written by one statement.  NULL counts as 0: the columns allow it.
+changes is written by one statement; the many tokens of a huge one go in pieces.  NULL
+counts as 0: the columns allow it.
 
 Tokens come back as signed 64-bit numbers, the form of the current schema.  Old schemas keep
 the unsigned number in numeric(20); statements for them convert it.
@@ -71,13 +73,15 @@ class Tokens(NamedTuple):
     type: str
     column: str  # the column as a signed number
     sent: Callable[[array[int]], array[int]]  # tokens as numbers of that type
+    first: int  # token, in the order of the column
 
 
-BIGINT = Tokens("bigint", "token", signed)
+BIGINT = Tokens("bigint", "token", signed, 2**63)
 DECIMAL = Tokens(
     "numeric",
     "(token - CASE WHEN token < 9223372036854775808 THEN 0 ELSE 18446744073709551616 END)::bigint",
     lambda tokens: tokens,
+    0,
 )
 
 
@@ -95,6 +99,8 @@ class Statements:
         self.sent = tokens.sent
         self.read = _read(tokens)
         self.lock = _read(tokens, "ORDER BY token FOR UPDATE", "FOR UPDATE")
+        self.lock_hits = _read(tokens, "ORDER BY token FOR UPDATE")
+        self.first = tokens.first
         self.learn = _learn(
             f"SELECT token, $3::int AS spam, $4::int AS innocent FROM unnest($2::{tokens.type}[]) AS token"
         )

@@ -17,17 +17,20 @@ the next call finds the server again when it is back.
 from __future__ import annotations
 
 from array import array
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import date
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import asyncpg
 from asyncpg import Connection
 
 from dspamd.config.config import Config
+from dspamd.engine.changes import AT_ONCE, ascending, extend, pieces, portions
 from dspamd.engine.model import Hits, Learned, Snapshot, TokenChange, Totals
 from dspamd.errors import InvalidName, PermFail, TempFail
 from dspamd.home.home import Home
+from dspamd.offload.threads import aside
 from dspamd.storage.block import NO_BLOCK, NoBlocks, checked, first_version
 from dspamd.storage.clock import day_number, utc_day
 from dspamd.storage.contract import (
@@ -197,44 +200,67 @@ class Postgres:
 
     async def read(self, uid: Uid, tokens: array[int]) -> Snapshot:
         async def read(connection: Connection, statements: Statements) -> Snapshot:
-            return _snapshot(await connection.fetchrow(statements.read, uid, statements.sent(tokens)))
+            totals, hits = Totals(), Hits.none()
+            for portion in portions(tokens):
+                row = await connection.fetchrow(statements.read, uid, statements.sent(portion))
+                totals, found, *_ = _snapshot(row)
+                extend(hits, found)
+            return Snapshot(totals, hits)
 
         return await self._run(read)
 
     async def apply(self, uid: Uid, change: Change) -> None:
-        """One statement if all hits rise, else a transaction that locks what it changes first."""
+        """One statement if all hits rise, else a transaction that locks what it changes first.
+
+        A change of very many tokens goes in pieces, in a transaction too.
+        """
         if change.block is not None:
             checked(*change.block)
-        learned = change.learned
-        rising = all(min(kind) >= 0 and max(kind) > 0 for kind in _kinds(learned.tokens))
+        learned, size = change.learned, 8 * len(change.learned.tokens.tokens)
+        many = len(learned.tokens.tokens) > AT_ONCE
+        rising = await aside(size, lambda: _rises(learned.tokens))
         simple = rising and change.correct is None
+        new = rising and change.begins and await aside(size, lambda: rises(learned))
+
+        async def ordered(statements: Statements) -> Iterator[tuple[TokenChange, bool]]:
+            """The pieces of the change in the order of locks, each with whether it is the last one."""
+            tokens = learned.tokens
+            if many:
+                tokens = await aside(size, lambda: ascending(learned.tokens, first=statements.first))
+            return _marked(pieces(tokens))
 
         async def learn(
-            connection: Connection, statements: Statements, totals: Totals, hits: TokenChange
+            connection: Connection, statements: Statements, totals: Totals, hits: TokenChange, *, last: bool
         ) -> None:
             kinds = _kinds(hits)
             alike = len(kinds) == 1
             statement = statements.learn if alike else statements.learn_each
             moves = kinds.pop() if alike else (hits.spam, hits.innocent)
-            signature = change.signature or (None, None)
+            signature = change.signature if last and change.signature else (None, None)
             day = change.day or self._today()
             tokens = statements.sent(hits.tokens)
             await connection.execute(statement, uid, tokens, *moves, day, list(totals), *signature)
 
         async def add(connection: Connection, statements: Statements) -> None:
-            await learn(connection, statements, learned.totals, learned.tokens)
+            for piece, last in await ordered(statements):
+                await learn(connection, statements, learned.totals if last else Totals(), piece, last=last)
 
         async def change_known(connection: Connection, statements: Statements) -> None:
             correct = change.correct
             if correct is not None and not change.begins:
                 await _check(connection, statements, uid, correct)
-            before = _snapshot(
-                await connection.fetchrow(statements.lock, uid, statements.sent(learned.tokens.tokens))
-            )
-            applied = in_effect(learned, before)
-            await learn(connection, statements, applied.totals, _worth_a_row(applied.tokens, before.hits))
+            totals, hits = Totals(), TokenChange.none()
+            for piece, last in await ordered(statements):
+                lock = statements.lock if last else statements.lock_hits
+                before = _snapshot(await connection.fetchrow(lock, uid, statements.sent(piece.tokens)))
+                applied = in_effect(Learned(learned.totals if last else Totals(), piece), before)
+                totals = applied.totals
+                rows = await aside(8 * len(piece.tokens), partial(_worth_a_row, applied.tokens, before.hits))
+                await learn(connection, statements, totals, rows, last=last)
+                extend(hits, applied.tokens)
             if correct is not None:
-                await _keep(connection, statements, uid, correct, applied, change.block)
+                effect = learned._replace(totals=totals, tokens=hits)
+                await _keep(connection, statements, uid, correct, effect, change.block)
 
         async def begin(connection: Connection, statements: Statements) -> None:
             await add(connection, statements)
@@ -242,14 +268,13 @@ class Postgres:
                 await _keep(connection, statements, uid, correct, learned, change.block)
 
         async def apply(connection: Connection, statements: Statements) -> None:
-            new = rising and rises(learned) and change.begins
             await (begin if simple or new else change_known)(connection, statements)
             if (block := change.block) is not None:
                 self._need_blocks(statements)
                 await connection.execute(block_sql.APPEND, uid, block.name, first_version(), block.data)
 
         async with self._owner_lock.held(uid):
-            if simple and change.block is None:
+            if simple and not many and change.block is None:
                 await self._run(add)
             else:
                 await self._run(apply, whole=True)
@@ -456,8 +481,8 @@ async def _keep(
     if label is None:
         await connection.execute(sql.DELETE_CORRECTION, uid, signature)
     else:
-        row = (uid, signature, label.value, record(correct, applied, block))
-        await connection.execute(sql.STORE_CORRECTION, *row)
+        recorded = await aside(8 * len(applied.tokens.tokens), partial(record, correct, applied, block))
+        await connection.execute(sql.STORE_CORRECTION, uid, signature, label.value, recorded)
 
 
 def _snapshot(row: Sequence[Any]) -> Snapshot:
@@ -467,6 +492,20 @@ def _snapshot(row: Sequence[Any]) -> Snapshot:
     return Snapshot(
         Totals(*totals), Hits(unsigned(array("q", tokens)), array("Q", spam), array("Q", innocent))
     )
+
+
+def _marked(pieces: Iterator[TokenChange]) -> Iterator[tuple[TokenChange, bool]]:
+    """Each piece, and whether it is the last one."""
+    piece = next(pieces)
+    for following in pieces:
+        yield piece, False
+        piece = following
+    yield piece, True
+
+
+def _rises(change: TokenChange) -> bool:
+    """Whether no hits fall, and those of each token rise."""
+    return all(min(kind) >= 0 and max(kind) > 0 for piece in pieces(change) for kind in _kinds(piece))
 
 
 def _kinds(change: TokenChange) -> set[tuple[int, int]]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from dspamd.engine._kernel import Run
+from dspamd.engine.changes import joined
 from dspamd.engine.model import (
     Hits,
     Label,
@@ -62,7 +63,7 @@ def test_changes_join_to_one() -> None:
         Totals(spam_learned=1, innocent_learned=-1),
         TokenChange(array("Q", [2, 3]), array("i", [1, 1]), array("i", [-1, -1])),
     )
-    totals, tokens, block = one.joined(other)
+    totals, tokens, block = joined(one, other)
     assert totals == Totals(spam_learned=1)
     assert sorted(zip(*tokens, strict=True)) == [(1, 0, 1), (2, 1, 0), (3, 1, -1)]
     assert block == b""
@@ -70,9 +71,9 @@ def test_changes_join_to_one() -> None:
 
 def test_only_a_scorer_joins_what_it_alone_understands() -> None:
     plain, blocky = Learned.nothing(), Learned.nothing()._replace(block=b"step")
-    assert plain.joined(blocky) == blocky.joined(plain) == blocky.negated() == blocky
+    assert joined(plain, blocky) == joined(blocky, plain) == blocky.negated() == blocky
     with pytest.raises(ValueError, match="two changes of a block"):
-        blocky.joined(blocky)
+        joined(blocky, blocky)
     own, group = (Snapshot(TOTALS, Hits.none(), weights=(name,)) for name in ("own", "group"))
     assert own.joined(group).weights == ("own", "group")
 
@@ -92,7 +93,10 @@ def test_a_message_without_tokens_is_innocent() -> None:
 def test_explanation_begins_with_the_most_interesting() -> None:
     known = {b"fine": (0, 100), b"doubtful": (60, 40), b"vile": (150, 0)}
     run = body_run(b"doubtful new fine vile", known, TOTALS, ScoreOptions())
-    assert [token.name for token in run.explain()] == [b"vile", b"fine", b"doubtful", b"new"]
+    names = [b"vile", b"fine", b"doubtful", b"new"]
+    assert [token.name for token in run.explain()] == names
+    for most in range(6):
+        assert [token.name for token in run.explain(most)] == names[:most]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from array import array
 import pytest
 
 from dspamd.config.options import OPTIONS
+from dspamd.engine.changes import joined
 from dspamd.engine.model import (
     Hits,
     Label,
@@ -69,7 +70,7 @@ def test_a_scorer_of_hits_scores_recalls_and_takes_back(name: str) -> None:
     recalled = each.recall(scoring.signature, TokenOptions("word"))
     assert recalled.values == TOKENS.values
     lesson = each.score(recalled, KNOWN, options, Lesson(Label.INNOCENT, Source.ERROR)).learned
-    assert lesson.joined(each.take_back(lesson)).totals == Totals()
+    assert joined(lesson, each.take_back(lesson)).totals == Totals()
     back = each.take_back(lesson).tokens
     assert (list(back.spam), list(back.innocent)) == ([1, 1], [-1, -1])
     assert each.take_back(Learned.nothing()) == Learned.nothing()
