@@ -81,7 +81,7 @@ class Hop(NextHop):
 
 
 @dataclass
-class Books:
+class Ledger:
     """The replies to messages, by name: the number of 250, of how many recipients."""
 
     accepted: Counter[bytes] = field(default_factory=Counter)
@@ -102,9 +102,9 @@ class Client:
     """One session: sends bytes, and derives from them the replies that it must get."""
 
     def __init__(
-        self, plan: Session, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, books: Books
+        self, plan: Session, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ledger: Ledger
     ) -> None:
-        self._plan, self._reader, self._writer, self._books = plan, reader, writer, books
+        self._plan, self._reader, self._writer, self._ledger = plan, reader, writer, ledger
         self._sent = bytearray()  # and not looked at yet
         self._count = 0  # bytes sent
         self._recipients = 0  # accepted in this transaction
@@ -186,7 +186,7 @@ class Client:
             await self._say(b"\r\n")
         if self._receiving:
             await self._say(b"\r\n.\r\n")
-        self._books.whole.add(self._plan.number)
+        self._ledger.whole.add(self._plan.number)
         await self._say(b"QUIT\r\n")
         raise Wrong("QUIT was not understood")
 
@@ -244,7 +244,7 @@ class Client:
         count, self._recipients = self._recipients, 0
         name = _NAME.search(content)
         if name:
-            self._books.offered[name[1]] += count
+            self._ledger.offered[name[1]] += count
         shown = self._dlmtp and await self._output()
         if shown and not self._stuffed:
             return
@@ -257,7 +257,7 @@ class Client:
             if code == 421:
                 raise Ended
             if code == 250 and name and self._delivers:
-                self._books.accepted[name[1]] += 1
+                self._ledger.accepted[name[1]] += 1
 
     async def _output(self) -> bool:
         """Read the output in place of replies; whether there was any."""
@@ -280,7 +280,7 @@ class Client:
             if not re.match(rb"[2-5]\d\d[ -]", line) or not line.endswith(b"\r\n"):
                 raise Wrong(f"this is no reply: {line[:100]!r}")
             if line[3:4] == b" ":
-                self._books.replies[int(line[:3])] += 1
+                self._ledger.replies[int(line[:3])] += 1
                 return int(line[:3]), text
 
     _pushed = b""
@@ -331,7 +331,7 @@ class Place:
                 await writer.wait_closed()
 
 
-async def storm(place: Place, seed: str, numbers: range, books: Books) -> list[str]:
+async def load(place: Place, seed: str, numbers: range, ledger: Ledger) -> list[str]:
     """Run sessions, some at once; returns the faults."""
     lane = asyncio.Semaphore(AT_ONCE)
     wrong: list[str] = []
@@ -339,7 +339,7 @@ async def storm(place: Place, seed: str, numbers: range, books: Books) -> list[s
     async def one(number: int) -> None:
         plan = session(seed, number)
         async with lane, place.connected(plan.local) as streams:
-            client = Client(plan, *streams, books)
+            client = Client(plan, *streams, ledger)
             try:
                 await client.talk()
             except Wrong as error:
@@ -388,16 +388,16 @@ def _descriptors(pid: int, apart: Path) -> int:
 
 async def against_daemon(folder: Path, seed: str, first: int, sessions: int) -> list[str]:
     """Sessions with a daemon in `folder`; all that was wrong."""
-    books, path = Books(), folder / "s"
+    ledger, path = Ledger(), folder / "s"
     async with Hop() as hop:
         daemon = Daemon(folder, hop.port, settings=f"{SETTINGS}ServerDomainSocketPath {path}\n")
         await asyncio.to_thread(daemon.start)
         try:
             place, workers = Place(daemon.port, path), daemon.workers
             middle = first + min(WARM, sessions // 2)
-            wrong = await storm(place, seed, range(first, middle), books)
+            wrong = await load(place, seed, range(first, middle), ledger)
             idle = await _idle(daemon, hop)
-            wrong += await storm(place, seed, range(middle, first + sessions), books)
+            wrong += await load(place, seed, range(middle, first + sessions), ledger)
             try:
                 await _idle(daemon, hop, idle if sessions >= WARM else None)
             except AssertionError as error:
@@ -406,11 +406,11 @@ async def against_daemon(folder: Path, seed: str, first: int, sessions: int) -> 
                 wrong.append("a worker died")
         finally:
             await asyncio.to_thread(daemon.stop)
-        wrong += books.wrong(hop.arrived)
+        wrong += ledger.wrong(hop.arrived)
         wrong += [f"the log: {line}" for line in daemon.output.splitlines() if _is_bug(line)]
-    told = ", ".join(f"{code}: {count}" for code, count in sorted(books.replies.items()))
+    told = ", ".join(f"{code}: {count}" for code, count in sorted(ledger.replies.items()))
     print(
-        f"{sessions} sessions, {len(books.whole)} ended by QUIT, {hop.arrived.total()} mails; {told}; {idle}"
+        f"{sessions} sessions, {len(ledger.whole)} ended by QUIT, {hop.arrived.total()} mails; {told}; {idle}"
     )
     return wrong
 

@@ -16,7 +16,7 @@ from dspamd.daemon.accept import Acceptor
 from dspamd.daemon.listen import Endpoint, listen
 from dspamd.server.dialogue import ServerMode, Terms
 from dspamd.server.lmtp import LmtpServer
-from tests.fuzz.dialogue import Books, Client, Place, Wrong, against_daemon, storm
+from tests.fuzz.dialogue import Client, Ledger, Place, Wrong, against_daemon, load
 from tests.fuzz.sessions import SIZE_LIMIT, Session, session
 from tests.support.load import event
 from tests.support.scripted_filter import ScriptedFilter
@@ -51,9 +51,9 @@ def held() -> tuple[int, int]:
 
 async def test_nothing_is_left_of_hostile_sessions(tmp_path: Path) -> None:
     async with serving(tmp_path) as (server, place):
-        assert await storm(place, SEED, range(300, 350), Books()) == []  # fills the pool of threads
+        assert await load(place, SEED, range(300, 350), Ledger()) == []  # fills the pool of threads
         idle = held()
-        assert await storm(place, SEED, range(350, 550), Books()) == []
+        assert await load(place, SEED, range(350, 550), Ledger()) == []
         await event(lambda: not server.sessions, lambda: f"{len(server.sessions)} sessions to end")
         await asyncio.sleep(0)
         assert held() == idle
@@ -91,7 +91,7 @@ async def heard(*answers: bytes) -> None:
     server = await asyncio.start_server(Scripted(*answers), "127.0.0.1", 0)
     async with server, Place(server.sockets[0].getsockname()[1], Path()).connected(False) as streams:
         plan = Session(0, False, BURSTS, 0, None, "")
-        await Client(plan, *streams, Books()).talk()
+        await Client(plan, *streams, Ledger()).talk()
 
 
 async def test_what_is_right_passes() -> None:
@@ -117,13 +117,13 @@ async def test_what_is_wrong_is_found(answers: tuple[bytes, ...], what: str) -> 
 
 
 def test_lost_and_extra_mail_is_found() -> None:
-    books = Books(whole={1, 2})
-    books.accepted.update({b"fz-1-0": 2, b"fz-3-0": 1})
-    books.offered.update({b"fz-1-0": 2, b"fz-2-0": 1, b"fz-3-0": 2})
+    ledger = Ledger(whole={1, 2})
+    ledger.accepted.update({b"fz-1-0": 2, b"fz-3-0": 1})
+    ledger.offered.update({b"fz-1-0": 2, b"fz-2-0": 1, b"fz-3-0": 2})
     fine = {b"fz-1-0": 2, b"fz-2-0": 1, b"fz-3-0": 2}
-    assert books.wrong(Counter(fine)) == []
+    assert ledger.wrong(Counter(fine)) == []
     worse = Counter({b"fz-1-0": 1, b"fz-2-0": 2, b"fz-3-0": 1})
-    assert [text.split(" ", 1)[0] for text in books.wrong(worse)] == ["b'fz-1-0'", "b'fz-2-0'"]
+    assert [text.split(" ", 1)[0] for text in ledger.wrong(worse)] == ["b'fz-1-0'", "b'fz-2-0'"]
 
 
 def test_a_seed_makes_the_same_sessions() -> None:
