@@ -1,7 +1,7 @@
 """The whole daemon on the path LMTP -> SMTP, against a relay that does nothing.
 
-Hash files, TOE, OSB, mail of 10 kB, 8 sessions, one worker.  Client, daemon or
-relay, and sink are separate processes.  Daemon and relay take turns, and the
+Hash files, TOE, OSB, mail of 10 kB, 8 sessions, one worker; and once the default of a new
+installation.  Client, daemon or relay, and sink are separate processes.  Daemon and relay take turns, and the
 better of the rounds counts for each, so that a burst of other load on the
 machine hurts neither.
 
@@ -30,7 +30,7 @@ from bench import large, source
 from bench.client import names
 from bench.figures import Figure
 from bench.sample import of_size
-from tests.support.daemon import Daemon
+from tests.support.daemon import SCORING, Daemon
 from tests.support.ports import free_port, greets
 from tests.support.wait import until
 
@@ -49,6 +49,7 @@ HashPctIncrease 10
 ServerMode auto
 ServerPass.bench secret
 """
+NEW_DEFAULT = "Algorithm joint"  # and TrainingMode tone: etc/dspam.conf
 TAUGHT = 101  # of each class: with more than 100, TOE no longer learns from every message
 MEMORY = Path("/dev/shm")
 
@@ -89,6 +90,7 @@ def measure() -> list[Figure]:
             beside("mail path, against a bare relay", servers, pipelined, 0.8),
             beside("mail path, commands one by one, eight users", servers, one_by_one),
             *(against_dspam(sink, mode) for mode in CLASSIC_CPU_MS),
+            new_default(sink),
             *large.measure(daemon.port),
         ]
 
@@ -121,13 +123,23 @@ def against_dspam(sink: int, mode: str) -> Figure:
     )
 
 
+def new_default(sink: int) -> Figure:
+    """CPU of the daemon as the sample dspam.conf has it, beside that with TOE on hash files."""
+    with serving(sink, "toe") as old, serving(sink, "tone", scoring=NEW_DEFAULT) as new:
+        turns = [
+            [load(daemon.port, daemon.workers[0]).cpu_ms for daemon in (old, new)] for _ in range(1 + ROUNDS)
+        ]
+    old_ms, new_ms = map(min, zip(*turns, strict=True))
+    return Figure("CPU of the daemon, joint and tone, against toe", new_ms, "ms/mail", old_ms, 1.0)
+
+
 @contextmanager
-def serving(sink: int, mode: str, workers: int = 1) -> Iterator[Daemon]:
+def serving(sink: int, mode: str, workers: int = 1, scoring: str = SCORING) -> Iterator[Daemon]:
     """A daemon with a dictionary for each user who gets mail of `flood`."""
     settings = SETTINGS.format(mode=mode, workers=workers)
     with (
         tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder,
-        Daemon(Path(folder), sink, driver="libhash_drv.so", settings=settings) as daemon,
+        Daemon(Path(folder), sink, driver="libhash_drv.so", settings=settings, scoring=scoring) as daemon,
     ):
         teach(daemon.port, names(source.MAILS))
         yield daemon

@@ -27,11 +27,8 @@ DSPAM_CONF = """\
 Home {folder}
 {trust}
 StorageDriver {driver}
-TrainingMode teft
+{scoring}
 Feature whitelist
-Algorithm graham burton
-Tokenizer osb
-PValue bcr
 Preference "spamAction=tag"
 Preference "signatureLocation=headers"
 Preference "showFactors=on"
@@ -49,11 +46,18 @@ DeliveryPort {next_hop}
 DeliveryProto SMTP
 """
 
+SCORING = """\
+TrainingMode teft
+Algorithm graham burton
+Tokenizer osb
+PValue bcr"""
+
 
 class Daemon:
     """One dspamd whose files are in `folder` and whose next hop listens on `next_hop`.
 
-    `settings` are lines of dspam.conf that come first, `environment` is added to ours.
+    `settings` are lines of dspam.conf that come first, `scoring` those about statistics; `environment` is
+    added to ours.
     A context manager that starts and stops it.
     """
 
@@ -64,6 +68,7 @@ class Daemon:
         *,
         driver: str = "libsqlite3_drv.so",
         settings: str = "",
+        scoring: str = SCORING,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.port = free_port()
@@ -71,7 +76,12 @@ class Daemon:
         self._environment = {**os.environ, **(environment or {})}
         self.config = folder / "dspam.conf"
         self._common = DSPAM_CONF.format(
-            folder=folder, trust=TRUST, driver=driver, port=self.port, next_hop=next_hop
+            folder=folder,
+            trust=TRUST,
+            driver=driver,
+            scoring=scoring,
+            port=self.port,
+            next_hop=next_hop,
         )
         self.configure(settings)
 
