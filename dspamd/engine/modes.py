@@ -84,6 +84,17 @@ def effective(totals: Totals, options: ScoreOptions, lesson: Lesson | None) -> R
     return rules
 
 
+def near_errors(options: ScoreOptions) -> ScoreOptions:
+    """The same options in the mode that learns what the scorer is not sure of."""
+    return replace(options, mode=Mode.TONE)
+
+
+def takes_back(mode: Mode) -> bool:
+    """Whether the store keeps what new mail teaches in this mode, for corrections to take back."""
+    unsure = RULES[mode].unsure
+    return unsure is not None and unsure.provisional
+
+
 def only_teaching(options: ScoreOptions) -> ScoreOptions:
     """Options for a lesson that takes nothing back by itself: the caller does, and knows what."""
     return replace(options, mode=Mode.TONE) if RULES[options.mode].learns else options

@@ -19,13 +19,13 @@ from dspamd.engine.model import (
     Hits,
     Label,
     Lesson,
-    Mode,
     ScoreOptions,
     Snapshot,
     Source,
     TokenOptions,
     Totals,
 )
+from dspamd.engine.modes import near_errors
 from dspamd.engine.scorers import SCORERS, Scorer, Weights, scorer
 from dspamd.engine.tokenizer import Tokens
 from dspamd.errors import ConfigError, TempFail, UsageError
@@ -82,7 +82,7 @@ class Pupil:
         self.weights, self.used = chosen.weights(b""), Used()
         self._scorer, self._added = chosen, added
         # Whatever mode the mail of a user has: these are lessons.
-        self._options = replace(options, mode=Mode.TEFT, classify_only=False)
+        self._options = near_errors(replace(options, classify_only=False))
 
     def learn(self, example: Example) -> None:
         """Learn from a message, or count why that is not possible."""

@@ -13,7 +13,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dspamd.config.config import Config
-from dspamd.engine.model import Label, Lesson, Mode, Result, ScoreOptions, TokenOptions
+from dspamd.engine.model import Label, Lesson, Result, ScoreOptions, TokenOptions
+from dspamd.engine.modes import near_errors
 from dspamd.engine.scorers import scorer
 from dspamd.filter.decision import Decision
 from dspamd.filter.dictionary import Dictionaries, Dictionary, Scoring, change_of
@@ -33,8 +34,8 @@ class Shadow:
         self._chosen = scorer([config.ShadowAlgorithm]) if config.ShadowAlgorithm else None
         view = self._chosen.view if self._chosen is not None else None
         self._tokens = TokenOptions(view=view or config.MessageView, document=config.DataSource == "document")
-        self._options = ScoreOptions(
-            frozenset([config.ShadowAlgorithm]), mode=Mode.TONE, margin=config.TrainingMargin
+        self._options = near_errors(
+            ScoreOptions(frozenset([config.ShadowAlgorithm]), margin=config.TrainingMargin)
         )
         self._dictionaries, self._metrics = dictionaries, metrics
 

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from dspamd.config.config import Config, contains
 from dspamd.config.option import Option
 from dspamd.engine.model import Mode
+from dspamd.engine.modes import takes_back
 from dspamd.engine.scorers import CLASSIC, scorer
 from dspamd.errors import Problem, UsageError
 from dspamd.request.command_line import split
@@ -126,7 +127,7 @@ def _statistics(config: Config) -> Iterator[str]:
                 yield f"{option.name} has no effect with MessageView {view}"
     elif config.AuthenticationHost:
         yield "AuthenticationHost has no effect with MessageView classic"
-    if Mode(config.TrainingMode) is Mode.TONE:
+    if takes_back(Mode(config.TrainingMode)):
         if config.StrictCompatibility:
             yield "TrainingMode tone takes nothing back with StrictCompatibility"
         elif config.TrainPristine:
