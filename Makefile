@@ -13,6 +13,10 @@ KILLS ?= 300
 bin := .venv/bin
 stamp := .venv/.complete
 part = $(if $(ONLY),tests/$(ONLY),tests)
+# With a seed, one order of chance, and one set of examples of the property tests; else the order of the files.
+order = $(if $(SEED),--randomly-seed=$(SEED) --hypothesis-seed=$(SEED),-p no:randomly)
+# The parts whose coverage is measured: the others run dspamd in processes of its own.
+covered = unit golden dialogue contract
 # The parts of the tests that start real servers, if any was asked for.
 servers = $(filter-out unit golden dialogue,$(or $(ONLY),all))
 
@@ -21,7 +25,7 @@ sanitized = LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-n
     ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONPATH=build/sanitized:. $(bin)/python -P
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo run check test dates fuzz fuzz-kernel fuzz-dialogue chaos bench clean
+.PHONY: help build demo run check test coverage dates fuzz fuzz-kernel fuzz-dialogue chaos bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,9 +47,13 @@ check: build ## format, lint, types, direction of imports
 	$(bin)/mypy
 	$(bin)/lint-imports
 
-test: build $(if $(ONLY),,check) ## check, then all tests (ONLY=unit|golden|contract|dialogue|e2e|chaos: one part)
+test: build $(if $(ONLY),,check) ## check, then all tests (ONLY=unit|golden|contract|dialogue|e2e|chaos: one part; SEED=number: in an order of chance)
 	$(if $(servers),etc/install-packages test)
-	$(bin)/pytest $(part)
+	$(bin)/pytest $(order) $(part)
+
+coverage: build ## the lines of the program that no test of unit, golden, dialogue and contract runs (ONLY=unit|golden|dialogue|contract: of one part)
+	etc/install-packages test
+	$(bin)/pytest -q $(order) --cov=dspamd $(addprefix tests/,$(or $(ONLY),$(covered)))
 
 dates: build ## run the tests on other days, in other time zones and locales (ONLY=unit|golden|contract|dialogue|e2e: one part; MOMENT=ahead|leap|summer|winter|new-year: one moment)
 	etc/install-packages test
@@ -75,7 +83,7 @@ bench: build ## measure against the budgets (ONLY=engine|path|storage|purge|daem
 
 clean: ## remove all built files, and the environment
 	find dspamd -name '*.so' -delete
-	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
 # A virtual environment with everything in it. It is made again when its prerequisites change.
 $(stamp): pyproject.toml setup.py etc/install-packages etc/install-libraries

@@ -17,9 +17,25 @@ from tests.support.logged import Logged
 from tests.support.mail_site import MailSite, mail_site
 
 USERS = ("alice", "bob", "carol", "dave")
+TESTS = Path(__file__).parent
 
 settings.register_profile("any machine", deadline=None)  # a busy machine is no fault of the program
 settings.load_profile("any machine")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the parts together: modules are shuffled within their part, tests within their module.
+
+    Otherwise servers that a part keeps for all its modules would run beside the load of others.
+    """
+    items.sort(key=lambda item: item.path.relative_to(TESTS).parts[0])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Name the seed of the order where something failed; `pytest -q` prints no header."""
+    if terminalreporter.stats.keys() & {"failed", "error"}:
+        seed = config.getoption("randomly_seed", "none")
+        terminalreporter.line(f"Order of the tests: --randomly-seed={seed}")
 
 
 _UMASK = os.umask(0o022)

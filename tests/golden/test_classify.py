@@ -61,11 +61,10 @@ class Recording(NamedTuple):
         return config
 
 
-def names(file: str) -> list[str]:
-    """The runs in a file, found without reading all of its rows."""
+def configurations(file: str) -> list[dict[str, Any]]:
+    """Those of the runs in a file, found without reading all of its rows."""
     with gzip.open(FOLDER / f"classify/{file}.jsonl.gz") as lines:
-        heads = [json.loads(line) for line in lines if line.startswith(b'{"config"')]
-    return [head["config"]["name"] for head in heads]
+        return [json.loads(line)["config"] for line in lines if line.startswith(b'{"config"')]
 
 
 @functools.lru_cache(maxsize=1)
@@ -135,8 +134,13 @@ class Feeding(NamedTuple):
     word_frequency: str | None
     corpusfirst: int
 
+    @classmethod
+    def of(cls, config: dict[str, Any]) -> Feeding:
+        found: dict[str, Any] = {name: config.get(name) for name in cls._fields}
+        return cls(**found)
 
-@functools.lru_cache(maxsize=2)
+
+@functools.lru_cache(maxsize=1)
 def fed(feeding: Feeding) -> MemoryStore:
     """The store after feeding, where nothing was recorded meanwhile."""
     replay = replay_of({**feeding._asdict(), "algorithm": "graham", "pvalue": "bcr", "mode": "teft"})
@@ -182,7 +186,7 @@ def replay_recording(recording: Recording) -> MemoryStore:
     start = 0
     if config["mode"] == "teft" and not noisy:
         start = config["corpusfirst"]
-        replay.store = fed(Feeding(**{name: config[name] for name in Feeding._fields})).copy()
+        replay.store = fed(Feeding.of(config)).copy()
     mail = noisy_corpus() if noisy else corpus()
     for i, (label, view) in itertools.islice(enumerate(mail), start, max(recording.rows) + 1):
         row = recording.rows.get(i)
@@ -197,9 +201,18 @@ def replay_recording(recording: Recording) -> MemoryStore:
     return replay.store
 
 
-@pytest.mark.parametrize(("file", "name"), [(file, name) for file in FILES for name in names(file)])
-def test_every_message_of_a_recorded_run(file: str, name: str) -> None:
+RUNS = [(file, Feeding.of(config), config["name"]) for file in FILES for config in configurations(file)]
+
+
+@pytest.mark.parametrize(
+    ("file", "feeding", "name"),
+    RUNS,
+    ids=["-".join((file, name)) for file, _, name in RUNS],
+    scope="module",  # in any order of the tests those of a file, and those fed alike, follow each other
+)
+def test_every_message_of_a_recorded_run(file: str, feeding: Feeding, name: str) -> None:
     recording = recordings(file)[name]
+    assert Feeding.of(recording.config) == feeding
     store = replay_recording(recording)
     assert_totals(store.totals, recording.summary["totals"])
     if file in DUMPED:

@@ -213,6 +213,7 @@ async def test_every_mix_of_line_ends_and_dots_is_read_as_the_standard_says() ->
     assert (filter.envelopes[0].content, b"") == received(wire)
 
 
+@pytest.mark.no_cover  # it would count as time of what is measured here
 async def test_a_large_message_is_fast_and_keeps_nobody_waiting() -> None:
     content = (b"x" * 70 + b"\r\n") * 280_000
     filter = ScriptedFilter()

@@ -153,11 +153,12 @@ def test_whatever_the_file_says(lines: list[str], user: str) -> None:
         assert len({name.lower() for name in names}) == len(names)
 
 
+@pytest.mark.no_cover  # it would count as time of what is measured here
 def test_a_site_may_have_many_users_and_groups() -> None:
     """A membership takes time for each group, not for each member."""
     lines = [f"g{n}:merged:" + ",".join(f"u{n}.{m}" for m in range(1000)) for n in range(100)]
     groups, problems = Groups.parse("\n".join(lines), "group")
     assert problems == []
-    started = time.perf_counter()
+    started = time.process_time()
     assert groups.membership("u99.999") == Membership(merged="g99")
-    assert time.perf_counter() - started < 0.01
+    assert time.process_time() - started < 0.01
