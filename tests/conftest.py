@@ -33,8 +33,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Name the seed of the order where something failed; `pytest -q` prints no header."""
-    if terminalreporter.stats.keys() & {"failed", "error"}:
-        seed = config.getoption("randomly_seed", "none")
+    seed = config.getoption("randomly_seed", None)
+    if seed is not None and terminalreporter.stats.keys() & {"failed", "error"}:
         terminalreporter.line(f"Order of the tests: --randomly-seed={seed}")
 
 
