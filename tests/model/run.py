@@ -28,6 +28,7 @@ from tests.model.probability import Scale
 from tests.model.tokens import Entry, Table
 
 Counts = Mapping[int, tuple[int, int]]
+MARGIN = 0.8  # the confidence from which mode tone is sure
 
 
 def effective_mode(totals: Totals, options: ScoreOptions, lesson: Lesson | None) -> Mode:
@@ -67,6 +68,8 @@ class Reference:
         self.whitelisted = self.is_whitelisted()
         if self.whitelisted:
             self.spam = False
+        if self.mode is Mode.TONE:
+            self.mode = Mode.TEFT if self.is_unsure() else Mode.TOE
 
     def load(self, table: Table) -> None:
         for entry in table.entries.values():
@@ -102,6 +105,11 @@ class Reference:
             return False
         sender = self.table.entries[self.table.whitelist]
         return sender.innocent > self.options.whitelist_threshold and sender.spam <= sender.innocent // 15
+
+    def is_unsure(self) -> bool:
+        """Whether mode tone learns new mail: as teft does, and as toe if not."""
+        known = self.totals.spam_learned if self.spam else self.totals.innocent_learned
+        return self.lesson is None and (self.verdict.confidence < MARGIN * self.options.margin or not known)
 
     @property
     def label(self) -> Label:
