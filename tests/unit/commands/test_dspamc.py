@@ -450,7 +450,9 @@ class Running:
 
     def __init__(self, config: Path, words: str = "--deliver=stdout") -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "dspamd.commands.dspamc", "--user", "bob", *words.split()],
+            # `nohup make test` would have it ignore a SIGHUP.
+            ["env", "--default-signal=HUP", sys.executable, "-m", "dspamd.commands.dspamc",
+             "--user", "bob", *words.split()],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env={**os.environ, "DSPAM_CONF": str(config)},
         )  # fmt: skip
