@@ -23,6 +23,7 @@ from dspamd.commands import knowledge, migration, tool
 from dspamd.config import preferences
 from dspamd.config.config import Config, contains
 from dspamd.engine.model import Explained, ScoreOptions, Snapshot
+from dspamd.engine.scorers import scorer
 from dspamd.engine.token_probabilities import probabilities
 from dspamd.engine.tokenizer import crc64
 from dspamd.errors import Failure, UsageError
@@ -195,6 +196,11 @@ async def explain(parts: Parts, user: str, names: Sequence[bytes]) -> int:
     resolved = await parts.users.resolve(user)
     dictionary = await Dictionaries.of_site(parts.config, parts.storage).of(resolved, create=False)
     options = resolved.score_options(Request())
+    if names and scorer(options.algorithms).block is not None:
+        raise UsageError(
+            f"Algorithm {' '.join(options.algorithms)} knows features, not words: "
+            "give the message on standard input."
+        )
     if names:
         snapshot = await dictionary.read(array("Q", map(crc64, names)))
         explained = _named(names, snapshot, options)

@@ -50,11 +50,8 @@ from dspamd.engine.scorers import SCORERS
 from dspamd.mail.views import VIEWS
 
 _SAMPLE_PREFERENCES = """\
-"trainingMode=TOE"
 "spamAction=deliver"
 "spamSubject=[SPAM]"
-"statisticalSedation=0"
-"enableBNR=on"
 "enableWhitelist=on"
 "signatureLocation=headers"
 "tagSpam=off"

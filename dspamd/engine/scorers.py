@@ -195,3 +195,8 @@ def scorer(algorithms: Iterable[str], registry: Mapping[str, Scorer] = SCORERS) 
     if any(other is not first for other in others):
         raise ValueError(f"algorithms that cannot be combined: {' '.join(names)}")
     return first
+
+
+def view_of(algorithms: Iterable[str]) -> str | None:
+    """The view that one of these values of `Algorithm` asks for; None: any."""
+    return next((view for name in algorithms if (view := SCORERS[name].view) is not None), None)

@@ -1,7 +1,8 @@
 """A scorer in the shadow of another: it scores and learns all mail, and decides nothing (`ShadowAlgorithm`).
 
-A postmaster sees in the metrics how often the two differ, and which of them their users correct, before
-they make it the Algorithm.  What it knows by then is what a user begins with after the change.
+It learns what the other decides, until the user corrects that.  A postmaster sees in the metrics how often
+the two differ, and what the shadow says of mail that users correct, before they make it the Algorithm.  What
+it knows by then is what a user begins with after the change.
 
 Only a scorer with a block can be a shadow: its knowledge stands beside that of the other.  The store keeps a
 second signature for each message, which the user never sees.  The shadow works after the hand-over, and
@@ -13,11 +14,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dspamd.config.config import Config
-from dspamd.engine.model import Label, Lesson, Result, ScoreOptions, TokenOptions
+from dspamd.engine.model import Label, Lesson, Result, ScoreOptions, Source, TokenOptions
 from dspamd.engine.modes import near_errors
-from dspamd.engine.scorers import scorer
+from dspamd.engine.scorers import Run, scorer
 from dspamd.filter.decision import Decision
-from dspamd.filter.dictionary import Dictionaries, Dictionary, Scoring, change_of
+from dspamd.filter.dictionary import Dictionaries, Dictionary, change_of
 from dspamd.filter.passage import Passage
 from dspamd.filter.training import UnknownSignature, recall, teach
 from dspamd.storage.contract import Correct, Signature
@@ -61,7 +62,12 @@ class Shadow:
         signature = correct = None
         if passage.lesson is None:
             self._metrics.shadow_verdicts.add(_word(decision.verdict.result), _word(scoring.result))
-            signature, correct = _kept(decision.verdict.signature, scoring)
+            ours = Label.SPAM if decision.verdict.result.spam else Label.INNOCENT
+            run = scoring.run
+            if scoring.result.spam != decision.verdict.result.spam:
+                # Users correct our verdicts, not these: what nobody corrects is as we said.
+                scoring = await dictionary.score(tokens, self._options, Lesson(ours, Source.CORPUS))
+            signature, correct = _kept(decision.verdict.signature, run, ours, scoring.learned.block)
         change = change_of(scoring.learned.block_only, self._options, signature, correct)
         await dictionary.storage.apply(dictionary.uid, change)
 
@@ -78,15 +84,14 @@ class Shadow:
         await teach(recalled, lesson, self._tokens, self._options, block_only=True)
 
 
-def _kept(signature: str | None, scoring: Scoring) -> tuple[Signature | None, Correct | None]:
-    """The second signature of a message, and its provisional lesson."""
+def _kept(
+    signature: str | None, run: Run, label: Label, block: bytes
+) -> tuple[Signature | None, Correct | None]:
+    """The second signature of a message, and its provisional lesson if it teaches the block something."""
     if signature is None:
         return None, None
-    stored = Signature(signature + _SUFFIX, scoring.run.signature)
-    if not scoring.provisional:
-        return stored, None
-    label = Label.SPAM if scoring.result.spam else Label.INNOCENT
-    return stored, Correct(stored.id, None, label, provisional=True)
+    stored = Signature(signature + _SUFFIX, run.signature)
+    return stored, Correct(stored.id, None, label, provisional=True) if block else None
 
 
 def _word(result: Result) -> str:

@@ -127,6 +127,9 @@ def _statistics(config: Config) -> Iterator[str]:
                 yield f"{option.name} has no effect with MessageView {view}"
     elif config.AuthenticationHost:
         yield "AuthenticationHost has no effect with MessageView classic"
+    modes = [line.partition("=")[2] for line in config.Preference if line.startswith("trainingMode=")]
+    if modes and config.given(Config.TrainingMode) and modes[-1].lower() != config.TrainingMode:
+        yield f"TrainingMode {config.TrainingMode} has no effect: Preference trainingMode={modes[-1]} wins"
     if takes_back(Mode(config.TrainingMode)):
         if config.StrictCompatibility:
             yield "TrainingMode tone takes nothing back with StrictCompatibility"

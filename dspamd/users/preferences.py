@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from dspamd.config.config import Config
 from dspamd.engine.model import Lesson, Mode, ScoreOptions, TokenOptions
-from dspamd.engine.scorers import scorer
+from dspamd.engine.scorers import view_of
 from dspamd.mail.view import SignaturePass
 from dspamd.request.request import Request
 from dspamd.storage.drivers import driver_name
@@ -206,7 +206,7 @@ class Defaults:
     def of(cls, config: Config) -> Defaults:
         tokens = TokenOptions(
             tokenizer=config.Tokenizer,
-            view=scorer(config.Algorithm).view or config.MessageView,
+            view=view_of(config.Algorithm) or config.MessageView,
             url_context=config.ProcessorURLContext,
             ignore_headers=frozenset(
                 name.lower().encode("utf-8", "surrogateescape") for name in config.IgnoreHeader

@@ -65,8 +65,8 @@ cdef size_t read_entity(
     entity.top = top
     body = read_fields(features, work, &entity, text, at, length)
     if top:
-        touch_number(features, SIZE, "number of Received fields is", min(entity.hops, <size_t>40))
-        touch_number(features, SIZE, "half the number of fields is", entity.fields // 2)
+        touch_number(features, SIZE, "number of Received fields: ", min(entity.hops, <size_t>40))
+        touch_number(features, SIZE, "number of fields, halved: ", entity.fields // 2)
     if begins(entity.type, entity.type_length, "multipart/") and entity.boundary_length and work.depth < MOST_DEPTH:
         depth = work.depth
         work.open[depth].length = entity.boundary_length

@@ -15,6 +15,7 @@ from dspamd.storage.contract import Storage
 from tests.support.pipeline import (
     BASE,
     BOTH,
+    CORPUS_INNOCENT,
     CORPUS_SPAM,
     ERROR_INNOCENT,
     ERROR_SPAM,
@@ -78,6 +79,21 @@ async def test_it_learns_and_is_corrected_as_if_it_were_the_algorithm(tmp_path: 
             tables.append(await table(pipeline.parts.storage))
     assert tables[0].write() == tables[1].write()
     assert len(tables[0]) > 30
+
+
+async def test_mail_that_nobody_corrects_is_what_the_algorithm_said(tmp_path: Path) -> None:
+    """Users correct our verdicts; a shadow that learned its own would believe itself."""
+    async with open_pipeline(tmp_path, SHADOW) as pipeline:
+        await pipeline.process(HAM, Request(lesson=CORPUS_INNOCENT))
+        await pipeline.process(SPAM, Request(lesson=CORPUS_SPAM))
+        before = await table(pipeline.parts.storage)
+        outcome = await pipeline.process(SPAM)  # graham has seen too little; the shadow has not
+        assert counted(pipeline, "shadow_verdicts") == {("innocent", "spam"): 1}
+        after = await table(pipeline.parts.storage)
+        assert (after.spam, after.innocent) == (before.spam, before.innocent + 1)
+        await correct(pipeline, signature_of(outcome), ERROR_SPAM)
+        corrected = await table(pipeline.parts.storage)
+        assert corrected.innocent == before.innocent
 
 
 async def test_differences_and_corrections_are_counted(tmp_path: Path) -> None:
