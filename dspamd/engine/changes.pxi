@@ -128,8 +128,8 @@ def floored(change, hits):
             sort_moved(before, before + n, <size_t>n, 0)
             for k in range(size):
                 found = moved_at(before, n, moved[k].token)
-                less_spam[k] = max(moved[k].spam, -found.spam if found != NULL else 0)
-                less_innocent[k] = max(moved[k].innocent, -found.innocent if found != NULL else 0)
+                less_spam[k] = <int>max(moved[k].spam, -found.spam if found != NULL else 0)
+                less_innocent[k] = <int>max(moved[k].innocent, -found.innocent if found != NULL else 0)
         return TokenChange(change.tokens, spam, innocent)
     finally:
         free(before)
