@@ -179,7 +179,9 @@ Preference "trainPristine=off"
 """
 OUR_FUNCTIONS = (
     "\tcopy [other dspam.conf] [user ...] [--replace] [--verbose]\n"
-    "\texplain [user] [token ...]\n\tstorage-check\n"
+    "\texplain [user] [token ...]\n"
+    "\tretrain-model [user ...] [--ham path ... --spam path ...]\n"
+    "\tseed [file] --ham path ... --spam path ...\n\tstorage-check\n"
 )
 OUR_WARNING = re.compile("^warning: .*\n", re.MULTILINE)  # the original said nothing
 
