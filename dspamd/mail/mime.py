@@ -203,8 +203,13 @@ class _Walk:
 
     def delimiter(self, start: int) -> _Delimiter | None:
         """The next delimiter of an open multipart."""
-        events = _BODY_EVENT.finditer(self.data, start) if self.open else ()
-        return next(filter(None, map(self.recognized, events)), None)
+        if not self.open:
+            return None
+        known = self.delimiters
+        for event in _BODY_EVENT.finditer(self.data, start):
+            if event[1].rstrip() in known:  # without a call: there may be a million such lines
+                return self.recognized(event)
+        return None
 
     def recognized(self, event: re.Match[bytes]) -> _Delimiter | None:
         """The delimiter that a line `--...` is, if it is one."""
