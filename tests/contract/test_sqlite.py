@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
 import sqlite3
+import subprocess
 import sys
 from array import array
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -22,6 +24,8 @@ from dspamd.maintenance.purge import Ages, Unused, purge
 from dspamd.storage.contract import Change, Correct, Signature, TokenRow
 from dspamd.storage.files.sqlite import SQLite
 from dspamd.storage.files.sqlite_file import MOMENT_PAGES
+from tests.dates import TURKISH
+from tests.support.account import TRUST
 from tests.support.day import LAST_OF_A_MONTH, NUMBER, TODAY
 from tests.support.logged import Logged
 from tests.support.recorded_stores import sqlite_file, sqlite_rows
@@ -357,3 +361,19 @@ async def test_reading_needs_no_file(tmp_path: Path) -> None:
         assert (snapshot.totals, list(snapshot.hits.tokens)) == (Totals(), [])
         assert await storage.delete_tokens("nobody", array("Q", [1])) == 0
     assert files(tmp_path) == []
+
+
+def test_the_contract_is_kept_where_a_capital_i_has_another_small_letter(tmp_path: Path) -> None:
+    """Python's `sqlite3` looked at statements by the rules of the locale."""
+    turkish = tmp_path / TURKISH
+    subprocess.run(["localedef", "-i", "tr_TR", "-f", "UTF-8", turkish], check=True, timeout=60)
+    config = tmp_path / "dspam.conf"
+    config.write_text(f"Home {tmp_path}\nStorageDriver sqlite3_drv\n{TRUST}\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "dspamd.commands.dspam_admin", "storage-check"],
+        env={**os.environ, "LC_ALL": TURKISH, "LOCPATH": str(tmp_path), "DSPAM_CONF": str(config)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout

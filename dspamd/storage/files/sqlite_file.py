@@ -269,11 +269,13 @@ class SQLiteFile:
     def fold(self, name: str, version: int, data: bytes) -> bool:
         with self._connection:
             self._connection.execute("BEGIN IMMEDIATE")
-            folded = self._connection.execute(_FOLD, (name, version, data)).rowcount > 0
+            self._connection.execute(_FOLD, (name, version, data))
+            # No `rowcount`: Python 3.11 does not recognize INSERT where the small letter of I has no dot.
+            ((folded,),) = self._connection.execute("SELECT changes()").fetchall()
             if folded:
                 drop = "DELETE FROM dspamd_block_change WHERE name = ? AND version <= ?"
                 self._connection.execute(drop, (name, version))
-        return folded
+        return bool(folded)
 
     def blocks(self) -> list[str]:
         return [name for (name,) in self._connection.execute("SELECT name FROM dspamd_block ORDER BY name")]
