@@ -86,7 +86,7 @@ def run(
     config = folder / "dspam.conf"
     config.write_text(f"{lines}\n{SOUND}Home {folder}\nServerPID {folder}/pid\n")
     return subprocess.run(
-        [PROGRAMS / command, *words],
+        [sys.executable, PROGRAMS / command, *words],
         input="Subject: hello\n\ntext\n",
         capture_output=True,
         text=True,
