@@ -12,6 +12,7 @@ from dspamd.engine.model import Lesson
 from dspamd.filter.blocks import Blocks
 from dspamd.request.request import Request
 from dspamd.storage.contract import Storage
+from tests.support.logged import Logged
 from tests.support.pipeline import (
     BASE,
     BOTH,
@@ -116,7 +117,7 @@ async def test_mail_from_before_the_shadow_can_be_corrected(tmp_path: Path) -> N
 
 
 async def test_a_shadow_that_fails_stops_no_mail(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logged: Logged
 ) -> None:
     def fails(*_: object) -> Table:
         raise OSError("the disk is on fire")
@@ -128,4 +129,4 @@ async def test_a_shadow_that_fails_stops_no_mail(
         outcome = await pipeline.process(HAM)
         assert outcome.reply.code == 250
         assert (await pipeline.totals()).spam_corpusfed == 1
-    assert "shadow_failed" in "".join(capfd.readouterr())
+    assert "shadow_failed" in logged.take()
