@@ -31,7 +31,7 @@ from dspamd.filter.dictionary import Dictionaries
 from dspamd.filter.transaction import InboundMessage
 from dspamd.filter.verdict import explanation_lines
 from dspamd.mail.view import SignaturePass
-from dspamd.maintenance import conformance
+from dspamd.maintenance.conformance import suite
 from dspamd.request.envelope import Envelope
 from dspamd.request.request import Request
 from dspamd.telemetry import log
@@ -184,7 +184,7 @@ def show(found: Mapping[str, str]) -> None:
 async def check_storage(parts: Parts) -> int:
     """Check the store against its contract, case by case; 0 if it conforms."""
     failed = 0
-    async for case, trouble in conformance.check(parts.storage, f"dspamd-check-{os.getpid()}"):
+    async for case, trouble in suite.check(parts.storage, f"dspamd-check-{os.getpid()}"):
         failed += trouble is not None
         sys.stdout.write(f"ok    {case}\n" if trouble is None else f"FAIL  {case}: {trouble!r}\n")
         sys.stdout.flush()

@@ -37,7 +37,7 @@ from pathlib import Path
 from dspamd.engine.model import Label, Lesson, ScoreOptions, Source, TokenOptions, Totals
 from dspamd.filter.dictionary import Dictionary
 from dspamd.filter.training import recall, teach
-from dspamd.maintenance.conformance import all_tokens, learning
+from dspamd.maintenance.conformance.steps import all_tokens, learning
 from dspamd.storage.contract import BlockChange, Change, Signature, Storage
 from tests.support.drivers import DRIVERS, address, driver
 from tests.support.mariadb_server import mariadb

@@ -12,7 +12,7 @@ from dspamd.commands import dspamd
 from dspamd.config.config import Config
 from dspamd.errors import Problem, TempFail
 from dspamd.home.home import Home
-from dspamd.maintenance import conformance
+from dspamd.maintenance.conformance import suite
 from dspamd.storage.drivers import advice
 from dspamd.storage.postgres.store import Postgres
 from dspamd.storage.sql.common import Server
@@ -78,7 +78,7 @@ async def test_with_our_option_the_contract_is_kept_through_it(postgres_server: 
     with pgbouncer(postgres_server.new_database(), "transaction") as server:
         storage = Postgres(server, VIRTUAL_USERS, connections=3, prepared=False)
         await storage.open()
-        assert [entry async for entry in conformance.check(storage, "someone") if entry[1]] == []
+        assert [entry async for entry in suite.check(storage, "someone") if entry[1]] == []
         await storage.close()
 
 

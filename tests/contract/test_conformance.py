@@ -1,15 +1,21 @@
-"""Every driver keeps the contract, case by case (dspamd/maintenance/conformance.py)."""
+"""Every driver keeps the contract, case by case (dspamd/maintenance/conformance)."""
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
+from pkgutil import iter_modules
 
 import pytest
 
 from dspamd.errors import TempFail
 from dspamd.maintenance import conformance
-from dspamd.maintenance.conformance import CASES, Case, Violation
+from dspamd.maintenance.conformance import suite
+from dspamd.maintenance.conformance.steps import Case, Violation
+from dspamd.maintenance.conformance.suite import CASES
 from dspamd.storage.contract import Change, Storage, Uid, Unreachable
+
+PREFIX = f"{conformance.__name__}."
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
@@ -18,8 +24,10 @@ async def test_case(case: Case, storage: Storage) -> None:
 
 
 def test_every_case_is_listed() -> None:
-    functions = {name for name, value in vars(conformance).items() if _is_case(name, value)}
-    assert functions == {case.__name__ for case in CASES}
+    modules = [importlib.import_module(found.name) for found in iter_modules(conformance.__path__, PREFIX)]
+    functions = [value for module in modules for name, value in vars(module).items() if _is_case(name, value)]
+    assert len(CASES) == len(set(CASES))
+    assert set(functions) == set(CASES)
 
 
 def _is_case(name: str, value: object) -> bool:
@@ -32,7 +40,7 @@ def _is_case(name: str, value: object) -> bool:
 
 
 async def test_a_check_reports_success_and_cleans_up(storage: Storage, tmp_path: Path) -> None:
-    report = [entry async for entry in conformance.check(storage, "check")]
+    report = [entry async for entry in suite.check(storage, "check")]
     assert report == [(case.__name__.replace("_", " "), None) for case in CASES]
     assert await storage.owners() == []
     assert _directories_of_owners(tmp_path) == []
@@ -49,7 +57,7 @@ async def test_a_check_finds_what_is_broken(storage: Storage, monkeypatch: pytes
         await apply(uid, Change(change.learned, change.signature))
 
     monkeypatch.setattr(storage, "apply", forgetful)
-    broken = {name: trouble async for name, trouble in conformance.check(storage, "check") if trouble}
+    broken = {name: trouble async for name, trouble in suite.check(storage, "check") if trouble}
     assert isinstance(broken["corrections count once"], Violation)
     assert "counters add up and stop at zero" not in broken
 
@@ -61,7 +69,7 @@ async def test_a_check_goes_on_after_trouble(storage: Storage, monkeypatch: pyte
         raise TempFail("Storage is not available", detail="no such table")
 
     monkeypatch.setattr(storage, "delete_owner", failing)
-    report = [trouble async for _, trouble in conformance.check(storage, "check")]
+    report = [trouble async for _, trouble in suite.check(storage, "check")]
     assert [str(trouble) for trouble in report] == ["Storage is not available: no such table"] * len(CASES)
 
 
@@ -73,6 +81,6 @@ async def test_a_check_ends_when_the_store_cannot_be_reached(
 
     monkeypatch.setattr(storage, "uid", failing)
     monkeypatch.setattr(storage, "delete_owner", failing)
-    ((case, trouble),) = [entry async for entry in conformance.check(storage, "check")]
+    ((case, trouble),) = [entry async for entry in suite.check(storage, "check")]
     assert case == "owners are made on demand"
     assert isinstance(trouble, Unreachable)

@@ -14,7 +14,8 @@ import pytest
 
 from dspamd.commands import dspam_2sql
 from dspamd.engine.model import Totals
-from dspamd.maintenance.conformance import EDGES, all_tokens, new
+from dspamd.maintenance.conformance.counters import EDGES
+from dspamd.maintenance.conformance.steps import all_tokens, new
 from dspamd.storage.contract import Storage, TokenRow
 from dspamd.storage.sql.common import Server
 from tests.support.day import NUMBER

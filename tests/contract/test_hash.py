@@ -30,7 +30,7 @@ from dspamd.engine.tokenizer import tokenize
 from dspamd.errors import ConfigError, TempFail
 from dspamd.home.home import Home
 from dspamd.mail.view_classic import view
-from dspamd.maintenance.conformance import all_tokens, counts, learn, learning, new, totals
+from dspamd.maintenance.conformance.steps import all_tokens, counts, learn, learning, new, totals
 from dspamd.storage.contract import Change, Correct, Signature, Stale
 from dspamd.storage.drivers import open_storage
 from dspamd.storage.files import css
@@ -409,7 +409,7 @@ async def test_a_file_that_may_not_grow_leaves_whole_messages(tmp_path: Path) ->
     script = (
         "import asyncio, pathlib, sys\n"
         "from dspamd.home.home import Home\n"
-        "from dspamd.maintenance.conformance import learn\n"
+        "from dspamd.maintenance.conformance.steps import learn\n"
         "from dspamd.storage.files.hash import HashFiles\n"
         "from dspamd.storage.files.css import Shape\n"
         "async def main():\n"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dspamd.maintenance.conformance import learning
+from dspamd.maintenance.conformance.steps import learning
 from dspamd.storage.contract import BlockChange, Change
 from tests.chaos import kills
 from tests.chaos.kills import Broken, Ledger, correct, learn, opened, settle

@@ -14,8 +14,22 @@ from dspamd.config.config import Config
 from dspamd.engine.model import Label, Learned, Totals
 from dspamd.errors import PermFail, TempFail
 from dspamd.home.home import Home
-from dspamd.maintenance import conformance
-from dspamd.maintenance.conformance import all_tokens, append, counts, learn, learning, new, totals
+from dspamd.maintenance.conformance import suite
+from dspamd.maintenance.conformance.counters import (
+    concurrent_learning_loses_nothing,
+    counters_add_up_and_stop_at_zero,
+)
+from dspamd.maintenance.conformance.owners import (
+    deleted_owners_leave_nothing,
+    names_may_be_odd,
+    owners_are_made_on_demand,
+    preferences_are_kept,
+)
+from dspamd.maintenance.conformance.signatures import (
+    corrections_are_taken_back_exactly,
+    one_of_many_equal_corrections_wins,
+)
+from dspamd.maintenance.conformance.steps import all_tokens, append, counts, learn, learning, new, totals
 from dspamd.storage.contract import Change, Correct, Signature, TokenRow
 from dspamd.storage.drivers import open_storage
 from dspamd.storage.mysql import statements as mysql_statements
@@ -152,19 +166,19 @@ def _variant(mariadb: MariaDB, token: str, engine: str = "InnoDB") -> Server:
 async def test_every_schema_of_dspam_keeps_the_contract(mariadb_server: MariaDB, token: str) -> None:
     """Except names: their column has ISO-8859-1, which ignores case."""
     async with mysql(_variant(mariadb_server, token)) as storage:
-        report = [entry async for entry in conformance.check(storage, "check")]
-        assert report == [(case.__name__.replace("_", " "), None) for case in conformance.CASES]
+        report = [entry async for entry in suite.check(storage, "check")]
+        assert report == [(case.__name__.replace("_", " "), None) for case in suite.CASES]
 
 
 async def test_tables_without_transactions_are_used_and_reported_once(
     mariadb_server: MariaDB, logged: Logged
 ) -> None:
     async with mysql(_variant(mariadb_server, "bigint(20) unsigned", "MyISAM")) as storage:
-        await conformance.counters_add_up_and_stop_at_zero(storage, "bob")
-        await conformance.corrections_are_taken_back_exactly(storage, "alice")
-        await conformance.concurrent_learning_loses_nothing(storage, "carol")
+        await counters_add_up_and_stop_at_zero(storage, "bob")
+        await corrections_are_taken_back_exactly(storage, "alice")
+        await concurrent_learning_loses_nothing(storage, "carol")
         for number in range(3):
-            await conformance.one_of_many_equal_corrections_wins(storage, f"dave-{number}")
+            await one_of_many_equal_corrections_wins(storage, f"dave-{number}")
     told = logged.take()
     assert told.count("tables_without_transactions") == 1
     assert "ALTER TABLE dspam_stats ENGINE=InnoDB; ALTER TABLE dspam_token_data ENGINE=InnoDB;" in told
@@ -207,8 +221,8 @@ async def test_the_table_of_users_may_be_the_sites_own(mariadb_server: MariaDB) 
     users = UserTable(f"{accounts.database}.mail users", "the id", "user`s")
     server = mysql_database(mariadb_server, RECORDED["mysql"])
     async with mysql(server, users) as storage:
-        await conformance.owners_are_made_on_demand(storage, "bob")
-        await conformance.deleted_owners_leave_nothing(storage, "alice")
+        await owners_are_made_on_demand(storage, "bob")
+        await deleted_owners_leave_nothing(storage, "alice")
     assert written(mariadb_server, server, "dspam_virtual_uids") == []
 
 
@@ -450,9 +464,9 @@ async def test_modes_of_the_site_change_nothing(mariadb_server: MariaDB, mode: s
     mariadb_server.query(f"SET GLOBAL sql_mode = '{mode}'")
     try:
         async with mysql(mariadb_server.new_database()) as storage:
-            await conformance.names_may_be_odd(storage, "bob")
-            await conformance.preferences_are_kept(storage, "carol")
-            await conformance.corrections_are_taken_back_exactly(storage, "alice")
+            await names_may_be_odd(storage, "bob")
+            await preferences_are_kept(storage, "carol")
+            await corrections_are_taken_back_exactly(storage, "alice")
             with pytest.raises(PermFail):
                 await storage.set_preference("bob", "spamSubject", "x" * 300)
     finally:
@@ -483,7 +497,7 @@ async def test_a_site_is_reached_as_its_options_say(
         lines += [f'MySQLPass "{site.password}"', f"MySQLDb {site.database}"]
     storage = open_storage(Config.from_text("\n".join(lines)), Home(tmp_path))
     await storage.open()
-    await conformance.owners_are_made_on_demand(storage, "bob")
+    await owners_are_made_on_demand(storage, "bob")
     await storage.close()
     assert written(mariadb_server, site, "dspam_virtual_uids") == [["1", "bob"]]
 

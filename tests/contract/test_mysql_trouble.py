@@ -13,8 +13,9 @@ import uvloop
 
 from dspamd.engine.model import Hits, Snapshot, Totals
 from dspamd.errors import TempFail
-from dspamd.maintenance import conformance
-from dspamd.maintenance.conformance import counts, learn, new, totals
+from dspamd.maintenance.conformance.counters import counters_add_up_and_stop_at_zero
+from dspamd.maintenance.conformance.signatures import signatures_come_back_as_stored
+from dspamd.maintenance.conformance.steps import counts, learn, new, totals
 from dspamd.storage.contract import Unreachable
 from dspamd.storage.mysql.server import IDLE_S, Connection, Connections
 from dspamd.storage.mysql.store import MySQL
@@ -297,7 +298,7 @@ async def test_the_daemon_starts_before_its_database(broken_server: MariaDB) -> 
                 with pytest.raises(Unreachable):
                     await storage.uid("bob", create=True)
             broken_server.start()
-            await conformance.counters_add_up_and_stop_at_zero(storage, "bob")
+            await counters_add_up_and_stop_at_zero(storage, "bob")
     finally:
         broken_server.kill()
         broken_server.start()
@@ -391,7 +392,7 @@ def test_tls_is_used_where_it_is_offered(broken_server: MariaDB, loop: LoopFacto
         async with connected(server) as connections, mysql(server) as storage:
             ((_, cipher),) = await connections.run(lambda c: c.rows("SHOW STATUS LIKE 'Ssl_cipher'"))
             assert cipher
-            await conformance.signatures_come_back_as_stored(storage, "bob")
+            await signatures_come_back_as_stored(storage, "bob")
 
     with asyncio.Runner(loop_factory=loop) as runner:
         runner.run(ask())

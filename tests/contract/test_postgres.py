@@ -24,8 +24,8 @@ from dspamd.errors import PermFail, TempFail
 from dspamd.filter.transaction import InboundMessage
 from dspamd.filter.verdict import Verdict
 from dspamd.home.home import Home
-from dspamd.maintenance import conformance
-from dspamd.maintenance.conformance import all_tokens, append, counts, learn, learning, new, totals
+from dspamd.maintenance.conformance import suite
+from dspamd.maintenance.conformance.steps import all_tokens, append, counts, learn, learning, new, totals
 from dspamd.request.envelope import Envelope, Recipient
 from dspamd.request.recipients import Delivery
 from dspamd.request.request import Request
@@ -345,13 +345,13 @@ async def test_a_purge_by_dspam_takes_corrections_along(postgres_server: Postgre
 async def test_the_contract_is_kept_on_old_tables(postgres_server: PostgreSQL) -> None:
     server = postgres_server.new_database(f"{POSTGRES_SCHEMA}\nSET search_path = public;\n{OLD};\n{GROWN}")
     async with postgres(server) as storage:
-        assert [entry async for entry in conformance.check(storage, "someone") if entry[1]] == []
+        assert [entry async for entry in suite.check(storage, "someone") if entry[1]] == []
 
 
 async def test_the_contract_is_kept_without_prepared_statements(postgres_server: PostgreSQL) -> None:
     server = postgres_server.new_database(f"{POSTGRES_SCHEMA}\nSET search_path = public;\n{GROWN}")
     async with postgres(server, prepared=False) as storage:
-        assert [entry async for entry in conformance.check(storage, "someone") if entry[1]] == []
+        assert [entry async for entry in suite.check(storage, "someone") if entry[1]] == []
 
 
 async def test_users_may_be_in_a_table_of_the_site(postgres_server: PostgreSQL) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dspamd.maintenance.conformance import counts, new, totals
+from dspamd.maintenance.conformance.steps import counts, new, totals
 from dspamd.storage.contract import Storage
 from tests.support.learner import TOKENS, joined
 

@@ -16,7 +16,7 @@ import pytest
 from dspamd.engine.model import Label, Learned, Mode, ScoreOptions, Totals
 from dspamd.errors import TempFail
 from dspamd.home.home import Home
-from dspamd.maintenance.conformance import all_tokens, counts, learn, learning, new
+from dspamd.maintenance.conformance.steps import all_tokens, counts, learn, learning, new
 from dspamd.maintenance.purge import PATIENCE_S, Ages, Purged, Unused, purge
 from dspamd.storage.contract import Change, Correct, Signature, Storage, Uid
 from dspamd.storage.files.css import Shape

@@ -20,7 +20,7 @@ from dspamd.engine.model import Label, Lesson, Source, Totals
 from dspamd.engine.tokenizer import Tokens
 from dspamd.filter.transaction import InboundMessage
 from dspamd.filter.verdict import Verdict
-from dspamd.maintenance.conformance import all_tokens, totals
+from dspamd.maintenance.conformance.steps import all_tokens, totals
 from dspamd.request.envelope import Envelope, Recipient
 from dspamd.request.recipients import Delivery
 from dspamd.request.request import Request

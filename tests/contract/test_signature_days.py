@@ -9,7 +9,7 @@ import pytest
 
 from dspamd.engine.model import Label, Learned
 from dspamd.home.home import Home
-from dspamd.maintenance.conformance import learning
+from dspamd.maintenance.conformance.steps import learning
 from dspamd.storage.contract import Change, Correct, Signature
 from tests.support.drivers import driver
 

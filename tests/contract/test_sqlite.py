@@ -19,7 +19,7 @@ import pytest
 from dspamd.engine.model import Label, Learned, ScoreOptions, Totals
 from dspamd.errors import TempFail
 from dspamd.home.home import Home
-from dspamd.maintenance.conformance import all_tokens, counts, learn, learning, new, totals
+from dspamd.maintenance.conformance.steps import all_tokens, counts, learn, learning, new, totals
 from dspamd.maintenance.purge import Ages, Unused, purge
 from dspamd.storage.contract import Change, Correct, Signature, TokenRow
 from dspamd.storage.files.sqlite import SQLite

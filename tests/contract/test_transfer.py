@@ -14,7 +14,8 @@ import pytest
 
 from dspamd.engine.model import Learned, TokenChange, Totals
 from dspamd.errors import InvalidName, TempFail
-from dspamd.maintenance.conformance import EDGES, all_tokens, append, learn, new, totals
+from dspamd.maintenance.conformance.counters import EDGES
+from dspamd.maintenance.conformance.steps import all_tokens, append, learn, new, totals
 from dspamd.maintenance.transfer import OtherCounters, Transferred, transfer
 from dspamd.storage.block import NoBlocks
 from dspamd.storage.contract import Change, Signature, Storage, Uid

@@ -18,7 +18,7 @@ import pytest
 from dspamd.commands import css as css_commands
 from dspamd.commands import dspam_2sql, dspam_admin, dspam_clean, dspam_dump
 from dspamd.engine.model import Totals
-from dspamd.maintenance.conformance import counts, learn
+from dspamd.maintenance.conformance.steps import counts, learn
 from dspamd.storage.contract import Storage
 from dspamd.storage.files import css
 from tests.golden.data import FOLDER

@@ -11,7 +11,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from dspamd.maintenance.conformance import learning, new
+from dspamd.maintenance.conformance.steps import learning, new
 from dspamd.storage.contract import BlockChange, Change, Storage, Uid
 from tests.support.drivers import driver
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dspamd.engine.model import Label
-from dspamd.maintenance.conformance import append, counts, learning, new
+from dspamd.maintenance.conformance.steps import append, counts, learning, new
 from dspamd.storage.block import NoBlocks
 from dspamd.storage.contract import BlockChange, Change, Correct, Signature, Storage
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dspamd.engine.model import Label
-from dspamd.maintenance.conformance import counts, learning
+from dspamd.maintenance.conformance.steps import counts, learning
 from dspamd.storage.contract import Change, Correct, Signature, Storage, Stored, Uid
 
 

@@ -13,7 +13,7 @@ import pytest
 from dspamd.app import home_of
 from dspamd.config.config import Config
 from dspamd.engine.model import Learned, TokenChange, Totals
-from dspamd.maintenance.conformance import all_tokens
+from dspamd.maintenance.conformance.steps import all_tokens
 from dspamd.storage.contract import Change, Signature, Storage
 from dspamd.storage.drivers import open_storage
 from tests.support.account import TRUST

@@ -13,8 +13,9 @@ import pytest
 from dspamd.commands import dspam_admin
 from dspamd.engine.model import Totals
 from dspamd.engine.tokenizer import crc64
-from dspamd.maintenance import conformance
-from dspamd.maintenance.conformance import CASES
+from dspamd.maintenance.conformance import suite
+from dspamd.maintenance.conformance.steps import expect
+from dspamd.maintenance.conformance.suite import CASES
 from dspamd.storage.contract import Storage
 from tests.support.site import Site
 
@@ -111,9 +112,9 @@ def test_storage_that_keeps_its_contract(site: Site, capsys: Output) -> None:
 
 def test_storage_that_does_not(site: Site, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
     async def promises_too_much(storage: Storage, owner: str) -> None:
-        conformance.expect(await storage.owners(), [owner], "owners")
+        expect(await storage.owners(), [owner], "owners")
 
-    monkeypatch.setattr(conformance, "CASES", (promises_too_much, *CASES[:1]))
+    monkeypatch.setattr(suite, "CASES", (promises_too_much, *CASES[:1]))
     assert dspam_admin.main(["storage-check"]) == 1
     broken, sound = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r"FAIL  promises too much: Violation\(.*owners: \[\], not .*\)", broken)

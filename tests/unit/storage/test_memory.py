@@ -8,7 +8,8 @@ from array import array
 import pytest
 
 from dspamd.engine.model import Label
-from dspamd.maintenance.conformance import CASES, Case, learning
+from dspamd.maintenance.conformance.steps import Case, learning
+from dspamd.maintenance.conformance.suite import CASES
 from dspamd.storage.contract import BlockChange, Change, Correct, Signature
 from dspamd.storage.memory import MemoryStorage, Size
 

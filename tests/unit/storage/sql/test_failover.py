@@ -13,8 +13,8 @@ import pytest_asyncio
 from dspamd.config.config import Config
 from dspamd.errors import ConfigError, TempFail
 from dspamd.home.home import Home
-from dspamd.maintenance import conformance
-from dspamd.maintenance.conformance import counts, learn, new
+from dspamd.maintenance.conformance import suite
+from dspamd.maintenance.conformance.steps import counts, learn, new
 from dspamd.storage.contract import Change, Uid, Unreachable
 from dspamd.storage.drivers import open_storage
 from dspamd.storage.files.sqlite import SQLite
@@ -58,7 +58,7 @@ async def opened(stores: dict[str, Sometimes], attempts: int = 1) -> Failover:
 
 async def test_the_contract_is_kept(stores: dict[str, Sometimes]) -> None:
     storage = await opened(stores)
-    assert [entry async for entry in conformance.check(storage, "someone") if entry[1]] == []
+    assert [entry async for entry in suite.check(storage, "someone") if entry[1]] == []
     await storage.close()
 
 
