@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import uvloop
 
@@ -33,6 +34,7 @@ from dspamd.daemon.worker import WorkerContext
 from dspamd.daemon.workers import DaemonSpec
 from dspamd.delivery.dispatch import Dispatch
 from dspamd.delivery.notices import Notices
+from dspamd.engine.scorers import scorer
 from dspamd.errors import ConfigError, Failure, Problem, TempFail
 from dspamd.file_errors import explained
 from dspamd.filter.observers.copies import Copies
@@ -55,11 +57,14 @@ from dspamd.server.dialogue import ServerMode, Terms
 from dspamd.server.lmtp import LmtpServer
 from dspamd.server.mailfilter import MailFilter
 from dspamd.storage.contract import Uid
-from dspamd.storage.drivers import advice, family, open_storage, stores, uid_in_signature
+from dspamd.storage.drivers import advice, family, open_storage, refusals, stores, uid_in_signature
 from dspamd.storage.measured import Measured
 from dspamd.telemetry import log
 from dspamd.telemetry.metrics import Metrics
 from dspamd.users.users import Users
+
+if TYPE_CHECKING:
+    from dspamd.web.health import Health
 
 MEMORY_KEPT = 16 << 20
 """Bytes that a worker keeps from one message for the next: enough for messages of 200 kB."""
@@ -348,9 +353,17 @@ def obstacles(config: Config) -> list[str]:
     return found
 
 
+def store_obstacles(config: Config) -> list[Problem]:
+    """Why all mail would wait with the databases in reach.  Asks the servers; raises `ConfigError`."""
+    return asyncio.run(refusals(config, home_of(config))) if _keeps_blocks(config) else []
+
+
 def store_oddities(config: Config) -> list[Problem]:
     """Warnings about the databases.  Asks the servers; raises `ConfigError`."""
-    return asyncio.run(advice(config, home_of(config)))
+    found = asyncio.run(advice(config, home_of(config)))
+    if config.ShadowAlgorithm and not _keeps_blocks(config):
+        found += asyncio.run(refusals(config, home_of(config)))
+    return found
 
 
 def start_log(config: Config) -> None:
@@ -408,9 +421,22 @@ def _observed(
     """The server that answers to monitoring, if it is configured."""
     if not (address := config.MetricsListen):
         return contextlib.nullcontext()
-    from dspamd.web.health import observed  # its libraries cost 3 MiB
+    from dspamd.web.health import Exposition, observed  # its libraries cost 3 MiB
 
-    return observed(address, parts.storage, parts.home.path, parts.metrics, retired)
+    exposition = Exposition(parts.home.path, parts.metrics)
+    return observed(address, health(config, parts), exposition, parts.metrics, retired)
+
+
+def health(config: Config, parts: Parts) -> Health:
+    """Whether mail would get through these parts."""
+    from dspamd.web.health import Health
+
+    return Health(parts.storage, parts.home.path, parts.metrics, blocks=_keeps_blocks(config))
+
+
+def _keeps_blocks(config: Config) -> bool:
+    """Whether the knowledge of users is in blocks."""
+    return scorer(config.Algorithm).block is not None
 
 
 def connection_limit(config: Config, workers: int) -> int:

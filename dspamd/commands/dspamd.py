@@ -35,15 +35,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def check(config: Config) -> int:
-    """Print what is odd about a configuration; returns 78 for one with which the daemon cannot start."""
-    from dspamd.app import obstacles, oddities, store_oddities
+    """Print what is odd about a configuration.
+
+    Returns 78 for one with which the daemon cannot start, or would let all mail wait.
+    """
+    from dspamd.app import obstacles, oddities, store_obstacles, store_oddities
 
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # the file may be in any character set
     warnings = oddities(config)
     for warning in warnings:
         print(f"warning: {warning}")
-    if errors := obstacles(config):
+    if errors := obstacles(config) or [*map(str, store_obstacles(config))]:
         print(*errors, sep="\n", file=sys.stderr)
         print(f"{config.file}: not usable, {_counted(errors, 'error')}")
         return os.EX_CONFIG

@@ -17,6 +17,7 @@ from dspamd.config.config import Config
 from dspamd.engine.model import Label, Lesson, Result, ScoreOptions, Source, TokenOptions
 from dspamd.engine.modes import near_errors
 from dspamd.engine.scorers import Run, scorer
+from dspamd.errors import Failure
 from dspamd.filter.decision import Decision
 from dspamd.filter.dictionary import Dictionaries, Dictionary, change_of
 from dspamd.filter.passage import Passage
@@ -24,6 +25,7 @@ from dspamd.filter.training import UnknownSignature, recall, teach
 from dspamd.storage.contract import Correct, Signature
 from dspamd.telemetry import log
 from dspamd.telemetry.metrics import Metrics
+from dspamd.telemetry.recurring import Recurring
 
 _SUFFIX = "-shadow"  # of a signature's id
 
@@ -39,6 +41,7 @@ class Shadow:
             ScoreOptions(frozenset([config.ShadowAlgorithm]), margin=config.TrainingMargin)
         )
         self._dictionaries, self._metrics = dictionaries, metrics
+        self._failures = Recurring("shadow_failed", "shadow_follows_again")
 
     async def follow(self, passage: Passage, decision: Decision) -> None:
         """Score and learn a message on which the other scorer has decided; never fails."""
@@ -50,7 +53,12 @@ class Shadow:
             elif decision.run is not None and not decision.status:
                 await self._score(passage, decision)
         except Exception as error:  # whatever it is: the mail is delivered and learned
-            log.get().warning("shadow_failed", user=passage.user.name, reason=str(error))
+            said = error.text if isinstance(error, Failure) else str(error)
+            if lost := self._failures.due(error, said):
+                name = passage.user.name
+                log.get().warning("shadow_failed", user=name, lost=lost, reason=str(error))
+        else:
+            self._failures.well()
 
     async def _score(self, passage: Passage, decision: Decision) -> None:
         """Score new mail, or a lesson that comes with its text."""

@@ -48,15 +48,15 @@ NO_BLOCK = Block(0, 0, b"", ())
 
 
 class NoBlocks(TempFail):
-    """The store has no tables for blocks, and the site does not let the driver make them.
+    """The store has no tables for blocks, and the site does not let the driver make or use them.
 
-    The store is as it was.
+    The store is as it was.  `reason` also says what the administrator has to do.
     """
 
     def __init__(self, reason: str) -> None:
         super().__init__(
             "Storage is not available",
-            detail=f"table dspamd_block: {reason}" if reason else "there is no table dspamd_block",
+            detail=f"Algorithm joint and logistic need table dspamd_block: {reason}",
         )
 
 

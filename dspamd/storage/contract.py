@@ -143,6 +143,12 @@ class Storage(Protocol):
         Raises `Stale` if its guard does not hold, `NoBlocks`, ValueError for a block that is not allowed.
         """
 
+    async def need_blocks(self) -> None:
+        """Return if the store has a place for blocks.
+
+        Raises `NoBlocks` if not, which says what the administrator has to do.
+        """
+
     async def block(self, uid: Uid, name: str, *, since: int = 0) -> Block:
         """The part of a block that a reader at version `since` lacks; `NO_BLOCK` if there is no block.
 

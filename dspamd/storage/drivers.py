@@ -6,6 +6,7 @@ so a site needs no libraries of the others.
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from dspamd.config.config import Config
 from dspamd.config.libraries import needed_by
 from dspamd.config.option_types import DRIVERS
 from dspamd.errors import ConfigError, Failure, Problem, UsageError
+from dspamd.storage.block import NoBlocks
 from dspamd.storage.sql.common import Server, UserTable
 
 if TYPE_CHECKING:  # a caller that needs the contract alone must not pay for these
@@ -68,26 +70,48 @@ async def advice(config: Config, home: Home) -> list[Problem]:
     """
     prefix = server_prefix(config)
     if prefix == "MySQL":
-        from dspamd.storage.mysql.store import advice as ask
-
-        server = Config.MySQLServer
+        from dspamd.storage.mysql.advice import advice as ask
     elif prefix == "PgSQL":
-        from dspamd.storage.postgres.store import advice as ask
-
-        server = Config.PgSQLServer
+        from dspamd.storage.postgres.advice import advice as ask
     else:
         return []
     found = []
     for name in stores(config, home):
         under = config.with_profile(name) if name else config
-        own = name and config.given(server, name)
-        option = f"{server.name}.{name}" if own else server.name
         try:
             texts = await ask(under, home)
         except Failure as failure:
             texts = [str(failure)]
-        found += [config.problem(option, text) for text in texts]
+        found += [config.problem(_address(config, name), text) for text in texts]
     return found
+
+
+async def refusals(config: Config, home: Home) -> list[Problem]:
+    """SQL servers in reach where the daemon would have no place for blocks.  Changes nothing there.
+
+    Raises `ConfigError` as `stores` does.
+    """
+    prefix = server_prefix(config)
+    if prefix == "MySQL":
+        from dspamd.storage.mysql.advice import refusal as ask
+    elif prefix == "PgSQL":
+        from dspamd.storage.postgres.advice import refusal as ask
+    else:
+        return []
+    found = []
+    for name in stores(config, home):
+        with contextlib.suppress(Failure):  # `advice` tells who does not answer
+            if reason := await ask(config.with_profile(name) if name else config, home):
+                found.append(config.problem(_address(config, name), NoBlocks(reason).detail))
+    return found
+
+
+def _address(config: Config, profile: str) -> str:
+    """The key that says where the server of a profile is, or else of which kind it is."""
+    option = Config.MySQLServer if server_prefix(config) == "MySQL" else Config.PgSQLServer
+    if profile and config.given(option, profile):
+        return f"{option.name}.{profile}"
+    return option.name if config.given(option) else Config.StorageDriver.name
 
 
 def _place(config: Config, home: Home) -> tuple[object, ...]:

@@ -71,6 +71,9 @@ class Measured:
     async def compact(self, uid: Uid, *, whole: bool = False) -> bool:
         return await self._timed(OTHER, self._storage.compact(uid, whole=whole))
 
+    async def need_blocks(self) -> None:
+        await self._timed(OTHER, self._storage.need_blocks())
+
     async def block(self, uid: Uid, name: str, *, since: int = 0) -> Block:
         return await self._timed(OTHER, self._storage.block(uid, name, since=since))
 

@@ -175,6 +175,9 @@ class MemoryStorage:
         if change.block is not None:
             _append(owner, change.block)
 
+    async def need_blocks(self) -> None:
+        """There is always a place for them."""
+
     async def block(self, uid: Uid, name: str, *, since: int = 0) -> Block:
         block = self._owner(uid).blocks.get(checked(name))
         if block is None:

@@ -5,7 +5,8 @@ password: use an address that only monitoring can reach.  Each worker listens th
 (SO_REUSEPORT), and gives the numbers of all workers (telemetry/metrics.py).  A worker that
 cannot bind the address logs that and goes on serving mail.
 
-Healthy means that mail would get through: the storage answers, Home is writable, and the next
+Healthy means that mail would get through: the storage answers, and has a place for what the Algorithm
+knows, Home is writable, and the next
 hop, if we spoke to it within the last minute, answered (RFC 9110 15.6.4: 503 if not).  A worker
 asks its storage at most once a second, however often clients ask it.
 
@@ -29,6 +30,7 @@ from prometheus_client.registry import Collector
 
 import dspamd
 from dspamd.errors import Failure
+from dspamd.storage.block import NoBlocks
 from dspamd.storage.contract import Storage
 from dspamd.telemetry import log
 from dspamd.telemetry.metric import Counter, Histogram
@@ -44,12 +46,22 @@ _HEAD_BYTES = 8192
 
 
 class Health:
-    """Whether mail would get through; `clock` gives seconds since 1970."""
+    """Whether mail would get through; `clock` gives seconds since 1970.
+
+    `blocks`: whether the storage must have a place for them.
+    """
 
     def __init__(
-        self, storage: Storage, home: Path, metrics: Metrics, clock: Callable[[], float] = time.time
+        self,
+        storage: Storage,
+        home: Path,
+        metrics: Metrics,
+        *,
+        blocks: bool,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._storage, self._home, self._metrics, self._clock = storage, home, metrics, clock
+        self._blocks = blocks
         self._asking = asyncio.Lock()
         self._asked, self._troubles = 0.0, list[str]()
 
@@ -76,8 +88,12 @@ class Health:
         try:
             async with asyncio.timeout(PATIENCE_S / 2):
                 await self._storage.preferences("")
+                if self._blocks:
+                    await self._storage.need_blocks()
         except TimeoutError:
             return ["storage: no answer in time"]
+        except NoBlocks as failure:
+            return [f"storage: {failure.detail}"]
         except Failure as failure:
             return [f"storage: {failure.text}"]
         return []
@@ -193,11 +209,11 @@ def _response(status: str, body: bytes, *fields: str, bare: bool = False) -> byt
 
 @contextlib.asynccontextmanager
 async def observed(
-    address: str, storage: Storage, home: Path, metrics: Metrics, retired: Callable[[], bool]
+    address: str, health: Health, exposition: Exposition, metrics: Metrics, retired: Callable[[], bool]
 ) -> AsyncIterator[None]:
     """Answer at `address` (host:port) until `retired`, and measure the event loop, while the body runs."""
     host, _, port = address.rpartition(":")
-    observatory = Observatory(Health(storage, home, metrics), Exposition(home, metrics))
+    observatory = Observatory(health, exposition)
     server: asyncio.Server | None = None
     try:
         server = await asyncio.start_server(

@@ -162,6 +162,9 @@ class FileStore(ABC):
     async def delete_tokens(self, uid: Uid, tokens: array[int]) -> int:
         return await self._on(uid, lambda file: file.delete_tokens(tokens), 0)
 
+    async def need_blocks(self) -> None:  # noqa: B027  not abstract, as `open`
+        """There is always a place for them."""
+
     async def block(self, uid: Uid, name: str, *, since: int = 0) -> Block:
         checked(name)
         return await self._on(uid, lambda file: file.block(name, since), NO_BLOCK)

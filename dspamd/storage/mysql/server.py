@@ -57,6 +57,7 @@ _GAVE_UP = {ER.LOCK_DEADLOCK, ER.LOCK_WAIT_TIMEOUT}
 _REFUSED = {_NODE_NOT_READY, *_READ_ONLY}
 _LOST = {*_REFUSED, _KILLED, CR.CR_SERVER_GONE_ERROR, CR.CR_SERVER_LOST}
 PASSING = _GAVE_UP | _LOST  # may be gone when asked again
+DENIED = {ER.TABLEACCESS_DENIED_ERROR, ER.DBACCESS_DENIED_ERROR}
 DUPLICATE = {ER.DUP_ENTRY}
 NO_DEFAULT = {ER.NO_DEFAULT_FOR_FIELD}
 DOES_NOT_FIT = {  # characters that a column cannot hold, or too many of them
@@ -200,6 +201,10 @@ class Connections:
         except (Error, _Unknown) as error:
             kind = Unreachable if number(error) in _REFUSED else TempFail
             raise kind("Storage is not available", detail=f"{self._place}: {error}") from error
+
+    async def renew(self) -> None:
+        """Let work that comes now have new connections: a server may look at rights when they begin."""
+        await self.close()
 
     async def close(self) -> None:
         while self._idle:

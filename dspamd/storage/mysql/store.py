@@ -31,7 +31,7 @@ from dspamd.errors import InvalidName, PermFail, TempFail
 from dspamd.home.home import Home
 from dspamd.mail.signature import valid
 from dspamd.offload.threads import aside
-from dspamd.storage.block import NO_BLOCK, NoBlocks, checked
+from dspamd.storage.block import NO_BLOCK, checked
 from dspamd.storage.clock import utc_day
 from dspamd.storage.contract import Block, Change, Correct, Signature, Stale, Stored, TokenRow, Uid
 from dspamd.storage.correction import correction, in_effect, rises
@@ -42,15 +42,15 @@ from dspamd.storage.mysql.server import (
     DOES_NOT_FIT,
     DUPLICATE,
     NO_DEFAULT,
-    PASSING,
     Connection,
     Connections,
     Error,
     number,
 )
-from dspamd.storage.mysql.tables import Tables
+from dspamd.storage.mysql.tables import Refused, Tables
 from dspamd.storage.sql.common import EVERYBODY, Server, UserTable, owner_name
 from dspamd.storage.sql.owner_lock import OwnerLock
+from dspamd.storage.sql.refusals import Refusals
 from dspamd.telemetry import log
 from dspamd.telemetry.metrics import Metrics
 
@@ -85,7 +85,8 @@ class MySQL:
         self._create = create
         self._today = today
         self._tables: Tables | None = None
-        self._missing = ""  # why there are no tables of ours
+        self._refused: Refused = {}
+        self._refusals = Refusals()
         self._owner_lock = OwnerLock(writes.deadline_s)
 
     @classmethod
@@ -174,7 +175,7 @@ class MySQL:
                 raise TempFail("Storage is not available", detail=lack)
             statements.append(await aside(len(signature.data), lambda: sql.store(owner, signature, day)))
         if (block := change.block) is not None:
-            self._need_room(tables, *block)
+            await self._need_room(*block)
             statements += block_sql.append(owner, block)
         guard = change.correct
         simple = change.begins and await aside(size, lambda: rises(change.learned))
@@ -204,7 +205,7 @@ class MySQL:
             await self._writes.run(apply_alone if alone else apply)
 
     async def block(self, uid: Uid, name: str, *, since: int = 0) -> Block:
-        self._need_room(await self._known(), name)
+        await self._need_room(name)
         statement = block_sql.read(int(uid), name, since)
         versions: tuple[int, int] | None = None
         base, changes = None, list[tuple[int, bytes]]()
@@ -218,7 +219,7 @@ class MySQL:
         return Block(*versions, base, tuple(data for _, data in sorted(changes)))
 
     async def fold(self, uid: Uid, name: str, version: int, data: bytes) -> bool:
-        self._need_room(await self._known(), name, data)
+        await self._need_room(name, data)
         lock, statements = (
             block_sql.base_version(int(uid), name),
             block_sql.fold(int(uid), name, version, data),
@@ -241,11 +242,21 @@ class MySQL:
         rows = await self._reads.run(lambda connection: connection.rows(block_sql.names(int(uid))))
         return sorted(name for (name,) in rows)
 
-    def _need_room(self, tables: Tables, name: str, data: bytes = b"") -> None:
+    async def need_blocks(self) -> None:
+        tables = await self._known()
+        if not tables.blocks and self._refusals.look_again():
+            await self._reads.renew()
+            await self._writes.renew()
+            tables = self._tables = await self._adopted()
+        if not tables.blocks:
+            raise self._refusals.refused(tables.no_blocks(self._refused))
+        self._refusals.kept()
+
+    async def _need_room(self, name: str, data: bytes = b"") -> None:
         """Raises `NoBlocks`, ValueError (`checked`), `TempFail` for what this server does not take."""
         checked(name, data)
-        if not tables.blocks:
-            raise NoBlocks(self._missing)
+        await self.need_blocks()
+        tables = await self._known()
         if (needed := sql.store_bytes(data)) > tables.statement_bytes:
             detail = f"block {name} needs max_allowed_packet of {needed} bytes"
             raise TempFail("Storage is not available", detail=detail)
@@ -369,39 +380,19 @@ class MySQL:
     async def _known(self) -> Tables:
         """The tables as they are; looks once, and makes missing ones first."""
         if self._tables is None:
-            tables, missing = await self._writes.run(self._adopt)
-            if not tables.there:
-                raise TempFail("Storage is not available", detail=f"table dspam_token_data: {missing}")
+            tables = await self._adopted()
             if self._tables is None:
-                _report(tables, missing)
-                self._missing, self._tables = missing, tables
+                _report(tables, self._refused)
+                self._tables = tables
         return self._tables
 
-    async def _adopt(self, connection: Connection) -> tuple[Tables, str]:
-        tables = await mysql_tables.inspect(connection)
-        if tables.complete:
-            return tables, ""
-        if not self._create:
-            return tables, "not there, and MySQLCreateSchema is off"
-        try:
-            await mysql_tables.create(connection, tables, self._users)
-        except Error as error:
-            if number(error) in PASSING:
-                raise
-            return await mysql_tables.inspect(connection), str(error)
-        return await mysql_tables.inspect(connection), ""
-
-
-async def advice(config: Config, home: Home) -> list[str]:
-    """Possible improvements of the tables; changes nothing.  Raises `TempFail`, `ConfigError`."""
-    changes = "MySQLWrite" if config.MySQLWriteServer else "MySQL"
-    server = Server.from_config(config, changes, home.path / "mysql.data")
-    connections = Connections(server, 1, config.StorageTimeout)
-    try:
-        tables = await connections.run(mysql_tables.inspect)
-    finally:
-        await connections.close()
-    return [table.advice for table in tables.without_transactions]
+    async def _adopted(self) -> Tables:
+        adopt = partial(mysql_tables.adopt, users=self._users, create=self._create)
+        tables, self._refused = await self._writes.run(adopt)
+        if not tables.there:
+            detail = f"table dspam_token_data: {self._refused.get(1, 'it is not there')}"
+            raise TempFail("Storage is not available", detail=detail)
+        return tables
 
 
 class Unfit(Exception):
@@ -480,10 +471,11 @@ def _lack(signature: Signature, tables: Tables) -> str:
     return ""
 
 
-def _report(tables: Tables, missing: str) -> None:
+def _report(tables: Tables, refused: Refused) -> None:
     """Log once what the administrator should know of the tables."""
     if not tables.corrections:
-        log.get().warning("corrections_not_kept", table="dspamd_correction", error=missing)
+        reason = refused.get(mysql_tables.CORRECTIONS, "it is not there")
+        log.get().warning("corrections_not_kept", table="dspamd_correction", reason=reason)
     if unsafe := tables.without_transactions:
         log.get().warning(
             "tables_without_transactions",

@@ -4,7 +4,7 @@ DSPAM had three schemas for MySQL, which differ in the type of tokens, and sites
 changed them since (reference/storage.md 3.1).  The driver uses them as it finds them: `inspect` looks,
 and `Tables` has the differences that matter to statements.
 
-`create` takes the numbered steps that a database has not taken: all on an empty one,
+`adopt` takes the numbered steps that a database has not taken: all on an empty one,
 beside the tables of DSPAM only those that make our own.  It never alters a table of DSPAM.
 """
 
@@ -15,11 +15,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from dspamd.storage.mysql.server import Connection
+from dspamd.storage.mysql.server import DENIED, PASSING, Connection, Error, number
+from dspamd.storage.sql import schema
 from dspamd.storage.sql.common import UserTable
-from dspamd.storage.sql.schema import steps
 
-_STEPS = steps("mysql")
+_STEPS = schema.steps("mysql")
 _WITHOUT_TRANSACTIONS = ("myisam", "aria")
 _CONVERTED_BYTES_S = 7_000_000  # measured: 7 to 12 MB/s, the more indexes the slower
 
@@ -35,8 +35,29 @@ WHERE c.table_schema = DATABASE() AND (
 
 
 _BOUNDS = """
-SELECT @@max_allowed_packet, (SELECT character_octet_length FROM information_schema.columns
+SELECT @@max_allowed_packet, CURRENT_USER(), DATABASE(),
+    (SELECT character_octet_length FROM information_schema.columns
     WHERE table_schema = DATABASE() AND table_name = 'dspam_signature_data' AND column_name = 'data')"""
+
+
+# What we do with the tables of blocks: the server checks our rights, though there is nothing to do.
+_USES = (
+    "INSERT INTO dspamd_block SELECT * FROM dspamd_block WHERE FALSE",
+    "UPDATE dspamd_block SET version = version WHERE FALSE",
+    "DELETE FROM dspamd_block WHERE FALSE",
+    "INSERT INTO dspamd_block_change SELECT * FROM dspamd_block_change WHERE FALSE",
+    "DELETE FROM dspamd_block_change WHERE FALSE",
+)
+
+# It never makes a table, because there is none that it could be like.  The server checks our rights first.
+_TRY = "CREATE TABLE dspamd_block_change LIKE dspamd_none"
+
+_OFF = "MySQLCreateSchema is off: turn it on,"
+
+CORRECTIONS = 2  # the step that creates their table
+
+Refused = dict[int, str]
+"""Why steps were not taken, and what the administrator has to do."""
 
 
 class Names(NamedTuple):
@@ -88,24 +109,35 @@ class Tables:
     signature_bytes: int  # that its data may have
     step: int  # of the schema, the last one taken
     corrections: bool  # whether there is our table for them
-    blocks: bool
+    blocks: bool  # whether there are our tables for them, and we may use them
     without_transactions: tuple[Unsafe, ...]  # MyISAM and the like
     statement_bytes: int  # of the longest statement that the server takes
+    grant: str  # the statement that lets us make our tables, and use them
+    denied: str = ""  # what the server says when we use the tables of blocks
 
     @property
-    def complete(self) -> bool:
-        return self.there and self.step >= len(_STEPS)
+    def missing(self) -> range:
+        """The steps of the schema that are to be taken; the first one may be DSPAM's own doing."""
+        return range(max(self.step, int(self.there)) + 1, len(_STEPS) + 1)
+
+    def no_blocks(self, refused: Refused) -> str:
+        """Why there are no blocks, and what the administrator has to do."""
+        if self.denied:
+            return f"{self.denied}: {self.grant}"
+        reason = refused.get(schema.BLOCKS, "it is not there:")
+        return f"{reason} or load {schema.file('mysql', schema.BLOCKS)} as another account"
 
 
 async def inspect(connection: Connection) -> Tables:
     """The tables of the database as they are."""
     columns = {table: column for table, _, *column in await connection.rows(_COLUMNS)}
-    ((packet, data),) = await connection.rows(_BOUNDS)
+    ((packet, account, database, data),) = await connection.rows(_BOUNDS)
     tokens, signatures, *ours = (
         columns.get(table, ("", 0, "", 0, ""))
         for table in ("dspam_token_data", "dspam_signature_data", "dspamd_correction", "dspamd_block")
     )
     corrections, blocks = (_step(comment) for *_, comment in ours)
+    denied = await _denied(connection, *_USES) if blocks else ""
     return Tables(
         there="dspam_token_data" in columns,
         tokens_are_text="char" in tokens[0],
@@ -113,17 +145,65 @@ async def inspect(connection: Connection) -> Tables:
         signature_bytes=data or 0,
         step=max(corrections, blocks) if corrections else 0,
         corrections=corrections > 0,
-        blocks=blocks > 0,
+        blocks=blocks > 0 and not denied,
         without_transactions=_without_transactions(columns),
         statement_bytes=packet,
+        grant=_grant(account, database),
+        denied=denied,
     )
 
 
-async def create(connection: Connection, tables: Tables, users: Names) -> None:
-    """Take the steps that have not been taken."""
-    for script in _STEPS[max(tables.step, int(tables.there)) :]:
-        for statement in _statements(script, users):
+async def adopt(connection: Connection, users: Names, *, create: bool) -> tuple[Tables, Refused]:
+    """The tables after an attempt to make the missing ones."""
+    tables = await inspect(connection)
+    if not create:
+        return tables, dict.fromkeys(tables.missing, _OFF)
+    refused: Refused = {}
+    for step in tables.missing:
+        try:
+            for statement in _statements(_STEPS[step - 1], users):
+                await connection.execute(statement)
+        except Error as error:
+            if number(error) in PASSING:
+                raise
+            refused[step] = _told(error, tables)
+    return await inspect(connection) if tables.missing else tables, refused
+
+
+async def refusal(connection: Connection, *, create: bool) -> str:
+    """Why there would be no blocks after `adopt`, and what to do; empty if there would be.
+
+    Changes nothing.
+    """
+    tables = await inspect(connection)
+    if tables.blocks:
+        return ""
+    if not create:
+        return tables.no_blocks({schema.BLOCKS: _OFF})
+    denied = await _denied(connection, _TRY)
+    return tables.no_blocks({schema.BLOCKS: f"{denied}: {tables.grant}"}) if denied or tables.denied else ""
+
+
+async def _denied(connection: Connection, *statements: str) -> str:
+    """What the server says to the first of these statements that we have no right to; empty if none."""
+    for statement in statements:
+        try:
             await connection.execute(statement)
+        except Error as error:
+            if number(error) in DENIED:
+                return str(error.args[-1])
+    return ""
+
+
+def _told(error: Error, tables: Tables) -> str:
+    """Why a step failed, and what the administrator can do about it."""
+    return f"{error.args[-1]}: {tables.grant}" if number(error) in DENIED else f"{error.args[-1]};"
+
+
+def _grant(account: str, database: str | None) -> str:
+    name, _, host = account.rpartition("@")
+    rights = "CREATE, SELECT, INSERT, UPDATE, DELETE"
+    return f"GRANT {rights} ON {_identifier(database or '')}.* TO '{name}'@'{host}';"
 
 
 def _step(comment: str) -> int:

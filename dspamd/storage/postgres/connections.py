@@ -138,6 +138,10 @@ class Connections:
         except (*_BROKEN, asyncpg.PostgresError) as error:
             raise _unavailable(TempFail, error) from error
 
+    async def renew(self) -> None:
+        """Let work that comes now have new connections, which are greeted."""
+        await self._pool.expire_connections()
+
     async def pooled(self) -> bool:
         """Whether each transaction has another connection of a pooler.  Raises `TempFail`.
 

@@ -33,7 +33,11 @@ SELECT to_regclass('dspam_token_data') IS NOT NULL AS tokens,
     (SELECT format_type(atttypid, NULL) = 'numeric' FROM pg_attribute
         WHERE attrelid = to_regclass('dspam_token_data') AND attname = 'token') AS decimal,
     substring(obj_description(to_regclass('dspamd_correction'), 'pg_class') FROM '[0-9]+')::int AS correction,
-    substring(obj_description(to_regclass('dspamd_block'), 'pg_class') FROM '[0-9]+')::int AS block"""
+    substring(obj_description(to_regclass('dspamd_block'), 'pg_class') FROM '[0-9]+')::int AS block,
+    (SELECT coalesce(bool_and(has_table_privilege(to_regclass(name), power)), false)
+        FROM unnest(ARRAY['dspamd_block', 'dspamd_block_change']) AS name,
+            unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS power) AS block_ours,
+    quote_ident(current_schema()) AS schema, quote_ident(current_user) AS account"""
 
 LOCK_SCHEMA = "SELECT pg_advisory_xact_lock(4422436)"  # any number that all of us use
 

@@ -20,7 +20,7 @@ from array import array
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import date
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import asyncpg
 from asyncpg import Connection
@@ -31,7 +31,7 @@ from dspamd.engine.model import Hits, Learned, Snapshot, TokenChange, Totals
 from dspamd.errors import InvalidName, PermFail, TempFail
 from dspamd.home.home import Home
 from dspamd.offload.threads import aside
-from dspamd.storage.block import NO_BLOCK, NoBlocks, checked, first_version
+from dspamd.storage.block import NO_BLOCK, checked, first_version
 from dspamd.storage.clock import day_number, utc_day
 from dspamd.storage.contract import (
     Block,
@@ -47,11 +47,12 @@ from dspamd.storage.contract import (
 from dspamd.storage.correction import correction, in_effect, record, rises
 from dspamd.storage.postgres import block_statements as block_sql
 from dspamd.storage.postgres import statements as sql
-from dspamd.storage.postgres.connections import POOLER, Connections, nothing, transaction
+from dspamd.storage.postgres.connections import Connections, transaction
 from dspamd.storage.postgres.statements import BIGINT, DECIMAL, Statements
-from dspamd.storage.sql import schema
+from dspamd.storage.postgres.tables import CORRECTIONS, Refused, look, make, no_blocks
 from dspamd.storage.sql.common import EVERYBODY, Server, UserTable, owner_name, storable, unsigned
 from dspamd.storage.sql.owner_lock import OwnerLock
+from dspamd.storage.sql.refusals import Refusals
 from dspamd.telemetry import log
 from dspamd.telemetry.metrics import Metrics
 
@@ -62,30 +63,6 @@ _BATCH = 5_000  # tokens
 _LONGEST_SIGNATURE = 2**30 - 2**16  # bytes: a value, and what is said to the server, may have a gigabyte
 # Where the signed numbers of tokens are in the order of the tokens: two halves.
 _HALVES = ((0, 2**63 - 1), (2**63, 2**64 - 1))
-
-
-class Layout(NamedTuple):
-    """The contents of a database: tables of DSPAM, decimal tokens, and the steps that made our tables."""
-
-    tokens: bool
-    decimal: bool | None
-    correction: int | None
-    block: int | None
-
-    @property
-    def steps(self) -> int:
-        """How many steps of the schema were taken; the first one may be DSPAM's own doing."""
-        if self.correction is None:
-            return int(self.tokens)
-        return self.correction if self.block is None else self.block
-
-    @property
-    def corrections(self) -> bool:
-        return self.correction is not None
-
-    @property
-    def blocks(self) -> bool:
-        return self.block is not None
 
 
 class Postgres:
@@ -111,7 +88,10 @@ class Postgres:
         self._create = create
         self._today = today
         self._statements: Statements
-        self._missing = ""  # why there are no tables of ours; empty while nobody has tried to make them
+        self._refused: Refused | None = None  # steps of the schema; None until we have tried to take them
+        self._corrections = True  # until we have seen that there is no table of them
+        self._no_blocks = ""  # why there is no place for blocks
+        self._refusals = Refusals()
         self._owner_lock = OwnerLock(deadline_s)
         self._connections = Connections(
             server,
@@ -142,32 +122,18 @@ class Postgres:
         await self._connections.close()
 
     async def _adopt(self, connection: Connection) -> None:
-        """Look at the tables, and make the missing ones, on each new connection."""
-
-        async def look(connection: Connection) -> Layout:
-            return Layout(*await connection.fetchrow(sql.LAYOUT))
-
-        async def make(connection: Connection) -> Layout:
-            await connection.execute(sql.LOCK_SCHEMA)
-            found = await look(connection)
-            names = {"users": self._users.table, "uid": self._users.uid, "name": self._users.name}
-            for step in schema.steps("postgres")[found.steps :]:
-                await connection.execute(step.format_map(names))
-            return await look(connection)
-
-        layout = await transaction(connection, look)
-        first, missing = not self._missing, self._missing or "PgSQLCreateSchema is off"
-        if self._create and first and layout.steps < len(schema.steps("postgres")):
-            try:
-                layout = await transaction(connection, make)
-            except asyncpg.PostgresError as error:
-                missing = str(error)
+        """Look at the tables on each new connection; the first one makes those that are missing."""
+        layout, refused = await transaction(connection, look), self._refused
+        if refused is None:
+            layout, refused = await make(connection, layout, self._users, create=self._create)
         if not layout.tokens:
+            missing = refused.get(1, "they are gone")
             raise TempFail("Storage is not available", detail=f"There are no tables of DSPAM: {missing}")
-        if not layout.corrections and first:
-            log.get().warning("corrections_not_kept", table="dspamd_correction", reason=missing)
-        if not (layout.corrections and layout.blocks):
-            self._missing = missing
+        if not layout.corrections and self._corrections:
+            reason = refused.get(CORRECTIONS, "it is gone")
+            log.get().warning("corrections_not_kept", table="dspamd_correction", reason=reason)
+        self._refused, self._corrections = refused, layout.corrections
+        self._no_blocks = no_blocks(layout, refused)
         tokens = DECIMAL if layout.decimal else BIGINT
         self._statements = Statements(
             self._users, tokens, corrections=layout.corrections, blocks=layout.blocks
@@ -279,8 +245,17 @@ class Postgres:
             else:
                 await self._run(apply, whole=True)
 
+    async def need_blocks(self) -> None:
+        await self._look_again()
+
+        async def need(_: Connection, statements: Statements) -> None:
+            self._need_blocks(statements)
+
+        await self._run(need)
+
     async def block(self, uid: Uid, name: str, *, since: int = 0) -> Block:
         checked(name)
+        await self._look_again()
 
         async def read(connection: Connection, statements: Statements) -> Block:
             self._need_blocks(statements)
@@ -307,7 +282,14 @@ class Postgres:
 
     def _need_blocks(self, statements: Statements) -> None:
         if not statements.blocks:
-            raise NoBlocks(self._missing)
+            raise self._refusals.refused(self._no_blocks)
+        self._refusals.kept()
+
+    async def _look_again(self) -> None:
+        """Now and then, while there is no place for blocks, begin anew with connections and tables."""
+        if self._no_blocks and self._refusals.look_again():
+            self._refused = None
+            await self._connections.renew()
 
     async def has_room(self, uid: Uid, signature: Signature) -> bool:
         return len(signature.data) <= _LONGEST_SIGNATURE
@@ -422,21 +404,6 @@ class Postgres:
             return [tuple(row) for row in await connection.fetch(statement, *values)]
 
         return await self._run(fetch)
-
-
-async def advice(config: Config, home: Home) -> list[str]:
-    """Possible improvements of the settings; changes nothing.  Raises `TempFail`, `ConfigError`."""
-    server = Server.from_config(config, "PgSQL", home.path / "pgsql.data")
-    deadline_s = config.StorageTimeout
-    connections = Connections(server, nothing, count=2, deadline_s=deadline_s, prepared=False)
-    await connections.open()
-    try:
-        mixed_up = await connections.pooled()
-    finally:
-        await connections.close()
-    if mixed_up and config.PgSQLPreparedStatements:
-        return [f"{POOLER}; it may be on if the pooler keeps statements, as pgbouncer can from 1.21"]
-    return []
 
 
 def _invalid_preference(detail: str) -> PermFail:

@@ -155,6 +155,9 @@ class Failover:
         store, uid = _giver(uid)
         return await store.compact(uid, whole=whole)
 
+    async def need_blocks(self) -> None:
+        await self._ask(lambda store: store.need_blocks())
+
     async def block(self, uid: Uid, name: str, *, since: int = 0) -> Block:
         store, uid = _giver(uid)
         return await store.block(uid, name, since=since)

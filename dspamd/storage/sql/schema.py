@@ -12,9 +12,20 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
+BLOCKS = 3
+"""The step that creates the tables of blocks; they need no other step."""
+
 
 @cache
 def steps(driver: str) -> tuple[str, ...]:
     """The scripts of a driver, in order."""
-    folder = Path(__file__).with_name("schema") / driver
-    return tuple(file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.sql")))
+    return tuple(file.read_text(encoding="utf-8") for file in sorted(_folder(driver).glob("*.sql")))
+
+
+def file(driver: str, step: int) -> Path:
+    """The script of a step, which an administrator can load."""
+    return _folder(driver) / f"{step:04}.sql"
+
+
+def _folder(driver: str) -> Path:
+    return Path(__file__).with_name("schema") / driver

@@ -126,7 +126,8 @@ async def test_a_shadow_that_fails_stops_no_mail(
         monkeypatch.setattr(JOINT, "weights", fails)
         monkeypatch.setattr(JOINT, "score", fails)
         await pipeline.process(SPAM, Request(lesson=CORPUS_SPAM))
-        outcome = await pipeline.process(HAM)
-        assert outcome.reply.code == 250
+        for _ in range(3):
+            outcome = await pipeline.process(HAM)
+            assert outcome.reply.code == 250
         assert (await pipeline.totals()).spam_corpusfed == 1
-    assert "shadow_failed" in logged.take()
+    assert logged.take().count("shadow_failed") == 1

@@ -1,0 +1,42 @@
+"""What an administrator should know of a database before the daemon uses it.  Changes nothing there."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from dspamd.config.config import Config
+from dspamd.home.home import Home
+from dspamd.storage.mysql.server import Connections
+from dspamd.storage.mysql.tables import inspect
+from dspamd.storage.mysql.tables import refusal as refused
+from dspamd.storage.sql.common import Server
+
+
+async def advice(config: Config, home: Home) -> list[str]:
+    """Possible improvements of the tables.  Raises `TempFail`, `ConfigError`."""
+    connections = _changes(config, home)
+    try:
+        tables = await connections.run(inspect)
+    finally:
+        await connections.close()
+    return [table.advice for table in tables.without_transactions]
+
+
+async def refusal(config: Config, home: Home) -> str:
+    """Why the daemon would have no place for blocks, and what to do; empty if it would have one.
+
+    Raises `TempFail`, `ConfigError`.
+    """
+    connections = _changes(config, home)
+    try:
+        return await connections.run(partial(refused, create=config.MySQLCreateSchema))
+    finally:
+        await connections.close()
+
+
+def _changes(config: Config, home: Home) -> Connections:
+    """A connection to the server that takes changes."""
+    changes = "MySQLWrite" if config.MySQLWriteServer else "MySQL"
+    return Connections(
+        Server.from_config(config, changes, home.path / "mysql.data"), 1, config.StorageTimeout
+    )
