@@ -19,7 +19,7 @@ import pytest
 from dspamd.app import Parts, health
 from dspamd.commands import dspamd
 from dspamd.config.config import Config
-from dspamd.maintenance import conformance
+from dspamd.maintenance.conformance import blocks
 from dspamd.storage.block import NoBlocks
 from dspamd.storage.sql import refusals
 from tests.support.drivers import address
@@ -103,7 +103,7 @@ async def refused(site: Site, parts: Parts, capsys: pytest.CaptureFixture[str]) 
     sentence = caught.value.detail
     assert await health(site.config, parts).troubles() == [f"storage: {sentence}"]
     with pytest.raises(NoBlocks, match=re.escape(sentence)):
-        await conformance.blocks_grow_by_changes(parts.storage, "bob")
+        await blocks.blocks_grow_by_changes(parts.storage, "bob")
     assert await asyncio.to_thread(dspamd.check, site.config) == os.EX_CONFIG
     told = capsys.readouterr()
     assert told.err == f"{site.config.problem('StorageDriver', sentence)}\n"
@@ -115,8 +115,8 @@ async def well(site: Site, parts: Parts) -> None:
     """All is well, without a restart."""
     await parts.storage.need_blocks()
     assert await health(site.config, parts).troubles() == []
-    await conformance.blocks_grow_by_changes(parts.storage, "bob-2")
-    await conformance.blocks_are_folded(parts.storage, "bob-3")
+    await blocks.blocks_grow_by_changes(parts.storage, "bob-2")
+    await blocks.blocks_are_folded(parts.storage, "bob-3")
     assert await asyncio.to_thread(dspamd.check, site.config) == os.EX_OK
 
 
