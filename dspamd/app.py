@@ -244,7 +244,7 @@ def _socket_owner(config: Config) -> tuple[str, str]:
     if given := config.SocketOwner:
         owner, _, group = given.partition(":")
         return owner, group
-    account = _account(config)
+    account = account_of(config)
     return (str(account.uid), str(account.gid)) if account else ("", "")
 
 
@@ -274,7 +274,7 @@ def daemon_spec(config: Config, metrics: Metrics | None = None) -> DaemonSpec:
         errors += error.problems
     if errors:
         raise ConfigError(errors)
-    account, listening = _account(config), endpoints(config)
+    account, listening = account_of(config), endpoints(config)
     for endpoint in listening:
         with _known(config, "SocketOwner"):
             owners(endpoint)
@@ -284,7 +284,7 @@ def daemon_spec(config: Config, metrics: Metrics | None = None) -> DaemonSpec:
     return DaemonSpec(tuple(listening), workers, partial(_work, config, account, workers, metrics))
 
 
-def _account(config: Config) -> Account | None:
+def account_of(config: Config) -> Account | None:
     """The account of the workers, if they change theirs."""
     if not (user := config.ServerUser):
         return None
@@ -336,7 +336,7 @@ def oddities(config: Config) -> list[Problem]:
     texts = Home(Path(config.Home), txt=texts_of(config)).texts
     found = [*config.warnings, *pitfalls(config).warnings, *lacking(config, texts), *mixture(config)]
     with contextlib.suppress(LookupError):  # `daemon_spec` reports an unknown account
-        account = _account(config)
+        account = account_of(config)
         found += surroundings(config, account.borrowed() if account else contextlib.nullcontext())
     return found
 
@@ -440,8 +440,13 @@ def _keeps_blocks(config: Config) -> bool:
 
 
 def connection_limit(config: Config, workers: int) -> int:
-    """Sessions of all workers together; each worker keeps half of its open files to serve its sessions."""
-    return min(config.ServerMaxConnections, workers * (raise_open_files() // 2))
+    """Sessions of all workers together."""
+    return min(config.ServerMaxConnections, sessions_within(raise_open_files(), workers))
+
+
+def sessions_within(open_files: int, workers: int) -> int:
+    """Sessions of `workers` with so many open files each; half of them are kept to serve the sessions."""
+    return workers * (open_files // 2)
 
 
 def _memory_limit(config: Config, workers: int) -> int:

@@ -8,7 +8,8 @@ does not do what its writer wants is stored all the same, with a warning on stan
 `storage-check` runs the contract of all stores against the configured one, with owners of its own
 that it removes.  `explain` shows the counters and probabilities of some tokens, or of the message
 on standard input, in a user's dictionary.  `copy` copies the dictionaries of another store into
-ours (`migration`).  `seed` and `retrain-model` make knowledge from labelled mail (`knowledge`).
+ours (`migration`).  `doctor` examines the site (`doctor`).  `seed` and `retrain-model` make knowledge
+from labelled mail (`knowledge`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from array import array
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from dspamd.commands import knowledge, migration, tool
+from dspamd.commands import doctor, knowledge, migration, tool
 from dspamd.config import preferences
 from dspamd.config.config import Config, contains
 from dspamd.engine.model import Explained, ScoreOptions, Snapshot
@@ -48,6 +49,7 @@ syntax: dspam_admin [function] [arguments] [--profile=PROFILE]
 	list preference [user] [attrib] [value]
 	aggregate preference [user]
 	copy [other dspam.conf] [user ...] [--replace] [--verbose]
+	doctor [--fix] [--json]
 	explain [user] [token ...]
 	retrain-model [user ...] [--ham path ... --spam path ...]
 	seed [file] --ham path ... --spam path ...
@@ -75,6 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(words: list[str]) -> int:
     words, profile = tool.profile_of(words)
     check(words)
+    if words[0] == "doctor":  # which copes with a configuration that cannot be used
+        return doctor.run(doctor.parse(words[1:]), profile)
     return tool.run(lambda parts: administer(parts, words), profile)
 
 
@@ -85,6 +89,9 @@ def check(words: Sequence[str]) -> None:
             return
         case ["copy", *rest]:
             migration.parse(rest)
+            return
+        case ["doctor", *rest]:
+            doctor.parse(rest)
             return
         case ["seed", *rest]:
             knowledge.parse_seed(rest)

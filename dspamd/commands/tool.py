@@ -18,7 +18,8 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from dspamd import __version__
 from dspamd.errors import ConfigError, Failure, UsageError
@@ -26,6 +27,9 @@ from dspamd.errors import ConfigError, Failure, UsageError
 if TYPE_CHECKING:
     from dspamd.app import Parts
     from dspamd.config.config import Config
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,24 +95,39 @@ def run(work: Callable[[Parts], Awaitable[int]], profile: str = "", *, anybody: 
 
     With `anybody`, the work itself checks the caller.
     """
-    # Commands without a configuration start faster without these.
-    import asyncio
+    return guarded(
+        lambda: finished(partial(_with_parts, configuration(profile, anybody=anybody), work)),
+    )
 
+
+def configuration(profile: str = "", *, anybody: bool = False) -> Config:
+    """The configuration for this process, which takes the rights and the log that it asks for.
+
+    Raises `ConfigError`, UsageError for an unknown profile, `NotTrusted` unless `anybody` may do it.
+    """
+    # Commands without a configuration start faster without these.
     from dspamd.commands.dspam import share_files
     from dspamd.config.config import Config
     from dspamd.telemetry import log
     from dspamd.telemetry.log_target import Syslog
     from dspamd.users.trust import trusted
 
+    config = Config.load()
+    share_files(config)
+    if not anybody and not trusted(config, os.getuid()):
+        raise NotTrusted
+    if profile:
+        config = config.with_profile(profile)
+    log.configure(config.LogLevel, config.LogFormat, Syslog("dspam"))
+    return config
+
+
+def guarded(work: Callable[[], int]) -> int:
+    """The exit status of some work; each failure is a line on standard error."""
+    import asyncio
+
     try:
-        config = Config.load()
-        share_files(config)
-        if not anybody and not trusted(config, os.getuid()):
-            raise NotTrusted
-        if profile:
-            config = config.with_profile(profile)
-        log.configure(config.LogLevel, config.LogFormat, Syslog("dspam"))
-        return asyncio.run(_with_parts(config, work))
+        return work()
     except (ConfigError, UsageError, Failure) as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_status
@@ -123,15 +142,23 @@ def run(work: Callable[[Parts], Awaitable[int]], profile: str = "", *, anybody: 
         return os.EX_TEMPFAIL
 
 
-async def _with_parts(config: Config, work: Callable[[Parts], Awaitable[int]]) -> int:
+def finished(work: Callable[[], Awaitable[T]]) -> T:
+    """The result of some work in an event loop of its own; SIGINT and SIGTERM cancel it."""
     import asyncio
 
+    async def whole() -> T:
+        task = asyncio.current_task()
+        assert task is not None
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+        return await work()
+
+    return asyncio.run(whole())
+
+
+async def _with_parts(config: Config, work: Callable[[Parts], Awaitable[int]]) -> int:
     from dspamd.app import Parts
 
-    task = asyncio.current_task()
-    assert task is not None
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     async with Parts(config) as parts:
         status = await work(parts)
         sys.stdout.flush()

@@ -40,6 +40,9 @@ class Endpoint:
     port: int = 24
     backlog: int = 128
 
+    def __str__(self) -> str:
+        return self.path or f"{self.host or '*'}:{self.port}"
+
 
 def listen(endpoint: Endpoint) -> list[socket.socket]:
     """Open the endpoint's listening sockets.

@@ -11,10 +11,13 @@ import contextlib
 import errno
 import fcntl
 import os
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
 from dspamd.files import is_still
+
+_FLOCK = "hhqqi4x"  # type, whence, start, length, process (fcntl(2), where numbers of files have 64 bits)
 
 
 @contextlib.contextmanager
@@ -32,6 +35,24 @@ def pid_file(path: Path) -> Iterator[None]:
     finally:
         with contextlib.suppress(OSError):
             path.unlink()
+        os.close(descriptor)
+
+
+def holder(path: Path) -> int | None:
+    """The process of the daemon that keeps the file; None if none does.
+
+    It asks for the lock, and does not take it: a daemon that starts at this moment is not kept from it.
+    Raises `OSError` if the file cannot be read.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        kind, *_, pid = struct.unpack(_FLOCK, fcntl.fcntl(descriptor, fcntl.F_GETLK, asked))
+        return None if kind == fcntl.F_UNLCK else pid
+    finally:
         os.close(descriptor)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dspamd.daemon.pid_file import pid_file
+from dspamd.daemon.pid_file import holder, pid_file
 
 KEEP = """
 import sys; from pathlib import Path; from dspamd.daemon.pid_file import pid_file
@@ -24,6 +24,7 @@ def test_it_names_the_process_and_goes_with_it(tmp_path: Path) -> None:
     with pid_file(path):
         assert path.read_text() == f"{os.getpid()}\n"
     assert not path.exists()
+    assert holder(path) is None
 
 
 def test_whoever_looks_after_the_daemon_may_read_it(tmp_path: Path) -> None:
@@ -48,8 +49,10 @@ def test_that_of_a_living_daemon_is_respected(tmp_path: Path) -> None:
         ):
             raise AssertionError("two daemons have the same file")
         assert path.read_text() == f"{other.pid}\n"
+        assert holder(path) == other.pid
         other.kill()
         other.wait(5)
+    assert holder(path) is None
     with pid_file(path):  # its leftover file does not count any more
         assert path.read_text() == f"{os.getpid()}\n"
 

@@ -1,0 +1,97 @@
+"""dspam_admin doctor: examines the site (`dspamd.doctor`) and reports it; `--fix` mends what is safe.
+
+Exit status: 0 without problems, 1 with problems; advice alone leaves it 0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
+
+from dspamd.commands import tool
+from dspamd.errors import ConfigError, UsageError
+
+if TYPE_CHECKING:
+    from dspamd.doctor.examination import Examined
+    from dspamd.doctor.site import Site
+
+USAGE = """\
+syntax: dspam_admin doctor [--json] [--fix] [--profile=PROFILE]
+
+Examine everything that the filter needs: configuration, files, database, next hop, Postfix, scanners,
+the host, the users. Each finding says what was found, why it matters, and what mends it.
+
+	--fix   mend what a program can mend safely, and say what was done; then examine again
+	--json  print the findings as JSON
+	--help  print this text
+
+Call it as root, or it cannot see all. Exit status: 0 no problem (advice may be left), 1 problems.
+"""
+
+
+class Options(NamedTuple):
+    """The words after `doctor`."""
+
+    fix: bool
+    json: bool
+    help: bool
+
+
+class _Parser(argparse.ArgumentParser):
+    """Words that it does not understand are wrong usage, as with the other functions."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{self.prog}: {message}")
+
+
+def parse(words: Sequence[str]) -> Options:
+    """Raises UsageError."""
+    parser = _Parser(prog="doctor", add_help=False, allow_abbrev=False)
+    for option in ("--fix", "--json"):
+        parser.add_argument(option, action="store_true")
+    parser.add_argument("--help", "-h", action="store_true")
+    found = parser.parse_args(words)
+    return Options(found.fix, found.json, found.help)
+
+
+def run(options: Options, profile: str = "") -> int:
+    """Examine the site of the configuration; returns the exit status."""
+    if options.help:
+        sys.stdout.write(USAGE)
+        return os.EX_OK
+    return tool.guarded(lambda: _run(options, profile))
+
+
+def _run(options: Options, profile: str) -> int:
+    # The other functions of the command start faster without these.
+    from dspamd.doctor import configuration, report
+    from dspamd.doctor.examination import Examined
+    from dspamd.doctor.site import Site
+
+    done: list[str] = []
+    try:
+        site = Site.of(tool.configuration(profile))
+    except (ConfigError, LookupError) as error:
+        found = [Examined("configuration", each) for each in configuration.unusable(error)]
+    else:
+        found = tool.finished(lambda: _examined(site, done, fix=options.fix))
+    if options.json:
+        sys.stdout.write(report.as_json(found, done))
+    else:
+        sys.stdout.write("".join(f"fixed    {line}\n" for line in done) + report.text(found))
+    return os.EX_OK if report.healthy(found) else 1
+
+
+async def _examined(site: Site, done: list[str], *, fix: bool) -> list[Examined]:
+    """What is found; with `fix`, what is left after mending, and `done` gets what was mended."""
+    from dspamd.doctor.checks import STAGES
+    from dspamd.doctor.examination import examine, mended
+
+    found = await examine(site, STAGES)
+    if fix and any(each.diagnosis.mend for each in found):
+        done += await mended(site, found)
+        found = await examine(site, STAGES)
+    return found

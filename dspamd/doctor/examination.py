@@ -1,0 +1,119 @@
+"""Runs checks: those of a stage at the same time, each within its deadline.
+
+A check that fails, or does not end, is a diagnosis, too: nothing keeps the others from being told.
+Checks that block run in threads that die with the program, since nothing can end a thread that waits
+for a file system.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import NamedTuple
+
+from dspamd.diagnosis import Diagnosis, problem
+from dspamd.doctor.site import Site
+from dspamd.errors import ConfigError, Failure
+from dspamd.file_errors import explained
+from dspamd.telemetry import log
+
+Look = Callable[[Site], Awaitable[Sequence[Diagnosis]]]
+
+
+class Check(NamedTuple):
+    """One look at a subject, which takes `deadline_s` at most; without diagnoses there was nothing to see."""
+
+    subject: str
+    look: Look
+    deadline_s: float = 10.0
+
+
+class Stage(NamedTuple):
+    """Checks that may run at the same time; `as_daemon`: with the rights of the daemon's account."""
+
+    checks: tuple[Check, ...]
+    as_daemon: bool = False
+
+
+class Examined(NamedTuple):
+    """A diagnosis with its subject; `as_daemon`: what mends it needs the rights of the daemon's account."""
+
+    subject: str
+    diagnosis: Diagnosis
+    as_daemon: bool = False
+
+
+async def examine(site: Site, stages: Iterable[Stage]) -> list[Examined]:
+    """The diagnoses of all checks, in the order of the table."""
+    found: list[Examined] = []
+    for stage in stages:
+        with _rights(site, stage.as_daemon):
+            looked = await asyncio.gather(*(_looked(site, check) for check in stage.checks))
+        for check, diagnoses in zip(stage.checks, looked, strict=True):
+            found += [Examined(check.subject, each, stage.as_daemon) for each in diagnoses]
+    return found
+
+
+async def mended(site: Site, found: Iterable[Examined]) -> list[str]:
+    """Mend what is to be mended; a line about each, also about what could not be."""
+    lines = []
+    for subject, diagnosis, as_daemon in found:
+        if diagnosis.mend is not None:
+            try:
+                with _rights(site, as_daemon):
+                    done = await diagnosis.mend()
+            except (Failure, OSError) as error:
+                done = f"could not: {explained(error)}"
+            lines.append(f"{subject}: {done}")
+    return lines
+
+
+def _rights(site: Site, as_daemon: bool) -> contextlib.AbstractContextManager[None]:
+    return site.rights_of_daemon() if as_daemon else contextlib.nullcontext()
+
+
+def blocking(look: Callable[[Site], Iterable[Diagnosis]]) -> Look:
+    """A check that runs in a thread of its own."""
+
+    async def apart(site: Site) -> Sequence[Diagnosis]:
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[list[Diagnosis]] = loop.create_future()
+
+        def tell(result: list[Diagnosis], error: Exception | None) -> None:
+            if not ended.done():  # else its time is up
+                ended.set_exception(error) if error else ended.set_result(result)
+
+        def work() -> None:
+            result, failure = list[Diagnosis](), None
+            try:
+                result += look(site)
+            except Exception as error:
+                failure = error
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(tell, result, failure)
+
+        threading.Thread(target=work, daemon=True).start()
+        return await ended
+
+    return apart
+
+
+async def _looked(site: Site, check: Check) -> Sequence[Diagnosis]:
+    try:
+        async with asyncio.timeout(check.deadline_s):
+            return await check.look(site)
+    except TimeoutError:
+        return [_unknown(f"no answer within {check.deadline_s:g} s", "look why it hangs")]
+    except (Failure, ConfigError) as error:
+        return [_unknown(str(error), "mend that first")]
+    except OSError as error:
+        return [_unknown(explained(error), "mend that first")]
+    except Exception as error:
+        log.get().exception("bug", check=check.subject)
+        return [_unknown(f"{error!r}, which is a fault of dspamd", "report it; the log has its place")]
+
+
+def _unknown(reason: str, cure: str) -> Diagnosis:
+    return problem(f"cannot be examined: {reason}", "what is wrong here stays hidden", cure)
