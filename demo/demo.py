@@ -213,7 +213,7 @@ NUMBERS = ("Result", "Probability", "Confidence")
 
 def show(verdicts: list[tuple[Mail, Message]]) -> None:
     """A line for each message; a cross marks a mistake."""
-    print(f"  {'Subject':<36} {'Verdict':<9} {'Prob.':<6} {'Conf.':<6} The three tokens that decided most")
+    print(f"  {'Subject':<36} {'Verdict':<9} {'Prob.':<6} {'Conf.':<6} Strongest reasons, in points for spam")
     for mail, answer in verdicts:
         mark = " " if right(mail, answer) else "✗"
         subject = str(answer["Subject"])[:36]
@@ -232,13 +232,9 @@ def right(mail: Mail, answer: Message) -> bool:
 
 
 def deciding(answer: Message) -> list[str]:
-    """The three factors farthest from undecided; of those that begin with the same word, one."""
-    factors = re.findall(r"^\s+(.*), (\d\.\d+),?\s*$", str(answer["X-DSPAM-Factors"]), re.M)
-    factors.sort(key=lambda factor: -abs(float(factor[1]) - 0.5))
-    words: dict[str, str] = {}
-    for token, value in factors:
-        words.setdefault(token.partition("+")[0], f"{token[:30]} {float(value):.2f}")
-    return list(words.values())[:3]
+    """The three strongest reasons; the points of each stand in front of it."""
+    reasons = re.findall(r"^\s+([-+]\d+\.\d .*), \d\.\d+,?\s*$", str(answer["X-DSPAM-Factors"]), re.M)
+    return [reason[:44] for reason in reasons[:3]]
 
 
 def mistake(verdicts: list[tuple[Mail, Message]]) -> tuple[Mail, Message]:

@@ -6,14 +6,15 @@ the original, a beginning of that word does not, so a user may be called `d`.  A
 does not do what its writer wants is stored all the same, with a warning on standard error.
 
 `storage-check` runs the contract of all stores against the configured one, with owners of its own
-that it removes.  `explain` shows the counters and probabilities of some tokens, or of the message
-on standard input, in a user's dictionary.  `copy` copies the dictionaries of another store into
-ours (`migration`).  `doctor` examines the site (`doctor`).  `seed` and `retrain-model` make knowledge
-from labelled mail (`knowledge`).
+that it removes.  `explain` shows the counters and probabilities of some tokens in a user's dictionary,
+or what the verdict on the message on standard input rests on.  `copy` copies the dictionaries of
+another store into ours (`migration`).  `doctor` examines the site (`doctor`).  `seed` and
+`retrain-model` make knowledge from labelled mail (`knowledge`).
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from array import array
@@ -23,14 +24,14 @@ from typing import TYPE_CHECKING
 from dspamd.commands import doctor, knowledge, migration, tool
 from dspamd.config import preferences
 from dspamd.config.config import Config, contains
-from dspamd.engine.model import Explained, ScoreOptions, Snapshot
+from dspamd.engine.model import Explained, ScoreOptions
 from dspamd.engine.scorers import scorer
 from dspamd.engine.token_probabilities import probabilities
 from dspamd.engine.tokenizer import crc64
 from dspamd.errors import Failure, UsageError
-from dspamd.filter.dictionary import Dictionaries
+from dspamd.filter.dictionary import Dictionaries, Dictionary
+from dspamd.filter.explanation import explanation_data, explanation_lines, result_line
 from dspamd.filter.transaction import InboundMessage
-from dspamd.filter.verdict import explanation_lines
 from dspamd.mail.view import SignaturePass
 from dspamd.maintenance.conformance import suite
 from dspamd.request.envelope import Envelope
@@ -50,12 +51,13 @@ syntax: dspam_admin [function] [arguments] [--profile=PROFILE]
 	aggregate preference [user]
 	copy [other dspam.conf] [user ...] [--replace] [--verbose]
 	doctor [--fix] [--json]
-	explain [user] [token ...]
+	explain [user] [token ...] [--json]
 	retrain-model [user ...] [--ham path ... --spam path ...]
 	seed [file] --ham path ... --spam path ...
 	storage-check
 """
 EVERYBODY = "default"
+REASONS = 40  # of a message that a table shows
 NOT_THERE = -1  # the original's word for a preference that is not stored
 
 
@@ -100,6 +102,7 @@ def check(words: Sequence[str]) -> None:
             knowledge.parse_retrain(rest)
             return
         case ["explain", *rest]:
+            rest, _ = _json_of(rest)
             needed = 1
         case [function, what, *rest] if what.startswith("pref"):
             needed = _needed(function)
@@ -128,8 +131,9 @@ async def administer(parts: Parts, words: Sequence[str]) -> int:
             return await knowledge.seed(parts, knowledge.parse_seed(rest))
         case ["retrain-model", *rest]:
             return await knowledge.retrain(parts, knowledge.parse_retrain(rest))
-        case ["explain", user, *tokens]:
-            return await explain(parts, user, [os.fsencode(token) for token in tokens])
+        case ["explain", *rest]:
+            (user, *tokens), as_json = _json_of(rest)
+            return await explain(parts, user, [os.fsencode(token) for token in tokens], as_json=as_json)
     function, _, user, *rest = words
     owner = "" if user == EVERYBODY else user
     match function[:2]:
@@ -198,33 +202,49 @@ async def check_storage(parts: Parts) -> int:
     return 1 if failed else os.EX_OK
 
 
-async def explain(parts: Parts, user: str, names: Sequence[bytes]) -> int:
-    """Print tokens with their hits and probability: the named ones, or those of a message."""
+async def explain(parts: Parts, user: str, names: Sequence[bytes], *, as_json: bool = False) -> int:
+    """Print what the named tokens, or those of a message, say in the dictionary of a user."""
     resolved = await parts.users.resolve(user)
     dictionary = await Dictionaries.of_site(parts.config, parts.storage).of(resolved, create=False)
     options = resolved.score_options(Request())
-    if names and scorer(options.algorithms).block is not None:
-        raise UsageError(
-            f"Algorithm {' '.join(options.algorithms)} knows features, not words: "
-            "give the message on standard input."
-        )
+    result, balance = None, None
     if names:
-        snapshot = await dictionary.read(array("Q", map(crc64, names)))
-        explained = _named(names, snapshot, options)
+        explained = await _named(names, dictionary, options)
     else:
         mail = InboundMessage(Envelope(b"", (), sys.stdin.buffer.read()))
         tokens = await mail.tokens(resolved.token_options(Request()), _inbound(resolved))
-        explained = (await dictionary.score(tokens, options)).run.explain()
-    for line in explanation_lines(explained):
-        sys.stdout.write(f"{line.decode('ascii')}\n")
+        run = (await dictionary.score(tokens, options)).run
+        balance = run.balance
+        explained = run.reasons(None if as_json or balance is None else REASONS)
+        result = run.result
+    if as_json:
+        lines = [json.dumps(explanation_data(explained, balance, result), indent=1).encode()]
+    else:
+        lines = explanation_lines(explained, balance)
+        if balance is not None and result is not None:
+            lines.insert(0, result_line(result).encode())
+    sys.stdout.buffer.write(b"".join(line + b"\n" for line in lines))
+    sys.stdout.buffer.flush()
     return os.EX_OK
+
+
+def _json_of(words: Sequence[str]) -> tuple[list[str], bool]:
+    """The arguments without --json, and whether it was there."""
+    return [word for word in words if word != "--json"], "--json" in words
 
 
 def _inbound(user: User) -> SignaturePass:
     return SignaturePass(headers_only=user.signature_in_headers, cut_tags=not user.train_pristine)
 
 
-def _named(names: Sequence[bytes], snapshot: Snapshot, options: ScoreOptions) -> list[Explained]:
+async def _named(names: Sequence[bytes], dictionary: Dictionary, options: ScoreOptions) -> list[Explained]:
+    """Tokens by name.  Raises UsageError if the algorithm knows none."""
+    if scorer(options.algorithms).block is not None:
+        raise UsageError(
+            f"Algorithm {' '.join(options.algorithms)} knows features, not words: "
+            "give the message on standard input."
+        )
+    snapshot = await dictionary.read(array("Q", map(crc64, names)))
     known = {token: (spam, innocent) for token, spam, innocent in zip(*snapshot.hits, strict=True)}
     hits = [known.get(crc64(name), (0, 0)) for name in names]
     probability = probabilities(hits, snapshot.totals, options)

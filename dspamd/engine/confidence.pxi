@@ -45,16 +45,20 @@ cdef inline double confident_p(const Scored* entry, const Scale* scale) noexcept
     return min(max(0.5 + lean / (1 + RARE / t) * (a / t - 0.5), CERTAIN), 1 - CERTAIN)
 
 
-cdef double evidence(const Scored* entries, uint32_t n, const Scored* sender) noexcept nogil:
-    """The sum of the logarithms of all odds: positive for spam.
+cdef double evidence(const Scored* entries, uint32_t n, const Scored* sender, double* spam) noexcept nogil:
+    """The sum of the logarithms of all odds: positive for spam; `spam` becomes the sum of those for it.
 
     The sender's token does not vote: it counts messages that teach nothing else, too.
     """
-    cdef double total = 0
+    cdef double vote, total = 0
     cdef uint32_t k
+    spam[0] = 0
     for k in range(n):
         if entries[k].p != 0.5 and &entries[k] != sender:
-            total += log(entries[k].p / (1 - entries[k].p))
+            vote = log(entries[k].p / (1 - entries[k].p))
+            total += vote
+            if vote > 0:
+                spam[0] += vote
     return total
 
 

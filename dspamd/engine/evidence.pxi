@@ -27,6 +27,7 @@ cdef double ENOUGH = 42.0  # ... and never more than these for a message
 cdef struct Part:  # a slot that the message has
     uint32_t slot
     uint32_t first  # index of its first feature
+    uint32_t features
     double value
 
 
@@ -142,7 +143,7 @@ cdef class Evidence:
             if i != sender:
                 feature = <uint32_t>(values[i] >> 32)
                 sizes[feature >> 28] += 1
-                self.parts[count] = Part(slot_of(feature), <uint32_t>i, <double>(feature >> 28))
+                self.parts[count] = Part(slot_of(feature), <uint32_t>i, 1, <double>(feature >> 28))
                 count += 1
         for group in range(GROUPS):
             length += sqrt(<double>sizes[group])
@@ -159,6 +160,7 @@ cdef class Evidence:
         for k in range(self.length):
             if kept and self.parts[kept - 1].slot == self.parts[k].slot:
                 self.parts[kept - 1].value += self.parts[k].value
+                self.parts[kept - 1].features += self.parts[k].features
             else:
                 self.parts[kept] = self.parts[k]
                 kept += 1
@@ -214,7 +216,8 @@ cdef class Evidence:
         for i in range(self.table_count):
             spam += self.slots[i][part.slot].spam
             innocent += self.slots[i][part.slot].innocent
-        return part.first, spam, innocent, known.weight * part.value + limited * evidence(known.spam, known.innocent)
+        limited *= part.features * evidence(known.spam, known.innocent)
+        return part.first, spam, innocent, known.weight * part.value + limited
 
     def lesson(self, bint spam, double margin=1.0):
         """The change that teaches a label, as bytes; empty if both experts are sure of it, or there are no features.

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Iterator
+from functools import cached_property
 
 from dspamd.engine import _weights
 from dspamd.engine._weights import Evidence, Table
@@ -33,15 +34,17 @@ from dspamd.engine.model import (
     TokenOptions,
 )
 from dspamd.engine.modes import effective, totals_change
+from dspamd.engine.reasons import POINTS, Balance, Share, factors, merged, probability
 from dspamd.engine.tokenizer import FEATURES_MARK, Tokens
-
-FACTORS = 15
-"""Features that `X-DSPAM-Factors` shows, as many as Graham's formula uses."""
+from dspamd.mail._features import AREAS
 
 _TEMPER = 1.5  # log-odds are this many times too sure; it gives the least log loss
+_POINTS = POINTS / _TEMPER
 _DOUBT = 4  # lessons of the rarer class at which confidence is half of what the odds say
 _SENDER_SHARE = 15  # innocent messages for each spam of a sender who passes (engine.md 6.2)
 _ALWAYS = 1e9  # a margin within which everything lies
+
+_GROUP_SHIFT = 60  # of the bits of a feature that are its group
 
 _SENDER_BYTES = 8  # of the sender's token, which follows the mark of a signature; 0: there is none
 
@@ -67,9 +70,7 @@ class Weighted:
     def score(
         self, tokens: Tokens, snapshot: Snapshot, options: ScoreOptions, lesson: Lesson | None = None
     ) -> WeightedRun:
-        sender = -1 if tokens.whitelist is None else tokens.index(tokens.whitelist)
-        evidence = Evidence(tokens.values, _tables(snapshot), sender, self._counted)
-        return WeightedRun(tokens, snapshot, options, lesson, evidence)
+        return WeightedRun(tokens, snapshot, options, lesson, self._counted)
 
     def recall(self, signature: bytes, options: TokenOptions) -> Tokens:
         """The features that a signature keeps; none, if it is that of another scorer."""
@@ -99,11 +100,13 @@ class WeightedRun:
         snapshot: Snapshot,
         options: ScoreOptions,
         lesson: Lesson | None,
-        evidence: Evidence,
+        counted: bool,
     ) -> None:
         if lesson is not None and options.classify_only:
             raise ValueError("a message is either classified or taught")
-        self._tokens, self._options, self._lesson, self._evidence = tokens, options, lesson, evidence
+        self._tokens, self._options, self._lesson, self._counted = tokens, options, lesson, counted
+        self._tables = _tables(snapshot)
+        self._evidence = self._asked(self._tables)
         self._rules = effective(snapshot.totals, options, lesson)
         self.result = self._verdict(snapshot.hits)
         self._label = Label.SPAM if self.result.spam else Label.INNOCENT
@@ -117,6 +120,12 @@ class WeightedRun:
     def __len__(self) -> int:
         return len(self._tokens)
 
+    def _asked(self, tables: tuple[Table, ...]) -> Evidence:
+        """What tables say of the features; the sender is none."""
+        sender = self._tokens.whitelist
+        at = -1 if sender is None else self._tokens.index(sender)
+        return Evidence(self._tokens.values, tables, at, self._counted)
+
     def weigh(self, hits: Hits) -> None:
         """Raises RuntimeError: there are no patterns."""
         raise RuntimeError("there are no patterns to weigh")
@@ -126,13 +135,13 @@ class WeightedRun:
             spam = self._lesson.label is Label.SPAM
             return Result(spam, "Spam" if spam else "Innocent", 1.0 if spam else 0.0, 0.0)
         logit = self._evidence.logit
-        probability = 1 / (1 + math.exp(-max(-700.0, min(700.0, logit / _TEMPER))))
+        chance = probability(logit / _TEMPER)
         known = self._evidence.experience / (self._evidence.experience + _DOUBT)
-        confidence = abs(2 * probability - 1) * known
+        confidence = abs(2 * chance - 1) * known
         if logit > 0 and not (self._options.whitelist and self._known_sender(hits)):
-            return Result(True, "Spam", probability, confidence)
+            return Result(True, "Spam", chance, confidence)
         name = "Whitelisted" if self._options.whitelist and self._known_sender(hits) else "Innocent"
-        return Result(False, name, probability, confidence)
+        return Result(False, name, chance, confidence)
 
     def _known_sender(self, hits: Hits) -> bool:
         """Whether the sender wrote much innocent mail and hardly any spam (engine.md 6.2)."""
@@ -168,31 +177,54 @@ class WeightedRun:
         spam, innocent = (mine, other) if self._label is Label.SPAM else (other, mine)
         return TokenChange(array("Q", [sender]), array("i", [spam]), array("i", [innocent]))
 
-    def _shares(self) -> Iterator[tuple[float, int, int, int]]:
+    @cached_property
+    def _reasons(self) -> list[Explained]:
+        return merged(self._shares())
+
+    def _shares(self) -> Iterator[Share]:
         for part in range(self._evidence.length):
-            feature, spam, innocent, share = self._evidence.share(part)
-            yield share, feature, spam, innocent
+            i, spam, innocent, logit = self._evidence.share(part)
+            yield Share(self._tokens.name(i), self._tokens.topic(i), spam, innocent, logit / _TEMPER)
 
     @property
     def factors(self) -> list[Factor]:
-        """The features with most weight for either side, each with the probability that it gives alone."""
-        if self._lesson is not None:
-            return []
-        most = sorted(self._shares(), key=lambda share: -abs(share[0]))[:FACTORS]
-        return [Factor(self._tokens.name(feature), _probability(share)) for share, feature, _, _ in most]
+        """The sum of all features, and those with most weight for either side."""
+        balance = self.balance
+        return [] if balance is None else factors(self._reasons, balance, self.result.probability)
 
     @property
     def factor_count(self) -> int:
-        """How many features `factors` shows."""
-        return 0 if self._lesson is not None else min(FACTORS, self._evidence.length)
+        """How many lines `factors` shows."""
+        return len(self.factors)
 
     def explain(self, most: int | None = None) -> list[Explained]:
         """The features of the message, the weightiest first: all, or `most` of them."""
-        shares = sorted(self._shares(), key=lambda share: -abs(share[0]))[:most]
+        shares = sorted(self._shares(), key=lambda share: -abs(share.logit))[:most]
         return [
-            Explained(self._tokens.name(feature), spam, innocent, _probability(share))
-            for share, feature, spam, innocent in shares
+            Explained(share.name, share.spam, share.innocent, probability(share.logit)) for share in shares
         ]
+
+    def reasons(self, most: int | None = None) -> list[Explained]:
+        """What the features say, without repetition, the strongest first: all, or `most` of it."""
+        return self._reasons[:most]
+
+    @property
+    def balance(self) -> Balance | None:
+        """How the points of all features add up; None for a lesson."""
+        if self._lesson is not None:
+            return None
+        own, shares = self._tables[0], [self._evidence.share(part) for part in range(self._evidence.length)]
+        values, areas = self._tokens.values, dict.fromkeys(AREAS.values(), 0.0)
+        for i, _, _, logit in shares:
+            areas[AREAS[values[i] >> _GROUP_SHIFT]] += _POINTS * logit
+        return Balance(
+            _POINTS * math.fsum(share[-1] for share in shares if share[-1] > 0),
+            _POINTS * math.fsum(share[-1] for share in shares if share[-1] < 0),
+            0.0,
+            _POINTS * (self._evidence.logit - self._asked((own,)).logit),
+            (own.spam, own.innocent),
+            tuple(areas.items()),
+        )
 
     @property
     def signature(self) -> bytes:
@@ -209,10 +241,6 @@ def _tables(snapshot: Snapshot) -> tuple[Table, ...]:
     if len(tables) != len(snapshot.weights):
         raise TypeError("weights of another scorer")
     return tables or (_EMPTY,)
-
-
-def _probability(logit: float) -> float:
-    return 1 / (1 + math.exp(-max(-700.0, min(700.0, logit))))
 
 
 JOINT = Weighted("joint", counted=True)

@@ -170,12 +170,16 @@ class Factor(NamedTuple):
 
 
 class Explained(NamedTuple):
-    """A token of a message, with its hits and its probability in the user's dictionary."""
+    """A token of a message, with its hits and its probability in the user's dictionary.
+
+    Of a scorer that adds up evidence it is a reason, whose points are added to those of others (`reasons`).
+    """
 
     name: bytes
     spam: int
     innocent: int
     probability: float
+    points: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

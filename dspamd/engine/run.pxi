@@ -6,6 +6,7 @@
 
 from dspamd.engine.model import Explained, Factor, Label, Learned, Result, Source as Origin
 from dspamd.engine.modes import effective, totals_change
+from dspamd.engine.reasons import POINTS, Balance, Share, factors as lines_of, merged
 
 cdef double[ALGORITHMS] THRESHOLD = [0.9, 0.9, 0.9, 0.5, 0.5010]  # one for each algorithm (4.7)
 cdef double MARKOV_THRESHOLD = 0.5  # for all of them (4.7)
@@ -33,6 +34,7 @@ cdef int check_options(options, lesson) except -1:
 cdef enum:
     GUESSES = 8  # tokens compared before one is searched for; measured
     WHITELIST_SHARE = 15  # innocent messages for each spam of a sender who passes (6.2)
+    ALIKE = 8  # tokens of the modern view that one reason can consist of, when only some reasons are wanted
     FACTORS_NAMED = 1024  # what a header has room for (4.8): the shortest line of one takes 12 bytes
 
 
@@ -217,13 +219,14 @@ cdef class Run:
 
     cdef int judge_evidence(self) except -1:
         """Let all tokens vote (confidence.pxi)."""
+        cdef double spam
         self.decisive = CONFIDENCE
         if self.teaching.taught:
             self.spam, self.probability, self.confidence = self.teaching.spam, self.teaching.spam, 1
             return 0
         with nogil:
-            self.evidence = evidence(self.entries, self.count, self.sender())
-        self.spam = self.evidence > (BENEFIT_OF_DOUBT if self.options.bias else 0.0)
+            self.evidence = evidence(self.entries, self.count, self.sender(), &spam)
+        self.spam = self.evidence > self.benefit_of_doubt()
         self.probability = chance_of_spam(self.evidence, &self.scale)
         self.confidence = fabs(2 * self.probability - 1)
         self.look_at_whitelist()
@@ -231,6 +234,9 @@ cdef class Run:
             self.evidence if self.spam else -self.evidence, min(SURE, SURE_SHARE * self.count)
         )
         return 0
+
+    cdef double benefit_of_doubt(self):
+        return BENEFIT_OF_DOUBT if self.options.bias else 0.0
 
     cdef int look_at_margin(self, double certainty, double margin) except -1:
         """In mode tone, learn from a verdict that is not sure, or the first of its class."""
@@ -332,15 +338,15 @@ cdef class Run:
         self.check()
         if self.teaching.taught or not self.options.algorithms:
             return 0, []
+        if self.confident:
+            lines = lines_of(self.reasons(MOST_CHOICES), self.balance, self.probability)
+            return len(lines), lines
         uses.entry = <uint32_t*>malloc((self.count + 2 * MOST_CHOICES) * sizeof(uint32_t))
         if uses.entry == NULL:
             raise MemoryError
         try:
             with nogil:
-                if self.confident:
-                    self.use_votes(&uses)
-                else:
-                    self.number(self.decisive, &uses)
+                self.number(self.decisive, &uses)
             factors = []
             for k in range(min(uses.count, <uint32_t>FACTORS_NAMED)):
                 p = self.entries[uses.entry[k]].p
@@ -351,13 +357,18 @@ cdef class Run:
         finally:
             free(uses.entry)
 
-    cdef void use_votes(self, Uses* uses) noexcept nogil:
-        """The tokens with the most weight."""
-        cdef Choice[MOST_CHOICES] choices
-        cdef uint32_t k, chosen = choose(self.entries, self.count, self.tokens, MOST_CHOICES, choices)
-        for k in range(chosen):
-            if choices[k].delta > 0 and &self.entries[choices[k].entry] != self.sender():
-                use(uses, choices[k].entry)
+    @property
+    def balance(self):
+        """How the points of all tokens add up (`Balance`); None for formulas that do not add."""
+        cdef double unit = POINTS * TRUE_EVIDENCE, spam = 0
+        self.check()
+        if not self.confident or self.teaching.taught:
+            return None
+        evidence(self.entries, self.count, self.sender(), &spam)
+        return Balance(
+            unit * spam, unit * (self.evidence - spam), unit * self.benefit_of_doubt(), 0.0,
+            (self.totals.spam_learned, self.totals.innocent_learned),
+        )
 
     cdef bytes name(self, const Scored* entry):
         cdef uint8_t[PATTERN_SIZE] name
@@ -370,7 +381,19 @@ cdef class Run:
 
         All of them, or the first `most`, whose number should be small.
         """
-        cdef const Scored* entry
+        explained = [self.explained(k) for k in self.interesting(most)]
+        explained.sort(key=lambda token: -abs(0.5 - token.probability))
+        return explained
+
+    def reasons(self, most=None):
+        """What the verdict rests on: the tokens, or if all vote, what they say, without repetition, in points."""
+        if not self.confident:
+            return self.explain(most)
+        voters = self.interesting(None if most is None else ALIKE * most)
+        return merged([self.share(k) for k in voters if &self.entries[<uint32_t>k] != self.sender()])[:most]
+
+    cdef list interesting(self, most):
+        """The indexes of the most interesting tokens, at most `most`; None: of all."""
         cdef uint32_t k, count, places = self.count if most is None else min(<uint32_t>most, self.count)
         cdef uint32_t* shown
         self.check()
@@ -380,14 +403,18 @@ cdef class Run:
         try:
             with nogil:
                 count = self.most_interesting(shown, places) if places < self.count else self.all_tokens(shown)
-            explained = []
-            for k in range(count):
-                entry = &self.entries[shown[k]]
-                explained.append(Explained(self.name(entry), entry.spam, entry.innocent, entry.p))
+            return [shown[k] for k in range(count)]
         finally:
             free(shown)
-        explained.sort(key=lambda token: -abs(0.5 - token.probability))
-        return explained
+
+    cdef object explained(self, uint32_t k):
+        cdef const Scored* entry = &self.entries[k]
+        return Explained(self.name(entry), entry.spam, entry.innocent, entry.p)
+
+    cdef object share(self, uint32_t k):
+        cdef const Scored* entry = &self.entries[k]
+        logit = TRUE_EVIDENCE * log(entry.p / (1 - entry.p))
+        return Share(self.name(entry), self.tokens.topic(entry.index), entry.spam, entry.innocent, logit)
 
     cdef uint32_t all_tokens(self, uint32_t* shown) noexcept nogil:
         cdef uint32_t k, count = 0

@@ -27,6 +27,7 @@ from dspamd.engine.model import (
     Snapshot,
     TokenOptions,
 )
+from dspamd.engine.reasons import Balance
 from dspamd.engine.tokenizer import Tokens, tokens_from_signature
 
 
@@ -76,6 +77,16 @@ class Run(Protocol):
 
     def explain(self, most: int | None = None) -> list[Explained]:
         """The tokens of the message, the most interesting first: all, or `most` of them."""
+
+    def reasons(self, most: int | None = None) -> list[Explained]:
+        """What the verdict rests on, the strongest first: all, or `most` of it.
+
+        These are the tokens; if a scorer adds up evidence, what they say without repetition, in points.
+        """
+
+    @property
+    def balance(self) -> Balance | None:
+        """How the points of all reasons add up; None for formulas that do not add, and for lessons."""
 
 
 class Weights(Protocol):

@@ -292,6 +292,11 @@ cdef class Tokens:
             return self.features.spell(self.shape[i].word, out)
         return self.spell_shape(self.shape[i].word, self.shape[i].mask, out)
 
+    cdef uint32_t spell_topic(self, uint32_t i, uint8_t* out) noexcept nogil:
+        if self.named and self.grouped and self.shape[i].mask == 0:
+            return self.features.spell_topic(self.shape[i].word, out)
+        return self.spell(i, out)
+
     cdef uint32_t spell_shape(self, uint32_t word, uint32_t mask, uint8_t* out) noexcept nogil:
         cdef const Line* line = self.line_of(word)
         cdef const uint8_t* text = self.text
@@ -375,6 +380,13 @@ cdef class Tokens:
         if i >= self.count:
             raise IndexError(i)
         return PyBytes_FromStringAndSize(<char*>name, self.spell(i, name))
+
+    def topic(self, uint32_t i):
+        """What token i is about: some features say nearly the same, and have one topic; else its name."""
+        cdef uint8_t[NAME_SIZE] topic
+        if i >= self.count:
+            raise IndexError(i)
+        return PyBytes_FromStringAndSize(<char*>topic, self.spell_topic(i, topic))
 
     def signature(self):
         """The bytes that the store keeps to train this message later (engine.md 8.2)."""

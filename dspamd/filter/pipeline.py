@@ -31,6 +31,7 @@ from dspamd.filter.consultation import Consultation
 from dspamd.filter.decision import Decision, Decisions
 from dspamd.filter.dictionary import Dictionaries, bulk
 from dspamd.filter.disposition import Disposition
+from dspamd.filter.explanation import explanation_lines
 from dspamd.filter.observers.observer import Observer, Processed
 from dspamd.filter.observers.report import Details, MessageLog
 from dspamd.filter.outlet import Outlet
@@ -40,7 +41,7 @@ from dspamd.filter.scan.scanners import Finding, ScanFailed, Scanners
 from dspamd.filter.shadow import Shadow
 from dspamd.filter.training import UnknownSignature, teach
 from dspamd.filter.transaction import InboundMessage
-from dspamd.filter.verdict import Outcome, explanation_lines, summary_line, unfiltered_lines
+from dspamd.filter.verdict import Outcome, summary_line, unfiltered_lines
 from dspamd.home.history import History, Record, letter
 from dspamd.home.templates import Texts
 from dspamd.mail.rewrite import Rewrite, rewrite
@@ -297,5 +298,5 @@ async def _summary(passage: Passage, decision: Decision) -> bytes:
     if request.classify and user.show_factors and decision.run is not None:
         run = decision.run
         size = bulk(run, passage.score_options)
-        lines += explanation_lines(await aside(size, lambda: run.explain(EXPLAINED)))
+        lines += await aside(size, lambda: explanation_lines(run.reasons(EXPLAINED), run.balance))
     return b"".join(line + b"\n" for line in lines)

@@ -15,11 +15,10 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from dspamd.engine.model import Explained, Factor, Result, Source
+from dspamd.engine.model import Factor, Result, Source
 from dspamd.errors import Reply
 from dspamd.request.envelope import Recipient
 
@@ -116,19 +115,6 @@ def summary_line(user: str, verdict: Verdict) -> bytes:
     )
 
 
-def explanation_lines(explained: Iterable[Explained]) -> list[bytes]:
-    """A line for each token of a message, with its counters in the dictionary (`Run.explain`).
-
-    Hits and probability have the form of `dspam_dump`; the name comes last, since it may
-    contain anything and have any length.
-    """
-    return [
-        b"S: %05d  I: %05d  P: %.4f  %s"
-        % (token.spam, token.innocent, token.probability, _escaped(token.name))
-        for token in explained
-    ]
-
-
 def _one_line(text: str) -> str:
     return _BREAKS.sub(" ", text)
 
@@ -150,12 +136,12 @@ def _odds(confidence: float) -> int:
 
 def _factor_lines(factors: tuple[Factor, ...], count: int) -> list[bytes]:
     shown = [b"X-DSPAM-Factors: %d" % count]
-    shown += [b"\t%s, %.5f" % (_escaped(factor.name), factor.value) for factor in factors]
+    shown += [b"\t%s, %.5f" % (escaped(factor.name), factor.value) for factor in factors]
     # A cut may leave an empty line, which would end the headers of the message.
     return b",\n".join(shown)[:_FACTORS_LIMIT].rstrip().split(b"\n")
 
 
-def _escaped(name: bytes) -> bytes:
+def escaped(name: bytes) -> bytes:
     """A token's name in printable ASCII, cut where the original cuts it."""
     if len(name) < _NAME_LIMIT and not _UNPRINTABLE.search(name):
         return name

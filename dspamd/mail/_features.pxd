@@ -37,3 +37,4 @@ cdef class Features:
         size_t length,
     ) except -1 nogil
     cdef uint32_t spell(self, uint32_t i, uint8_t* out) noexcept nogil
+    cdef uint32_t spell_topic(self, uint32_t i, uint8_t* out) noexcept nogil

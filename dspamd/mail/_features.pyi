@@ -1,5 +1,7 @@
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+
+AREAS: Mapping[int, str]
 
 class Features:
     @property
@@ -8,6 +10,7 @@ class Features:
     def values(self) -> array[int]: ...
     def __len__(self) -> int: ...
     def name(self, i: int) -> bytes: ...
+    def topic(self, i: int) -> bytes: ...
 
 def features_of(
     message: bytes, document: bool, cut_tags: bool, ignored: Iterable[bytes], our_hosts: Iterable[bytes]

@@ -36,6 +36,7 @@ cdef extern from "<string.h>" nogil:
 include "features/kinds.pxi"
 include "features/characters.pxi"
 include "features/table.pxi"
+include "features/wording.pxi"
 include "features/transfer.pxi"
 include "features/words.pxi"
 include "features/links.pxi"

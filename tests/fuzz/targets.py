@@ -17,7 +17,7 @@ from dspamd.engine._kernel import Run
 from dspamd.engine._weights import Evidence, Table, negated
 from dspamd.engine.model import Hits, Mode, ScoreOptions, Snapshot, TokenOptions, Totals
 from dspamd.engine.tokenizer import tokenize, tokens_from_signature
-from dspamd.filter.verdict import explanation_lines
+from dspamd.filter.explanation import explanation_lines
 from dspamd.mail import headers, mime, signature, view_classic, view_modern
 from dspamd.mail.forward import forwarded
 from dspamd.mail.message import Message
@@ -65,7 +65,7 @@ def message(data: bytes) -> None:
         run.weigh(_hits(run.patterns))
     assert run.result.name in ("Spam", "Innocent", "Whitelisted")
     if len(tokens) < 100:  # an object for each token is slow
-        assert all(len(line) < 160 for line in explanation_lines(run.explain()))
+        assert all(len(line) < 160 for line in explanation_lines(run.reasons(), run.balance))
     assert len(run.factors) <= 2 * 27 + len(tokens) + len(run.patterns or ())
     assert len(run.learned.tokens.tokens) == len(run.learned.tokens.spam)
     tokens_from_signature(run.signature, TokenOptions(TOKENIZERS[first & 3]))

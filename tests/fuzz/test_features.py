@@ -30,6 +30,6 @@ def test_words(text: str) -> None:
     start = 'body contains "'
     head = b"Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: base64\n\n"
     features = view_modern.view(head + base64.encodebytes(text.encode()))
-    names = [features.name(i).decode() for i in range(len(features))]
+    names = [features.name(i).decode() for i, value in enumerate(features.values) if value >> 60 == 0]
     found = {name[len(start) : -1] for name in names if name.startswith(start)}
     assert found == plain.words(text)

@@ -54,6 +54,7 @@ NEVER_MAIL = {
     "commands.dspam_notify": "the administrator's text of the letter",
     "commands.dspam_retrain_forward": "words of a command line",
     "commands.dspam_train._SUMMARY": "a line that dspamc prints",
+    "commands.dspam_admin: json": "only writes explanations",
     "commands.dspam_eval: json": "only writes figures",
     "evaluation.configurations": "words of a command line",
     "evaluation.plots: xml.sax": "names of configurations",
@@ -410,7 +411,7 @@ SEES_MAIL: dict[str, tuple[Use, list[Worst]]] = {
     "storage.files.hash_file._ID": (text_of(hash_file._ID.fullmatch), [Worst(b"a"), Worst(b" ")]),
     "users.users._UID": (text_of(users._UID.match), [Worst(b"1")]),
     "filter.verdict._BREAKS": (text_of(verdict._one_line), [Worst(b"\n"), Worst(b"\na")]),
-    "filter.verdict._UNPRINTABLE": (verdict._escaped, [Worst(b"a"), Worst(b"%")]),
+    "filter.verdict._UNPRINTABLE": (verdict.escaped, [Worst(b"a"), Worst(b"%")]),
 }
 """How a text reaches a pattern, and the texts that are hardest for it."""
 

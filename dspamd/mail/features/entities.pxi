@@ -52,7 +52,7 @@ cdef int read_message(Features features, Work* work, const uint8_t* text, size_t
         while at < length and work.parts < MOST_PARTS:
             at = read_entity(features, work, text, at, length, top)
             top = False
-    return touch_magnitude(features, "size of the message is 2^", length)
+    return touch_magnitude(features, "size of the message is 2^", "the message", length)
 
 
 cdef size_t read_entity(
@@ -66,7 +66,9 @@ cdef size_t read_entity(
     body = read_fields(features, work, &entity, text, at, length)
     if top:
         touch_number(features, SIZE, "number of Received fields: ", min(entity.hops, <size_t>40))
-        touch_number(features, SIZE, "number of fields, halved: ", entity.fields // 2)
+        touch_shown_number(
+            features, SIZE, "number of fields, halved: ", "pairs of fields in the header: ", entity.fields // 2
+        )
     if begins(entity.type, entity.type_length, "multipart/") and entity.boundary_length and work.depth < MOST_DEPTH:
         depth = work.depth
         work.open[depth].length = entity.boundary_length
@@ -193,15 +195,21 @@ cdef int touch_text(
     wide = 0
     for i in range(read.length):
         wide += read.at[i] >> 7
-    touch_number(features, SIZE, "tenths of the text beyond ASCII: ", 1 + 10 * wide // read.length if wide else 0)
-    return touch_magnitude(features, "size of a page is 2^" if page else "size of a text is 2^", read.length)
+    touch_shown_number(
+        features, SIZE, "tenths of the text beyond ASCII: ", "tenths of the text that are no ASCII: ",
+        1 + 10 * wide // read.length if wide else 0,
+    )
+    if page:
+        return touch_magnitude(features, "size of a page is 2^", "an HTML text", read.length)
+    return touch_magnitude(features, "size of a text is 2^", "a text", read.length)
 
 
-cdef int touch_magnitude(Features features, const char* what, size_t size) except -1 nogil:
+cdef int touch_magnitude(Features features, const char* what, const char* shown, size_t size) except -1 nogil:
+    """Touch the power of two that a size begins with."""
     cdef size_t power = 0
     while size >> power > 1:
         power += 1
-    return touch_number(features, SIZE, what, power)
+    return touch_shown_number(features, MAGNITUDE, what, shown, power)
 
 
 cdef int touch_attachment(
@@ -213,7 +221,7 @@ cdef int touch_attachment(
     features.touch(ATTACHED_TYPE, hash_text(entity.type, entity.type_length), NULL, 0, entity.type, entity.type_length)
     if entity.transfer == BASE64_TRANSFER:
         length = length // 4 * 3
-    touch_magnitude(features, "size of an attachment is 2^", length)
+    touch_magnitude(features, "size of an attachment is 2^", "an attachment", length)
     if work.decoded.length:
         features.touch(
             ATTACHMENT_START, hash_text(work.decoded.at, work.decoded.length), NULL, 0, entity.type, entity.type_length

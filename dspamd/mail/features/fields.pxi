@@ -237,7 +237,7 @@ cdef int touch_value(Features features, Work* work, const Entity* entity, Field*
     decode_field(field.value, field.length, &work.bytes, value, &encoded)
     if value.length == 0:
         return 0
-    words.kind = words.cased = FIELD_WORD
+    words.kind = words.cased = PROGRAM_WORD if names_program(field) else FIELD_WORD
     words.seed, words.field, words.field_length = 7 * field.hash, field.name, field.name_length
     words.left, words.looks_for_disguise, words.links = <size_t>FIELD_WORDS, False, False
     split_text(features, value.at, value.length, &words)
@@ -251,6 +251,11 @@ cdef int touch_value(Features features, Work* work, const Entity* entity, Field*
     elif field.kind == SHAPED_FIELD:
         touch_shape(features, FIELD_SHAPE, field, value.at, min(value.length, <size_t>100), 40)
     return 0
+
+
+cdef bint names_program(const Field* field) noexcept nogil:
+    """Whether a field says which program wrote the message."""
+    return is_named(field.name, field.name_length, "x-mailer") or is_named(field.name, field.name_length, "user-agent")
 
 
 cdef int touch_shape(
@@ -278,14 +283,15 @@ cdef int touch_domains(Features features, const Field* field, const Buffer* valu
             n += 1
             end += 1
         features.touch(
-            FIELD_DOMAIN, hash_text(lower, n) + 13 * field.hash, field.name, field.name_length, lower, n
+            SENDER_DOMAIN if field.kind == SENDER_FIELD else FIELD_DOMAIN,
+            hash_text(lower, n) + 13 * field.hash, field.name, field.name_length, lower, n,
         )
 
 
 cdef int touch_subject(Features features, const Buffer* value, bint encoded) except -1 nogil:
     cdef Words words
     cdef size_t i, marks = 0, capitals = 0, small = 0
-    words.kind, words.cased = SUBJECT_OR_BODY_WORD, CASED_WORD
+    words.kind, words.cased = SUBJECT_OR_BODY_WORD, SUBJECT_CASED_WORD
     words.seed, words.field, words.field_length = 0, NULL, 0
     words.left, words.looks_for_disguise, words.links = <size_t>SUBJECT_WORDS, True, False
     split_text(features, value.at, value.length, &words)
@@ -305,8 +311,15 @@ cdef int touch_subject(Features features, const Buffer* value, bint encoded) exc
 
 cdef int touch_number(Features features, Kind kind, const char* what, size_t number) except -1 nogil:
     """Touch a number of something."""
+    return touch_shown_number(features, kind, what, what, number)
+
+
+cdef int touch_shown_number(
+    Features features, Kind kind, const char* what, const char* shown, size_t number
+) except -1 nogil:
+    """Touch a number of something that people call otherwise than we do."""
     cdef uint8_t[20] digits
-    cdef size_t n = 20, length = strlen(what)
+    cdef size_t n = 20
     while True:
         n -= 1
         digits[n] = <uint8_t>(<uint8_t>b"0" + number % 10)
@@ -314,8 +327,8 @@ cdef int touch_number(Features features, Kind kind, const char* what, size_t num
         if number == 0:
             break
     return features.touch(
-        kind, hash_text(digits + n, 20 - n) + 17 * hash_text(<const uint8_t*>what, length),
-        <const uint8_t*>what, length, digits + n, 20 - n,
+        kind, hash_text(digits + n, 20 - n) + 17 * hash_text(<const uint8_t*>what, strlen(what)),
+        <const uint8_t*>shown, strlen(shown), digits + n, 20 - n,
     )
 
 
@@ -345,7 +358,7 @@ cdef int touch_id(Features features, const Field* field) except -1 nogil:
         lower[n] = LOWER[field.value[i]]
         n += 1
     return features.touch(
-        FIELD_DOMAIN, hash_text(lower, n) + 13 * field.hash, field.name, field.name_length, lower, n
+        ID_HOST, hash_text(lower, n) + 13 * field.hash, field.name, field.name_length, lower, n
     )
 
 
@@ -378,7 +391,7 @@ cdef int touch_hop(Features features, const Field* field, size_t number) except 
 cdef int touch_hop_word(Features features, const uint8_t* text, size_t length, size_t number) except -1 nogil:
     cdef uint8_t[HOST_BYTES] lower
     cdef uint8_t place = <uint8_t>(<uint8_t>b"0" + number)
-    cdef size_t i, dots = 0
+    cdef size_t i, dots = 0, first
     cdef bint numeric = True
     cdef uint64_t hash
     for i in range(length):
@@ -388,14 +401,20 @@ cdef int touch_hop_word(Features features, const uint8_t* text, size_t length, s
         elif not KIND[lower[i]] & DIGIT:
             numeric = False
     hash = hash_text(lower, length)
+    if numeric and dots == 3:
+        first = position(lower, 0, length, b".")
+        features.touch(HOP_ADDRESS, hash, lower, first, lower + first, length - first)
+        features.touch(
+            HOP_ADDRESS_AT, hash + number * 0x9E3779B97F4A7C15ULL, lower, first, lower + first, length - first
+        )
+        for i in range(first, length):
+            if lower[i] == b".":
+                features.touch(HOP_NETWORK, hash_text(lower, i), lower, first, lower + first, i - first)
+        return 0
     features.touch(HOP_WORD, hash, NULL, 0, lower, length)
     features.touch(HOP_WORD_AT, hash + number * 0x9E3779B97F4A7C15ULL, &place, 1, lower, length)
     for i in range(length):
-        if lower[i] != b".":
-            continue
-        if numeric and dots == 3:
-            features.touch(HOP_NETWORK, hash_text(lower, i), NULL, 0, lower, i)
-        elif i + 1 < length and not numeric:
+        if lower[i] == b"." and i + 1 < length and not numeric:
             features.touch(HOP_DOMAIN, hash_text(lower + i + 1, length - i - 1), NULL, 0, lower + i + 1, length - i - 1)
     return 0
 

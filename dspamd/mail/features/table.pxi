@@ -117,29 +117,11 @@ cdef class Features:
 
     cdef uint32_t spell(self, uint32_t i, uint8_t* out) noexcept nogil:
         """Write what feature i means, in at most 255 bytes of UTF-8 without controls; returns the length."""
-        cdef const Feature* feature = &self.features[i]
-        cdef const uint8_t* text = self.pool + feature.at
-        cdef const char* wording = WORDING[feature.kind]
-        cdef size_t n = 0, k
-        while wording[0]:
-            if wording[0] == b"%" and wording[1] == b"f":
-                k = n
-                n = printed(out, n, text, feature.field_length)
-                if GROUP_OF[feature.kind] not in (SIZES, HOPS, CHECKS) and feature.kind not in (TAG, TAG_ATTRIBUTE, ATTRIBUTE_VALUE):
-                    capitalize(out + k, n - k)
-                wording += 2
-            elif wording[0] == b"%" and wording[1] == b"t":
-                k = n
-                n = printed(out, n, text + feature.field_length, <size_t>feature.length - feature.field_length)
-                if feature.kind == FIELD_PAIR:
-                    capitalize(out + k, n - k)
-                wording += 2
-            else:
-                if n < FEATURE_NAME_SIZE:
-                    out[n] = <uint8_t>wording[0]
-                    n += 1
-                wording += 1
-        return <uint32_t>n
+        return spell_feature(&self.features[i], self.pool, WORDING[self.features[i].kind], out)
+
+    cdef uint32_t spell_topic(self, uint32_t i, uint8_t* out) noexcept nogil:
+        """Write what feature i is about in the same way; features that say nearly the same have one topic."""
+        return spell_feature(&self.features[i], self.pool, TOPIC[self.features[i].kind], out)
 
     # -- the Python face
 
@@ -162,40 +144,9 @@ cdef class Features:
             raise IndexError(i)
         return PyBytes_FromStringAndSize(<char*>name, self.spell(i, name))
 
-
-cdef size_t printed(uint8_t* out, size_t n, const uint8_t* text, size_t length) noexcept nogil:
-    """Append a text to a name as far as it goes: whole characters; `?` for what cannot be printed."""
-    cdef size_t at = 0, start, size
-    cdef uint32_t code
-    while at < length:
-        start = at
-        code = next_code(text, length, &at)
-        if code < 0x80:
-            if n >= FEATURE_NAME_SIZE:
-                break
-            out[n] = text[start] if 32 <= code < 127 else <uint8_t>b"?"
-            n += 1
-            continue
-        size = code_size(code)
-        if n + size > FEATURE_NAME_SIZE:
-            break
-        if not is_printable(code):
-            out[n] = b"?"
-            n += 1
-        else:
-            n += put_code(code, out + n)
-    return n
-
-
-cdef void capitalize(uint8_t* name, size_t length) noexcept nogil:
-    """Write the name of a field as people do."""
-    cdef size_t i
-    for i in range(length):
-        if (i == 0 or name[i - 1] == b"-") and b"a" <= name[i] <= b"z":
-            name[i] -= 32
-    for i in range(length):
-        if (i == 0 or name[i - 1] == b"-") and length - i >= 2:
-            if begins(name + i, length - i, "id") and (length - i == 2 or name[i + 2] == b"-"):
-                name[i + 1] = b"D"
-            elif begins(name + i, length - i, "mime") and (length - i == 4 or name[i + 4] == b"-"):
-                memcpy(name + i, <const char*>b"MIME", 4)
+    def topic(self, uint32_t i):
+        """What feature i is about, in the same form; features that say nearly the same have one topic."""
+        cdef uint8_t[FEATURE_NAME_SIZE] topic
+        if i >= self.count:
+            raise IndexError(i)
+        return PyBytes_FromStringAndSize(<char*>topic, self.spell_topic(i, topic))

@@ -277,10 +277,10 @@ cdef enum:
 cdef int touch_grams(
     Features features, Kind kind, const uint8_t* text, size_t length, size_t most
 ) except -1 nogil:
-    """Touch all sequences of four and five characters of a text's beginning."""
+    """Touch all sequences of four and five characters of a text's beginning, each with the word that it is of."""
     cdef uint8_t[4 * GRAM_TEXT] lower
     cdef size_t[GRAM_TEXT + 1] start
-    cdef size_t at = 0, n = 0, count = 0, i, size
+    cdef size_t at = 0, n = 0, count = 0, i, size, gram, word, word_length
     cdef uint32_t code
     while at < length and count < most:
         start[count] = n
@@ -295,15 +295,39 @@ cdef int touch_grams(
     start[count] = n
     for size in range(4, 6):
         for i in range(size, count + 1):
+            gram = start[i - size]
+            word = longest_word(lower, n, gram, start[i], &word_length)
             features.touch(
-                kind,
-                hash_text(lower + start[i - size], start[i] - start[i - size]),
-                NULL,
-                0,
-                lower + start[i - size],
-                start[i] - start[i - size],
+                kind, hash_text(lower + gram, start[i] - gram), lower + word, word_length,
+                lower + gram, start[i] - gram,
             )
     return 0
+
+
+cdef size_t longest_word(
+    const uint8_t* text, size_t length, size_t at, size_t end, size_t* word_length
+) noexcept nogil:
+    """Where the word begins of which most is between `at` and `end`; that piece itself, if there is none."""
+    cdef size_t i = at, first, best = 0, word = at
+    word_length[0] = end - at
+    while i < end:
+        first = i
+        while i < end and not BYTE[text[i]] & BREAK:
+            i += 1
+        if i - first > best:
+            best, word = i - first, first
+        i += 1
+    if best == 0:
+        return at
+    i = word + best
+    while word and not BYTE[text[word - 1]] & BREAK:
+        word -= 1
+    while i < length and not BYTE[text[i]] & BREAK:
+        i += 1
+    while i - word > 1 and (text[i - 1] == b"." or text[i - 1] == b":" or text[i - 1] == b"?"):
+        i -= 1
+    word_length[0] = i - word
+    return word
 
 
 cdef size_t shape_of(const uint8_t* text, size_t length, size_t most, uint8_t* out) noexcept nogil:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import sys
@@ -141,3 +142,25 @@ def test_messages_are_explained(site: Site, monkeypatch: pytest.MonkeyPatch, cap
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == ["S: 00000  I: 00019  P: 0.0100  lion", "S: 00009  I: 00001  P: 0.9000  zebra"]
     assert {line.split("  ")[-1] for line in lines} == {"lion", "zebra", "unseen", "Subject*hi"}
+
+
+def explained(monkeypatch: pytest.MonkeyPatch, capsys: Output, *options: str) -> str:
+    """What `explain` prints of a message."""
+    message = io.BytesIO(b"Subject: cheap\n\ncheap pills\n")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(message))
+    assert dspam_admin.main(["explain", "bob", *options]) == 0
+    return capsys.readouterr().out
+
+
+def test_reasons_are_explained_as_a_table_and_as_json(
+    site: Site, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    site.configure("Algorithm confidence", "MessageView modern")
+    assert explained(monkeypatch, capsys).startswith(
+        "Innocent, probability 0.5000, confidence 0.0000\n+0.0 points:"
+    )
+    data = json.loads(explained(monkeypatch, capsys, "--json"))
+    assert (data["result"], data["points"], data["learned"]) == ("Innocent", 0, {"spam": 0, "ham": 0})
+    assert dspam_admin.main(["explain", "bob", "--json", "zebra"]) == 0
+    (token,) = json.loads(capsys.readouterr().out)["reasons"]
+    assert token == {"reason": "zebra", "in_spam": 0, "in_ham": 0, "probability": 0.5}

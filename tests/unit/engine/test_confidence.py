@@ -21,6 +21,7 @@ from dspamd.engine.model import (
     TokenOptions,
     Totals,
 )
+from dspamd.engine.reasons import FACTORS
 from dspamd.engine.scorers import CONFIDENCE
 from dspamd.engine.tokenizer import tokenize
 from dspamd.mail.view import View
@@ -96,7 +97,8 @@ def test_nothing_is_known_without_lessons_of_both_classes() -> None:
     for totals in (Totals(), Totals(spam_learned=9), Totals(innocent_learned=9)):
         run = run_of([(9, 0)], totals)
         assert run.result == (False, "Innocent", 0.5, 0.0)
-        assert run.factors == []
+        assert run.reasons() == []
+        assert run.balance == (0, 0, 0, 0, (totals.spam_learned, totals.innocent_learned), ())
 
 
 @pytest.mark.parametrize(("lessons", "most"), [(1, 0.957), (10, 0.982), (1000, 0.99996)])
@@ -148,11 +150,14 @@ def test_factors_are_the_tokens_with_the_most_weight() -> None:
         SEEN,
         OPTIONS,
     )
-    assert [factor.name for factor in run.factors] == [b"fine", b"vile", b"bad"]
-    assert [factor.value > 0.5 for factor in run.factors] == [False, True, True]
+    assert [reason.name for reason in run.reasons()] == [b"fine", b"vile", b"bad"]
+    assert [reason.name for reason in run.reasons(2)] == [b"fine", b"vile"]
+    assert [factor.value > 0.5 for factor in run.factors[2:]] == [False, True, True]
+    assert run.balance is not None
+    assert run.balance.sum == pytest.approx(sum(reason.points for reason in run.reasons()))
     assert [token.name for token in run.explain()] == [b"fine", b"vile", b"bad", b"even"]
     many = run_of([(90, 0)] * 500, SEEN)
-    assert len(many.factors) == 27
+    assert len(many.factors) == many.factor_count == 2 + FACTORS
 
 
 def test_known_senders_pass_and_do_not_vote() -> None:

@@ -22,8 +22,10 @@ def test_the_tokens_are_the_features() -> None:
     assert set(tokens.values) == set(features.values)
     assert set(tokens.frequencies) == {1}
     assert tokens.whitelist is None
-    assert {features.name(i) for i in range(len(features))} == {tokens.name(i) for i in range(len(tokens))}
-    assert {b"Subject contains cheap", b"link to host example.org", b'body contains "look"'} <= {
+    for texts_of in ("name", "topic"):
+        of_features = {getattr(features, texts_of)(i) for i in range(len(features))}
+        assert of_features == {getattr(tokens, texts_of)(i) for i in range(len(tokens))}
+    assert {b'Subject contains "cheap"', b"link to host example.org", b'body contains "look"'} <= {
         tokens.name(tokens.index(value)) for value in features.values
     }
 

@@ -66,7 +66,9 @@ def test_a_scorer_of_hits_scores_recalls_and_takes_back(name: str) -> None:
     options, each = ScoreOptions(frozenset({name})), SCORERS[name]
     scoring = each.score(TOKENS, KNOWN, options)
     assert scoring.result.spam
-    assert {factor.name for factor in scoring.factors} == {b"one", b"two"}
+    assert {token.name for token in scoring.reasons()} == {b"one", b"two"}
+    shown = {factor.name.split()[-1] for factor in scoring.factors}
+    assert shown >= {b"one", b"two"}
     recalled = each.recall(scoring.signature, TokenOptions("word"))
     assert recalled.values == TOKENS.values
     lesson = each.score(recalled, KNOWN, options, Lesson(Label.INNOCENT, Source.ERROR)).learned
@@ -87,7 +89,10 @@ def test_a_scorer_of_weights_scores_recalls_joins_and_takes_back(name: str) -> N
     weights.add(spam.block)
     scoring = each.score(tokens, known, options)
     assert scoring.result.spam
-    assert len(scoring.explain()) == len(scoring.factors) == 2
+    assert len(scoring.explain()) == 2
+    assert scoring.balance is not None
+    assert scoring.balance.sum == pytest.approx(sum(reason.points for reason in scoring.reasons()))
+    assert len(scoring.factors) == scoring.factor_count
     recalled = each.recall(scoring.signature, TokenOptions(view="modern"))
     assert sorted(recalled.values) == sorted(tokens.values)
     assert recalled.whitelist == sender

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dspamd.engine.model import Explained, Factor, Result, Source
-from dspamd.filter.verdict import Verdict, explanation_lines, header_lines, summary_line, unfiltered_lines
+from dspamd.engine.model import Factor, Result, Source
+from dspamd.filter.verdict import Verdict, header_lines, summary_line, unfiltered_lines
 from tests.support.day import EARLIER
 
 SPAM = Result(True, "Spam", 1.0, 0.9899)
@@ -105,20 +105,3 @@ def test_no_name_can_add_a_header(name: str) -> None:
         summary_line(name, Verdict(SPAM)),
     ]
     assert all(not set(line) & set(b"\r\n\0") for line in told)
-
-
-def test_an_explanation_has_a_line_for_each_token() -> None:
-    assert explanation_lines(
-        [Explained(b"free+#+money", 12, 0, 0.99), Explained(b"caf\xe9 %", 0, 123456, 0.0001)]
-    ) == [
-        b"S: 00012  I: 00000  P: 0.9900  free+#+money",
-        b"S: 00000  I: 123456  P: 0.0001  caf%e9 %25",
-    ]
-    assert explanation_lines([]) == []
-
-
-def test_an_explanation_of_a_bomb_stays_in_its_line() -> None:
-    (line,) = explanation_lines([Explained(b"\r\n" * 120, 1, 1, 0.4)])
-    assert len(line) < 150
-    assert line.isascii()
-    assert not set(b"\r\n") & set(line)

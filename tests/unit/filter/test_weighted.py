@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
+import re
 from pathlib import Path
 
 import pytest
 
 from dspamd.engine._weights import Table
 from dspamd.engine.joint import JOINT
+from dspamd.engine.model import Hits, ScoreOptions, Snapshot, TokenOptions, Totals
+from dspamd.engine.tokenizer import tokenize
 from dspamd.filter.blocks import Blocks
 from dspamd.filter.training import UnknownSignature
+from dspamd.mail import view_modern
 from dspamd.request.request import Request
 from tests.support.pipeline import (
     BASE,
@@ -136,16 +141,44 @@ async def test_a_known_sender_passes(tmp_path: Path) -> None:
         assert outcome.verdict.result.name == "Whitelisted"
 
 
-async def test_features_are_shown_in_words(tmp_path: Path) -> None:
+async def test_the_header_tells_the_sum_and_the_reasons_in_words(tmp_path: Path) -> None:
     lines = ('Preference "showFactors=on"',)
     async with open_pipeline(tmp_path, *lines, base=base("tone")) as pipeline:
         await pipeline.feed()
         outcome = await pipeline.process(SPAM, BOTH)
         assert outcome.verdict is not None
         assert outcome.verdict.factors is not None
-        names = [factor.name.decode() for factor in outcome.verdict.factors]
-        assert any("pills" in name or "casino" in name for name in names), names
-        assert all(0 < factor.value < 1 for factor in outcome.verdict.factors)
+        total, learned, *reasons = outcome.verdict.factors
+        assert re.fullmatch(
+            rb"sum \+\d+\.\d points is \+\d+\.\d for spam and [-+]\d+\.\d for ham; spam is above 0\.0",
+            total.name,
+        )
+        assert total.value == outcome.verdict.result.probability
+        assert learned.name == b"learned from 1 spam and 2 ham"  # after these it was sure of the others
+        assert any(b"pills" in name or b"casino" in name for name, _ in reasons), reasons
+        assert all((name[:1] == b"+") == (value > 0.5) for name, value in reasons)
+        points = [abs(float(name.split()[0])) for name, _ in reasons]
+        assert points == sorted(points, reverse=True)
+
+
+async def test_what_a_seed_adds_is_told(tmp_path: Path) -> None:
+    async with open_pipeline(tmp_path, base=base("tone")) as pipeline:
+        await pipeline.feed()
+        seed = await table(pipeline)
+    tokens = tokenize(view_modern.view(SPAM.replace(b"\r\n", b"\n")), TokenOptions(view="modern"))
+    alone, beside = (
+        JOINT.score(
+            tokens, Snapshot(Totals(), Hits.none(), weights), ScoreOptions(frozenset({"joint"}))
+        ).balance
+        for weights in ((seed,), (Table(), seed))
+    )
+    assert alone is not None
+    assert beside is not None
+    assert (alone.added, alone.lessons) == (0, (1, 2))
+    assert beside.added == pytest.approx(beside.sum)
+    assert beside.lessons == (0, 0)
+    assert beside.sum == pytest.approx(math.fsum(points for _, points in beside.areas))
+    assert dict(beside.areas)["words"] > 0
 
 
 @pytest.mark.parametrize(("first", "then"), [("joint", "graham burton"), ("graham burton", "joint")])
