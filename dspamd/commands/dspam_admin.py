@@ -21,7 +21,7 @@ from array import array
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from dspamd.commands import doctor, knowledge, migration, tool
+from dspamd.commands import doctor, knowledge, migration, moving, tool
 from dspamd.config import preferences
 from dspamd.config.config import Config, contains
 from dspamd.engine.model import Explained, ScoreOptions
@@ -49,6 +49,9 @@ syntax: dspam_admin [function] [arguments] [--profile=PROFILE]
 	delete preference [user] [attrib] [value]
 	list preference [user] [attrib] [value]
 	aggregate preference [user]
+	export [user] [file] [--verify] [--json]
+	import [user] [file] [--replace | --merge | --verify] [--json]
+	delete user [user] [--yes] [--json]
 	copy [other dspam.conf] [user ...] [--replace] [--verbose]
 	doctor [--fix] [--json]
 	explain [user] [token ...] [--json]
@@ -86,6 +89,10 @@ def run(words: list[str]) -> int:
 
 def check(words: Sequence[str]) -> None:
     """Raise UsageError for an unknown function, or one without its arguments."""
+    if (moving_one := moving.function(words)) is not None:
+        found, rest = moving_one
+        found.parse(rest)
+        return
     match words:
         case ["storage-check"]:
             return
@@ -122,6 +129,9 @@ def _needed(function: str) -> int:
 
 async def administer(parts: Parts, words: Sequence[str]) -> int:
     """Carry out a checked command line."""
+    if (moving_one := moving.function(words)) is not None:
+        found, rest = moving_one
+        return await found.run(parts, found.parse(rest))
     match words:
         case ["storage-check"]:
             return await check_storage(parts)

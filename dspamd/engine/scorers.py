@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Mapping
-from typing import Protocol
+from typing import Protocol, Self
 
 from dspamd.engine import _kernel
 from dspamd.engine.changes import joined
@@ -98,6 +98,9 @@ class Weights(Protocol):
 
     def add(self, change: bytes) -> None:
         """Add a change, as `Learned.block` has it.  Raises ValueError, and adds nothing, if it is damaged."""
+
+    def merge(self, other: Self) -> None:
+        """Add what another owner's weights know."""
 
     def copy(self) -> Weights: ...
 

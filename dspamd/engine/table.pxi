@@ -139,6 +139,21 @@ cdef class Table:
                 seed.slots[i].innocent = <uint16_t>(mine.innocent * scale + 0.5)
         return seed
 
+    def merge(self, Table other not None):
+        """Add what another table knows, as if its lessons had been learned here, too."""
+        cdef Slot* mine
+        cdef const Slot* theirs
+        cdef uint32_t i
+        self.lessons += other.lessons
+        self.spam += other.spam
+        self.innocent += other.innocent
+        for i in range(<uint32_t>SLOTS):
+            mine, theirs = &self.slots[i], &other.slots[i]
+            mine.weight = <int16_t>between(-32768, <int64_t>mine.weight + theirs.weight, 32767)
+            mine.squares = <uint16_t>between(0, <int64_t>mine.squares + theirs.squares, MOST)
+            mine.spam = <uint16_t>between(0, <int64_t>mine.spam + theirs.spam, MOST)
+            mine.innocent = <uint16_t>between(0, <int64_t>mine.innocent + theirs.innocent, MOST)
+
     def slot(self, uint32_t number):
         """Weight, sum of squares, spam, innocent of a slot, as integers."""
         cdef Slot slot = self.slots[number & (SLOTS - 1)]

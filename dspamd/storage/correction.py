@@ -66,6 +66,8 @@ def unpack(packed: bytes) -> tuple[Learned, BlockChange | None]:
 
 def record(correct: Correct, applied: Learned, block: BlockChange | None) -> bytes:
     """What a store keeps of a correction beside its label; `applied` is its effect."""
+    if correct.copied is not None:
+        _, applied, block, _ = correct.copied
     return (_PROVISIONAL if correct.provisional else b"") + pack(applied, block)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from typing import TypeVar
 
 from dspamd.engine.model import Snapshot
@@ -40,6 +40,9 @@ class Measured:
 
     async def apply(self, uid: Uid, change: Change) -> None:
         await self._timed("apply", self._storage.apply(uid, change))
+
+    async def load(self, uid: Uid, rows: Sequence[TokenRow], position: Signature) -> None:
+        await self._timed(OTHER, self._storage.load(uid, rows, position))
 
     async def has_room(self, uid: Uid, signature: Signature) -> bool:
         return await self._storage.has_room(uid, signature)
@@ -85,6 +88,9 @@ class Measured:
 
     async def delete_owner(self, owner: str) -> None:
         await self._timed(OTHER, self._storage.delete_owner(owner))
+
+    async def rename_owner(self, owner: str, name: str) -> None:
+        await self._timed(OTHER, self._storage.rename_owner(owner, name))
 
     async def _timed(self, operation: str, answer: Awaitable[T]) -> T:
         started = time.perf_counter()

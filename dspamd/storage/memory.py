@@ -9,7 +9,8 @@ Nothing here waits, so a change is a transaction by itself: no other task of the
 from __future__ import annotations
 
 from array import array
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ from typing import Any, NamedTuple
 from dspamd.engine.model import Hits, Learned, Snapshot, Totals
 from dspamd.storage.block import NO_BLOCK, Block, BlockChange, begins_anew, checked, first_version
 from dspamd.storage.clock import day_number, utc_day
-from dspamd.storage.contract import Change, Correction, Signature, Stale, Stored, TokenRow, Uid
+from dspamd.storage.contract import Change, Correction, Signature, Stale, Stored, TokenRow, Uid, hits_of
 from dspamd.storage.correction import in_effect
 
 _BATCH = 4_096  # tokens
@@ -178,6 +179,14 @@ class MemoryStorage:
     async def need_blocks(self) -> None:
         """There is always a place for them."""
 
+    async def load(self, uid: Uid, rows: Sequence[TokenRow], position: Signature) -> None:
+        owner, by_day = self._owners.setdefault(str(uid), _Owner()), defaultdict[int, list[TokenRow]](list)
+        for row in rows:
+            by_day[row.last_hit].append(row)
+        for day, those in by_day.items():
+            owner.counters.apply(Learned(Totals(), hits_of(those)), day)
+        owner.signatures[position.id] = _Kept(position.data, day_number(self._today()))
+
     async def block(self, uid: Uid, name: str, *, since: int = 0) -> Block:
         block = self._owner(uid).blocks.get(checked(name))
         if block is None:
@@ -239,6 +248,12 @@ class MemoryStorage:
         self._owners.pop(owner, None)
         self._preferences.pop(owner, None)
 
+    async def rename_owner(self, owner: str, name: str) -> None:
+        if owner in self._owners:
+            self._owners[name] = self._owners.pop(owner)
+        if owner in self._preferences:
+            self._preferences[name] = self._preferences.pop(owner)
+
     def _owner(self, uid: Uid) -> _Owner:
         """What is kept for a key; nothing for one that is not known."""
         return self._owners.get(str(uid)) or _Owner()
@@ -255,7 +270,7 @@ def _correction(owner: _Owner, change: Change) -> Correction | None:
     if correct.label is None:
         return None
     applied = in_effect(change.learned, owner.counters.read(change.learned.tokens.tokens))
-    return Correction(correct.label, applied, change.block, correct.provisional)
+    return correct.copied or Correction(correct.label, applied, change.block, correct.provisional)
 
 
 def _append(owner: _Owner, change: BlockChange) -> None:

@@ -6,9 +6,18 @@ import asyncio
 from array import array
 
 from dspamd.engine.model import Hits, Learned, ScoreOptions, Snapshot, TokenChange, Totals
-from dspamd.maintenance.conformance.steps import all_tokens, counts, expect, learn, learning, new, totals
+from dspamd.maintenance.conformance.steps import (
+    all_tokens,
+    content,
+    counts,
+    expect,
+    learn,
+    learning,
+    new,
+    totals,
+)
 from dspamd.maintenance.purge import Ages, Purged, Unused, purge
-from dspamd.storage.contract import Change, Signature, Storage
+from dspamd.storage.contract import Change, Signature, Storage, TokenRow
 
 EDGES = (1, 2**32, 2**63 - 1, 2**63, 2**63 + 1, 2**64 - 1)  # where signed and unsigned differ
 
@@ -61,6 +70,27 @@ async def tokens_are_unsigned(storage: Storage, owner: str) -> None:
     wanted = dict.fromkeys(EDGES, (1, 2)) | {EDGES[-1]: (2, 2)}
     expect(await counts(storage, uid, EDGES), wanted, "hits of the largest and smallest tokens")
     expect([row.token for row in await all_tokens(storage, uid)], sorted(EDGES), "their order")
+
+
+async def hits_of_many_days_are_loaded(storage: Storage, owner: str) -> None:
+    """They add up with what is there; the later day counts, where the store keeps days from outside."""
+    uid = await new(storage, owner)
+    await learn(storage, uid, EDGES[:2], 1, 1, spam_learned=9, innocent_learned=9)
+    today = (await all_tokens(storage, uid))[0].last_hit
+    rows = [TokenRow(token, n % 2, n, today - 9 * n) for n, token in enumerate(EDGES, 1)]
+    await storage.load(uid, rows, Signature("position", b"1"))
+    await storage.load(uid, rows[3:], Signature("position", b"2"))
+    wanted = [
+        (row.token, (1 + (n > 2)) * row.spam + (n < 2), (1 + (n > 2)) * row.innocent + (n < 2))
+        for n, row in enumerate(rows)
+    ]
+    found = await all_tokens(storage, uid)
+    expect([row[:3] for row in found], wanted, "hits that were loaded")
+    days = [row.last_hit for row in found]
+    kept = [today if n < 2 else row.last_hit for n, row in enumerate(rows)]
+    expect(days in (kept, [today] * len(rows)), True, f"{days} are the days that were loaded, or today")
+    expect(await content(storage, uid, "position"), b"2", "the signature that came with the last ones")
+    expect(await totals(storage, uid), Totals(9, 9), "totals, which stay")
 
 
 async def large_messages_are_read_whole(storage: Storage, owner: str) -> None:

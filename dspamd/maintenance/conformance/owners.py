@@ -7,7 +7,7 @@ from array import array
 
 from dspamd.engine.model import Hits, Learned, Snapshot, Totals
 from dspamd.errors import InvalidName
-from dspamd.maintenance.conformance.steps import content, counts, expect, learn, learning, new
+from dspamd.maintenance.conformance.steps import append, content, counts, expect, learn, learning, new
 from dspamd.storage.contract import Change, Signature, Storage, Uid
 
 ODD_NAMES = (
@@ -88,6 +88,31 @@ async def preferences_are_kept(storage: Storage, owner: str) -> None:
     await storage.set_preference(owner, "nosuch", None)
     expect(await storage.preferences(owner), {"spamAction": "deliver"}, "preferences that remain")
     expect(await storage.preferences(""), everybody, "preferences of everybody that remain")
+
+
+async def owners_get_another_name(storage: Storage, owner: str) -> None:
+    name = f"{owner}-2"
+    await storage.apply(
+        await new(storage, owner), Change(learning([1], 1, 0, spam_learned=1), Signature("s", b"d"))
+    )
+    await append(storage, await new(storage, owner), b"change")
+    await storage.set_preference(owner, "spamAction", "tag")
+    for _ in range(2):
+        await storage.rename_owner(owner, name)
+        expect(await storage.uid(owner, create=False), None, "uid of the old name")
+        expect(await storage.preferences(owner), {}, "preferences of the old name")
+        expect([each for each in await storage.owners() if each.startswith(owner)], [name], "names")
+        uid = await new(storage, name)
+        expect(await counts(storage, uid, [1]), {1: (1, 0)}, "hits of the new name")
+        expect(await content(storage, uid, "s"), b"d", "signature of the new name")
+        expect((await storage.block(uid, "weights")).changes, (b"change",), "block of the new name")
+        expect(await storage.preferences(name), {"spamAction": "tag"}, "preferences of the new name")
+    await learn(storage, await new(storage, owner), [1], 0, 1, innocent_learned=1)
+    expect(
+        await counts(storage, await new(storage, owner), [1]),
+        {1: (0, 1)},
+        "hits of a new owner of the old name",
+    )
 
 
 async def deleted_owners_leave_nothing(storage: Storage, owner: str) -> None:

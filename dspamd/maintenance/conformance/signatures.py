@@ -51,6 +51,18 @@ async def signatures_come_back_as_stored(storage: Storage, owner: str) -> None:
     expect(await storage.signatures(uid), [], "ids after all were deleted")
 
 
+async def corrections_can_be_copied(storage: Storage, owner: str) -> None:
+    """They stay what they were in another store, and change no counter."""
+    uid = await new(storage, owner)
+    await learn(storage, uid, [1, 2], 1, 0, spam_learned=1)
+    kept = Correction(Label.SPAM, MISSED, BlockChange("weights", b"step"), provisional=True)
+    correct = Correct("s", None, kept.label, kept.provisional, kept)
+    await storage.apply(uid, Change(Learned.nothing(), Signature("s", b"data"), correct))
+    expect(await storage.signature(uid, "s"), Stored(b"data", kept), "a copied correction")
+    expect(await counts(storage, uid, [1, 2]), {1: (1, 0), 2: (1, 0)}, "hits beside a copied correction")
+    expect(await storage.blocks(uid), [], "blocks beside a copied correction")
+
+
 async def hostile_signatures_find_nothing(storage: Storage, owner: str) -> None:
     """Ids come out of mails, so they may be any text."""
     uid = await new(storage, owner)

@@ -16,6 +16,7 @@ CASES: tuple[Case, ...] = (
     counters.each_token_has_its_own_change,
     counters.nothing_is_kept_of_nothing,
     counters.tokens_are_unsigned,
+    counters.hits_of_many_days_are_loaded,
     counters.large_messages_are_read_whole,
     counters.tokens_are_removed_while_they_are_listed,
     counters.what_is_stale_is_purged,
@@ -30,6 +31,7 @@ CASES: tuple[Case, ...] = (
     signatures.one_of_many_equal_corrections_wins,
     signatures.provisional_corrections_come_with_their_signature,
     signatures.provisional_corrections_have_an_effect_too,
+    signatures.corrections_can_be_copied,
     blocks.blocks_grow_by_changes,
     blocks.blocks_are_folded,
     blocks.blocks_change_with_the_rest_or_not_at_all,
@@ -38,6 +40,7 @@ CASES: tuple[Case, ...] = (
     blocks.blocks_are_never_purged,
     blocks.blocks_of_deleted_owners_are_gone,
     owners.preferences_are_kept,
+    owners.owners_get_another_name,
     owners.deleted_owners_leave_nothing,
 )
 

@@ -16,7 +16,7 @@ import sys
 from abc import ABC, abstractmethod
 from array import array
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import date
 from functools import lru_cache
@@ -56,6 +56,8 @@ class OwnerFile(Protocol):
     def read(self, tokens: array[int]) -> Snapshot: ...
 
     def apply(self, change: Change, today: date) -> None: ...
+
+    def load(self, rows: Sequence[TokenRow], position: Signature, today: date) -> None: ...
 
     def signature(self, signature: str) -> Stored | None: ...
 
@@ -137,6 +139,10 @@ class FileStore(ABC):
         today = self._today()
         await self._on(uid, lambda file: file.apply(change, today), None, create=True)
 
+    async def load(self, uid: Uid, rows: Sequence[TokenRow], position: Signature) -> None:
+        today = self._today()
+        await self._on(uid, lambda file: file.load(rows, position, today), None, create=True)
+
     async def has_room(self, uid: Uid, signature: Signature) -> bool:
         return len(signature.data) <= self.longest_signature
 
@@ -198,6 +204,21 @@ class FileStore(ABC):
                 path.parent.rmdir()
 
         await self._in_thread(owner, delete)
+
+    async def rename_owner(self, owner: str, name: str) -> None:
+        """The file that makes them known goes last, so that nobody opens it without the others."""
+        path = self._path(owner)
+        others = [ending for ending in self.endings if ending != self.ending]
+
+        def rename(lane: int) -> None:
+            self._forget(lane, path)
+            for ending in (*_PREFERENCE_FILES, *others, self.ending):
+                if (file := self._home.file(owner, ending)).exists():
+                    file.rename(self._home.prepare(self._home.file(name, ending)))
+            with suppress(OSError):
+                path.parent.rmdir()
+
+        await self._in_thread(owner, rename)
 
     async def preferences(self, owner: str) -> Mapping[str, str]:
         path = self._preference_file(owner)

@@ -22,18 +22,18 @@ import re
 import time
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import date
 from itertools import compress
 from mmap import mmap
 from pathlib import Path
 
-from dspamd.engine.model import Hits, Snapshot, TokenChange, Totals
+from dspamd.engine.model import Hits, Learned, Snapshot, TokenChange, Totals
 from dspamd.errors import TempFail
 from dspamd.files import replacement
 from dspamd.storage.clock import day_number
-from dspamd.storage.contract import Block, Change, Correct, Stale, Stored, TokenRow
+from dspamd.storage.contract import Block, Change, Correct, Signature, Stale, Stored, TokenRow, hits_of
 from dspamd.storage.correction import correction, in_effect, record, rises
 from dspamd.storage.files import block_file, css
 from dspamd.storage.files._css import (
@@ -236,6 +236,9 @@ class HashFile:
                 self._undo(self._mapping())
                 raise
             self._journal.clear()
+
+    def load(self, rows: Sequence[TokenRow], position: Signature, today: date) -> None:
+        self.apply(Change(Learned(Totals(), hits_of(rows)), position), today)
 
     def _begun_with_new(self, before: Before, files: Mapping[str, bytes], day: int) -> bool:
         """Begin a change that comes with one new file, a signature, as most do; False for any other."""

@@ -19,7 +19,7 @@ import os
 import sqlite3
 import time
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from functools import cache
 from itertools import compress
@@ -28,7 +28,7 @@ from pathlib import Path
 from dspamd.engine.changes import AT_ONCE, ascending, pieces, portions
 from dspamd.engine.model import Hits, Snapshot, TokenChange, Totals
 from dspamd.storage.block import NO_BLOCK, begins_anew, first_version
-from dspamd.storage.contract import Block, BlockChange, Change, Correct, Stale, Stored, TokenRow
+from dspamd.storage.contract import Block, BlockChange, Change, Correct, Signature, Stale, Stored, TokenRow
 from dspamd.storage.correction import correction, in_effect, record, rises
 from dspamd.storage.sql.schema import steps
 from dspamd.telemetry import log
@@ -58,6 +58,19 @@ _LEARN = """
 INSERT INTO dspam_token_data (token, spam_hits, innocent_hits, last_hit)
 SELECT value, max(0, :spam), max(0, :innocent), :day FROM json_each(:tokens) WHERE true
 ON CONFLICT (token) DO UPDATE SET last_hit = :day"""
+
+_LOAD = """
+INSERT INTO dspam_token_data (token, spam_hits, innocent_hits, last_hit)
+SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
+    date(json_extract(value, '$[3]') * 86400, 'unixepoch')
+FROM json_each(?) WHERE true
+ON CONFLICT (token) DO UPDATE SET last_hit = max(ifnull(last_hit, ''), excluded.last_hit),
+    spam_hits = max(0, ifnull(spam_hits, 0)) + excluded.spam_hits,
+    innocent_hits = max(0, ifnull(innocent_hits, 0)) + excluded.innocent_hits"""
+
+_STORE = """
+INSERT INTO dspam_signature_data (signature, data, created_on) VALUES (?1, ?2, ?3)
+ON CONFLICT (signature) DO UPDATE SET data = ?2, created_on = ?3"""
 
 _UNLEARN = "UPDATE dspam_token_data SET last_hit = :day"
 _UNLEARN_WHICH = " WHERE token IN (SELECT value FROM json_each(:tokens))"
@@ -187,13 +200,16 @@ class SQLiteFile:
             for spam, innocent, tokens in _by_change(learned.tokens):
                 self._learn(spam, innocent, tokens, day)
             if signature is not None:
-                self._connection.execute(
-                    "INSERT INTO dspam_signature_data (signature, data, created_on) VALUES (?1, ?2, ?3)"
-                    " ON CONFLICT (signature) DO UPDATE SET data = ?2, created_on = ?3",
-                    (signature.id, signature.data, day),
-                )
+                self._connection.execute(_STORE, (*signature, day))
             if change.block is not None:
                 self._append(change.block)
+
+    def load(self, rows: Sequence[TokenRow], position: Signature, today: date) -> None:
+        lines = sorted(f'["{row.token}",{row.spam},{row.innocent},{row.last_hit}]' for row in rows)
+        with self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.execute(_LOAD, (f"[{','.join(lines)}]",))
+            self._connection.execute(_STORE, (*position, today.isoformat()))
 
     def _correct(self, change: Change, correct: Correct, totals: Totals) -> None:
         """Check the guard of a correction, and record the effective change."""

@@ -22,14 +22,18 @@ from array import array
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import date
+from typing import TypeVar
 
 from aiomysql import escape_string
 
 from dspamd.engine.changes import pieces
 from dspamd.engine.model import Label, Learned, TokenChange, Totals
-from dspamd.storage.contract import BlockChange, Correct, Signature
+from dspamd.storage.clock import day_of
+from dspamd.storage.contract import BlockChange, Correct, Signature, TokenRow
 from dspamd.storage.correction import record
 from dspamd.storage.mysql.tables import Names
+
+T = TypeVar("T")
 
 _BYTES_PER_TOKEN = 64  # in a statement that writes it
 _MOST_TOKENS = 5_000  # in one statement
@@ -44,7 +48,7 @@ def quoted(text: str) -> str:
     return f"'{escape_string(text)}'"
 
 
-def portions(tokens: Sequence[int], statement_bytes: int) -> Iterator[Sequence[int]]:
+def portions(tokens: Sequence[T], statement_bytes: int) -> Iterator[Sequence[T]]:
     """Tokens by as many as go into one statement; at least one portion, which may be empty."""
     most = max(1, min(_MOST_TOKENS, statement_bytes // _BYTES_PER_TOKEN))
     for start in range(0, len(tokens) or 1, most):
@@ -61,6 +65,10 @@ def name_of(users: Names, uid: int) -> str:
 
 def new_user(users: Names, owner: str) -> str:
     return f"INSERT INTO {users.table} ({users.name}) VALUES ({quoted(owner)})"
+
+
+def rename_user(users: Names, owner: str, name: str) -> str:
+    return f"UPDATE {users.table} SET {users.name} = {quoted(name)} WHERE {users.name} = {quoted(owner)}"
 
 
 def forget_user(users: Names, owner: str) -> str:
@@ -124,6 +132,20 @@ def learn(uid: int, learned: Learned, day: date, statement_bytes: int) -> Iterat
                 yield _add_tokens(uid, portion, max(0, spam), max(0, innocent), day, set_)
             else:  # a token that would start without hits gets no row (DSPAM made such rows)
                 yield f"UPDATE dspam_token_data SET {set_} WHERE {_which(uid, portion)}"
+
+
+def load(uid: int, rows: Sequence[TokenRow], statement_bytes: int) -> Iterator[str]:
+    """Hits with their days; a token keeps the later day."""
+    columns = ("spam_hits", "innocent_hits")
+    added = ", ".join(f"{column} = {column} + VALUES({column})" for column in columns)
+    for portion in portions(rows, statement_bytes):
+        values = ",".join(
+            f"({uid},{row.token},{row.spam},{row.innocent},{day_of(row.last_hit):%Y%m%d})" for row in portion
+        )
+        yield (
+            f"INSERT INTO dspam_token_data (uid, token, {', '.join(columns)}, last_hit) VALUES {values}"
+            f" ON DUPLICATE KEY UPDATE {added}, last_hit = GREATEST(last_hit, VALUES(last_hit))"
+        )
 
 
 def _add_totals(uid: int, change: Totals) -> str:

@@ -204,6 +204,18 @@ class MySQL:
         async with self._owner_lock.held(owner):
             await self._writes.run(apply_alone if alone else apply)
 
+    async def load(self, uid: Uid, rows: Sequence[TokenRow], position: Signature) -> None:
+        tables, owner = await self._known(), int(uid)
+
+        async def load(connection: Connection) -> None:
+            async with connection.transaction():
+                for statement in sql.load(owner, rows, tables.statement_bytes):
+                    await connection.execute(statement)
+                await connection.execute(sql.store(owner, position, self._today()))
+
+        async with self._owner_lock.held(owner):
+            await self._writes.run(load)
+
     async def block(self, uid: Uid, name: str, *, since: int = 0) -> Block:
         await self._need_room(name)
         statement = block_sql.read(int(uid), name, since)
@@ -213,7 +225,7 @@ class MySQL:
             if last is None:
                 changes.append((version, data))
             else:
-                base, versions = data, (last, version)
+                base, versions = data, (int(last), int(version))
         if versions is None:
             return NO_BLOCK
         return Block(*versions, base, tuple(data for _, data in sorted(changes)))
@@ -376,6 +388,14 @@ class MySQL:
                     await connection.execute(statement)
 
         await self._writes.run(delete)
+
+    async def rename_owner(self, owner: str, name: str) -> None:
+        """The number stays, and with it all data."""
+        statement = sql.rename_user(self._users, owner, owner_name(name))
+        try:
+            await self._writes.run(lambda connection: _fitting(connection.execute(statement)))
+        except Unfit as error:
+            raise InvalidName(str(error)) from error
 
     async def _known(self) -> Tables:
         """The tables as they are; looks once, and makes missing ones first."""

@@ -106,10 +106,18 @@ class Statements:
         self.lock_hits = _read(tokens, "ORDER BY token FOR UPDATE")
         self.first = tokens.first
         self.learn = _learn(
-            f"SELECT token, $3::int AS spam, $4::int AS innocent FROM unnest($2::{tokens.type}[]) AS token"
+            "SELECT token, $3::int AS spam, $4::int AS innocent, $5::date AS day"
+            f" FROM unnest($2::{tokens.type}[]) AS token"
         )
         self.learn_each = _learn(
-            f"SELECT * FROM unnest($2::{tokens.type}[], $3::int[], $4::int[]) AS c (token, spam, innocent)"
+            "SELECT *, $5::date AS day"
+            f" FROM unnest($2::{tokens.type}[], $3::int[], $4::int[]) AS c (token, spam, innocent)"
+        )
+        self.load = _learn(
+            "SELECT token, spam, innocent, date '1970-01-01' + age AS day"
+            f" FROM unnest($2::{tokens.type}[], $3::int[], $4::int[], $9::int[])"
+            " AS c (token, spam, innocent, age)",
+            day="greatest(t.last_hit, excluded.last_hit)",
         )
         self.batch = _batch(tokens)
         self.delete_tokens = (
@@ -121,6 +129,7 @@ class Statements:
         self.names = f"SELECT {users.name} FROM {users.table} WHERE {users.name} IS NOT NULL"
         # A number out of a signature may be too large for the column.
         self.name_of = f"SELECT min({users.name}) FROM {users.table} WHERE {users.uid} = $1::bigint"
+        self.rename = f"UPDATE {users.table} SET {users.name} = $2 WHERE {users.name} = $1"
         self.forget = f"DELETE FROM {users.table} WHERE {users.name} = $1"
         self.shared = (
             f"SELECT EXISTS (SELECT FROM {users.table} WHERE {users.uid} = $1 AND {users.name} <> $2)"
@@ -140,11 +149,12 @@ SELECT {", ".join(f"coalesce({name}, 0)" for name in Totals._fields)}, known.* F
 ) AS known LEFT JOIN (SELECT * FROM dspam_stats WHERE uid = $1 {lock_totals}) AS totals ON true"""
 
 
-def _learn(changes: str) -> str:
+def _learn(changes: str, day: str = "excluded.last_hit") -> str:
     """$1 uid, $2 tokens, $3, $4 their changes, $5 day, $6 changes of totals, $7 signature id, $8 its data.
 
-    `changes` selects $2 to $4 as rows.  Nearly always all tokens of a message change alike; then two
-    numbers instead of two arrays save a fifth of the time.
+    `changes` selects $2 to $4 as rows with their day; `day` is that of a token that was there.  Nearly
+    always all tokens of a message change alike; then two numbers instead of two arrays save a fifth of the
+    time.
 
     A change may be negative only where the counter is locked and not below it.
     """
@@ -166,10 +176,10 @@ WITH totals AS (
     SET data = excluded.data, length = excluded.length, created_on = excluded.created_on
 )
 INSERT INTO dspam_token_data AS t (uid, token, spam_hits, innocent_hits, last_hit)
-SELECT $1::int, c.token, c.spam, c.innocent, $5::date
+SELECT $1::int, c.token, c.spam, c.innocent, c.day
 FROM ({changes}) AS c
 ORDER BY 2
-ON CONFLICT (uid, token) DO UPDATE SET last_hit = excluded.last_hit,
+ON CONFLICT (uid, token) DO UPDATE SET last_hit = {day},
     spam_hits = greatest(0, coalesce(t.spam_hits, 0) + excluded.spam_hits),
     innocent_hits = greatest(0, coalesce(t.innocent_hits, 0) + excluded.innocent_hits)"""
 

@@ -43,6 +43,7 @@ from dspamd.storage.contract import (
     Stored,
     TokenRow,
     Uid,
+    hits_of,
 )
 from dspamd.storage.correction import correction, in_effect, record, rises
 from dspamd.storage.postgres import block_statements as block_sql
@@ -253,6 +254,17 @@ class Postgres:
 
         await self._run(need)
 
+    async def load(self, uid: Uid, rows: Sequence[TokenRow], position: Signature) -> None:
+        async def load(connection: Connection, statements: Statements) -> None:
+            tokens, spam, innocent = hits_of(rows)
+            hits, days = (statements.sent(tokens), spam, innocent), [row.last_hit for row in rows]
+            await connection.execute(
+                statements.load, uid, *hits, self._today(), list(Totals()), *position, days
+            )
+
+        async with self._owner_lock.held(uid):
+            await self._run(load)
+
     async def block(self, uid: Uid, name: str, *, since: int = 0) -> Block:
         checked(name)
         await self._look_again()
@@ -392,6 +404,15 @@ class Postgres:
         while await self._run(delete_some):
             pass
         await self._run(delete_rest, whole=True)
+
+    async def rename_owner(self, owner: str, name: str) -> None:
+        """The number stays, and with it all data."""
+        name = owner_name(name)
+
+        async def rename(connection: Connection, statements: Statements) -> None:
+            await connection.execute(statements.rename, owner, name)
+
+        await self._run(_fitting(InvalidName, rename))
 
     async def _value(self, statement: str, *values: object) -> object:
         async def fetch(connection: Connection, _: Statements) -> object:

@@ -14,7 +14,7 @@ the next one.
 from __future__ import annotations
 
 from array import array
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
 from dspamd.engine.model import Snapshot
@@ -115,6 +115,9 @@ class Failover:
     async def delete_owner(self, owner: str) -> None:
         await self._ask(lambda store: store.delete_owner(owner))
 
+    async def rename_owner(self, owner: str, name: str) -> None:
+        await self._ask(lambda store: store.rename_owner(owner, name))
+
     async def read(self, uid: Uid, tokens: array[int]) -> Snapshot:
         store, uid = _giver(uid)
         return await store.read(uid, tokens)
@@ -126,6 +129,10 @@ class Failover:
         except Unreachable:
             self._turn_from(next(profile for profile, known in self._stores.items() if known is store))
             raise
+
+    async def load(self, uid: Uid, rows: Sequence[TokenRow], position: Signature) -> None:
+        store, uid = _giver(uid)
+        await store.load(uid, rows, position)
 
     async def has_room(self, uid: Uid, signature: Signature) -> bool:
         store, uid = _giver(uid)

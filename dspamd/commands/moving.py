@@ -1,0 +1,230 @@
+"""dspam_admin export, import, delete user: a user who moves out, in, or away (`maintenance.moving`).
+
+Results go to standard output, the progress to a terminal, the rest to standard error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, NamedTuple
+
+from dspamd.commands.progress import Bar
+from dspamd.errors import UsageError
+from dspamd.file_errors import explained
+from dspamd.files import replacement
+from dspamd.maintenance.moving.archive import Archive, Contents
+from dspamd.maintenance.moving.comparing import compare
+from dspamd.maintenance.moving.exporting import export
+from dspamd.maintenance.moving.importing import Import, Mode
+from dspamd.maintenance.moving.leaving import remove
+from dspamd.maintenance.moving.possessions import Site, known, tally
+
+if TYPE_CHECKING:
+    from dspamd.app import Parts
+
+_STANDARD_OUTPUT = "-"
+_FRESH = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+_CHECKED = 0.2  # of the bar, for the look at the archive before
+
+
+class Options(NamedTuple):
+    """The words after a function: names and files, and flags without their dashes."""
+
+    words: tuple[str, ...]
+    flags: frozenset[str]
+
+    @property
+    def json(self) -> bool:
+        return "json" in self.flags
+
+
+def parse(function: str, words: Sequence[str], counts: range, *flags: str) -> Options:
+    """The options after a function.  Raises UsageError."""
+    given = {word.removeprefix("--") for word in words if word.startswith("--")}
+    plain = tuple(word for word in words if not word.startswith("--"))
+    if unknown := given.difference(flags):
+        raise UsageError(f"{function}: unknown option --{min(unknown)}")
+    if len(plain) not in counts:
+        raise UsageError(f"{function}: {'too few' if len(plain) < counts.start else 'too many'} arguments")
+    return Options(plain, frozenset(given))
+
+
+class Function(NamedTuple):
+    """How the words after a function are understood, and carried out."""
+
+    parse: Callable[[Sequence[str]], Options]
+    run: Callable[[Parts, Options], Awaitable[int]]
+
+
+def function(words: Sequence[str]) -> tuple[Function, Sequence[str]] | None:
+    """The function that the first words name, and the words after it; None: it is none of these."""
+    match words:
+        case ["export", *rest]:
+            return Function(parse_export, export_user), rest
+        case ["import", *rest]:
+            return Function(parse_import, import_user), rest
+        case ["delete", "user", *rest]:
+            return Function(parse_delete, delete_user), rest
+    return None
+
+
+def parse_export(words: Sequence[str]) -> Options:
+    options = parse("export", words, range(1, 3), "verify", "json")
+    if _to_standard_output(options) and options.flags:
+        raise UsageError("export: --verify and --json need a file")
+    return options
+
+
+def parse_import(words: Sequence[str]) -> Options:
+    options = parse("import", words, range(1, 3), "replace", "merge", "verify", "json")
+    if len(options.flags & {"replace", "merge", "verify"}) > 1:
+        raise UsageError("import: only one of --replace, --merge and --verify")
+    return options
+
+
+def parse_delete(words: Sequence[str]) -> Options:
+    return parse("delete user", words, range(1, 2), "yes", "json")
+
+
+def site_of(parts: Parts) -> Site:
+    return Site(parts.config, parts.storage, parts.home)
+
+
+async def export_user(parts: Parts, options: Options) -> int:
+    """Write the archive of a user; 0, or 1 for a user of whom nothing is known, or a file in trouble."""
+    site, name = site_of(parts), options.words[0]
+    if not await known(site, name):
+        return _failed(f"{name}: there is nothing to export")
+    if _to_standard_output(options):
+        if sys.stdout.isatty():
+            return _failed("an archive is no text for a terminal: name a file")
+        exported = await export(site, name, sys.stdout.buffer, lambda _: None)
+        return os.EX_OK
+    file = Path(options.words[1])
+    try:
+        with _private(file) as out, shown() as bar:
+            exported = await export(site, name, out, bar.show)
+    except OSError as error:
+        return _failed(explained(error, file))
+    if exported.learned_meanwhile:
+        sys.stderr.write(
+            f"{name}: {exported.learned_meanwhile} messages were learned meanwhile: "
+            "export again for counters of one moment\n"
+        )
+    archive, different = Archive(file), list[str]()
+    if "verify" in options.flags:
+        with shown() as bar:
+            contents = await checked(archive, bar, 1.0)
+        different = await compare(site, name, archive, contents, exact=True)
+    return _told(options, name, f"{file}: ", exported.counts, different)
+
+
+async def import_user(parts: Parts, options: Options) -> int:
+    """Bring a user in from an archive, or only compare; 0, or 1 if something differs in the end."""
+    site, archive = site_of(parts), Archive(Path(options.words[-1]))
+    mode = (
+        Mode.MERGE if "merge" in options.flags else Mode.REPLACE if "replace" in options.flags else Mode.NEW
+    )
+    try:
+        with shown() as bar:
+            contents = await checked(archive, bar, _CHECKED)
+            name = options.words[0] if len(options.words) > 1 else contents.header["user"]
+            if "verify" in options.flags:
+                different = await compare(site, name, archive, contents, exact=True)
+                return _told(options, name, "", contents.counts, different)
+            different = await bring(Import(site, name, archive, contents, mode), bar)
+            different += await compare(site, name, archive, contents, exact=mode is not Mode.MERGE)
+    except OSError as error:
+        return _failed(explained(error, archive.path))
+    return _told(options, name, "", contents.counts, different)
+
+
+async def bring(arriving: Import, bar: Bar) -> list[str]:
+    """Import, and say how far it came if it is interrupted; what was left out, in words."""
+    try:
+        done = await arriving.run(lambda share: bar.show(_CHECKED + (1 - _CHECKED) * share))
+    except asyncio.CancelledError:
+        bar.end()
+        sys.stderr.write(
+            f"{arriving.name}: {arriving.tokens} of {arriving.count} tokens are in: "
+            "the same command goes on from there\n"
+        )
+        raise
+    await arriving.forget_position()
+    return [f"{len(done.left_out)} signatures or blocks have no place here"] * bool(done.left_out)
+
+
+async def delete_user(parts: Parts, options: Options) -> int:
+    """Show what there is of a user, and with --yes remove it; 0, or 1 if nothing is known of them."""
+    site, name = site_of(parts), options.words[0]
+    found = await tally(site, name)
+    done = "yes" in options.flags
+    if done:
+        try:
+            await remove(site, name)
+        except asyncio.CancelledError:
+            sys.stderr.write(
+                f"{name}: {await tally(site, name)} are left: the same command removes the rest\n"
+            )
+            raise
+    if options.json:
+        sys.stdout.write(json.dumps({"user": name, "deleted": done, **found._asdict()}) + "\n")
+    else:
+        ending = "" if not any(found) else " deleted" if done else "; --yes deletes that"
+        sys.stdout.write(f"{name}: {found}{ending}\n")
+    return os.EX_OK if any(found) else 1
+
+
+async def checked(archive: Archive, bar: Bar, part: float) -> Contents:
+    """What a sound archive says of itself; the look takes a part of the bar.  Raises `BadArchive`."""
+    steps = archive.check()
+    while True:
+        step = await asyncio.to_thread(next, steps)
+        if isinstance(step, Contents):
+            return step
+        bar.show(part * step)
+
+
+@contextmanager
+def shown() -> Iterator[Bar]:
+    bar = Bar()
+    try:
+        yield bar
+    finally:
+        bar.end()
+
+
+@contextmanager
+def _private(file: Path) -> Iterator[IO[bytes]]:
+    """The file to write, for its owner alone, because there is mail in it; named when it is whole."""
+    with replacement(file) as fresh, os.fdopen(os.open(fresh, _FRESH, 0o600), "wb") as out:
+        yield out
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def _to_standard_output(options: Options) -> bool:
+    return options.words[1:] in ((), (_STANDARD_OUTPUT,))
+
+
+def _told(options: Options, name: str, where: str, counts: dict[str, int], different: Sequence[str]) -> int:
+    """Print what was moved, and what differs; the exit status."""
+    if options.json:
+        sys.stdout.write(json.dumps({"user": name, "records": counts, "different": list(different)}) + "\n")
+    else:
+        described = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+        sys.stdout.write(f"{where}{name}: {described or 'nothing'}\n")
+        for text in different:
+            sys.stderr.write(f"{name}: {text}\n")
+    return 1 if different else os.EX_OK
+
+
+def _failed(text: str) -> int:
+    sys.stderr.write(f"{text}\n")
+    return 1

@@ -1,0 +1,92 @@
+"""Blocks of a user out of an archive.
+
+Only the scorer of a block can add two of them: it adds the one of the archive to what is there, and the sum
+becomes the base, in one step.  A block of which no scorer knows is brought as it is, if there is none.
+
+That step has a version that is noted before; whoever is interrupted sees by it whether the step was done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from dspamd.engine.model import Learned
+from dspamd.engine.scorers import SCORERS, Scorer
+from dspamd.maintenance.moving.archive import Record, unpacked
+from dspamd.storage.block import checked, first_version
+from dspamd.storage.contract import Block, BlockChange, Change, Storage, Uid
+
+AHEAD = 1 << 20
+"""Versions between what workers may remember of a block and one that took its place."""
+
+
+@dataclass(slots=True)
+class _Arrived:
+    """A block as the archive has it."""
+
+    name: str
+    base: bytes
+    changes: list[bytes] = field(default_factory=list)
+
+
+class ArrivingBlocks:
+    """Takes the records of blocks for an owner.
+
+    `versions` are those that were noted by an interrupted import; `note` keeps another one with them.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        uid: Uid,
+        versions: Mapping[str, int],
+        note: Callable[[str, int], Awaitable[None]],
+    ) -> None:
+        self._storage, self._uid, self._versions, self._note = storage, uid, versions, note
+        self._arrived: _Arrived | None = None
+        self.left_out: list[str] = []
+
+    async def take(self, record: Record) -> None:
+        """Use a record of kind `block` or `change`.  Raises ValueError for one that cannot be, `TempFail`."""
+        if "block" in record:
+            await self.end()
+            self._arrived = _Arrived(checked(record["block"]), unpacked(record["base"]))
+        elif self._arrived is None or self._arrived.name != record["of"]:
+            raise ValueError(f"a change of {record['of']} without its block")
+        else:
+            self._arrived.changes.append(unpacked(record["change"]))
+
+    async def end(self) -> None:
+        """Bring the last block.  Raises ValueError if it is damaged, `NoBlocks`, `TempFail`."""
+        if self._arrived is None:
+            return
+        arrived, self._arrived = self._arrived, None
+        there = await self._storage.block(self._uid, arrived.name)
+        version = self._versions.get(arrived.name, 0)
+        if not version:
+            version = max(there.version + AHEAD, first_version())
+            await self._note(arrived.name, version)
+        scorer = next((each for each in SCORERS.values() if each.block == arrived.name), None)
+        if scorer is not None and there.base_version < version:
+            joined = await asyncio.to_thread(_joined, scorer, there, arrived)
+            await self._storage.fold(self._uid, arrived.name, version, joined)
+        elif scorer is None and there.version and there.base_version != version:
+            self.left_out.append(arrived.name)
+        elif scorer is None:
+            await self._storage.fold(self._uid, arrived.name, version, arrived.base)
+            for data in arrived.changes[len(there.changes) :]:
+                change = Change(Learned.nothing(), block=BlockChange(arrived.name, data))
+                await self._storage.apply(self._uid, change)
+
+
+def _joined(scorer: Scorer, there: Block, arrived: _Arrived) -> bytes:
+    """The base that has both.  Raises ValueError if one is damaged."""
+    ours, theirs = scorer.weights(there.base or b""), scorer.weights(arrived.base)
+    for change in there.changes:
+        ours.add(change)
+    for change in arrived.changes:
+        theirs.add(change)
+    ours.merge(theirs)
+    return ours.write()
