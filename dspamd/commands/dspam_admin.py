@@ -21,7 +21,8 @@ from array import array
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from dspamd.commands import doctor, knowledge, migration, moving, tool
+from dspamd.commands import doctor, knowledge, migration, tool
+from dspamd.commands.user_functions import users_function
 from dspamd.config import preferences
 from dspamd.config.config import Config, contains
 from dspamd.engine.model import Explained, ScoreOptions
@@ -52,6 +53,8 @@ syntax: dspam_admin [function] [arguments] [--profile=PROFILE]
 	export [user] [file] [--verify] [--json]
 	import [user] [file] [--replace | --merge | --verify] [--json]
 	delete user [user] [--yes] [--json]
+	rename user [user] [new name]
+	merge user [user] [into user]
 	copy [other dspam.conf] [user ...] [--replace] [--verbose]
 	doctor [--fix] [--json]
 	explain [user] [token ...] [--json]
@@ -89,9 +92,9 @@ def run(words: list[str]) -> int:
 
 def check(words: Sequence[str]) -> None:
     """Raise UsageError for an unknown function, or one without its arguments."""
-    if (moving_one := moving.function(words)) is not None:
-        found, rest = moving_one
-        found.parse(rest)
+    if (found := users_function(words)) is not None:
+        about_user, arguments = found
+        about_user.parse(arguments)
         return
     match words:
         case ["storage-check"]:
@@ -129,9 +132,9 @@ def _needed(function: str) -> int:
 
 async def administer(parts: Parts, words: Sequence[str]) -> int:
     """Carry out a checked command line."""
-    if (moving_one := moving.function(words)) is not None:
-        found, rest = moving_one
-        return await found.run(parts, found.parse(rest))
+    if (found := users_function(words)) is not None:
+        about_user, arguments = found
+        return await about_user.run(parts, about_user.parse(arguments))
     match words:
         case ["storage-check"]:
             return await check_storage(parts)

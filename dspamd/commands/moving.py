@@ -9,7 +9,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
@@ -21,7 +21,7 @@ from dspamd.files import replacement
 from dspamd.maintenance.moving.archive import Archive, Contents
 from dspamd.maintenance.moving.comparing import compare
 from dspamd.maintenance.moving.exporting import export
-from dspamd.maintenance.moving.importing import Import, Mode
+from dspamd.maintenance.moving.importing import Import, Mode, forget_position
 from dspamd.maintenance.moving.leaving import remove
 from dspamd.maintenance.moving.possessions import Site, known, tally
 
@@ -53,25 +53,6 @@ def parse(function: str, words: Sequence[str], counts: range, *flags: str) -> Op
     if len(plain) not in counts:
         raise UsageError(f"{function}: {'too few' if len(plain) < counts.start else 'too many'} arguments")
     return Options(plain, frozenset(given))
-
-
-class Function(NamedTuple):
-    """How the words after a function are understood, and carried out."""
-
-    parse: Callable[[Sequence[str]], Options]
-    run: Callable[[Parts, Options], Awaitable[int]]
-
-
-def function(words: Sequence[str]) -> tuple[Function, Sequence[str]] | None:
-    """The function that the first words name, and the words after it; None: it is none of these."""
-    match words:
-        case ["export", *rest]:
-            return Function(parse_export, export_user), rest
-        case ["import", *rest]:
-            return Function(parse_import, import_user), rest
-        case ["delete", "user", *rest]:
-            return Function(parse_delete, delete_user), rest
-    return None
 
 
 def parse_export(words: Sequence[str]) -> Options:
@@ -140,6 +121,7 @@ async def import_user(parts: Parts, options: Options) -> int:
                 return _told(options, name, "", contents.counts, different)
             different = await bring(Import(site, name, archive, contents, mode), bar)
             different += await compare(site, name, archive, contents, exact=mode is not Mode.MERGE)
+            await forget_position(site.storage, name, contents)
     except OSError as error:
         return _failed(explained(error, archive.path))
     return _told(options, name, "", contents.counts, different)
@@ -156,7 +138,6 @@ async def bring(arriving: Import, bar: Bar) -> list[str]:
             "the same command goes on from there\n"
         )
         raise
-    await arriving.forget_position()
     return [f"{len(done.left_out)} signatures or blocks have no place here"] * bool(done.left_out)
 
 

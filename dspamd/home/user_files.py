@@ -39,14 +39,19 @@ STORES = (
 )
 """Endings of the files of drivers."""
 
-MOVING = "moving"
-"""Ending of a file in which a move keeps what it does."""
+RENAMING, MERGING = "renaming", "merging"
+"""Endings of files that are there while a user gets another name, or that of another user."""
 
-KEPT_APART = frozenset((*STORES, MOVING, "mbox.size", "mbox.stamp", "tmp"))
+_REMADE = ("mbox.size", "mbox.stamp", "tmp", "prefs.lock", RENAMING, MERGING)
+
+KEPT_APART = frozenset((*STORES, *_REMADE))
 """Endings of files that are the business of the store, or that programs make again by themselves."""
 
 LINES = ("log", "retrain.log", "blocklist")
 """Endings of files that grow by lines."""
+
+LINE_ENDS = {"log": b"\n\n"}
+"""What follows a line where it is no simple line end (reference/storage.md 7.1)."""
 
 MAILBOX = "mbox"
 _MODE = 0o660
@@ -189,24 +194,68 @@ def add_file(path: Path, content: bytes) -> bool:
 def remove(home: Home, name: str) -> None:
     """Remove all files of a user, and their directory if nothing else is in it."""
     for path in (*owned(home, name).values(), *opted(home, name).values()):
+        _remove(path)
+    with suppress(OSError):
+        home.directory(name).rmdir()
+
+
+def join(home: Home, name: str, into: str) -> None:
+    """Give the files of one user to another.
+
+    Those that grow get what they lack; of others, those of the other user stay.  It can be interrupted and
+    done again.  Dictionaries are left to the store.
+    """
+    for ending, path in owned(home, name).items():
+        target = home.file(into, ending)
+        if ending in KEPT_APART:
+            continue
         if path.is_dir():
-            shutil.rmtree(path)
+            _join_folder(path, home.prepare(target))
+        elif ending == MAILBOX:
+            _join_file(path, Growing.mailbox(home.prepare(target)), _messages)
+        elif ending in LINES:
+            _join_file(path, Growing.lines(home.prepare(target), LINE_ENDS.get(ending, b"\n")), _lines)
+        elif not target.exists():
+            path.rename(home.prepare(target))
         else:
-            path.unlink(missing_ok=True)
+            path.unlink()
+    for way, path in opted(home, name).items():
+        if opted(home, into):
+            path.unlink()
+        else:
+            path.rename(home.prepare((home.opt_in if way == "in" else home.opt_out)(into)))
     with suppress(OSError):
         home.directory(name).rmdir()
 
 
-def rename(home: Home, name: str, new: str) -> None:
-    """Give all files of a user another name.  Raises FileExistsError rather than to replace one."""
-    moves = [(path, home.file(new, ending)) for ending, path in owned(home, name).items()]
-    moves += [
-        (path, (home.opt_in if way == "in" else home.opt_out)(new)) for way, path in opted(home, name).items()
-    ]
-    for path, target in moves:
-        if target.exists():
-            raise FileExistsError(f"{target} exists, {path} stays")
-    for path, target in moves:
-        path.rename(home.prepare(target))
+def _join_folder(path: Path, target: Path) -> None:
+    for file in sorted(path.rglob("*")):
+        place = target / file.relative_to(path)
+        if file.is_file() and not place.exists():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            file.rename(place)
+    shutil.rmtree(path)
+
+
+def _join_file(path: Path, target: Growing, split: Callable[[Iterable[bytes]], Iterator[bytes]]) -> None:
+    """Add the records of a file, and remove it; who appends to it meanwhile waits, and makes another one."""
+    with locked(path) as file, os.fdopen(file, "rb", closefd=False) as records:
+        target.add(split(records))
+        path.unlink()
+
+
+def forget(home: Home, name: str) -> None:
+    """Remove the files that programs make again, and the directory if nothing else is in it."""
+    owned_files = owned(home, name)
+    for ending in _REMADE:
+        if ending in owned_files:
+            _remove(owned_files[ending])
     with suppress(OSError):
         home.directory(name).rmdir()
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -10,18 +10,22 @@ from pathlib import Path
 import pytest
 
 from dspamd.engine.model import Totals
-from dspamd.maintenance.conformance.steps import new
+from dspamd.maintenance.conformance.steps import learning, new
 from dspamd.maintenance.moving import importing
 from dspamd.maintenance.moving.archive import Archive, Contents
 from dspamd.maintenance.moving.comparing import compare
 from dspamd.maintenance.moving.exporting import export
-from dspamd.maintenance.moving.importing import Import, Mode, Refused
+from dspamd.maintenance.moving.importing import Import, Mode, Refused, forget_position
 from dspamd.maintenance.moving.leaving import remove
-from dspamd.maintenance.moving.possessions import Site, Tally, tally
+from dspamd.maintenance.moving.merging import NotMerged, merge
+from dspamd.maintenance.moving.possessions import POSITION, Site, Tally, tally
+from dspamd.maintenance.moving.renaming import NotRenamed, rename
+from dspamd.storage.contract import Change, Signature
 from dspamd.storage.sql.common import Server
 from tests.support.belongings import Breaking, Killed, furnish_user, holdings, site
 from tests.support.drivers import DRIVERS
 
+ONLY_BOB = Change(learning([77], 1, 2, spam_learned=1), Signature("4c873d4a27475", b"only of Bob"))
 BOB = "o'brien+x@example.org"
 PAIRS = list(zip(DRIVERS, (*DRIVERS[1:], DRIVERS[0]), strict=True))
 
@@ -67,17 +71,20 @@ async def bring(site: Site, name: str, archive: Archive, contents: Contents, mod
     assert done.left_out == ()
 
 
-async def finish(site: Site, name: str, archive: Archive, contents: Contents) -> None:
-    await Import(site, name, archive, contents, Mode.NEW).forget_position()
+async def in_spite_of_kills(
+    site: Site, work: Callable[[Site], Awaitable[object]], after: type[Exception] | tuple[()] = ()
+) -> None:
+    """Do work that is killed after its first change, and done again until its second one, and so on.
 
-
-async def in_spite_of_kills(site: Site, work: Callable[[Site], Awaitable[object]]) -> None:
-    """Do work that is killed after its first change, and done again until its second one, and so on."""
+    `after`: what it raises if it was killed after its very last step.
+    """
     for calls in range(100):
         try:
             await work(site._replace(storage=Breaking(site.storage, calls)))  # type: ignore[arg-type]
         except Killed:
             continue
+        except after:
+            assert calls
         return
     raise AssertionError("it never ends")
 
@@ -88,7 +95,7 @@ async def test_everything_arrives(source: str, target: str, sites: Sites, tmp_pa
         await furnish_user(here, BOB)
         archive, contents = await exported(here, BOB, tmp_path / "archive")
         await bring(there, BOB, archive, contents, Mode.NEW)
-        await finish(there, BOB, archive, contents)
+        await forget_position(there.storage, BOB, contents)
         assert await holdings(there, BOB) == await holdings(here, BOB)
         assert await compare(there, BOB, archive, contents, exact=True) == []
         assert await tally(there, BOB) == await tally(here, BOB)
@@ -109,7 +116,7 @@ async def test_interrupted_imports_go_on(
         await in_spite_of_kills(there, lambda site: bring(site, "bob", archive, contents, Mode.NEW))
         with pytest.raises(Refused, match="was interrupted"):
             await bring(there, "bob", archive, contents, Mode.MERGE)
-        await finish(there, "bob", archive, contents)
+        await forget_position(there.storage, "bob", contents)
         assert (await holdings(there, "bob"))[:-1] == (await holdings(here, BOB))[:-1]
         await in_spite_of_kills(there, lambda site: bring(site, "bob", archive, contents, Mode.MERGE))
         found = await holdings(there, "bob")
@@ -119,6 +126,64 @@ async def test_interrupted_imports_go_on(
         }
         assert found.weights == [tuple(2 * n for n in slot) for slot in (await holdings(here, BOB)).weights]
         assert found.files == (await holdings(here, BOB)).files
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+async def test_a_user_gets_another_name(driver: str, sites: Sites, tmp_path: Path) -> None:
+    async with sites(driver, "here") as here:
+        await furnish_user(here, BOB)
+        await furnish_user(here, "ann", features=2)
+        before, others = await holdings(here, BOB), await holdings(here, "ann")
+        with pytest.raises(NotRenamed, match="ann is known"):
+            await rename(here, BOB, "ann")
+        with pytest.raises(NotRenamed, match="nothing to rename"):
+            await rename(here, "nobody", "new")
+        await in_spite_of_kills(here, lambda site: rename(site, BOB, "new+name"), after=NotRenamed)
+        after = await holdings(here, "new+name")
+        assert after[:-1] == before[:-1]
+        assert after.system_lines == [line.replace(BOB, "new+name") for line in before.system_lines]
+        assert await holdings(here, "ann") == others
+        mailbox = here.home.file("new+name", "mbox")
+        assert places_of(BOB, tmp_path) == [mailbox]  # whose mail names its old recipient
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+async def test_users_are_joined(
+    driver: str, sites: Sites, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importing, "LOADED_AT_ONCE", 2)
+    async with sites(driver, "here") as here:
+        await furnish_user(here, BOB)
+        await furnish_user(here, "ann", features=2)
+        await here.storage.apply(await new(here.storage, BOB), ONLY_BOB)
+        await here.storage.set_preference(BOB, "showFactors", "on")
+        await here.storage.set_preference("ann", "spamAction", "deliver")
+        before, others = await holdings(here, BOB), await holdings(here, "ann")
+        for wrong in ((BOB, "nobody"), ("nobody", BOB), (BOB, BOB)):
+            with pytest.raises(NotMerged):
+                await merge(here, *wrong, lambda _: None)
+        await in_spite_of_kills(here, lambda site: merge(site, BOB, "ann", lambda _: None), after=NotMerged)
+        after = await holdings(here, "ann")
+        assert after.totals == before.totals.joined(others.totals)
+        assert after.tokens == {
+            token: tuple(a + b for a, b in zip(hits, others.tokens.get(token, (0, 0)), strict=True))
+            for token, hits in before.tokens.items()
+        }
+        assert after.signatures == before.signatures | others.signatures
+        assert after.weights == [
+            tuple(map(int.__add__, *slots)) for slots in zip(before.weights, others.weights, strict=True)
+        ]
+        assert after.preferences == {"spamAction": "deliver", "showFactors": "on"}
+        assert after.files["mbox"] == others.files["mbox"] + before.files["mbox"]
+        assert after.files["log"] == others.files["log"]  # both have the same line
+        assert len(after.system_lines) == 2
+        assert await tally(here, BOB) == Tally()
+        assert places_of(BOB, tmp_path) == [here.home.file("ann", "mbox")]
+        assert places_of("merging", tmp_path) == []
+        assert all(
+            not id_.startswith(POSITION)
+            for id_, _ in await here.storage.signatures(await new(here.storage, "ann"))
+        )
 
 
 UIDS = """SELECT table_name FROM information_schema.columns

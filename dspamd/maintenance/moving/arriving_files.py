@@ -17,7 +17,6 @@ from dspamd.home.user_files import Growing
 from dspamd.maintenance.moving.archive import Record, as_bytes, unpacked
 
 _SYSTEM_LOG = "system.log"
-_ENDS = {"log": b"\n\n"}  # an empty line follows each record (reference/storage.md 7.1)
 _PART = re.compile(r"(?!\.\.?$)[^/\x00]+")  # of the path of a file
 
 
@@ -62,7 +61,7 @@ class ArrivingFiles:
         return (
             Growing.mailbox(path)
             if kind == user_files.MAILBOX
-            else Growing.lines(path, _ENDS.get(kind, b"\n"))
+            else Growing.lines(path, user_files.LINE_ENDS.get(kind, b"\n"))
         )
 
     def _path(self, place: str) -> Path:

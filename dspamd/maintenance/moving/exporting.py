@@ -31,8 +31,10 @@ class Exported(NamedTuple):
     learned_meanwhile: int
 
 
-async def export(site: Site, name: str, file: IO[bytes], told: Told) -> Exported:
+async def export(site: Site, name: str, file: IO[bytes], told: Told, *, files: bool = True) -> Exported:
     """Write the archive of a user; `told` hears the share of tokens and signatures that are written.
+
+    Without `files`, only what the store has of them.
 
     Raises `InvalidName`, `TempFail`, OSError.
     """
@@ -45,7 +47,8 @@ async def export(site: Site, name: str, file: IO[bytes], told: Told) -> Exported
         learned = await _learned(site.storage, uid) - before
     wanted = await site.storage.preferences(name)
     writer.add({"preference": preference, "value": value} for preference, value in wanted.items())
-    await asyncio.to_thread(_add_files, writer, site.home, name)
+    if files:
+        await asyncio.to_thread(_add_files, writer, site.home, name)
     contents = await asyncio.to_thread(writer.end)
     return Exported(contents.counts, learned)
 

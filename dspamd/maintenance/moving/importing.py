@@ -40,6 +40,7 @@ from dspamd.storage.contract import (
     Correct,
     Correction,
     Signature,
+    Storage,
     TokenRow,
     Uid,
 )
@@ -125,12 +126,6 @@ class Import:
         await blocks.end()
         return Imported(resumed, (*self._left_out, *blocks.left_out))
 
-    async def forget_position(self) -> None:
-        """The import is complete: the next one of this archive would begin anew."""
-        uid = await self._storage.uid(self.name, create=False)
-        if uid is not None:
-            await self._storage.delete_signature(uid, _id(self._digest))
-
     async def _begin(self) -> bool:
         """Find the place to begin, and make room; whether an interrupted import goes on."""
         uid = await self._storage.uid(self.name, create=False)
@@ -211,6 +206,13 @@ class Import:
         known = {each.lower() for each in await self._storage.preferences(self.name)}
         if name.lower() not in known:
             await self._storage.set_preference(self.name, name, value)
+
+
+async def forget_position(storage: Storage, name: str, contents: Contents) -> None:
+    """The import is complete: the next one of this archive would begin anew."""
+    uid = await storage.uid(name, create=False)
+    if uid is not None:
+        await storage.delete_signature(uid, _id(contents.digest))
 
 
 def _fit(row: TokenRow, today: int) -> TokenRow:

@@ -38,6 +38,7 @@ T = TypeVar("T")
 _BATCH = 5_000  # tokens
 _WHOLE_S = 3600.0  # to rewrite a file that is too large for steps
 _PATHS = 10_000  # of owners, that need not be put together again for every message
+_LOCKS = ("lock", "prefs.lock")  # empty files
 _PREFERENCE_FILES = ("prefs", "prefs.lock")
 
 
@@ -213,8 +214,11 @@ class FileStore(ABC):
         def rename(lane: int) -> None:
             self._forget(lane, path)
             for ending in (*_PREFERENCE_FILES, *others, self.ending):
-                if (file := self._home.file(owner, ending)).exists():
-                    file.rename(self._home.prepare(self._home.file(name, ending)))
+                file, target = self._home.file(owner, ending), self._home.file(name, ending)
+                if file.exists():
+                    if target.exists() and ending not in _LOCKS:
+                        raise FileExistsError(f"{target} is there, {file} stays")
+                    file.rename(self._home.prepare(target))
             with suppress(OSError):
                 path.parent.rmdir()
 

@@ -154,6 +154,33 @@ def test_users_without_anything(site: Site, tmp_path: Path, capsys: Output) -> N
     assert capsys.readouterr().err.count("\n") == 1
 
 
+def test_a_user_gets_another_name(site: Site, capsys: Output) -> None:
+    site.folder.joinpath("group").write_text("team:shared:ann,bob\n")
+    assert dspam_admin.main(["rename", "user", "bob", "bob@example.org"]) == 0
+    found = "7 messages learned, 2 tokens, 1 signatures, 1 blocklist lines"
+    assert capsys.readouterr() == (
+        f"bob is bob@example.org now: {found}\n",
+        f"{site.folder}/group names bob in line 1: change it there\n",
+    )
+    assert (site.known("bob@example.org"), site.known("bob")) == (HITS, {})
+    assert dspam_admin.main(["rename", "user", "bob", "x"]) == 1
+    assert capsys.readouterr() == ("", "bob: there is nothing to rename\n")
+
+
+def test_users_are_joined(site: Site, capsys: Output) -> None:
+    site.teach("ann", Totals(1, 1), {1: (1, 1), 5: (1, 0)}, "6b000a80122151437417509")
+    assert dspam_admin.main(["rename", "user", "bob", "ann"]) == 1
+    assert capsys.readouterr() == ("", "ann is known: merge user bob ann joins them\n")
+    assert dspam_admin.main(["merge", "user", "bob", "ann"]) == 0
+    found = "9 messages learned, 3 tokens, 2 signatures, 1 blocklist lines"
+    assert capsys.readouterr() == (f"bob is part of ann now: {found}\n", "")
+    assert site.known("ann") == {1: (3, 4), 5: (1, 0), 2**64 - 1: (4, 0)}
+    assert dspam_admin.main(["merge", "user", "bob", "ann"]) == 1
+    assert capsys.readouterr() == ("", "bob: there is nothing to merge\n")
+    assert dspam_admin.main(["merge", "user", "ann", "ann"]) == 1
+    assert capsys.readouterr() == ("", "ann and ann are the same\n")
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -167,6 +194,10 @@ def test_users_without_anything(site: Site, tmp_path: Path, capsys: Output) -> N
         ["delete", "user"],
         ["delete", "user", "a", "b"],
         ["delete", "user", "a", "--force"],
+        ["rename", "user", "a"],
+        ["rename", "a", "b"],
+        ["merge", "user", "a"],
+        ["merge", "user", "a", "b", "--json"],
     ],
 )
 def test_wrong_usage(site: Site, words: list[str], capsys: Output) -> None:

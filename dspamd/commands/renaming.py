@@ -1,0 +1,80 @@
+"""dspam_admin rename user, merge user: a user gets another name, which is new or that of another user."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dspamd.commands.moving import Options, parse, shown, site_of
+from dspamd.maintenance.moving.merging import merge
+from dspamd.maintenance.moving.possessions import tally
+from dspamd.maintenance.moving.renaming import rename
+
+if TYPE_CHECKING:
+    from dspamd.app import Parts
+
+
+def parse_rename(words: Sequence[str]) -> Options:
+    """The options after `rename user`.  Raises UsageError."""
+    return parse("rename user", words, range(2, 3))
+
+
+def parse_merge(words: Sequence[str]) -> Options:
+    """The options after `merge user`.  Raises UsageError."""
+    return parse("merge user", words, range(2, 3))
+
+
+async def rename_user(parts: Parts, options: Options) -> int:
+    """Give a user another name; 0, or 1 if the names do not allow it."""
+    name, new = options.words
+    try:
+        await rename(site_of(parts), name, new)
+    except asyncio.CancelledError:
+        _interrupted(name)
+        raise
+    sys.stdout.write(f"{name} is {new} now: {await tally(site_of(parts), new)}\n")
+    tell_of_groups(parts, name)
+    return os.EX_OK
+
+
+async def merge_user(parts: Parts, options: Options) -> int:
+    """Join a user to another; 0, or 1 if the names do not allow it, or something is missing."""
+    name, into = options.words
+    try:
+        with shown() as bar:
+            merged = await merge(site_of(parts), name, into, bar.show)
+    except asyncio.CancelledError:
+        _interrupted(name)
+        raise
+    for text in merged.missing:
+        sys.stderr.write(f"{into}: {text}; {name} stays\n")
+    if merged.lost:
+        sys.stderr.write(
+            f"{name}: {merged.lost} messages were learned meanwhile; {into} does not know them\n"
+        )
+    if merged.missing:
+        return 1
+    sys.stdout.write(f"{name} is part of {into} now: {await tally(site_of(parts), into)}\n")
+    tell_of_groups(parts, name)
+    return os.EX_OK
+
+
+def tell_of_groups(parts: Parts, name: str) -> None:
+    """Say which lines of the file of groups name a user who is no more."""
+    file = Path(parts.config.GroupConfig or parts.home.path / "group")
+    try:
+        lines = file.read_text("utf-8", "surrogateescape").splitlines()
+    except OSError:
+        return
+    found = [str(n) for n, line in enumerate(lines, 1) if name in re.split("[:,]", line)]
+    if found:
+        sys.stderr.write(f"{file} names {name} in line {', '.join(found)}: change it there\n")
+
+
+def _interrupted(name: str) -> None:
+    sys.stderr.write(f"{name}: the same command goes on from there, and finishes\n")
