@@ -12,11 +12,18 @@ KILLS ?= 300
 
 bin := .venv/bin
 stamp := .venv/.complete
-part = $(if $(ONLY),tests/$(ONLY),tests)
-# With a seed, one order of chance, and one set of examples of the property tests; else the order of the files.
-order = $(if $(SEED),--randomly-seed=$(SEED) --hypothesis-seed=$(SEED),-p no:randomly)
-# The parts whose coverage is measured: the others run dspamd in processes of its own.
-covered = unit golden dialogue contract
+# Tests run in an order of chance.  It belongs to the files: each commit gets another one, and whoever runs the
+# tests of a commit again meets what failed there.  SEED=number chooses, SEED=files keeps the order of the files.
+seed = $(or $(SEED),$(shell printf '%d' 0x$$(git rev-parse --short=7 'HEAD^{tree}' 2>/dev/null || echo 1)))
+order = $(if $(filter files,$(SEED)),-p no:randomly,--randomly-seed=$(seed) --hypothesis-seed=$(seed))
+# The parts whose coverage is measured: the others run dspamd in processes of its own, or measure time.
+covered = unit golden dialogue
+coverage = --cov=dspamd --cov-fail-under=85
+# Both halves of all tests: what fails in the first does not hide what fails in the second.
+both = set -x; failed=0; \
+    $(bin)/pytest $(order) $(coverage) --cov-report= $(addprefix tests/,$(covered)) || failed=1; \
+    $(bin)/pytest $(order) tests $(addprefix --ignore=tests/,$(covered)) || failed=1; \
+    exit $$failed
 # The parts of the tests that start real servers, if any was asked for.
 servers = $(filter-out unit golden dialogue,$(or $(ONLY),all))
 
@@ -47,13 +54,12 @@ check: build ## format, lint, types, direction of imports
 	$(bin)/mypy
 	$(bin)/lint-imports
 
-test: build $(if $(ONLY),,check) ## check, then all tests (ONLY=unit|golden|contract|dialogue|e2e|chaos: one part; SEED=number: in an order of chance)
+test: build $(if $(ONLY),,check) ## check, then all tests (ONLY=unit|golden|contract|dialogue|e2e|chaos|fuzz: one part; SEED=number: in another order; SEED=files: in none)
 	$(if $(servers),etc/install-packages test)
-	$(bin)/pytest $(order) $(part)
+	$(if $(ONLY),$(bin)/pytest $(order) tests/$(ONLY),@$(both))
 
-coverage: build ## the lines of the program that no test of unit, golden, dialogue and contract runs (ONLY=unit|golden|dialogue|contract: of one part)
-	etc/install-packages test
-	$(bin)/pytest -q $(order) --cov=dspamd $(addprefix tests/,$(or $(ONLY),$(covered)))
+coverage: build ## the lines of the program that no test of unit, golden and dialogue runs, line by line
+	$(bin)/pytest -q $(order) $(coverage) --cov-report=term-missing:skip-covered $(addprefix tests/,$(covered))
 
 dates: build ## run the tests on other days, in other time zones and locales (ONLY=unit|golden|contract|dialogue|e2e: one part; MOMENT=ahead|leap|summer|winter|new-year: one moment)
 	etc/install-packages test

@@ -38,7 +38,7 @@ _CHARSET = re.compile(rb"[a-z0-9_.:-]{1,40}")
 
 def forwarded(message: Message) -> bytes | None:
     """The message in the first text that holds one: From, Subject, and its text; None if there is none."""
-    for part in mime.parts(message.raw):
+    for part in message.parts:
         if (part.type, part.subtype) == (b"text", b"plain") and not part.attachment:
             text = mime.decoded(part.encoding, message.raw[part.body : part.end])
             if found := _put_together(text.replace(b"\r\n", b"\n"), part.charset):

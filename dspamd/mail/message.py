@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from dspamd.mail import headers
+from dspamd.mail import headers, mime
 from dspamd.mail._view import with_crlf, with_lf
 
 _QUARANTINE = b"From QUARANTINE"
@@ -59,6 +59,11 @@ class Message:
     def crlf(self) -> bytes:
         """The message with CR LF line ends, as SMTP and LMTP want it (RFC 5321 2.3.8)."""
         return with_crlf(self.raw)
+
+    @cached_property
+    def parts(self) -> list[mime.Part]:
+        """The leaves of the message, in order; at most `mime.MAX_PARTS`."""
+        return mime.parts(self.raw)
 
     def values(self, name: str) -> list[bytes]:
         """The unfolded values of all top headers called `name`, from the top."""

@@ -73,7 +73,7 @@ def rewrite(message: Message, changes: Rewrite) -> bytes:
         return head + message.raw[message.head_end :]
     if mime.media_type(message.head) == (b"multipart", b"signed"):
         return _wrapped(message, head, changes.signature)
-    leaves = mime.parts(message.raw) if _clear(message.head) else []
+    leaves = message.parts if _clear(message.head) else []
     texts = [part for part in leaves if _takes_text(part, message.raw)]
     if texts and message.head_end == len(message.raw):  # a text needs the empty line before it
         head = headers.append(head, [b""], message.newline)

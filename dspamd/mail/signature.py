@@ -79,7 +79,7 @@ def find(message: Message, headers_only: bool = False) -> str | None:
     `headers_only` passes over all texts: only headers count, of the message and
     of the originals attached to it.
     """
-    found = _search(message.raw, MAX_DEPTH, headers_only)
+    found = _search(message.raw, message.parts, MAX_DEPTH, headers_only)
     if found is None and not headers_only:
         found = _in_text(message.raw[message.body_start :])
     return None if found is None else found.decode()
@@ -99,20 +99,19 @@ def reported(message: Message) -> list[Reported]:
     to it, by the same rules.  An original is passed over for those attached to it only if one of
     these has an id and it has none.  At most 1,000.
     """
-    found = list(itertools.islice(_reported(message.raw, MAX_DEPTH), mime.MAX_PARTS))
+    found = list(itertools.islice(_reported(message.raw, message.parts, MAX_DEPTH), mime.MAX_PARTS))
     if not any(each.signature for each in found):
         id_ = _in_text(message.raw[message.body_start :])
         return [Reported(id_.decode(), message.raw)] if id_ else found
     return found
 
 
-def _reported(data: bytes, depth: int) -> Iterator[Reported]:
-    leaves = mime.parts(data)
+def _reported(data: bytes, leaves: list[mime.Part], depth: int) -> Iterator[Reported]:
     if id_ := _own(data, leaves):
         yield Reported(id_.decode(), data)
         return
     for original in _originals(data, leaves) if depth else ():
-        inner = list(_reported(original, depth - 1))
+        inner = list(_reported(original, mime.parts(original), depth - 1))
         signed = [each for each in inner if each.signature]
         yield from signed or [Reported(None, original)]
 
@@ -122,20 +121,22 @@ def every(message: Message, *, in_headers: bool = True, in_texts: bool = True) -
 
     `in_headers`: those of headers, also quoted ones; `in_texts`: those of tags.
     """
-    found = list(_every(message.raw, MAX_DEPTH, in_headers, in_texts))
+    found = list(_every(message.raw, message.parts, MAX_DEPTH, in_headers, in_texts))
     if not found and in_texts:
         found = TAG.findall(message.raw[message.body_start :])
     return [id_.decode() for id_ in dict.fromkeys(found)]
 
 
-def _every(data: bytes, depth: int, in_headers: bool, in_texts: bool) -> Iterator[bytes]:
+def _every(
+    data: bytes, leaves: list[mime.Part], depth: int, in_headers: bool, in_texts: bool
+) -> Iterator[bytes]:
     if in_headers:
         for value in headers.values(data[: headers.block_end(data)], HEADER):
             if _ID.fullmatch(value):
                 yield value
             elif match := TAG.match(value):
                 yield match[1]
-    for part in mime.parts(data):
+    for part in leaves:
         shown = part.type == b"text" or (part.top and not part.encodes)
         original = part.type == b"message" or part.filename.endswith(b".eml")
         content = mime.decoded(part.encoding, data[part.body : part.end]) if shown or original else b""
@@ -144,16 +145,15 @@ def _every(data: bytes, depth: int, in_headers: bool, in_texts: bool) -> Iterato
         if shown and in_texts:
             yield from TAG.findall(content)
         if original and depth:
-            yield from _every(content, depth - 1, in_headers, in_texts)
+            yield from _every(content, mime.parts(content), depth - 1, in_headers, in_texts)
 
 
-def _search(data: bytes, depth: int, headers_only: bool) -> bytes | None:
+def _search(data: bytes, leaves: list[mime.Part], depth: int, headers_only: bool) -> bytes | None:
     """The id in a message: in its header block, its texts, the originals attached to it."""
-    leaves = mime.parts(data)
     if found := _own(data, leaves, headers_only):
         return found
     for original in _originals(data, leaves[::-1]) if depth else ():
-        if found := _search(original, depth - 1, headers_only):
+        if found := _search(original, mime.parts(original), depth - 1, headers_only):
             return found
     return None
 

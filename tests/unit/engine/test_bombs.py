@@ -122,10 +122,11 @@ def features(message: bytes) -> None:
 
 def structure(message: bytes) -> None:
     """The parts, a signature, a message with both changed."""
-    assert len(mime.parts(message)) <= mime.MAX_PARTS
-    signature.find(Message(message))
-    signature.every(Message(message))
-    assert len(rewrite(Message(message), EVERYTHING)) > len(message) // 2
+    mail = Message(message)
+    assert len(mail.parts) <= mime.MAX_PARTS
+    signature.find(mail)
+    signature.every(mail)
+    assert len(rewrite(mail, EVERYTHING)) > len(message) // 2
 
 
 def surroundings(message: bytes) -> None:
