@@ -142,8 +142,10 @@ def _described(used: Used) -> str:
 
 
 def _left_out(used: Used) -> str:
-    """What could not be used, as the end of a sentence."""
-    foreign = f"; {used.foreign} left out: signatures of another Algorithm, which keeps other tokens"
+    """The messages that could not be used, as the end of a sentence."""
+    foreign = (
+        f"; {used.foreign} left out: their signatures are of another Algorithm, which keeps other tokens"
+    )
     unknown = f"; {used.unknown} left out: neither a correction nor a line in the log"
     return foreign * bool(used.foreign) + unknown * bool(used.unknown)
 

@@ -73,8 +73,10 @@ class CountedStorage(MemoryStorage):
         if change.block is not None:
             self.written.add(1, block)
 
-    async def fold(self, uid: Uid, name: str, version: int, data: bytes) -> bool:
-        folded = await super().fold(uid, name, version, data)
+    async def fold(
+        self, uid: Uid, name: str, version: int, data: bytes, *, expected: int | None = None
+    ) -> bool:
+        folded = await super().fold(uid, name, version, data, expected=expected)
         if folded:
             self.written.add(1, len(data))
         return folded

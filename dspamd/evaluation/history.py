@@ -23,6 +23,7 @@ from typing import NamedTuple
 from dspamd.engine.model import Label, TokenOptions
 from dspamd.evaluation.configurations import Configuration
 from dspamd.evaluation.corpus import Item, Message, UnusableCorpus
+from dspamd.filter.shadow import SUFFIX
 from dspamd.storage.contract import Storage, Stored, Uid
 from dspamd.users.preferences import Defaults, User
 
@@ -90,9 +91,12 @@ async def kept(storage: Storage, user: User, log: Path, folder: Path) -> Kept:
 
 
 async def in_order(storage: Storage, uid: Uid, verdicts: Mapping[str, Label]) -> list[str]:
-    """The ids of the signatures of an owner in the order in which the messages came.  Raises `TempFail`."""
+    """The ids of the messages of an owner in the order in which they came.  Raises `TempFail`.
+
+    The second signature of a message, for a shadow, is no message.
+    """
     places = {id_: place for place, id_ in enumerate(verdicts)}
-    signatures = await storage.signatures(uid)
+    signatures = [each for each in await storage.signatures(uid) if not each[0].endswith(SUFFIX)]
     signatures.sort(key=lambda each: (each[1], _time(each[0]), places.get(each[0], 0), each[0]))
     return [id_ for id_, _ in signatures]
 

@@ -32,6 +32,7 @@ from dspamd.errors import ConfigError, TempFail, UsageError
 from dspamd.evaluation.corpus import Item
 from dspamd.evaluation.history import in_order, label_of, logged
 from dspamd.filter.dictionary import Dictionaries, Dictionary
+from dspamd.filter.shadow import SUFFIX
 from dspamd.filter.transaction import InboundMessage
 from dspamd.home.home import Home
 from dspamd.mail.view import SignaturePass
@@ -43,8 +44,8 @@ from dspamd.telemetry import log
 from dspamd.users.preferences import Defaults, User
 from dspamd.users.users import Users
 
-_AHEAD = 1000
-"""Versions from the last one that we read to that of new knowledge: more than lessons come in a moment."""
+_ATTEMPTS = 1000
+"""Times that we put new knowledge in the place of a block; each time but the last a lesson came first."""
 
 _OF_ANY_SITE = SignaturePass(cut_tags=True)
 _NEW_MAIL = Request()
@@ -216,10 +217,15 @@ async def _recalled(
     chosen: Scorer,
     options: TokenOptions,
 ) -> AsyncIterator[Example]:
+    """The messages; one that another scorer judged may have a second signature, of its shadow."""
     for id_ in ids:
         stored = await storage.signature(uid, id_)
-        if stored is not None:  # else it was purged meanwhile
-            yield Example(label_of(id_, stored, verdicts), chosen.recall(stored.data, options))
+        if stored is None:  # purged meanwhile
+            continue
+        label, tokens = label_of(id_, stored, verdicts), chosen.recall(stored.data, options)
+        if not tokens and (second := await storage.signature(uid, id_ + SUFFIX)) is not None:
+            label, tokens = label or label_of(id_, second, verdicts), chosen.recall(second.data, options)
+        yield Example(label, tokens)
 
 
 class _Meanwhile:
@@ -233,11 +239,10 @@ class _Meanwhile:
     async def begun(cls, storage: Storage, uid: Uid, name: str) -> _Meanwhile:
         return cls(storage, uid, name, (await storage.block(uid, name)).version)
 
-    async def add_to(self, weights: Weights) -> bool:
-        """Add what is new; whether there is any.  Raises `TempFail`."""
+    async def add_to(self, weights: Weights) -> None:
+        """Add what is new.  Raises `TempFail`."""
         block = await self._storage.block(self._uid, self._name, since=self._version)
-        news = block.version != self._version
-        if news and block.base:
+        if block.version != self._version and block.base:
             self.missed = True
         for change in block.changes:
             try:
@@ -245,17 +250,13 @@ class _Meanwhile:
             except ValueError as error:
                 log.get().error("block_damaged", uid=self._uid, block=self._name, reason=str(error))
         self._version = block.version
-        return news
 
     async def replace(self, weights: Weights) -> None:
-        """Put these weights, and what is new until then, in the place of the block.
-
-        What another process appends in the moment between our last look and the step itself is lost.
-        Raises `TempFail`.
-        """
-        written = await asyncio.to_thread(weights.write)
-        while await self.add_to(weights):
-            written = await asyncio.to_thread(weights.write)
-        version = max(self._version + _AHEAD, first_version())
-        if not await self._storage.fold(self._uid, self._name, version, written):
-            raise TempFail("Another process replaced the knowledge", detail=f"block {self._name}")
+        """Put these weights, and what is new until then, in the place of the block.  Raises `TempFail`."""
+        for _ in range(_ATTEMPTS):
+            await self.add_to(weights)
+            written, known = await asyncio.to_thread(weights.write), self._version
+            version = max(known + 1, first_version())
+            if await self._storage.fold(self._uid, self._name, version, written, expected=known):
+                return
+        raise TempFail("The daemon learns faster than we can write", detail=f"block {self._name}")

@@ -27,7 +27,8 @@ from dspamd.telemetry import log
 from dspamd.telemetry.metrics import Metrics
 from dspamd.telemetry.recurring import Recurring
 
-_SUFFIX = "-shadow"  # of a signature's id
+SUFFIX = "-shadow"
+"""The end of the id of the second signature of a message."""
 
 
 class Shadow:
@@ -82,7 +83,7 @@ class Shadow:
     async def _correct(self, dictionary: Dictionary, signature: str, lesson: Lesson) -> None:
         """Teach a correction; mail from before the shadow was there has no signature of it."""
         try:
-            recalled = await recall(dictionary, signature + _SUFFIX)
+            recalled = await recall(dictionary, signature + SUFFIX)
         except UnknownSignature:
             return
         tokens = scorer(self._options.algorithms).recall(recalled.stored.data, self._tokens)
@@ -98,7 +99,7 @@ def _kept(
     """The second signature of a message, and its provisional lesson if it teaches the block something."""
     if signature is None:
         return None, None
-    stored = Signature(signature + _SUFFIX, run.signature)
+    stored = Signature(signature + SUFFIX, run.signature)
     return stored, Correct(stored.id, None, label, provisional=True) if block else None
 
 

@@ -177,10 +177,13 @@ class Storage(Protocol):
         One round trip, of a few bytes if `since` is the current version.  Raises `NoBlocks`, ValueError.
         """
 
-    async def fold(self, uid: Uid, name: str, version: int, data: bytes) -> bool:
+    async def fold(
+        self, uid: Uid, name: str, version: int, data: bytes, *, expected: int | None = None
+    ) -> bool:
         """Make `data` the base of a block as of `version`, and drop the changes up to it.
 
-        Does nothing, and returns False, unless the base is older.  A version beyond the current one
+        Does nothing, and returns False, unless the base is older, and the version of the block is
+        `expected`, if that is given (0: there is no such block).  A version beyond the current one
         replaces the whole block, or makes it.  Raises `NoBlocks`, ValueError.
         """
 

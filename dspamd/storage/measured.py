@@ -80,8 +80,10 @@ class Measured:
     async def block(self, uid: Uid, name: str, *, since: int = 0) -> Block:
         return await self._timed(OTHER, self._storage.block(uid, name, since=since))
 
-    async def fold(self, uid: Uid, name: str, version: int, data: bytes) -> bool:
-        return await self._timed(OTHER, self._storage.fold(uid, name, version, data))
+    async def fold(
+        self, uid: Uid, name: str, version: int, data: bytes, *, expected: int | None = None
+    ) -> bool:
+        return await self._timed(OTHER, self._storage.fold(uid, name, version, data, expected=expected))
 
     async def blocks(self, uid: Uid) -> list[str]:
         return await self._timed(OTHER, self._storage.blocks(uid))

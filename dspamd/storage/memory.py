@@ -196,10 +196,12 @@ class MemoryStorage:
         new = block.changes[since - block.base_version :]
         return Block(block.version, block.base_version, None, tuple(new))
 
-    async def fold(self, uid: Uid, name: str, version: int, data: bytes) -> bool:
+    async def fold(
+        self, uid: Uid, name: str, version: int, data: bytes, *, expected: int | None = None
+    ) -> bool:
         blocks = self._owners.setdefault(str(uid), _Owner()).blocks
         block = blocks.setdefault(checked(name, data), _Block(0))
-        if block.base_version >= version:
+        if block.base_version >= version or expected not in (None, block.version):
             return False
         blocks[name] = _Block(version, data, block.changes[version - block.base_version :])
         return True

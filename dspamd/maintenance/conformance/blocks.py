@@ -123,6 +123,44 @@ async def concurrent_changes_of_blocks_are_all_kept(storage: Storage, owner: str
     expect(whole.version - whole.base_version, len(whole.changes), "number of versions after the base")
 
 
+async def blocks_are_replaced_if_nothing_came_between(storage: Storage, owner: str) -> None:
+    uid = await new(storage, owner)
+    expect(
+        await storage.fold(uid, "weights", 9, b"x", expected=5), False, "replaced a block that is not there"
+    )
+    expect(await storage.block(uid, "weights"), NO_BLOCK, "block that was not replaced")
+    expect(await storage.fold(uid, "weights", 9, b"first", expected=0), True, "made")
+    expect(await storage.fold(uid, "weights", 20, b"x", expected=0), False, "made again")
+    expect(await storage.block(uid, "weights"), Block(9, 9, b"first", ()), "block that was made")
+    await append(storage, uid, b"1")
+    for stale in (0, 9, 11):
+        expect(await storage.fold(uid, "weights", 20, b"x", expected=stale), False, "replaced unread changes")
+    expect(await storage.fold(uid, "weights", 9, b"x", expected=10), False, "replaced by an older base")
+    expect(await storage.block(uid, "weights"), Block(10, 9, b"first", (b"1",)), "block with a change")
+    expect(await storage.fold(uid, "weights", 20, b"next", expected=10), True, "replaced")
+    expect(await storage.block(uid, "weights"), Block(20, 20, b"next", ()), "replaced block")
+
+
+async def replacements_of_blocks_lose_no_change(storage: Storage, owner: str) -> None:
+    """Clients append to a block, which none of them made first, while others replace it all the time."""
+    uid = await new(storage, owner)
+
+    async def messages(first: int) -> None:
+        for n in range(first, first + 5):
+            await append(storage, uid, b"%d " % n)
+
+    async def replacements() -> None:
+        for _ in range(10):
+            block = await storage.block(uid, "weights")
+            data, version = (block.base or b"") + b"".join(block.changes), block.version
+            await storage.fold(uid, "weights", version + 1, data, expected=version)
+
+    await asyncio.gather(*(messages(first) for first in range(0, 40, 5)), replacements(), replacements())
+    whole = await storage.block(uid, "weights")
+    kept = ((whole.base or b"") + b"".join(whole.changes)).split()
+    expect(sorted(map(int, kept)), list(range(40)), "changes")
+
+
 async def blocks_may_be_large(storage: Storage, owner: str) -> None:
     uid = await new(storage, owner)
     large = bytes(range(256)) * (LIMIT_BYTES // 256)

@@ -36,6 +36,8 @@ CASES: tuple[Case, ...] = (
     blocks.blocks_are_folded,
     blocks.blocks_change_with_the_rest_or_not_at_all,
     blocks.concurrent_changes_of_blocks_are_all_kept,
+    blocks.blocks_are_replaced_if_nothing_came_between,
+    blocks.replacements_of_blocks_lose_no_change,
     blocks.blocks_may_be_large,
     blocks.blocks_are_never_purged,
     blocks.blocks_of_deleted_owners_are_gone,

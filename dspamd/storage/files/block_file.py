@@ -73,10 +73,10 @@ def read(path: Path, since: int) -> Block:
         return NO_BLOCK if file is None else _read(file, since)
 
 
-def fold(path: Path, version: int, data: bytes) -> bool:
-    """Rewrite the file with another base, unless its base is as new."""
+def fold(path: Path, version: int, data: bytes, expected: int | None = None) -> bool:
+    """Rewrite the file with another base, unless its base is as new, or its version not the expected one."""
     block = read(path, 0)
-    if block.base_version >= version:
+    if block.base_version >= version or expected not in (None, block.version):
         return False
     rest = block.changes[max(0, version - block.base_version) :]
     records = [_packed(at, version, part) for at, part in enumerate((data, *rest), version)]

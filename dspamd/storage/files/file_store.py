@@ -73,7 +73,7 @@ class OwnerFile(Protocol):
 
     def block(self, name: str, since: int) -> Block: ...
 
-    def fold(self, name: str, version: int, data: bytes) -> bool: ...
+    def fold(self, name: str, version: int, data: bytes, expected: int | None) -> bool: ...
 
     def blocks(self) -> list[str]: ...
 
@@ -176,9 +176,11 @@ class FileStore(ABC):
         checked(name)
         return await self._on(uid, lambda file: file.block(name, since), NO_BLOCK)
 
-    async def fold(self, uid: Uid, name: str, version: int, data: bytes) -> bool:
+    async def fold(
+        self, uid: Uid, name: str, version: int, data: bytes, *, expected: int | None = None
+    ) -> bool:
         checked(name, data)
-        return await self._on(uid, lambda file: file.fold(name, version, data), False, create=True)
+        return await self._on(uid, lambda file: file.fold(name, version, data, expected), False, create=True)
 
     async def blocks(self, uid: Uid) -> list[str]:
         return await self._on(uid, lambda file: file.blocks(), list[str]())

@@ -395,9 +395,9 @@ class HashFile:
         with self._locked(write=False):
             return block_file.read(self._blocks / name, since)
 
-    def fold(self, name: str, version: int, data: bytes) -> bool:
+    def fold(self, name: str, version: int, data: bytes, expected: int | None) -> bool:
         with self._locked(write=True):
-            return block_file.fold(self._blocks / name, version, data)
+            return block_file.fold(self._blocks / name, version, data, expected)
 
     def blocks(self) -> list[str]:
         with self._locked(write=False):

@@ -98,6 +98,8 @@ _FOLD = """
 INSERT INTO dspamd_block (name, base, version, data) VALUES (?1, ?2, ?2, ?3)
 ON CONFLICT (name) DO UPDATE SET base = ?2, version = max(version, ?2), data = ?3 WHERE base < ?2"""
 
+_VERSION = "SELECT version FROM dspamd_block WHERE name = ?"
+
 _SIGNATURES = f"""
 SELECT json_group_array(signature), json_group_array({_DAY.format("created_on")}) FROM dspam_signature_data"""
 
@@ -282,9 +284,13 @@ class SQLiteFile:
             changes = tuple(data for (data,) in self._connection.execute(_CHANGES, (name, since)))
         return Block(version, base_version, base, changes)
 
-    def fold(self, name: str, version: int, data: bytes) -> bool:
+    def fold(self, name: str, version: int, data: bytes, expected: int | None) -> bool:
         with self._connection:
             self._connection.execute("BEGIN IMMEDIATE")
+            if expected is not None:
+                found = self._connection.execute(_VERSION, (name,)).fetchone() or (0,)
+                if found[0] != expected:
+                    return False
             self._connection.execute(_FOLD, (name, version, data))
             # No `rowcount`: Python 3.11 does not recognize INSERT where the small letter of I has no dot.
             ((folded,),) = self._connection.execute("SELECT changes()").fetchall()

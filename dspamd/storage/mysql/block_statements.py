@@ -33,8 +33,17 @@ def read(uid: int, name: str, since: int) -> str:
     )
 
 
-def base_version(uid: int, name: str) -> str:
-    return f"SELECT base FROM dspamd_block WHERE {_which(uid, name)} FOR UPDATE"
+def begin(uid: int, name: str) -> str:
+    """Lock a block, or make one of version 0, which nobody sees before it is folded."""
+    return (
+        "INSERT INTO dspamd_block (uid, name, base, version, data)"
+        f" VALUES ({uid}, {quoted(name)}, 0, 0, '') ON DUPLICATE KEY UPDATE uid = uid"
+    )
+
+
+def versions(uid: int, name: str) -> str:
+    """The versions of a base and of its block, which is locked."""
+    return f"SELECT base, version FROM dspamd_block WHERE {_which(uid, name)} FOR UPDATE"
 
 
 def fold(uid: int, name: str, version: int, data: bytes) -> tuple[str, str]:

@@ -230,17 +230,19 @@ class MySQL:
             return NO_BLOCK
         return Block(*versions, base, tuple(data for _, data in sorted(changes)))
 
-    async def fold(self, uid: Uid, name: str, version: int, data: bytes) -> bool:
+    async def fold(
+        self, uid: Uid, name: str, version: int, data: bytes, *, expected: int | None = None
+    ) -> bool:
         await self._need_room(name, data)
-        lock, statements = (
-            block_sql.base_version(int(uid), name),
-            block_sql.fold(int(uid), name, version, data),
-        )
+        begin, lock = block_sql.begin(int(uid), name), block_sql.versions(int(uid), name)
+        statements = block_sql.fold(int(uid), name, version, data)
 
         async def fold(connection: Connection) -> bool:
             async with connection.transaction():
-                rows = await connection.rows(lock)
-                if rows and rows[0][0] >= version:
+                if expected == 0:
+                    await connection.execute(begin)
+                ((base, current),) = await connection.rows(lock) or ((0, 0),)
+                if base >= version or expected not in (None, current):
                     return False
                 for statement in statements:
                     await connection.execute(statement)

@@ -22,13 +22,17 @@ FROM (
     WHERE uid = $1 AND name = $2
 ) AS b"""
 
-# $1 uid, $2 name, $3 version, $4 data: whether that is the base now.
+# $1 uid, $2 name, $3 version, $4 data, $5 expected version or NULL: whether that is the base now.
+# Who waited for the lock of the row looks at its version again.
 FOLD = """
 WITH folded AS (
-    INSERT INTO dspamd_block AS b (uid, name, base, version, data) VALUES ($1, $2, $3, $3, $4)
+    INSERT INTO dspamd_block AS b (uid, name, base, version, data)
+    SELECT $1::integer, $2::varchar, $3::bigint, $3, $4::bytea WHERE $5::bigint IS NULL OR $5 = coalesce((
+        SELECT version FROM dspamd_block WHERE uid = $1 AND name = $2
+    ), 0)
     ON CONFLICT (uid, name) DO UPDATE
     SET base = excluded.base, version = greatest(b.version, excluded.version), data = excluded.data
-    WHERE b.base < excluded.base RETURNING 1
+    WHERE b.base < excluded.base AND b.version = coalesce($5, b.version) RETURNING 1
 ), dropped AS (
     DELETE FROM dspamd_block_change
     WHERE uid = $1 AND name = $2 AND version <= $3 AND EXISTS (SELECT FROM folded)

@@ -276,12 +276,14 @@ class Postgres:
 
         return await self._run(read)
 
-    async def fold(self, uid: Uid, name: str, version: int, data: bytes) -> bool:
+    async def fold(
+        self, uid: Uid, name: str, version: int, data: bytes, *, expected: int | None = None
+    ) -> bool:
         checked(name, data)
 
         async def fold(connection: Connection, statements: Statements) -> bool:
             self._need_blocks(statements)
-            return bool(await connection.fetchval(block_sql.FOLD, uid, name, version, data))
+            return bool(await connection.fetchval(block_sql.FOLD, uid, name, version, data, expected))
 
         return await self._run(fold)
 

@@ -169,9 +169,11 @@ class Failover:
         store, uid = _giver(uid)
         return await store.block(uid, name, since=since)
 
-    async def fold(self, uid: Uid, name: str, version: int, data: bytes) -> bool:
+    async def fold(
+        self, uid: Uid, name: str, version: int, data: bytes, *, expected: int | None = None
+    ) -> bool:
         store, uid = _giver(uid)
-        return await store.fold(uid, name, version, data)
+        return await store.fold(uid, name, version, data, expected=expected)
 
     async def blocks(self, uid: Uid) -> list[str]:
         store, uid = _giver(uid)
