@@ -41,6 +41,7 @@ from dspamd.request.request import Request
 from dspamd.storage.contract import Block, BlockChange, Change, Signature, Storage, Uid
 from dspamd.users.users import Users
 from tests.support.labelled_mail import unpacked
+from tests.support.logged import Logged
 from tests.support.pipeline import (
     BASE,
     BOTH,
@@ -59,7 +60,8 @@ JOINT_BASE = BASE.replace("graham burton", "joint")
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logged: Logged) -> Site:
+    """Its mail is not logged to the output of the commands."""
     folder = tmp_path / "home"
     folder.mkdir()
     site = Site(folder, monkeypatch)
