@@ -10,6 +10,8 @@ SESSIONS ?= 5000
 MAILS ?= 2000
 KILLS ?= 300
 
+WHEELS ?=
+
 bin := .venv/bin
 stamp := .venv/.complete
 # Tests run in an order of chance.  It belongs to the files: each commit gets another one, and whoever runs the
@@ -32,10 +34,10 @@ sanitized = LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-n
     ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONPATH=build/sanitized:. $(bin)/python -P
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo run check test coverage dates fuzz fuzz-kernel fuzz-dialogue chaos bench clean
+.PHONY: help build demo run check test coverage dates deb fuzz fuzz-kernel fuzz-dialogue chaos bench clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: $(stamp) ## compile the kernel in place (and make the environment .venv first)
 	@$(bin)/python setup.py -q build_ext --inplace
@@ -86,6 +88,10 @@ chaos: build ## kill processes that learn (KILLS=300), then break everything aro
 bench: build ## measure against the budgets (ONLY=engine|path|storage|purge|daemon|commands), table and build/bench.json
 	$(if $(filter-out engine commands,$(or $(ONLY),all)),etc/install-packages test)
 	$(bin)/python -m bench $(ONLY)
+
+deb: build ## the Debian package for the Python of this Debian, in dist (WHEELS=folder: with libraries from there)
+	etc/install-packages deb
+	$(bin)/python -m release.deb $$($(bin)/python -m release.sdist dist) dist $(WHEELS)
 
 clean: ## remove all built files, and the environment
 	find dspamd -name '*.so' -delete

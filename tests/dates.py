@@ -29,7 +29,7 @@ PARTS = ("unit", "golden", "dialogue", "contract", "e2e")
 PURE = (
     "unit/engine", "unit/mail", "golden/test_classify.py", "golden/test_reference.py", "golden/test_tokens.py"
 )  # fmt: skip
-NO_CLOCK = ("e2e/test_distribution.py", "e2e/test_make.py", "e2e/test_bench.py")
+NO_CLOCK = ("e2e/test_debian.py", "e2e/test_distribution.py", "e2e/test_make.py", "e2e/test_bench.py")
 TESTS = Path(__file__).parent
 TURKISH = "tr_TR.UTF-8"  # where i is no I in lower case, and days have other names
 BERLIN = "Europe/Berlin"

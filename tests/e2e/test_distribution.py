@@ -7,7 +7,6 @@ network: the new environments have libraries of ours, and no more than the packa
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -19,14 +18,13 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
-from packaging.requirements import Requirement
 
-from tests.support.source_tree import ROOT, copy_to, tracked
+from tests.support.source_tree import ROOT, tracked
+from tests.support.wheels import NO_NETWORK, required
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT = PYPROJECT["project"]
 COMPILED = {".pyx", ".pxi", ".pxd"}
-NO_NETWORK = {**os.environ, "PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1"}
 CONFIGURATION = """\
 Home {folder}
 ServerPID {folder}/pid
@@ -41,26 +39,6 @@ DeliveryProto SMTP
 """
 
 pytestmark = pytest.mark.timeout(900)  # a compiler works
-BUILD = "import sys, setuptools.build_meta as build; build.build_sdist(sys.argv[1])"
-
-
-@pytest.fixture(scope="module")
-def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The source distribution of a fresh tree."""
-    tree, folder = tmp_path_factory.mktemp("tree"), tmp_path_factory.mktemp("sdist")
-    copy_to(tree)
-    subprocess.run([sys.executable, "-c", BUILD, folder], cwd=tree, check=True, timeout=300)
-    (made,) = folder.iterdir()
-    return made
-
-
-@pytest.fixture(scope="module")
-def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel that pip makes of it, with the compiler of this machine."""
-    folder = tmp_path_factory.mktemp("wheel")
-    pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, sdist)
-    (made,) = folder.iterdir()
-    return made
 
 
 @pytest.fixture(scope="module")
@@ -110,19 +88,6 @@ def pip(*words: str | Path, **environment: str) -> None:
     """Have our pip work without a network."""
     command = [sys.executable, "-m", "pip", "-q", *words]
     subprocess.run(command, check=True, timeout=600, env=NO_NETWORK | environment)
-
-
-def required(requirements: list[str]) -> set[str]:
-    """Names of the distributions that these requirements mean, and of those which those require."""
-    found: set[str] = set()
-    waiting = list(requirements)
-    while waiting:
-        requirement = Requirement(waiting.pop())
-        wanted = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
-        if wanted and requirement.name not in found:
-            found.add(requirement.name)
-            waiting += distribution(requirement.name).requires or []
-    return found
 
 
 def link(names: set[str], place: Path) -> list[Path]:
@@ -225,8 +190,8 @@ def test_each_driver_is_there(driver: str, programs: Path, tmp_path: Path) -> No
 def test_the_lines_of_readme_install_it(programs: Path, tmp_path: Path) -> None:
     """Below a folder, with the environment that is there, and without the manager of this machine."""
     text = (ROOT / "README.md").read_text().partition("## Install it\n")[2]
-    (lines, *_) = re.findall(r"(?:^ {4}.*\n)+", text, re.M)
-    assert "python3 -m venv /opt/dspamd\n" in lines
+    blocks = re.findall(r"(?:^ {4}.*\n)+", text, re.M)
+    (lines,) = (block for block in blocks if "python3 -m venv /opt/dspamd\n" in block)
     for folder in ("usr/bin", "etc/sysusers.d", "etc/tmpfiles.d", "etc/systemd/system"):
         (tmp_path / folder).mkdir(parents=True)
     for name, line in (("passwd", "root:x:0:0::/:/bin/sh"), ("group", "root:x:0:")):

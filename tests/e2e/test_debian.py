@@ -1,0 +1,53 @@
+"""The Debian package: built, checked by Debian's own checker, and its whole life in a root of its own.
+
+The root is this machine below a layer that is thrown away (`tests.debian.root`). The package takes our wheel
+and the libraries of these tests, so nothing is compiled or fetched for it; `make deb-test` does it all, on
+fresh roots.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.debian.newer import newer
+from tests.debian.root import ENTER
+from tests.e2e.conftest import published
+from tests.support.source_tree import ROOT
+from tests.support.wheels import packed, required
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+# The wheel of these tests comes from a Python that may not be Debian's.
+OURS = "custom-library-search-path"
+
+pytestmark = pytest.mark.timeout(900)  # a compiler works
+
+
+@pytest.fixture(scope="module")
+def package(clone: Path, sdist: Path, wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package for the Python of this machine, which has to be the minor version that runs the tests."""
+    wheels = tmp_path_factory.mktemp("wheels")
+    (wheels / wheel.name).symlink_to(wheel)
+    extras = PROJECT["optional-dependencies"]
+    for name in required([*PROJECT["dependencies"], *extras["blacklists"], *extras["ldap"]]):
+        packed(name, wheels)
+    return published("deb", sdist, tmp_path_factory.mktemp("deb"), wheels, tree=clone)
+
+
+def test_lintian_finds_nothing(package: Path) -> None:
+    options = ("--fail-on=error,warning", "--allow-root", f"--suppress-tags={OURS}")
+    done = subprocess.run(["lintian", *options, package], capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+def test_it_lives_from_installation_to_purge(package: Path, tmp_path: Path) -> None:
+    place = tmp_path / "root"
+    place.mkdir()
+    life = (sys.executable, "-m", "tests.debian.life")
+    files = ("/", place, package, newer(package, tmp_path))
+    done = subprocess.run([*ENTER, *life, *files], capture_output=True, text=True, timeout=600, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
