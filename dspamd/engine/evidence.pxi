@@ -3,8 +3,11 @@
 # Two experts see the same features.  The first is logistic regression with AdaGrad steps; each feature has the
 # value n^-1/4, where n is the size of its group, and all values together have length 1.  The second takes each
 # feature by itself: how clearly its counters speak for one class, and how often it was seen (EDDC, exponential
-# differential document counts).  The evidence of the second is summed, limited, and added to the log-odds of
-# the first.  Each expert learns where its own margin is too small.
+# differential document counts).  The evidence of the second is summed by the same values, limited, and added to the
+# log-odds of the first.  Each expert learns where its own margin is too small.
+#
+# A message follows the label that a user gave it.  Users err, too: a label against a verdict that was very sure moves
+# the weights only as far as this message needs to follow it, and counts nothing.
 
 cdef enum:
     GROUPS = 16
@@ -18,16 +21,21 @@ cdef double NEAR = 0.01  # it learns unless its probability is as near to the la
 cdef double FEW = 0.25  # how much the difference of two counters must stand out
 cdef double RARE = 8.0  # a feature that was seen less often than about this has less confidence
 cdef double SUREST = 1e-6  # a single feature is never surer than this
-cdef double WEIGHT = 0.32  # of the second expert beside the first
+cdef double WEIGHT = 6.25  # of the second expert beside the first
 cdef double LIMIT = 6.0  # log-odds that the second expert can add
-cdef double MARGIN = 0.07  # log-odds a feature that the second expert wants, ...
-cdef double ENOUGH = 42.0  # ... and never more than these for a message
+cdef double MARGIN = 0.07  # log-odds of a mean feature that the second expert wants, ...
+cdef double ENOUGH = 1.7  # ... and never a larger sum than this
+cdef double LEAN = 0.3  # log-odds that are still ham, because a lost ham is worse than a missed spam, ...
+cdef double CAUTION = 1.0  # ... and how many more without lessons, ...
+cdef double CAUTIOUS = 30.0  # ... half of them after so many
+cdef double SURE = 7.0  # log-odds against a label that make it doubtful, ...
+cdef double UNTRIED = 60.0  # ... twice as many after so many lessons: early verdicts are too sure
+cdef double TURNED = 1.0  # log-odds by which a message at least follows a label against its verdict
 
 
 cdef struct Part:  # a slot that the message has
     uint32_t slot
     uint32_t first  # index of its first feature
-    uint32_t features
     double value
 
 
@@ -102,6 +110,7 @@ cdef class Evidence:
     cdef readonly uint32_t count  # features
     cdef readonly uint32_t length  # parts
     cdef readonly double weighed, counted_up  # log-odds of the first expert, sum of the second
+    cdef double values  # their sum
     cdef bint counted
     cdef tuple tables
     cdef SlotsOfTable[MOST_TABLES] slots
@@ -143,7 +152,7 @@ cdef class Evidence:
             if i != sender:
                 feature = <uint32_t>(values[i] >> 32)
                 sizes[feature >> 28] += 1
-                self.parts[count] = Part(slot_of(feature), <uint32_t>i, 1, <double>(feature >> 28))
+                self.parts[count] = Part(slot_of(feature), <uint32_t>i, <double>(feature >> 28))
                 count += 1
         for group in range(GROUPS):
             length += sqrt(<double>sizes[group])
@@ -151,6 +160,7 @@ cdef class Evidence:
             share[group] = 1 / sqrt(sqrt(<double>sizes[group]) * length) if sizes[group] else 0
         for k in range(count):
             self.parts[k].value = share[<int>self.parts[k].value]
+            self.values += self.parts[k].value
         self.count = self.length = count
 
     cdef void merge(self) noexcept nogil:
@@ -160,7 +170,6 @@ cdef class Evidence:
         for k in range(self.length):
             if kept and self.parts[kept - 1].slot == self.parts[k].slot:
                 self.parts[kept - 1].value += self.parts[k].value
-                self.parts[kept - 1].features += self.parts[k].features
             else:
                 self.parts[kept] = self.parts[k]
                 kept += 1
@@ -189,12 +198,17 @@ cdef class Evidence:
         for k in range(self.count):
             known = self.known(self.parts[k].slot)
             self.weighed += known.weight * self.parts[k].value
-            self.counted_up += evidence(known.spam, known.innocent)
+            self.counted_up += evidence(known.spam, known.innocent) * self.parts[k].value
 
     @property
     def logit(self):
-        """The log-odds of spam: the message is spam above 0."""
+        """The log-odds of spam."""
         return self.weighed + LIMIT * tanh(WEIGHT * self.counted_up / LIMIT)
+
+    @property
+    def threshold(self):
+        """The log-odds above which the message is taken for spam: 0.3, and up to 1.3 while little is known."""
+        return LEAN + CAUTION * CAUTIOUS / (CAUTIOUS + <double>(self.spam + self.innocent))
 
     @property
     def experience(self):
@@ -216,8 +230,8 @@ cdef class Evidence:
         for i in range(self.table_count):
             spam += self.slots[i][part.slot].spam
             innocent += self.slots[i][part.slot].innocent
-        limited *= part.features * evidence(known.spam, known.innocent)
-        return part.first, spam, innocent, known.weight * part.value + limited
+        cdef double weight = known.weight + limited * evidence(known.spam, known.innocent)
+        return part.first, spam, innocent, weight * part.value
 
     def lesson(self, bint spam, double margin=1.0):
         """The change that teaches a label, as bytes; empty if both experts are sure of it, or there are no features.
@@ -228,14 +242,40 @@ cdef class Evidence:
         cdef double right = self.counted_up if spam else -self.counted_up
         cdef bint moves = fabs(error) >= 0.5 - margin * (0.5 - NEAR)
         cdef bint counts = moves  # a seed and the list of features need counters, whether or not they have a say
+        cdef double against = (self.threshold - self.logit) * (1.0 if spam else -1.0)
+        cdef double pull = RATE * (1 + BOOST * BOOSTED / (BOOSTED + <double>self.lessons)) * error, turn
+        cdef bint doubtful = against > SURE * (1 + UNTRIED / (1 + <double>self.lessons))
+        if not self.count:
+            return b""
         if self.counted:
-            counts = right < margin * min(ENOUGH, MARGIN * self.count) or not (self.spam if spam else self.innocent)
-        return self.change(error, spam, moves, counts) if self.count and (moves or counts) else b""
+            counts = right < margin * min(ENOUGH, MARGIN * self.values) or not (self.spam if spam else self.innocent)
+        if against >= 0:
+            moves, counts, error = True, counts and not doubtful, 0.0 if doubtful else error
+            turn = (against + TURNED) / self.reach(error)
+            pull = (turn if doubtful else max(turn, fabs(pull))) * (1.0 if spam else -1.0)
+        return self.change(moves, counts and spam, counts and not spam, error, pull) if moves or counts else b""
 
-    cdef bytes change(self, double error, bint spam, bint moves, bint counts):
-        """A record of table.pxi that moves weights against the error, or counts the message, or both."""
+    cdef double reach(self, double error) noexcept:
+        """By how much `change` moves the log-odds for each unit of `pull`."""
         cdef const Slot* own = self.slots[0]
-        cdef double rate = RATE * (1 + BOOST * BOOSTED / (BOOSTED + <double>self.lessons))
+        cdef double reach = 0, gradient
+        cdef uint32_t k
+        with nogil:
+            self.merge()
+            for k in range(self.length):
+                gradient = error * self.parts[k].value
+                reach += self.parts[k].value * self.parts[k].value / sqrt(
+                    EPSILON + (own[self.parts[k].slot].squares * SQUARES_UNIT + gradient * gradient)
+                )
+        return reach
+
+    cdef bytes change(self, bint moves, bint spam, bint innocent, double error, double pull):
+        """A record of table.pxi.
+
+        It moves weights by shares of `pull`, and remembers the gradient of the error, or counts a spam or an innocent message,
+        or both.
+        """
+        cdef const Slot* own = self.slots[0]
         cdef uint64_t lesson = <uint64_t>(self.lessons + self.spam + self.innocent)
         cdef double gradient, squares
         cdef int64_t step, more, before = -1
@@ -247,8 +287,8 @@ cdef class Evidence:
         with nogil:
             self.merge()
             n += put(out + n, unsigned(moves))
-            n += put(out + n, unsigned(counts and spam))
-            n += put(out + n, unsigned(counts and not spam))
+            n += put(out + n, unsigned(spam))
+            n += put(out + n, unsigned(innocent))
             n += put(out + n, self.length)
             for k in range(self.length):
                 slot, step, more = self.parts[k].slot, 0, 0
@@ -256,7 +296,9 @@ cdef class Evidence:
                     gradient = error * self.parts[k].value
                     squares = own[slot].squares * SQUARES_UNIT + gradient * gradient
                     more = rounded(gradient * gradient / SQUARES_UNIT, dither(slot, lesson))
-                    step = rounded(rate * gradient / sqrt(EPSILON + squares) / WEIGHT_UNIT, dither(~slot, lesson))
+                    step = rounded(
+                        pull * self.parts[k].value / sqrt(EPSILON + squares) / WEIGHT_UNIT, dither(~slot, lesson)
+                    )
                 n += put(out + n, <uint64_t>(<int64_t>slot - before))
                 n += put(out + n, unsigned(step))
                 n += put(out + n, unsigned(more))

@@ -138,7 +138,7 @@ class WeightedRun:
         chance = probability(logit / _TEMPER)
         known = self._evidence.experience / (self._evidence.experience + _DOUBT)
         confidence = abs(2 * chance - 1) * known
-        if logit > 0 and not (self._options.whitelist and self._known_sender(hits)):
+        if logit > self._evidence.threshold and not (self._options.whitelist and self._known_sender(hits)):
             return Result(True, "Spam", chance, confidence)
         name = "Whitelisted" if self._options.whitelist and self._known_sender(hits) else "Innocent"
         return Result(False, name, chance, confidence)
@@ -220,7 +220,7 @@ class WeightedRun:
         return Balance(
             _POINTS * math.fsum(share[-1] for share in shares if share[-1] > 0),
             _POINTS * math.fsum(share[-1] for share in shares if share[-1] < 0),
-            0.0,
+            _POINTS * self._evidence.threshold,
             _POINTS * (self._evidence.logit - self._asked((own,)).logit),
             (own.spam, own.innocent),
             tuple(areas.items()),

@@ -123,10 +123,19 @@ class Dictionary:
         options: ScoreOptions,
         lesson: Lesson | None = None,
         watch: Stopwatch | None = None,
+        *,
+        before: bytes = b"",
     ) -> Scoring:
-        """Score a message, its noise patterns weighed.  Raises `TempFail`."""
+        """Score a message, its noise patterns weighed; as if the owner's block had the change `before`.
+
+        Raises `TempFail`.
+        """
         watch, chosen = watch or Stopwatch(), scorer(options.algorithms)
         snapshot = await self._known(tokens, chosen)
+        if before and snapshot.weights:
+            own = snapshot.weights[0].copy()
+            own.add(before)
+            snapshot = snapshot._replace(weights=(own, *snapshot.weights[1:]))
         watch.mark("store")
         size = bulk(tokens, options)
         run = await aside(size, lambda: chosen.score(tokens, snapshot, options, lesson))

@@ -108,7 +108,8 @@ async def _change(recalled: Recalled, tokens: Tokens, lesson: Lesson, score_opti
     learned = await _taken_back(last, score_options)
     if last.provisional:
         teaching = only_teaching(score_options)
-        taught = (await recalled.dictionary.score(tokens, teaching, lesson)).learned
+        scoring = await recalled.dictionary.score(tokens, teaching, lesson, before=learned.block)
+        taught = scoring.learned
         learned = await aside(
             8 * len(tokens), partial(scorer(score_options.algorithms).join, learned, taught)
         )

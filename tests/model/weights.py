@@ -91,13 +91,18 @@ def experts(features: Sequence[int], tables: Sequence[Table], *, counted: bool) 
         weighed += sum(each.weight for each in known) * WEIGHT_UNIT * value
         if heard:
             spam = sum(each.spam for each in known) * (most / spam_lessons)
-            counted_up += evidence(spam, sum(each.innocent for each in known) * (most / innocent_lessons))
+            innocent = sum(each.innocent for each in known) * (most / innocent_lessons)
+            counted_up += evidence(spam, innocent) * value
     return weighed, counted_up
 
 
 def logit(features: Sequence[int], tables: Sequence[Table], *, counted: bool) -> float:
     weighed, counted_up = experts(features, tables, counted=counted)
-    return weighed + 6 * math.tanh(0.32 * counted_up / 6)
+    return weighed + 6 * math.tanh(6.25 * counted_up / 6)
+
+
+def threshold(tables: Sequence[Table]) -> float:
+    return 0.3 + 1.0 * 30.0 / (30.0 + sum(table.spam + table.innocent for table in tables))
 
 
 def dither(slot: int, lesson: int) -> float:
@@ -120,21 +125,32 @@ def lesson(
     error = spam - 1 / (1 + math.exp(-weighed))
     moves = abs(error) >= 0.5 - margin * (0.5 - 0.01)
     none_yet = not sum(table.spam if spam else table.innocent for table in tables)
-    wanted = margin * min(42.0, 0.07 * len(features))
+    wanted = margin * min(1.7, 0.07 * sum(value for _, value in placed(features)))
     counts = (counted_up if spam else -counted_up) < wanted or none_yet if counted else moves
-    if not features or not (moves or counts):
-        return None
     values: dict[int, float] = {}
     for slot, value in placed(features):
         values[slot] = values.get(slot, 0.0) + value
     own = tables[0]
+    squares = {slot: own.slots.get(slot, Slot()).squares * SQUARES_UNIT for slot in values}
+    side = 1.0 if spam else -1.0
+    against = (threshold(tables) - logit(features, tables, counted=counted)) * side
+    pull = 0.3 * (1 + 2.0 * 200.0 / (200.0 + own.lessons)) * error
+    doubtful = against > 7.0 * (1 + 60.0 / (1 + own.lessons))
+    if features and against >= 0:
+        moves, counts, error = True, counts and not doubtful, 0.0 if doubtful else error
+        reach = sum(
+            values[slot] * values[slot] / math.sqrt(1e-5 + (squares[slot] + (error * values[slot]) ** 2))
+            for slot in sorted(values)
+        )
+        turn = (against + 1.0) / reach
+        pull = (turn if doubtful else max(turn, abs(pull))) * side
+    if not features or not (moves or counts):
+        return None
     number = own.lessons + sum(table.spam + table.innocent for table in tables)
-    rate = 0.3 * (1 + 2.0 * 200.0 / (200.0 + own.lessons))
     steps = {}
     for slot, value in values.items():
         gradient = error * value if moves else 0.0
-        squares = own.slots.get(slot, Slot()).squares * SQUARES_UNIT + gradient * gradient
         more = rounded(gradient * gradient / SQUARES_UNIT, dither(slot, number)) if moves else 0
-        step = rate * gradient / math.sqrt(1e-5 + squares) / WEIGHT_UNIT
+        step = pull * value / math.sqrt(1e-5 + (squares[slot] + gradient * gradient)) / WEIGHT_UNIT
         steps[slot] = (rounded(step, dither(~slot % 2**32, number)) if moves else 0, more)
     return Lesson(int(moves), int(counts and spam), int(counts and not spam), steps)

@@ -112,6 +112,59 @@ def test_a_cut_table_or_change_is_refused_at_every_byte() -> None:
             negated(change[:size])
 
 
+def taught(lessons: int) -> tuple[Table, list[int], list[int]]:
+    """A table that knows two kinds of mail well, and features of either."""
+    table = Table()
+    spam, ham = [list(range(k << 20, (k << 20) + 60)) for k in (1, 2)]
+    for k in range(lessons):
+        features = [*(spam if k % 2 else ham), 5 << 20 | k]
+        table.add(Evidence(values(features), (table,)).lesson(k % 2 == 1, 1e9))
+    return table, spam, ham
+
+
+@pytest.mark.parametrize("label", [True, False])
+def test_a_label_against_a_very_sure_verdict_turns_that_mail_and_counts_nothing(label: bool) -> None:
+    table, spam, ham = taught(400)
+    known = ham if label else spam
+    mail, others = [*known[:40], *range(7 << 20, (7 << 20) + 20)], [known, known[20:]]
+    before = Evidence(values(mail), (table,))
+    sure = [Evidence(values(other), (table,)).logit for other in others]
+    assert (before.logit > before.threshold) != label
+    assert abs(before.logit - before.threshold) > 8.5
+    change = before.lesson(label)
+    counters = table.spam, table.innocent
+    table.add(change)
+    after = Evidence(values(mail), (table,))
+    assert abs(after.logit - after.threshold) == pytest.approx(1, abs=0.1)
+    assert (after.logit > after.threshold) == label
+    assert (table.spam, table.innocent) == counters
+    for other, was in zip(others, sure, strict=True):
+        assert abs(Evidence(values(other), (table,)).logit - was) < 2  # new features take the blame
+    table.add(negated(change))
+    assert Evidence(values(mail), (table,)).logit == before.logit
+
+
+@settings(max_examples=60, deadline=None)
+@given(LESSONS, FEATURES.filter(bool), st.booleans(), st.booleans())
+def test_a_mail_that_comes_again_follows_what_the_user_said_of_it(
+    lessons: list[tuple[list[int], bool, float]], mail: list[int], label: bool, counted: bool
+) -> None:
+    table = Table()
+    for features, spam, margin in lessons:
+        table.add(Evidence(values(features), (table,), counted=counted).lesson(spam, margin))
+    before = Evidence(values(mail), (table,), counted=counted)
+    if (before.logit > before.threshold) != label:
+        table.add(before.lesson(label, 0))
+    after = Evidence(values(mail), (table,), counted=counted)
+    assert (after.logit > after.threshold) == label
+
+
+def test_what_is_little_more_than_doubtful_is_ham_and_more_so_while_little_is_known() -> None:
+    thresholds = [Evidence(array("Q"), (taught(lessons)[0],)).threshold for lessons in (0, 30, 400)]
+    assert thresholds[:2] == [pytest.approx(1.3), pytest.approx(0.8)]
+    assert 0.3 < thresholds[2] < 0.6
+
+
 def test_a_million_lessons_stay_below_a_mebibyte() -> None:
     """Every slot used, with numbers that vary as much as those of a large mailbox."""
     drawn, table, everything = random.Random(1), Table(), array("Q")
