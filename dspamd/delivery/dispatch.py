@@ -17,7 +17,7 @@ from dataclasses import replace
 from dspamd.config.config import Config
 from dspamd.config.option import Text
 from dspamd.delivery.agent import Agent
-from dspamd.delivery.connection import Deadlines, Tls
+from dspamd.delivery.connection import Connection, Deadlines, Target, Tls, connect
 from dspamd.delivery.quarantine import Quarantine
 from dspamd.delivery.smtp import SmtpDelivery
 from dspamd.errors import ConfigError, Failure, Reply, TempFail
@@ -105,9 +105,7 @@ class Dispatch:
 
 
 def _next_hop(config: Config, workers: int, metrics: Metrics) -> SmtpDelivery | None:
-    hosts = config.suffixes(Config.DeliveryHost)
-    if host := config.DeliveryHost:
-        hosts[""] = host
+    hosts = _hosts(config)
     if not hosts:
         return None
     ports = config.suffixes(Config.DeliveryPort)
@@ -115,13 +113,41 @@ def _next_hop(config: Config, workers: int, metrics: Metrics) -> SmtpDelivery | 
     return SmtpDelivery(
         hosts,
         {**ports, "": config.DeliveryPort},
-        lmtp=config.DeliveryProto.upper() == "LMTP",
+        lmtp=_speaks_lmtp(config),
         ident=config.DeliveryIdent,
         connections=max(1, config.DeliveryConnections // workers),
         deadlines=Deadlines(command=timeout, reply=max(timeout, Deadlines().reply)),
         tls=_tls(config),
         metrics=metrics,
     )
+
+
+def targets(config: Config) -> list[Target]:
+    """Each next hop of a configuration once."""
+    ports = config.suffixes(Config.DeliveryPort)
+    found = (Target(host, ports.get(domain, config.DeliveryPort)) for domain, host in _hosts(config).items())
+    return list(dict.fromkeys(found))
+
+
+async def reach(config: Config, target: Target, deadline_s: float) -> Connection:
+    """A connection of our own to a next hop, introduced as for mail.
+
+    Raises what `connect` does, and `ConfigError`.
+    """
+    deadlines = Deadlines(connect=deadline_s)
+    return await connect(target, config.DeliveryIdent, _speaks_lmtp(config), deadlines, _tls(config))
+
+
+def _hosts(config: Config) -> dict[str, str]:
+    """The host of each domain; the empty one stands for all others."""
+    hosts = config.suffixes(Config.DeliveryHost)
+    if host := config.DeliveryHost:
+        hosts[""] = host
+    return hosts
+
+
+def _speaks_lmtp(config: Config) -> bool:
+    return config.DeliveryProto.upper() == "LMTP"
 
 
 def _tls(config: Config) -> Tls | None:

@@ -11,6 +11,7 @@ from dspamd.doctor.configuration import configuration
 from dspamd.doctor.database import database
 from dspamd.doctor.examination import Check, Stage, blocking
 from dspamd.doctor.host import clock, disk, open_files
+from dspamd.doctor.next_hop import next_hop
 from dspamd.doctor.programs import daemon, libraries
 
 STAGES = (
@@ -23,5 +24,12 @@ STAGES = (
             Check("versions", blocking(libraries)),
         )
     ),
-    Stage((Check("daemon", daemon), Check("database", blocking(database), 60)), as_daemon=True),
+    Stage(
+        (
+            Check("daemon", daemon),
+            Check("database", blocking(database), 60),
+            Check("next hop", next_hop, 15),
+        ),
+        as_daemon=True,
+    ),
 )

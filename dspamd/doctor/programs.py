@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import sys
 from collections.abc import Iterator
@@ -13,9 +12,9 @@ import dspamd
 from dspamd.app import endpoints
 from dspamd.daemon.listen import Endpoint
 from dspamd.diagnosis import Diagnosis, fine, problem
+from dspamd.doctor.greeting import heard, version
 from dspamd.doctor.site import Site
 
-_GREETING = re.compile(r"220 DSPAM D?LMTP (\S+) ")
 _REQUIREMENT = re.compile(r"([\w.-]+)\s*>=\s*([\d.]+)\s*$")
 _LOCAL = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 _START = "systemctl start dspamd; systemctl status dspamd; journalctl -u dspamd -n 50"
@@ -23,25 +22,11 @@ _START = "systemctl start dspamd; systemctl status dspamd; journalctl -u dspamd 
 
 async def daemon(site: Site) -> list[Diagnosis]:
     """Whether a daemon answers at each of its addresses, and is the installed one."""
-    return [judged_answer(str(place), await _answer(place)) for place in endpoints(site.config)]
+    return [judged_answer(str(place), await _heard(place)) for place in endpoints(site.config)]
 
 
-async def _answer(endpoint: Endpoint) -> str | OSError:
-    """The first line that the server at an address says; empty if it hangs up."""
-    try:
-        if endpoint.path:
-            reader, writer = await asyncio.open_unix_connection(endpoint.path)
-        else:
-            host = _LOCAL.get(endpoint.host, endpoint.host)
-            reader, writer = await asyncio.open_connection(host, endpoint.port)
-    except OSError as error:
-        return error
-    try:
-        return (await reader.readline()).decode("utf-8", "replace").strip()
-    except (OSError, ValueError) as error:
-        return error if isinstance(error, OSError) else ""
-    finally:
-        writer.transport.abort()
+async def _heard(endpoint: Endpoint) -> str | OSError:
+    return await heard(endpoint.path or _LOCAL.get(endpoint.host, endpoint.host), endpoint.port)
 
 
 def judged_answer(place: str, answer: str | OSError) -> Diagnosis:
@@ -49,16 +34,15 @@ def judged_answer(place: str, answer: str | OSError) -> Diagnosis:
     if isinstance(answer, OSError):
         why = "mail waits in the queue of the mail server until the daemon runs"
         return problem(f"no daemon answers at {place}: {answer.strerror or answer}", why, _START)
-    greeting = _GREETING.match(answer)
-    if greeting is None:
+    if (running := version(answer)) is None:
         why = "mail for dspamd goes to that program, and dspamd cannot start"
         cure = "see which one: ss -lntxp; stop it, or give dspamd another ServerPort"
         return problem(f"another program answers at {place}: {answer or 'it hangs up'}", why, cure)
-    if greeting[1] != dspamd.__version__:
-        what = f"the daemon at {place} has version {greeting[1]}, installed is {dspamd.__version__}"
+    if running != dspamd.__version__:
+        what = f"the daemon at {place} has version {running}, installed is {dspamd.__version__}"
         why = "it still is the program from before the upgrade, and what the upgrade mends is not mended"
         return problem(what, why, "systemctl restart dspamd")
-    return fine(f"the daemon at {place} answers, version {greeting[1]}")
+    return fine(f"the daemon at {place} answers, version {running}")
 
 
 class Library(NamedTuple):
