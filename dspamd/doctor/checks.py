@@ -11,6 +11,7 @@ from dspamd.doctor.configuration import configuration
 from dspamd.doctor.database import database
 from dspamd.doctor.examination import Check, Stage, blocking
 from dspamd.doctor.host import clock, disk, open_files
+from dspamd.doctor.mail_server import mail_server
 from dspamd.doctor.next_hop import next_hop
 from dspamd.doctor.programs import daemon, libraries
 
@@ -22,6 +23,7 @@ STAGES = (
             Check("clock", blocking(clock)),
             Check("open files", blocking(open_files)),
             Check("versions", blocking(libraries)),
+            Check("Postfix", blocking(mail_server), 30),
         )
     ),
     Stage(

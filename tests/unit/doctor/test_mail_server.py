@@ -1,0 +1,148 @@
+"""What the doctor thinks of the settings of a Postfix."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from dspamd.app import endpoints
+from dspamd.config.config import Config
+from dspamd.delivery.connection import Target
+from dspamd.delivery.dispatch import targets
+from dspamd.doctor.mail_server import judged_address, judged_postfix
+from dspamd.doctor.postfix import Postfix, Service, tables
+
+MAIN = {"message_size_limit": "10240000", "default_process_limit": "100"}
+FRONT = {"content_filter": "dspam:[127.0.0.1]:10033", "receive_override_options": "no_address_mappings"}
+TRANSPORT = Service("dspam", "unix", "20", "lmtp", {"lmtp_send_xforward_command": "yes"})
+BACK = Service("127.0.0.1:10034", "inet", "-", "smtpd", {"content_filter": ""})
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    (tmp_path / "dspam.conf").write_text(
+        f"Home {tmp_path}\nServerHost 127.0.0.1\nServerPort 10033\nParseToHeaders on\n"
+        "DeliveryHost 127.0.0.1\nDeliveryPort 10034\nDeliveryProto SMTP\n"
+    )
+    return Config.load(tmp_path / "dspam.conf")
+
+
+def front(**own: str) -> Service:
+    return Service("smtp", "inet", "-", "smtpd", own)
+
+
+def told(
+    config: Config, *services: Service, main: Mapping[str, str] = MAIN, silent: tuple[Target, ...] = ()
+) -> list[tuple[str, str]]:
+    postfix = Postfix({**MAIN, **main}, services)
+    found = judged_postfix(postfix, config, endpoints(config), targets(config), list(silent))
+    return [(str(each.severity), each.what) for each in found]
+
+
+def test_as_the_guide_says(config: Config) -> None:
+    assert told(config, front(**FRONT), TRANSPORT, BACK) == []
+
+
+@pytest.mark.parametrize(
+    "main",
+    [
+        {"content_filter": "dspam:[127.0.0.1]:10033"},
+        {"virtual_transport": "dspam:inet:127.0.0.1:10033"},
+        {"mailbox_transport": "dspam:inet:[localhost]:10033"},
+        {"transport_maps": "hash:/etc/x regexp:{{/^(spam|notspam)-/ dspam:[127.0.0.1]:10033}}"},
+    ],
+)
+def test_other_ways_to_us(config: Config, main: dict[str, str]) -> None:
+    service = front(receive_override_options="no_address_mappings")
+    assert told(config, service, TRANSPORT, BACK, main=main) == []
+
+
+@pytest.mark.parametrize("value", ["", "amavis:[127.0.0.1]:10024", "dspam:[192.0.2.1]:10033"])
+def test_no_way_to_us(config: Config, value: str) -> None:
+    nothing = "Postfix of this host sends no mail to dspamd"
+    assert told(config, front(content_filter=value), TRANSPORT, BACK) == [("problem", nothing)]
+    # Without our second listener Postfix may be here for other reasons.
+    assert told(config, front(content_filter=value), TRANSPORT) == [("advice", nothing)]
+
+
+def test_a_pipe_to_dspam_is_a_way(config: Config) -> None:
+    pipe = Service("dspam", "unix", "10", "pipe flags=Rhq user=dspam argv=/usr/bin/dspam --client")
+    assert told(
+        config, front(content_filter="dspam:"), pipe, BACK, main={"receive_override_options": ""}
+    ) == [("advice", "Postfix expands aliases before dspamd and again after it")]
+
+
+def test_mail_would_loop(config: Config) -> None:
+    """The second listener inherits the content_filter of main.cf."""
+    back = Service("127.0.0.1:10034", "inet", "-", "smtpd", {"receive_override_options": "no_milters"})
+    ((severity, what),) = told(config, front(), TRANSPORT, back, main=FRONT)
+    assert severity == "problem"
+    assert what.startswith("the listener 127.0.0.1:10034, our next hop, sends its mail to dspamd again")
+
+
+def test_nothing_listens_at_the_next_hop(config: Config) -> None:
+    hop = Target("127.0.0.1", 10034)
+    listens = "no service of Postfix listens at 127.0.0.1:10034, where dspamd hands filtered mail over"
+    assert told(config, front(**FRONT), TRANSPORT, silent=(hop,)) == [("problem", listens)]
+    assert told(config, front(**FRONT), TRANSPORT) == []  # another program is there
+
+
+@pytest.mark.parametrize(
+    ("services", "main", "expected"),
+    [
+        (
+            (front(**FRONT), BACK),
+            {},
+            ("problem", "content_filter names the transport dspam, which master.cf lacks"),
+        ),
+        (
+            (front(**FRONT), TRANSPORT, BACK),
+            {"message_size_limit": "0"},
+            ("problem", "Postfix takes messages of any number of bytes, dspamd of 104857600"),
+        ),
+        (
+            (front(**FRONT), Service("dspam", "unix", "20", "lmtp"), BACK),
+            {},
+            ("advice", "the transport dspam does not send XFORWARD"),
+        ),
+        (
+            (front(**FRONT), Service("dspam", "unix", "0", "lmtp", TRANSPORT.own), BACK),
+            {},
+            ("advice", "the transport dspam may open any number of sessions, ServerMaxConnections is 200"),
+        ),
+        (
+            (front(**FRONT), TRANSPORT, BACK),
+            {"default_process_limit": "50"},
+            ("advice", "the listener 127.0.0.1:10034 serves 50 connections, DeliveryConnections is 100"),
+        ),
+        (
+            (front(content_filter=FRONT["content_filter"]), TRANSPORT, BACK),
+            {},
+            ("advice", "Postfix expands aliases before dspamd and again after it"),
+        ),
+        (
+            (front(**FRONT), TRANSPORT, BACK),
+            {"receive_override_options": "no_address_mappings"},
+            ("problem", "Postfix never expands aliases"),
+        ),
+    ],
+)
+def test_a_setting(
+    config: Config, services: tuple[Service, ...], main: dict[str, str], expected: tuple[str, str]
+) -> None:
+    ((severity, what),) = told(config, *services, main=main)
+    assert severity == expected[0]
+    assert what.startswith(expected[1])
+
+
+def test_an_address_for_corrections() -> None:
+    assert list(judged_address("spam-bob@example.org", True)) == []
+    (diagnosis,) = judged_address("spam-bob@example.org", False)
+    assert "spam-bob@example.org" in diagnosis.what
+
+
+def test_a_list_of_tables() -> None:
+    maps = "hash:/etc/a, regexp:{{/^(a|b), c@x$/ y z:1}} $x proxy:mysql:/etc/b"
+    assert list(tables(maps)) == ["hash:/etc/a", "regexp:{{/^(a|b), c@x$/ y z:1}}", "proxy:mysql:/etc/b"]
