@@ -85,7 +85,7 @@ chaos: build ## kill processes that learn (KILLS=300), then break everything aro
 	$(bin)/python -m tests.chaos.kills $(KILLS) $(SEED)
 	$(bin)/python -m tests.chaos $(MAILS) $(SEED)
 
-bench: build ## measure against the budgets (ONLY=engine|path|storage|purge|daemon|commands), table and build/bench.json
+bench: build ## measure against the budgets (ONLY=engine|path|default|storage|purge|daemon|commands), table and build/bench.json
 	$(if $(filter-out engine commands,$(or $(ONLY),all)),etc/install-packages test)
 	$(bin)/python -m bench $(ONLY)
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from bench import commands, engine, loads, memory, path, purge, storage, workers
+from bench import commands, default, engine, loads, memory, path, purge, storage, workers
 from bench.figures import Figure, report
 
 PARTS: dict[str, Callable[[], list[Figure]]] = {
     "engine": engine.measure,
     "path": lambda: [*path.measure(), *workers.measure()],
+    "default": default.measure,
     "storage": storage.measure,
     "purge": purge.measure,
     "daemon": lambda: [*memory.measure(), *loads.measure()],

@@ -1,10 +1,10 @@
 """A mail server that has much to deliver, over several LMTP sessions at once.
 
-    python -m bench.client PORT SESSIONS COUNT SIZE [USERS]
+    python -m bench.client PORT SESSIONS COUNT SIZE [USERS [DIFFERENT]]
 
 It prints the seconds for COUNT messages of SIZE bytes together, then those for each, from MAIL to the
-last reply.  Mail is for `user`, or for several users in turn: `user`, `user1`, ...  It is a separate
-process, so that its work does not count as the daemon's.
+last reply.  DIFFERENT of them differ, 50 if nothing is said.  Mail is for `user`, or for several users in
+turn: `user`, `user1`, ...  It is a separate process, so that its work does not count as the daemon's.
 """
 
 from __future__ import annotations
@@ -59,10 +59,12 @@ def names(users: int) -> list[str]:
     return ["user", *(f"user{number}" for number in range(1, users))]
 
 
-async def main(port: int, sessions: int, count: int, size: int, users: int = 1) -> None:
-    wire = [content.replace(b"\r\n.", b"\r\n..") + b".\r\n" for content in of_size(size, DIFFERENT)]
+async def main(
+    port: int, sessions: int, count: int, size: int, users: int = 1, different: int = DIFFERENT
+) -> None:
+    wire = [content.replace(b"\r\n.", b"\r\n..") + b".\r\n" for content in of_size(size, different)]
     recipients = [name.encode() for name in names(users)]
-    mails = [(recipients[number % users], wire[number % DIFFERENT]) for number in range(count)]
+    mails = [(recipients[number % users], wire[number % different]) for number in range(count)]
     shares = [mails[first::sessions] for first in range(sessions)]
     start = time.perf_counter()
     async with asyncio.TaskGroup() as group:
@@ -72,4 +74,4 @@ async def main(port: int, sessions: int, count: int, size: int, users: int = 1) 
 
 
 if __name__ == "__main__":
-    uvloop.run(main(*map(int, sys.argv[1:6])))
+    uvloop.run(main(*map(int, sys.argv[1:7])))

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench import large, source
-from bench.client import names
+from bench.client import DIFFERENT, names
 from bench.figures import Figure
 from bench.sample import of_size
 from tests.support.daemon import SCORING, Daemon
@@ -157,11 +157,11 @@ def process(module: str, *ports: int) -> Iterator[int]:
         running.wait(20)
 
 
-def teach(port: int, users: Sequence[str]) -> None:
+def teach(port: int, users: Sequence[str], lessons: int = 2 * TAUGHT) -> None:
     """Bring the users' dictionaries past the start of TOE, over the protocol of dspamc."""
     with smtplib.LMTP("127.0.0.1", port, timeout=60) as lmtp:
         lmtp.ehlo("bench")
-        for number, content in enumerate(of_size(SIZE, 2 * TAUGHT)):
+        for number, content in enumerate(of_size(SIZE, lessons)):
             options = f"--class={('spam', 'innocent')[number % 2]} --source=corpus"
             for command in (
                 f'MAIL FROM: <secret@bench> DSPAMPROCESSMODE="{options}"',
@@ -185,12 +185,19 @@ def flood(server: Server, *, sessions: int = SESSIONS, count: int = COUNT, size:
 
 
 def load(
-    port: int, pid: int, *, sessions: int = SESSIONS, count: int = COUNT, size: int = SIZE, users: int = 1
+    port: int,
+    pid: int,
+    *,
+    sessions: int = SESSIONS,
+    count: int = COUNT,
+    size: int = SIZE,
+    users: int = 1,
+    different: int = DIFFERENT,
 ) -> Round:
     """Deliver mail with `client`, one message after the other in each session."""
     before = cpu_s(pid)
     done = subprocess.run(
-        [sys.executable, "-m", "bench.client", *map(str, (port, sessions, count, size, users))],
+        [sys.executable, "-m", "bench.client", *map(str, (port, sessions, count, size, users, different))],
         capture_output=True,
         text=True,
         timeout=120,
@@ -202,7 +209,10 @@ def load(
     return Round(count / float(total), cpu_ms, sorted(map(float, each.split())))
 
 
-def cpu_s(pid: int) -> float:
-    """Seconds of CPU that a process has used: fields 14 and 15 of proc(5) stat."""
+def cpu_s(pid: int, *, ended: bool = False) -> float:
+    """Seconds of CPU that a process has used: fields 14 and 15 of proc(5) stat.
+
+    `ended`: and its children that have ended, fields 16 and 17.
+    """
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return sum(map(int, fields[11 : 15 if ended else 13])) / os.sysconf("SC_CLK_TCK")

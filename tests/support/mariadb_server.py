@@ -92,6 +92,12 @@ class MariaDB:
     def kill(self) -> None:
         self._end(signal.SIGKILL)
 
+    @property
+    def pid(self) -> int:
+        """The process that was started, the parent of all others."""
+        assert self._process is not None
+        return self._process.pid
+
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """The server does not answer, but its connections stay."""

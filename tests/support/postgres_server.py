@@ -72,6 +72,12 @@ class PostgreSQL:
         """End it and all its sessions at once, as a power cut would."""
         self._end(signal.SIGQUIT)
 
+    @property
+    def pid(self) -> int:
+        """The process that was started, the parent of all others."""
+        assert self._process is not None
+        return self._process.pid
+
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """The server and its sessions do not answer, but their connections stay."""
