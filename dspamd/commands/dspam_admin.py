@@ -21,7 +21,7 @@ from array import array
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from dspamd.commands import doctor, knowledge, migration, tool
+from dspamd.commands import adopt, doctor, knowledge, migration, tool
 from dspamd.commands.user_functions import users_function
 from dspamd.config import preferences
 from dspamd.config.config import Config, contains
@@ -56,6 +56,7 @@ syntax: dspam_admin [function] [arguments] [--profile=PROFILE]
 	rename user [user] [new name]
 	merge user [user] [into user]
 	copy [other dspam.conf] [user ...] [--replace] [--verbose]
+	adopt [dspam.conf of DSPAM] [--maildir path [--user user] [--messages n]] [--json]
 	doctor [--fix] [--json]
 	explain [user] [token ...] [--json]
 	retrain-model [user ...] [--ham path ... --spam path ...]
@@ -87,6 +88,8 @@ def run(words: list[str]) -> int:
     check(words)
     if words[0] == "doctor":  # which copes with a configuration that cannot be used
         return doctor.run(doctor.parse(words[1:]), profile)
+    if words[0] == "adopt":  # which looks at another site
+        return adopt.run(adopt.parse(words[1:]))
     return tool.run(lambda parts: administer(parts, words), profile)
 
 
@@ -104,6 +107,9 @@ def check(words: Sequence[str]) -> None:
             return
         case ["doctor", *rest]:
             doctor.parse(rest)
+            return
+        case ["adopt", *rest]:
+            adopt.parse(rest)
             return
         case ["seed", *rest]:
             knowledge.parse_seed(rest)

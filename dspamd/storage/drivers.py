@@ -20,6 +20,7 @@ from dspamd.storage.sql.common import Server, UserTable
 if TYPE_CHECKING:  # a caller that needs the contract alone must not pay for these
     from dspamd.home.home import Home
     from dspamd.storage.contract import Storage
+    from dspamd.storage.reading import Readable
     from dspamd.telemetry.metrics import Metrics
 
 
@@ -152,6 +153,24 @@ def _store(config: Config, home: Home, metrics: Metrics | None) -> Storage:
         from dspamd.storage.postgres.store import Postgres
 
     return Postgres.from_config(config, home, metrics)
+
+
+def open_readable(config: Config, home: Home) -> Readable:
+    """The store of a site that must not be touched, not opened yet.  Raises `ConfigError`."""
+    driver, server = driver_name(config), server_prefix(config)
+    if server == "MySQL":
+        with needed_by(config, Config.StorageDriver, "aiomysql"):
+            from dspamd.storage.mysql.store import MySQL
+
+        return MySQL.from_config(config, home, create=False)
+    if server == "PgSQL":
+        with needed_by(config, Config.StorageDriver, "asyncpg"):
+            from dspamd.storage.postgres.store import Postgres
+
+        return Postgres.from_config(config, home, create=False)
+    from dspamd.storage.files.readers import HashReader, SQLiteReader
+
+    return HashReader(home) if "hash" in driver else SQLiteReader(home)
 
 
 def driver_name(config: Config) -> str:

@@ -79,11 +79,13 @@ _CORRECTION = """
 SELECT data, label, applied FROM dspam_signature_data LEFT JOIN dspamd_correction USING (signature)
 WHERE signature = ?"""
 
+COUNTED = f"""
+token, ifnull(spam_hits, 0) AS spam, ifnull(innocent_hits, 0) AS innocent, {_DAY.format("last_hit")} AS day"""
+"""The columns of a token, as a `TokenRow` has them."""
+
 _BATCH = f"""
 SELECT group_concat(token), group_concat(spam), group_concat(innocent), group_concat(day) FROM (
-    SELECT token, ifnull(spam_hits, 0) AS spam, ifnull(innocent_hits, 0) AS innocent,
-        {_DAY.format("last_hit")} AS day
-    FROM dspam_token_data WHERE {{}} LIMIT ?)"""
+    SELECT {COUNTED} FROM dspam_token_data WHERE {{}} LIMIT ?)"""
 _IN_TEXT_ORDER = _BATCH.format("token > ? ORDER BY token")
 _OF_LENGTH = _BATCH.format("token > ? AND length(token) = ? ORDER BY token")
 _SHORT = _BATCH.format("(length(token), token) > (?, ?) AND length(token) < ? ORDER BY length(token), token")
@@ -179,8 +181,7 @@ class SQLiteFile:
             return Snapshot(self._totals(), self._hits(tokens))
 
     def _totals(self) -> Totals:
-        row = self._connection.execute(_TOTALS).fetchone()
-        return Totals() if row is None else Totals(*(n or 0 for n in row))
+        return counters_of(self._connection)
 
     def _hits(self, tokens: array[int]) -> Hits:
         hits = Hits.none()
@@ -369,6 +370,12 @@ class SQLiteFile:
     def _number(self, pragma: str) -> int:
         number: int = self._connection.execute(f"PRAGMA {pragma}").fetchone()[0]
         return number
+
+
+def counters_of(connection: sqlite3.Connection) -> Totals:
+    """The totals in a database."""
+    row = connection.execute(_TOTALS).fetchone()
+    return Totals() if row is None else Totals(*(n or 0 for n in row))
 
 
 def _create(path: Path) -> None:

@@ -262,6 +262,10 @@ def next_tokens(uid: int, after: int | None, digits: int | None, limit: int) -> 
     )
 
 
+def count_tokens(uid: int) -> str:
+    return f"SELECT COUNT(*) FROM dspam_token_data WHERE uid = {uid}"
+
+
 def delete_tokens(uid: int, tokens: Sequence[int]) -> str:
     return f"DELETE FROM dspam_token_data WHERE {_which(uid, tokens)}"
 

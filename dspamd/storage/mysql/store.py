@@ -90,7 +90,9 @@ class MySQL:
         self._owner_lock = OwnerLock(writes.deadline_s)
 
     @classmethod
-    def from_config(cls, config: Config, home: Home, metrics: Metrics | None = None) -> MySQL:
+    def from_config(
+        cls, config: Config, home: Home, metrics: Metrics | None = None, *, create: bool = True
+    ) -> MySQL:
         """The store of a site.  Raises `ConfigError` if `mysql.data` cannot be used."""
         size, deadline_s = config.MySQLConnectionCache, config.StorageTimeout
         server = Server.from_config(config, "MySQL", home.path / "mysql.data")
@@ -103,7 +105,7 @@ class MySQL:
             writes,
             UserTable.from_config(config, "MySQL"),
             signatures_from_writes=config.MySQLReadSignaturesFromWriteDb,
-            create=config.MySQLCreateSchema,
+            create=create and config.MySQLCreateSchema,
         )
 
     async def open(self) -> None:
@@ -315,6 +317,10 @@ class MySQL:
             while batch := await self._batch(sql.next_tokens(int(uid), after, digits, _BATCH)):
                 yield batch
                 after = batch[-1].token
+
+    async def token_count(self, uid: Uid) -> int:
+        ((count,),) = await self._reads.run(lambda connection: connection.rows(sql.count_tokens(int(uid))))
+        return int(count)
 
     async def _batch(self, statement: str) -> list[TokenRow]:
         ((count, *lists),) = await self._reads.run(lambda connection: connection.rows(statement))

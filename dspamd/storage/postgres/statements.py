@@ -45,6 +45,8 @@ LOCK_SIGNATURE = "SELECT 1 FROM dspam_signature_data WHERE uid = $1 AND signatur
 
 DELETE_SIGNATURE = "DELETE FROM dspam_signature_data WHERE uid = $1 AND signature = $2 RETURNING 1"
 
+COUNT_TOKENS = "SELECT count(*) FROM dspam_token_data WHERE uid = $1"
+
 SIGNATURES = "SELECT signature, created_on FROM dspam_signature_data WHERE uid = $1"
 
 LABEL = "SELECT label FROM dspamd_correction WHERE uid = $1 AND signature = $2"

@@ -104,14 +104,16 @@ class Postgres:
         )
 
     @classmethod
-    def from_config(cls, config: Config, home: Home, metrics: Metrics | None = None) -> Postgres:
+    def from_config(
+        cls, config: Config, home: Home, metrics: Metrics | None = None, *, create: bool = True
+    ) -> Postgres:
         """The store of a site.  Raises `ConfigError` if `pgsql.data` cannot be used."""
         return cls(
             Server.from_config(config, "PgSQL", home.path / "pgsql.data"),
             UserTable.from_config(config, "PgSQL"),
             connections=config.PgSQLConnectionCache,
             deadline_s=config.StorageTimeout,
-            create=config.PgSQLCreateSchema,
+            create=create and config.PgSQLCreateSchema,
             prepared=config.PgSQLPreparedStatements,
             metrics=metrics,
         )
@@ -333,6 +335,9 @@ class Postgres:
                 if batch[-1].token == last:
                     break
                 first = batch[-1].token + 1
+
+    async def token_count(self, uid: Uid) -> int:
+        return int(str(await self._value(sql.COUNT_TOKENS, uid)))
 
     async def _batch(self, uid: Uid, first: int, last: int) -> list[TokenRow]:
         bounds = array("Q", (first, last))
