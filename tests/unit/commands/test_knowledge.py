@@ -182,8 +182,8 @@ def test_a_user_who_begins_with_a_seed_knows_spam_of_its_kind_at_once(
 
 
 def test_own_lessons_win_over_the_seed(site: Site, tmp_path: Path) -> None:
-    file, extra = tmp_path / "seed", b" ".join(b"word%d" % k for k in range(40))  # so that one lesson is not enough
-    ham = mailed(tmp_path / "ham", *[HAM, HAM + extra] * 15)
+    file, extra = tmp_path / "seed", b" ".join(b"word%d" % k for k in range(40))
+    ham = mailed(tmp_path / "ham", *[HAM, HAM + extra] * 15)  # one lesson would not be enough
     spam = mailed(tmp_path / "spam", *[SPAM, SPAM + extra] * 15)
     assert dspam_admin.main(["seed", str(file), "--ham", ham, "--spam", spam]) == 0
 
