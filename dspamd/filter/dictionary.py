@@ -131,11 +131,7 @@ class Dictionary:
         Raises `TempFail`.
         """
         watch, chosen = watch or Stopwatch(), scorer(options.algorithms)
-        snapshot = await self._known(tokens, chosen)
-        if before and snapshot.weights:
-            own = snapshot.weights[0].copy()
-            own.add(before)
-            snapshot = snapshot._replace(weights=(own, *snapshot.weights[1:]))
+        snapshot = await self._known(tokens, chosen, before)
         watch.mark("store")
         size = bulk(tokens, options)
         run = await aside(size, lambda: chosen.score(tokens, snapshot, options, lesson))
@@ -148,11 +144,13 @@ class Dictionary:
         learned = await aside(size, lambda: run.learned)
         return Scoring(run.result, learned, run, snapshot, run.provisional)
 
-    async def _known(self, tokens: Tokens, chosen: Scorer) -> Snapshot:
+    async def _known(self, tokens: Tokens, chosen: Scorer, before: bytes) -> Snapshot:
         """What a scorer asks for: totals, hits of its tokens, and the blocks of user and group."""
         if chosen.block is None:
             return await self.read(await aside(8 * len(tokens), lambda: chosen.wanted(tokens)))
-        snapshot, weights = await asyncio.gather(self.read(chosen.wanted(tokens)), self._weights(chosen))
+        snapshot, weights = await asyncio.gather(
+            self.read(chosen.wanted(tokens)), self._weights(chosen, before)
+        )
         return snapshot._replace(weights=weights)
 
     async def added(self, chosen: Scorer) -> tuple[Weights, ...]:
@@ -162,9 +160,13 @@ class Dictionary:
             weights.append(seed)
         return tuple(weights)
 
-    async def _weights(self, chosen: Scorer) -> tuple[Weights, ...]:
-        """The weights of the owner, and those that are added to them."""
-        return await self._weights_of(self.uid, chosen), *await self.added(chosen)
+    async def _weights(self, chosen: Scorer, before: bytes) -> tuple[Weights, ...]:
+        """The weights of the owner, with a change that comes before, and those that are added to them."""
+        own = await self._weights_of(self.uid, chosen)
+        if before:
+            own = own.copy()
+            own.add(before)
+        return own, *await self.added(chosen)
 
     async def _weights_of(self, uid: Uid | None, chosen: Scorer) -> Weights:
         if uid is None or chosen.block is None:

@@ -113,7 +113,9 @@ async def test_what_was_learned_by_mistake_is_gone_after_the_correction(tmp_path
         await correct(pipeline, signature_of(outcome), label)
         learned = await table(pipeline)
         storage, signature = pipeline.parts.storage, signature_of(outcome)
-        stored = await storage.signature(await storage.uid("bob", create=False), signature)
+        uid = await storage.uid("bob", create=False)
+        assert uid is not None
+        stored = await storage.signature(uid, signature)
         assert stored is not None
         evidence = Evidence(JOINT.recall(stored.data, TokenOptions()).values, (before,))
         at_once = before.copy()
