@@ -21,6 +21,8 @@ class Label(enum.Enum):
     SPAM = "spam"
     INNOCENT = "innocent"
 
+    __hash__ = object.__hash__  # that of Enum runs Python code with each look-up in a table
+
     @property
     def opposite(self) -> Label:
         return Label.INNOCENT if self is Label.SPAM else Label.SPAM
@@ -42,6 +44,8 @@ class Mode(enum.Enum):
     TUM = "tum"
     TONE = "tone"
     NOTRAIN = "notrain"
+
+    __hash__ = object.__hash__  # as for Label
 
 
 class Lesson(NamedTuple):

@@ -94,7 +94,7 @@ cdef int64_t minimum_hits(int64_t spam, int64_t innocent, int64_t sedation, bint
     return sedated if pattern else max(base, sedated)  # so patterns normally need none (Q-P5)
 
 
-cdef double graham_p(const Scored* entry, const Scale* scale) noexcept nogil:
+cdef inline double graham_p(const Scored* entry, const Scale* scale) noexcept nogil:
     """p = (s/S) / (s/S + b*i/I), as in "A Plan for Spam"; one-sided tokens are nearly sure (3.2)."""
     cdef double p = scale.unknown, x, y, sure
     cdef double s = <double>entry.spam
@@ -147,8 +147,11 @@ cdef double markov_p(const Scored* entry, const Scale* scale, Tokens tokens) noe
     return clamp(MARKOV_NEUTRAL + weight * (s - i) / (MARKOV_HITS * (s + i + 1) * MARKOV_SCALE))
 
 
-cdef double probability(const Scored* entry, const Scale* scale, Tokens tokens) noexcept nogil:
+cdef inline double probability(const Scored* entry, const Scale* scale, Tokens tokens) noexcept nogil:
+    """The probability of a token or pattern, by the method of the user."""
     cdef double p
+    if scale.method == CONFIDENCE_METHOD:
+        return confident_p(entry, scale)
     if scale.method == MARKOV_METHOD:
         return markov_p(entry, scale, tokens)
     p = graham_p(entry, scale)

@@ -12,20 +12,21 @@ cdef double[ALGORITHMS] THRESHOLD = [0.9, 0.9, 0.9, 0.5, 0.5010]  # one for each
 cdef double MARKOV_THRESHOLD = 0.5  # for all of them (4.7)
 CONFIDENT = "confidence"
 FORMULAS = ("naive", "graham", "burton", "robinson", "chi-square")  # names of the algorithms, in their order
+cdef frozenset ALGORITHM_NAMES = frozenset((*FORMULAS, CONFIDENT))
 cdef dict METHOD_NAMES = {"bcr": GRAHAM_METHOD, "robinson": ROBINSON_METHOD, "markov": MARKOV_METHOD}
 
 
 cdef int check_options(options, lesson) except -1:
     """Raise ValueError for options that contradict each other or are unknown."""
+    cdef frozenset algorithms = options.algorithms
     if lesson is not None and options.classify_only:
         raise ValueError("a message is either classified or taught")
-    if not options.algorithms and not options.strict:
+    if not algorithms and not options.strict:
         raise ValueError("no algorithm")  # Q-P7
-    if CONFIDENT in options.algorithms and len(options.algorithms) > 1:
+    if len(algorithms) > 1 and CONFIDENT in algorithms:
         raise ValueError(f"{CONFIDENT} is not combined with other algorithms")
-    for name in options.algorithms:
-        if name not in FORMULAS and name != CONFIDENT:
-            raise ValueError(f"unknown algorithm {name}")
+    if not algorithms <= ALGORITHM_NAMES:
+        raise ValueError(f"unknown algorithm {min(algorithms - ALGORITHM_NAMES)}")
     if options.pvalue not in METHOD_NAMES:
         raise ValueError(f"unknown pvalue {options.pvalue}")
     return 0
@@ -89,13 +90,14 @@ cdef class Run:
     cdef object lesson_learned  # made when asked for
 
     def __cinit__(self, Tokens tokens not None, snapshot, options, lesson=None):
+        cdef frozenset algorithms = options.algorithms
+        cdef int algorithm
         check_options(options, lesson)
         self.tokens, self.totals, self.options, self.lesson = tokens, snapshot.totals, options, lesson
         self.rules = effective(snapshot.totals, options, lesson)
-        self.confident = CONFIDENT in options.algorithms
-        if not self.confident:
-            for name in options.algorithms:
-                self.enabled[<int>FORMULAS.index(name)] = True
+        self.confident = CONFIDENT in algorithms
+        for algorithm, name in enumerate(FORMULAS):
+            self.enabled[algorithm] = name in algorithms
         self.prepare_teaching()
         self.prepare_scale()
         self.load(snapshot.hits)
@@ -150,10 +152,7 @@ cdef class Run:
                 entries[i].value = tokens.value[i]
                 entries[i].frequency = tokens.frequency[i]
                 entries[i].index = i
-                if self.confident:
-                    entries[i].p = confident_p(&entries[i], &self.scale)
-                else:
-                    entries[i].p = probability(&entries[i], &self.scale, tokens)
+                entries[i].p = probability(&entries[i], &self.scale, tokens)
         return 0
 
     # -- noise reduction
@@ -240,10 +239,12 @@ cdef class Run:
 
     cdef int look_at_margin(self, double certainty, double margin) except -1:
         """In mode tone, learn from a verdict that is not sure, or the first of its class."""
+        unsure = self.rules.unsure
+        if unsure is None or self.lesson is not None:
+            return 0
         known = self.totals.spam_learned if self.spam else self.totals.innocent_learned
-        if self.lesson is None and self.rules.unsure is not None:
-            if certainty < margin * <double>self.options.margin or not known:
-                self.rules = self.rules.unsure
+        if certainty < margin * <double>self.options.margin or not known:
+            self.rules = unsure
         return 0
 
     cdef double number(self, int algorithm, Uses* uses) noexcept nogil:

@@ -115,8 +115,8 @@ cdef int set_heading(
         walk.mark |= BNR_MARK
     for i in range(length):
         lower[i] = LOWER[heading[i]]
-    walk.ignored = strings_have(ignored, lower, length) or (
-        length >= 8 and memcmp(heading, b"X-DSPAM-", 8) == 0
+    walk.ignored = length > 0 and (
+        strings_have(ignored, lower, length) or (length >= 8 and memcmp(heading, b"X-DSPAM-", 8) == 0)
     )
     return 0
 
