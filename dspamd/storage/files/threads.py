@@ -151,6 +151,8 @@ class _Task(Generic[T]):
             return
         if error is None:
             self._result.set_result(result)
+        elif time.monotonic() > self._until:  # work that notices this ends with an error of its library
+            self._expire()
         else:
             self._result.set_exception(error)
 

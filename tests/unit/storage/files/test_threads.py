@@ -79,3 +79,21 @@ async def test_others_wait_for_a_thread_to_be_idle() -> None:
     assert await waiting
     assert work.done() or await work
     threads.stop()
+
+
+async def test_work_that_ends_with_an_error_at_its_deadline_was_busy(threads: Threads) -> None:
+    """Whether the loop or the thread notices the deadline first."""
+    over = threading.Event()
+
+    def interrupted(until: float) -> None:
+        while time.monotonic() <= until:
+            time.sleep(0.001)
+        raise InterruptedError
+
+    late = asyncio.ensure_future(threads.run(0, interrupted, 0.01))
+    after = asyncio.ensure_future(threads.run(0, lambda _: over.set()))
+    await asyncio.sleep(0)
+    over.wait()  # the loop is busy elsewhere meanwhile
+    with pytest.raises(TempFail, match="busy"):
+        await late
+    await after
