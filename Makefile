@@ -80,9 +80,10 @@ fuzz-kernel: build
 fuzz-dialogue: build
 	$(bin)/python -m tests.fuzz.dialogue $(SESSIONS) $(SEED)
 
-chaos: build ## kill processes that learn (KILLS=300), then break everything around a daemon, and check the mail (as root; SEED=random, MAILS=2000 or more); each store
+chaos: build ## kill processes that learn (KILLS=300, a quarter of it with joint and tone), then break everything around a daemon, and check the mail (as root; SEED=random, MAILS=2000 or more); each store
 	etc/install-packages test
 	$(bin)/python -m tests.chaos.kills $(KILLS) $(SEED)
+	$(bin)/python -m tests.chaos.tone_kills $$(($(KILLS) / 4)) $(SEED)
 	$(bin)/python -m tests.chaos $(MAILS) $(SEED)
 
 bench: build ## measure against the budgets (ONLY=engine|path|default|storage|purge|daemon|commands), table and build/bench.json

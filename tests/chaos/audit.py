@@ -169,4 +169,7 @@ def _count_problems(ledger: Ledger, user: str, kept: Contents) -> list[str]:
     if wrong:
         example = f"{wrong[0]}: {kept.hits.get(wrong[0])}, not {hits.get(wrong[0])}"
         problems.append(f"hits of {len(wrong)} of {len(hits)} tokens of {user}, as {example}")
+    if kept.block != kept.lessons:
+        sizes = f"{len(kept.block)} bytes, those of its lessons {len(kept.lessons)}"
+        problems.append(f"weights of {user} are not the sum of its lessons: {sizes}")
     return problems

@@ -3,6 +3,8 @@
 These are the totals, the hits of every token, and every signature with its tokens.  The store commits
 the signature of a message together with its counters, so the audit can compute the counters
 again.  This works because a run only classifies and learns: it corrects and purges nothing.
+
+A scorer with weights has a block, too, and the steps that each message taught it are kept with the signature.
 """
 
 from __future__ import annotations
@@ -12,7 +14,8 @@ from array import array
 from dspamd.app import home_of
 from dspamd.config.config import Config
 from dspamd.engine.model import TokenOptions
-from dspamd.engine.tokenizer import tokens_from_signature
+from dspamd.engine.scorers import Scorer, scorer
+from dspamd.filter.blocks import Blocks
 from dspamd.storage.contract import Storage
 from dspamd.storage.drivers import open_storage
 from tests.chaos.ledger import Contents
@@ -24,21 +27,26 @@ async def contents(config: Config) -> dict[str, Contents]:
     storage = open_storage(config, home_of(config))
     await storage.open()
     try:
-        return {user: await _contents(storage, user) for user in USERS}
+        return {user: await _contents(storage, user, scorer(config.Algorithm)) for user in USERS}
     finally:
         await storage.close()
 
 
-async def _contents(storage: Storage, user: str) -> Contents:
+async def _contents(storage: Storage, user: str, chosen: Scorer) -> Contents:
     uid = await storage.uid(user, create=False)
     if uid is None:
         return Contents()
     totals = (await storage.read(uid, array("Q"))).totals
     hits = {row.token: (row.spam, row.innocent) async for batch in storage.tokens(uid) for row in batch}
-    signatures = {}
+    signatures, lessons = {}, chosen.weights(b"")
     for id_, _ in await storage.signatures(uid):
         stored = await storage.signature(uid, id_)
         assert stored is not None
-        tokens = tokens_from_signature(stored.data, TokenOptions(tokenizer="osb"))
-        signatures[id_] = frozenset(tokens.values)
-    return Contents(totals, signatures, hits)
+        tokens = chosen.recall(stored.data, TokenOptions(tokenizer="osb"))
+        signatures[id_] = frozenset(chosen.wanted(tokens))
+        if stored.correction is not None and stored.correction.block is not None:
+            lessons.add(stored.correction.block.data)
+    if chosen.block is None:
+        return Contents(totals, signatures, hits)
+    weights = await Blocks().weights(storage, uid, chosen.block, chosen)
+    return Contents(totals, signatures, hits, weights.write(), lessons.write())

@@ -30,6 +30,7 @@ from tests.chaos.ledger import Ledger, attempts_in, said_in
 from tests.chaos.load import Load
 from tests.chaos.mails import Mail
 from tests.chaos.outcomes import DEADLINE_S, Outcome
+from tests.support.daemon import SCORING
 from tests.support.postfix import Postfix
 from tests.support.wait import until
 
@@ -114,14 +115,20 @@ class Account:
 
 
 def experiment(
-    store: str, folder: Path, seed: int, kinds: Sequence[Fault], mails: int = 0, pace: Pace = IN_FULL
+    store: str,
+    folder: Path,
+    seed: int,
+    kinds: Sequence[Fault],
+    mails: int = 0,
+    pace: Pace = IN_FULL,
+    scoring: str = SCORING,
 ) -> Account:
     """Let faults of these kinds happen in an order that chance chooses, while `mails` mails or more flow."""
     chance = Random(f"{seed} {store}")
     plan = chance.sample(kinds, len(kinds))
-    account = Account(store, seed)
+    account = Account(f"{store}, {scoring.splitlines()[0]}", seed)
     begun, epoch = time.monotonic(), time.time() - time.monotonic()
-    with fixture(store, folder) as site:
+    with fixture(store, folder, scoring) as site:
         with Load(site.front, site.hop, seed) as load:
             scene = Scene(site, load, chance)
             account.left_out = site.left_out

@@ -4,8 +4,8 @@
                                   │         │
                                 clamd     PostgreSQL, MariaDB, or files on a small disk
 
-Deadlines are short, so that hanging work ends during a run.  Users learn from every
-message (TEFT), so that the audit can compare counters with mail.
+Deadlines are short, so that hanging work ends during a run.  Totals count every message, so that the audit
+can compare counters with mail.
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ from tests.chaos.next_hop import HopProcess
 from tests.chaos.outcomes import DEADLINE_S
 from tests.support.clamd import Clamd
 from tests.support.clock import Clock
-from tests.support.daemon import Daemon
+from tests.support.daemon import SCORING, Daemon
 from tests.support.mariadb_server import mariadb
 from tests.support.postfix import Postfix
 from tests.support.postgres_server import postgresql
 
 STORES = {"postgresql": "pgsql_drv", "mariadb": "mysql_drv", "sqlite": "sqlite3_drv", "hash": "hash_drv"}
+JOINT = "Algorithm joint\nTrainingMode tone"
+"""Instead of every token of every mail (TEFT): weights, and lessons from what is not sure."""
 DATABASES = {"postgresql": "PgSQL", "mariadb": "MySQL"}
 """Stores with a server, and how the names of their options begin."""
 _DISK_BYTES = 384 << 20
@@ -141,8 +143,8 @@ class Fixture:
 
 
 @contextmanager
-def fixture(store: str, folder: Path) -> Iterator[Fixture]:
-    """A running site that keeps its dictionaries in one of `STORES`."""
+def fixture(store: str, folder: Path, scoring: str = SCORING) -> Iterator[Fixture]:
+    """A running site that keeps its dictionaries in one of `STORES`; `scoring`: lines of dspam.conf."""
     with ExitStack() as stack:
         clamd = stack.enter_context(Clamd())
         hop = stack.enter_context(HopProcess(folder))
@@ -161,7 +163,12 @@ def fixture(store: str, folder: Path) -> Iterator[Fixture]:
         )
         clock = Clock(folder)
         daemon = Daemon(
-            folder, hop.port, driver=STORES[store], settings=settings, environment=clock.environment
+            folder,
+            hop.port,
+            driver=STORES[store],
+            settings=settings,
+            scoring=scoring,
+            environment=clock.environment,
         )
         daemon.start()
         stack.callback(daemon.kill)  # if it still runs; its workers notice

@@ -29,7 +29,7 @@ import tempfile
 import time
 import traceback
 from array import array
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,7 +47,7 @@ OWNER = "bob"
 COMMON = range(1, 201)  # tokens of every message
 OWN = 10  # further ones of each
 _BEYOND = 10**6  # the first of those
-_PER_KILL = 10**5  # messages that a process never reaches
+PER_KILL = 10**5  # messages that a process never reaches
 _LIFE_S = 0.04  # at most, after the first message
 _OPENING_S = 0.2
 SETTLED_S = 20.0  # within which a server is through with what a killed client began
@@ -78,11 +78,11 @@ def message_of(signature: str) -> int:
 
 
 @asynccontextmanager
-async def opened(name: str, folder: Path) -> AsyncIterator[tuple[Storage, Dictionary]]:
+async def opened(name: str, folder: Path, owner: str = OWNER) -> AsyncIterator[tuple[Storage, Dictionary]]:
     storage = driver(name, folder)
     await storage.open()
     try:
-        yield storage, Dictionary(storage, await storage.uid(OWNER, create=True))
+        yield storage, Dictionary(storage, await storage.uid(owner, create=True))
     finally:
         await storage.close()
 
@@ -123,7 +123,7 @@ async def correct(storage: Storage, dictionary: Dictionary, message: int, lesson
 
 async def _learn_for_ever(name: str, folder: Path, first: int, say: int) -> None:
     async with opened(name, folder) as (storage, dictionary):
-        for message in range(first, first + _PER_KILL):
+        for message in range(first, first + PER_KILL):
             await learn(storage, dictionary, message)
             os.write(say, LEARNED)
             if message % 2:
@@ -133,14 +133,21 @@ async def _learn_for_ever(name: str, folder: Path, first: int, say: int) -> None
                 await fold(storage, dictionary)
 
 
-def _killed(name: str, folder: Path, first: int, chance: random.Random) -> bytes:
-    """Let a process learn, and kill it; returns the messages that it confirmed."""
+def killed(
+    learn_for_ever: Callable[[int], Coroutine[None, None, None]],
+    chance: random.Random,
+    life_s: float = _LIFE_S,
+) -> bytes:
+    """Let a process learn, which confirms to a file, and kill it; returns what it confirmed.
+
+    It lives `life_s` at most after the first message.
+    """
     done, say = os.pipe()
     child = os.fork()
     if not child:
         try:
             os.close(done)
-            asyncio.run(_learn_for_ever(name, folder, first, say))
+            asyncio.run(learn_for_ever(say))
         except BaseException:
             traceback.print_exc()
         finally:
@@ -149,7 +156,7 @@ def _killed(name: str, folder: Path, first: int, chance: random.Random) -> bytes
     with os.fdopen(done, "rb", buffering=0) as news:
         opening = chance.random() < 0.1
         heard = b"" if opening else news.read(1)
-        time.sleep(chance.random() * (_OPENING_S if opening else _LIFE_S))  # the moment is the fault
+        time.sleep(chance.random() * (_OPENING_S if opening else life_s))  # the moment is the fault
         os.kill(child, signal.SIGKILL)
         status = os.waitpid(child, 0)[1]
         if not os.WIFSIGNALED(status):
@@ -256,12 +263,12 @@ def kills(name: str, folder: Path, count: int, seed: int) -> str:
     """Kill so often; an account of it.  Raises `Broken`."""
     chance, ledger = random.Random(seed), Ledger()
     for kill in range(count):
-        first = kill * _PER_KILL
-        heard = _killed(name, folder, first, chance)
+        first = kill * PER_KILL
+        heard = killed(lambda say: _learn_for_ever(name, folder, first, say), chance)  # noqa: B023
         ledger.kills += 1
         ledger.confirmed += heard.count(LEARNED)
         ledger.corrections_confirmed += heard.count(CORRECTED)
-        asyncio.run(settle(name, folder, ledger, first - _PER_KILL))
+        asyncio.run(settle(name, folder, ledger, first - PER_KILL))
     account = str(ledger)
     asyncio.run(replay(name, folder, ledger))
     return f"{name}: {account}; all corrected again and taken back, exactly"
@@ -281,7 +288,8 @@ def furnished(name: str) -> Iterator[Path]:
         yield folder
 
 
-def main() -> int:
+def main(kills: Callable[[str, Path, int, int], str]) -> int:
+    """The command; `kills` works on one store."""
     count, *words = sys.argv[1:]
     seed = int(words[0]) if words else secrets.randbelow(1_000_000)
     print(f"seed {seed}", flush=True)
@@ -297,4 +305,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(kills))

@@ -123,11 +123,16 @@ class Said:
 
 @dataclass(frozen=True)
 class Contents:
-    """The dictionary of one user: totals, tokens of each signature, spam and innocent hits of each token."""
+    """The dictionary of one user: totals, tokens of each signature, spam and innocent hits of each token.
+
+    A scorer with weights has a block, and `lessons` is the sum of what the signatures say it was taught.
+    """
 
     totals: Totals = Totals()  # noqa: RUF009  a tuple
     signatures: Mapping[str, frozenset[int]] = field(default_factory=dict)
     hits: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    block: bytes = b""
+    lessons: bytes = b""
 
 
 @dataclass(frozen=True)

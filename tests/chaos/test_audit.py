@@ -138,7 +138,12 @@ def _hits(kept: Contents, spam: int, innocent: int) -> Contents:
     return replace(kept, hits={**kept.hits, 7: (spam, kept.hits[7][1] + innocent)})
 
 
+def _taught(kept: Contents) -> Contents:
+    return replace(kept, block=kept.block + b"x")
+
+
 _DOCTORED: dict[str, tuple[Callable[[Ledger], Ledger], str]] = {
+    "a lesson that no message gave": (lambda ledger: _in_dictionary(ledger, _taught), "weights of"),
     "a mail is lost": (lambda ledger: _instead(ledger, _of(ledger, 6)), "lost: 6"),
     "one byte is another": (_changed_byte, "changed: 6"),
     "a line is missing": (

@@ -8,6 +8,8 @@ import pytest
 
 from tests.chaos.experiment import BRIEFLY, experiment
 from tests.chaos.faults import faults
+from tests.chaos.fixture import JOINT
+from tests.support.daemon import SCORING
 
 SEED = 20261120
 _ELSEWHERE = {
@@ -16,11 +18,13 @@ _ELSEWHERE = {
 }
 """What happens to one of the stores need not happen to the other one."""
 
+_SCORING = {"mariadb": SCORING, "hash": JOINT}
+
 
 @pytest.mark.timeout(300)  # on a machine that is busy with other things
 @pytest.mark.parametrize("store", _ELSEWHERE)
 def test_faults_cost_no_mail(store: str, tmp_path: Path) -> None:
     kinds = [fault for fault in faults(store) if fault.name not in _ELSEWHERE[store]]
-    account = experiment(store, tmp_path, SEED, kinds, pace=BRIEFLY)
+    account = experiment(store, tmp_path, SEED, kinds, pace=BRIEFLY, scoring=_SCORING[store])
     assert not account.problems, str(account)
     assert not account.left_out, account.left_out
