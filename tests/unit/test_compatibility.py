@@ -10,6 +10,7 @@ import pytest
 
 from dspamd.app import Parts
 from dspamd.config.config import Config
+from dspamd.config.options import OPTIONS
 from dspamd.engine.tokenizer import crc64
 from dspamd.request.request import Request
 from tests.support.pipeline import CORPUS_INNOCENT, PipelineFixture, RecordingOutlet
@@ -25,6 +26,15 @@ def test_the_tests_it_names_exist(file: str, name: str) -> None:
         inner = [node for node in ast.iter_child_nodes(scope) if getattr(node, "name", "") == part]
         assert inner, part
         (scope,) = inner
+
+
+def test_every_directive_of_our_own_has_a_row() -> None:
+    theirs = {name.lower() for name in (ROOT / "tests/unit/directives.txt").read_text("ascii").split()}
+    section = (ROOT / "docs/compatibility.md").read_text().partition("\n### Directives of our own\n")[2]
+    rows = re.findall(r"^\| (`.*?) \|", section.partition("\n## ")[0], re.M)
+    named = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    ours = [option.name for key, option in OPTIONS.items() if key not in theirs]
+    assert sorted(named) == sorted(ours)
 
 
 @pytest.mark.parametrize("strict", [False, True])
