@@ -11,6 +11,7 @@ import pytest
 from dspamd.engine._weights import Evidence, Table
 from dspamd.engine.joint import JOINT
 from dspamd.engine.model import Hits, ScoreOptions, Snapshot, TokenOptions, Totals
+from dspamd.engine.reasons import POINTS, probability
 from dspamd.engine.tokenizer import tokenize
 from dspamd.filter.blocks import Blocks
 from dspamd.filter.training import UnknownSignature
@@ -167,6 +168,22 @@ async def test_the_header_tells_the_sum_and_the_reasons_in_words(tmp_path: Path)
         assert all((name[:1] == b"+") == (value > 0.5) for name, value in reasons)
         points = [abs(float(name.split()[0])) for name, _ in reasons]
         assert points == sorted(points, reverse=True)
+
+
+@pytest.mark.parametrize(
+    "content", [SPAM, HAM, b"Subject: pills\r\n\r\nmeeting\r\n", b"Subject: x\r\n\r\ny\r\n"]
+)
+async def test_spam_is_what_exceeds_the_threshold_that_is_told(tmp_path: Path, content: bytes) -> None:
+    async with open_pipeline(tmp_path, base=base("tone")) as pipeline:
+        await pipeline.feed()
+        known = await table(pipeline)
+    tokens = tokenize(view_modern.view(content.replace(b"\r\n", b"\n")), TokenOptions(view="modern"))
+    run = JOINT.score(tokens, Snapshot(Totals(), Hits.none(), (known,)), ScoreOptions(frozenset({"joint"})))
+    balance = run.balance
+    assert balance is not None
+    assert run.result.spam == (balance.sum > balance.threshold)
+    assert run.result.probability == pytest.approx(probability(balance.sum / POINTS))
+    assert balance.threshold > 0  # doubt is ham
 
 
 async def test_what_a_seed_adds_is_told(tmp_path: Path) -> None:
