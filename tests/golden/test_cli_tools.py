@@ -177,12 +177,7 @@ Preference "processorBias=on"
 Preference "fallbackDomain=off"
 Preference "trainPristine=off"
 """
-OUR_FUNCTIONS = (
-    "\tcopy [other dspam.conf] [user ...] [--replace] [--verbose]\n"
-    "\texplain [user] [token ...]\n"
-    "\tretrain-model [user ...] [--ham path ... --spam path ...]\n"
-    "\tseed [file] --ham path ... --spam path ...\n\tstorage-check\n"
-)
+OUR_FUNCTIONS = dspam_admin.USAGE.partition("aggregate preference [user]\n")[2]
 OUR_WARNING = re.compile("^warning: .*\n", re.MULTILINE)  # the original said nothing
 
 
