@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from dspamd.commands import adopt, doctor, knowledge, migration, tool
-from dspamd.commands.user_functions import users_function
+from dspamd.commands.user_functions import asked_usage, users_function
 from dspamd.config import preferences
 from dspamd.config.config import Config, contains
 from dspamd.engine.model import Explained, ScoreOptions
@@ -85,6 +85,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(words: list[str]) -> int:
     words, profile = tool.profile_of(words)
+    if text := asked_usage(words):
+        sys.stdout.write(text)
+        return os.EX_OK
     check(words)
     if words[0] == "doctor":  # which copes with a configuration that cannot be used
         return doctor.run(doctor.parse(words[1:]), profile)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 from pathlib import Path
@@ -9,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from dspamd.commands import dspam_admin
+from dspamd.commands.user_functions import FUNCTIONS
 from dspamd.engine.model import Totals
+from dspamd.maintenance.moving.importing import Import
 from tests.support.site import Site
 
 Output = pytest.CaptureFixture[str]
@@ -179,6 +182,34 @@ def test_users_are_joined(site: Site, capsys: Output) -> None:
     assert capsys.readouterr() == ("", "bob: there is nothing to merge\n")
     assert dspam_admin.main(["merge", "user", "ann", "ann"]) == 1
     assert capsys.readouterr() == ("", "ann and ann are the same\n")
+
+
+def test_an_interruption_says_how_far_it_came(
+    site: Site, archive: str, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = Import._load
+
+    async def interrupted(arriving: Import) -> None:
+        await load(arriving)
+        raise asyncio.CancelledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Import, "_load", interrupted)
+        assert dspam_admin.main(["import", "ann", archive]) == 0
+    out, err = capsys.readouterr()
+    told = "ann: 2 of 2 tokens are in: the same command goes on from there\nterminated.\n"
+    assert (out, err) == ("", told)
+    assert dspam_admin.main(["import", "ann", archive]) == 0
+    assert (site.known("ann"), site.totals("ann")) == (HITS, TOTALS)
+
+
+@pytest.mark.parametrize("name", list(FUNCTIONS))
+@pytest.mark.parametrize("word", ["--help", "-h"])
+def test_each_function_says_how_it_is_used(name: tuple[str, ...], word: str, capsys: Output) -> None:
+    assert dspam_admin.main([*name, word]) == 0
+    out, err = capsys.readouterr()
+    assert (out, err) == (FUNCTIONS[name].usage, "")
+    assert out.startswith(f"syntax: dspam_admin {' '.join(name)} ")
 
 
 @pytest.mark.parametrize(
