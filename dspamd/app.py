@@ -354,8 +354,13 @@ def obstacles(config: Config) -> list[str]:
 
 
 def store_obstacles(config: Config) -> list[Problem]:
+    """`refused_places` for those who have no event loop."""
+    return asyncio.run(refused_places(config))
+
+
+async def refused_places(config: Config) -> list[Problem]:
     """Why all mail would wait with the databases in reach.  Asks the servers; raises `ConfigError`."""
-    return asyncio.run(refusals(config, home_of(config))) if _keeps_blocks(config) else []
+    return await refusals(config, home_of(config)) if _keeps_blocks(config) else []
 
 
 def store_oddities(config: Config) -> list[Problem]:

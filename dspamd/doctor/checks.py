@@ -29,7 +29,7 @@ STAGES = (
     Stage(
         (
             Check("daemon", daemon),
-            Check("database", blocking(database), 60),
+            Check("database", database, 60),
             Check("next hop", next_hop, 15),
         ),
         as_daemon=True,

@@ -1,21 +1,18 @@
-"""The database: what `dspamd --check-config` says of it."""
+"""The store: what its driver finds, and whether it has a place for what the Algorithm knows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 
-from dspamd.app import store_obstacles, store_oddities
-from dspamd.diagnosis import Diagnosis, advice, fine, problem
+from dspamd.app import refused_places
+from dspamd.diagnosis import Diagnosis, fine, problem
 from dspamd.doctor.site import Site
-from dspamd.storage.drivers import family
+from dspamd.storage.drivers import diagnoses, family
 
 
-def database(site: Site) -> Iterator[Diagnosis]:
+async def database(site: Site) -> Sequence[Diagnosis]:
     """Whether the servers answer, and have what the daemon needs."""
-    obstacles, oddities = store_obstacles(site.config), store_oddities(site.config)
-    for each in obstacles:
-        yield problem(str(each), "all mail waits", "as said")
-    for each in oddities:
-        yield advice(str(each), "as said", "as said")
-    if not obstacles and not oddities:
-        yield fine(f"the store ({family(site.config)}) answers")
+    found = await diagnoses(site.config, site.home, site.workers)
+    for each in await refused_places(site.config):
+        found.append(problem(str(each), "all mail waits", "give the right, or load the file, that it names"))
+    return found or [fine(f"the store is made of files ({family(site.config)})")]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from dspamd.config.config import Config
 from dspamd.config.libraries import needed_by
 from dspamd.config.option_types import DRIVERS
+from dspamd.diagnosis import Diagnosis, problem
 from dspamd.errors import ConfigError, Failure, Problem, UsageError
 from dspamd.storage.block import NoBlocks
 from dspamd.storage.sql.common import Server, UserTable
@@ -104,6 +105,28 @@ async def refusals(config: Config, home: Home) -> list[Problem]:
         with contextlib.suppress(Failure):  # `advice` tells who does not answer
             if reason := await ask(config.with_profile(name) if name else config, home):
                 found.append(config.problem(_address(config, name), NoBlocks(reason).detail))
+    return found
+
+
+async def diagnoses(config: Config, home: Home, workers: int) -> list[Diagnosis]:
+    """What an examination of the SQL servers finds, where each of `workers` opens connections.
+
+    Asks the servers; changes nothing.  Raises `ConfigError` as `stores` does.
+    """
+    prefix = server_prefix(config)
+    if prefix == "MySQL":
+        from dspamd.storage.mysql.diagnoses import diagnoses as ask
+    elif prefix == "PgSQL":
+        from dspamd.storage.postgres.diagnoses import diagnoses as ask
+    else:
+        return []
+    found = []
+    for name in stores(config, home):
+        try:
+            found += await ask(config.with_profile(name) if name else config, home, workers)
+        except Failure as failure:
+            cure = f"start it; see whether {_address(config, name)} and its like in {config.file} are right"
+            found.append(problem(f"the server does not answer: {failure}", "all mail waits", cure))
     return found
 
 

@@ -85,11 +85,16 @@ class Unsafe(NamedTuple):
         return 1 + self.size // _CONVERTED_BYTES_S
 
     @property
-    def advice(self) -> str:
+    def cost(self) -> str:
+        """What the cure costs."""
         how_long = f"{self.locked_s} s" if self.locked_s < 120 else f"{self.locked_s // 60} minutes"
+        return f"({self.size / 1e6:.0f} MB; nothing is learned meanwhile, for about {how_long})"
+
+    @property
+    def advice(self) -> str:
         return (
             f"{self.name} is a table of {self.engine}, where a crash leaves messages half learned: "
-            f"{self.cure} ({self.size / 1e6:.0f} MB; nothing is learned meanwhile, for about {how_long})"
+            f"{self.cure} {self.cost}"
         )
 
 
