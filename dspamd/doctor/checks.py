@@ -9,28 +9,38 @@ from __future__ import annotations
 
 from dspamd.doctor.configuration import configuration
 from dspamd.doctor.database import database
+from dspamd.doctor.dictionaries import dictionaries
 from dspamd.doctor.examination import Check, Stage, blocking
+from dspamd.doctor.files import files
 from dspamd.doctor.host import clock, disk, open_files
 from dspamd.doctor.mail_server import mail_server
 from dspamd.doctor.next_hop import next_hop
 from dspamd.doctor.programs import daemon, libraries
+from dspamd.doctor.scanners import dns, virus_scanner
+from dspamd.doctor.users import folders, quarantines
 
 STAGES = (
     Stage((Check("configuration", blocking(configuration), 30),)),
     Stage(
         (
+            Check("files", blocking(files), 30),
             Check("disk", blocking(disk)),
-            Check("clock", blocking(clock)),
             Check("open files", blocking(open_files)),
+            Check("clock", blocking(clock)),
             Check("versions", blocking(libraries)),
             Check("Postfix", blocking(mail_server), 30),
+            Check("quarantines", blocking(quarantines), 30),
         )
     ),
     Stage(
         (
             Check("daemon", daemon),
-            Check("database", database, 60),
             Check("next hop", next_hop, 15),
+            Check("database", database, 60),
+            Check("dictionaries", dictionaries, 45),
+            Check("folders", folders, 45),
+            Check("virus scanner", virus_scanner),
+            Check("DNS", dns, 20),
         ),
         as_daemon=True,
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 
 _OURS = re.compile(r"220 DSPAM D?LMTP (\S+) ")
@@ -31,3 +32,9 @@ def version(greeting: str) -> str | None:
     """The version of the dspamd that greets so; None if it is another program."""
     found = _OURS.match(greeting)
     return found[1] if found else None
+
+
+def reason(error: OSError) -> str:
+    """Why there was no connection; the text of asyncio repeats the address instead."""
+    number = error.errno or 0  # negative: the name is not known
+    return os.strerror(number) if number > 0 else str(error)

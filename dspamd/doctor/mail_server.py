@@ -13,7 +13,7 @@ from dspamd.daemon.listen import Endpoint
 from dspamd.delivery.connection import Target
 from dspamd.delivery.dispatch import targets
 from dspamd.diagnosis import Diagnosis, advice, fine, problem
-from dspamd.doctor.postfix import Postfix, Service, installed, looked_up, read
+from dspamd.doctor.postfix import Postfix, Service, in_use, looked_up, read
 from dspamd.doctor.site import Site
 
 LOCAL = ("", "localhost", "127.0.0.1", "::1", "0.0.0.0", "::")
@@ -49,8 +49,8 @@ class Way(NamedTuple):
 
 def mail_server(site: Site) -> Iterator[Diagnosis]:
     """What Postfix of this host is set to do; nothing if there is none."""
-    if not installed():
-        yield fine("there is no Postfix on this host to be examined")
+    if not in_use():
+        yield fine("no Postfix is set up on this host")
         return
     postfix, ours, hops = read(), endpoints(site.config), targets(site.config)
     found = list(judged_postfix(postfix, site.config, ours, hops, list(filter(_silent, hops))))

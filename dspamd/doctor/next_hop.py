@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from dspamd.delivery.connection import Refused, Target
 from dspamd.delivery.dispatch import reach, targets
 from dspamd.diagnosis import Diagnosis, advice, fine, problem
-from dspamd.doctor.greeting import heard, version
+from dspamd.doctor.greeting import heard, reason, version
 from dspamd.doctor.site import Site
 
 _CONNECT_S = 6.0  # for each of two connections
@@ -44,7 +44,7 @@ async def _asked(site: Site, target: Target) -> Hop:
     except TimeoutError:
         return Hop(target, trouble=f"it says nothing within {_CONNECT_S:g} s")
     if isinstance(greeting, OSError):
-        return Hop(target, trouble=greeting.strerror or str(greeting))
+        return Hop(target, trouble=reason(greeting))
     try:
         connection = await reach(site.config, target, _CONNECT_S)
     except Refused as refusal:

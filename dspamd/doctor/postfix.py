@@ -5,12 +5,14 @@ Both read MAIL_CONFIG, so the doctor examines another instance if that names its
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 from dspamd.errors import TempFail
 
@@ -70,8 +72,10 @@ class Postfix:
         return int(limit) if limit.isdigit() and int(limit) else None
 
 
-def installed() -> bool:
-    return shutil.which("postconf") is not None
+def in_use() -> bool:
+    """Whether there is a Postfix with a configuration."""
+    folder = os.environ.get("MAIL_CONFIG", "/etc/postfix")
+    return shutil.which("postconf") is not None and Path(folder, "main.cf").exists()
 
 
 def read() -> Postfix:

@@ -12,7 +12,7 @@ import dspamd
 from dspamd.app import endpoints
 from dspamd.daemon.listen import Endpoint
 from dspamd.diagnosis import Diagnosis, fine, problem
-from dspamd.doctor.greeting import heard, version
+from dspamd.doctor.greeting import heard, reason, version
 from dspamd.doctor.site import Site
 
 _REQUIREMENT = re.compile(r"([\w.-]+)\s*>=\s*([\d.]+)\s*$")
@@ -33,7 +33,7 @@ def judged_answer(place: str, answer: str | OSError) -> Diagnosis:
     """Whether it is our daemon that answers, in the installed version."""
     if isinstance(answer, OSError):
         why = "mail waits in the queue of the mail server until the daemon runs"
-        return problem(f"no daemon answers at {place}: {answer.strerror or answer}", why, _START)
+        return problem(f"no daemon answers at {place}: {reason(answer)}", why, _START)
     if (running := version(answer)) is None:
         why = "mail for dspamd goes to that program, and dspamd cannot start"
         cure = "see which one: ss -lntxp; stop it, or give dspamd another ServerPort"

@@ -20,6 +20,7 @@ import ipaddress
 import time
 from collections.abc import Callable, Sequence
 from types import ModuleType
+from typing import NamedTuple
 
 from dspamd.config.option_types import parted
 from dspamd.filter.scan.source import Address
@@ -28,6 +29,16 @@ from dspamd.telemetry import log
 _REMEMBERED_ANSWERS = 100_000
 _LEFT_ALONE_S = 60.0
 _LISTED = ipaddress.ip_network("127.0.0.0/24")
+
+
+class Answer(NamedTuple):
+    """The answer of a zone: addresses, of which some say that it lists what was asked for."""
+
+    addresses: tuple[str, ...]
+
+    @property
+    def lists(self) -> bool:
+        return any(ipaddress.ip_address(each) in _LISTED for each in self.addresses)
 
 
 class Blacklists:
@@ -62,22 +73,37 @@ class Blacklists:
         listed = await asyncio.gather(*(self._lists(zone, source) for zone in self._zones))
         return next((zone for zone, yes in zip(self._zones, listed, strict=True) if yes), None)
 
+    async def answers(self, address: Address) -> dict[str, Answer | str]:
+        """What each zone says of an address, or why it does not answer."""
+        found: dict[str, Answer | str] = {}
+        for zone in self._zones:
+            try:
+                found[zone] = await self._asked(zone, address)
+            except (self._dns.exception.DNSException, OSError) as error:
+                found[zone] = str(error) or "no answer in time"
+        return found
+
     async def _lists(self, zone: str, source: Address) -> bool:
         if self._clock() < self._left_alone.get(zone, 0.0):
             return False
-        resolver = self._dns.resolver
         try:
-            async with asyncio.timeout(self._timeout_s):
-                answer = await self._resolver.resolve(
-                    question(zone, source), "A", lifetime=self._timeout_s, search=False
-                )
-        except (resolver.NXDOMAIN, resolver.NoAnswer):
-            return False
+            return (await self._asked(zone, source)).lists
         except (self._dns.exception.DNSException, OSError) as error:
             self._left_alone[zone] = self._clock() + _LEFT_ALONE_S
             log.get().warning("blacklist_silent", zone=zone, reason=str(error) or "no answer in time")
             return False
-        return any(ipaddress.ip_address(record.address) in _LISTED for record in answer)
+
+    async def _asked(self, zone: str, source: Address) -> Answer:
+        """The answer of a zone.  Raises OSError, or what the DNS library raises."""
+        resolver = self._dns.resolver
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                found = await self._resolver.resolve(
+                    question(zone, source), "A", lifetime=self._timeout_s, search=False
+                )
+        except (resolver.NXDOMAIN, resolver.NoAnswer):
+            return Answer(())
+        return Answer(tuple(record.address for record in found))
 
 
 def question(zone: str, source: Address) -> str:

@@ -65,11 +65,11 @@ class Scanners:
     """The scanners that a configuration asks for.  Raises `ConfigError` if one cannot be used."""
 
     def __init__(self, config: Config, home: Home) -> None:
-        self._clamav = _clamav(config)
+        self._clamav = clamav(config)
         self._pass_unscanned = config.ClamAVOnFailure == "accept"
         self._scans: WeakKeyDictionary[InboundMessage, asyncio.Task[_Scan]] = WeakKeyDictionary()
         self._blocklists = Blocklists(home)
-        self._blacklists = _blacklists(config)
+        self._blacklists = blacklists(config)
         self._local = local_addresses(config)
 
     async def find(self, mail: InboundMessage, lesson: Lesson | None, user: User) -> Finding | None:
@@ -132,14 +132,16 @@ def local_addresses(config: Config) -> frozenset[Address]:
     return frozenset(filter(None, map(address, config.LocalMX)))
 
 
-def _clamav(config: Config) -> ClamAV | None:
+def clamav(config: Config) -> ClamAV | None:
+    """The virus scanner of a configuration, if it names one."""
     host, port = config.ClamAVHost, config.ClamAVPort
     if not host or not (port or host.startswith("/")):
         return None
     return ClamAV(host, port, timeout_s=config.ClamAVTimeout)
 
 
-def _blacklists(config: Config) -> Blacklists | None:
+def blacklists(config: Config) -> Blacklists | None:
+    """The blacklists of a configuration, if it names any.  Raises `ConfigError` if they cannot be asked."""
     zones = config.Lookup
     if not zones:
         return None

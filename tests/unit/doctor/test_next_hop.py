@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
@@ -74,7 +73,7 @@ async def test_a_next_hop(
 async def test_none_listens(tmp_path: Path) -> None:
     ((severity, what),) = await told(tmp_path, free_port())
     assert severity is Severity.PROBLEM
-    assert re.fullmatch(r"the next hop does not take mail: .*Connect.*", what)
+    assert what == "the next hop does not take mail: Connection refused"
 
 
 async def test_one_that_hangs_does_not_hide_the_other(
