@@ -1,8 +1,8 @@
-"""The words of a command line, and how they divide into options.
+"""The words of a command line, and the options in them.
 
 The same words arrive in three ways: on the command line of `dspam` and `dspamc`, as
 `ServerParameters` for mail that comes by LMTP, and as `DSPAMPROCESSMODE` from `dspamc`.
-`divide` finds the options in the words, `join` and `split` carry words through the protocol
+`divide` finds the options in the words; `join` and `split` write and read them for the protocol
 (reference/cli.md 3, 4; protocols.md 3).  `dspamd.request.request` knows what the values mean.
 
 `dspamc` starts once per message and imports this module, so the module imports nothing itself:
@@ -16,7 +16,7 @@ from dspamd import __version__
 Item = tuple[str, str]  # option name without dashes and its value; ("", word) for any other word
 
 _LISTS = ("user", "rcpt-to")
-_OURS = (*_LISTS, "fail")  # not for the daemon
+_OURS = (*_LISTS, "fail")  # `join` leaves them out
 _PLAIN = ("classify", "process", "stdout", "client", "daemon", "nofork", "debug", "help", "version")
 _VALUED = ("mail-from", "class", "source", "mode", "feature", "deliver", "signature", "profile", "fail")
 OPTIONS = _LISTS + _PLAIN + _VALUED
@@ -40,13 +40,13 @@ SYNTAX = (
 
 
 def divide(words: list[str]) -> list[Item]:
-    """The options in the order given; a list option makes one item for each of its names.
+    """The options in their order; a list option makes an item for each of its names.
 
     A list ends before a word that starts with a dash and before an empty word;
-    `--` ends a list and is dropped.
+    `--` ends a list and makes no item.
     """
     items: list[Item] = []
-    inside = ""  # the list option whose names are being read
+    inside = ""  # the list option whose names follow
     for word in words:
         if inside and word and not word.startswith("-"):
             items.append((inside, word))
@@ -85,7 +85,7 @@ def untrusted(items: list[Item], login: str, uid: int) -> str:
 
 
 def refusal(option: str, value: str) -> str:
-    """Why this option is refused for any message; empty if it is accepted."""
+    """Why no message may have this option; empty if it may."""
     if option == "user" and ("../" in value or "..\\" in value):
         return "Illegal username ('../' or '..\\' not allowed in username)"
     if option == "rcpt-to" and not is_address(value):
@@ -102,7 +102,7 @@ def is_address(text: str) -> bool:
     if len(labels) < 2 or not all(label and _atom_end(label, 0) == len(label) for label in labels):
         return False
     at = -1
-    while True:  # a word, and a dot behind it unless it is the last one
+    while True:  # a word, and a dot after it unless it is the last one
         at = _word_end(local, at + 1)
         if at == len(local):
             return True
@@ -132,11 +132,11 @@ def _atom_end(text: str, start: int) -> int:
 
 
 def asks_for_mail(items: list[Item], spam: str = "") -> bool:
-    """Whether the client wants mail printed, and nothing but mail.
+    """Whether the client wants us to print the mail, and nothing else.
 
-    A client that reads a verdict does not take what is printed for the mail; with --signature there is
-    none.  Mail that is taught is printed if its class is to be delivered; `spam` is another word for
-    that class (ClassAliasSpam).
+    A client that asks for a verdict would take it for the mail; with --signature there is no mail.  We
+    print a mail that the client teaches if `--deliver` names its class; `spam` is another word for that
+    class (ClassAliasSpam).
     """
     delivered = [name for value in values(items, "deliver") for name in value.split(",")]
     if "summary" in delivered or any(name in ("classify", "signature") for name, _ in items):
@@ -152,7 +152,7 @@ def asks_for_mail(items: list[Item], spam: str = "") -> bool:
 
 
 def passes(items: list[Item], otherwise: str, spam: str = "") -> bool:
-    """Whether mail that cannot be filtered is printed as it came: `--fail`, else the configured word.
+    """Whether we print mail unchanged if we cannot filter it: `--fail`, else the configured word.
 
     `spam` as for `asks_for_mail`.
     """
@@ -160,9 +160,9 @@ def passes(items: list[Item], otherwise: str, spam: str = "") -> bool:
 
 
 def teaches(items: list[Item], *, addresses: bool) -> bool:
-    """Whether the client has something to teach, which is lost if nobody tries again.
+    """Whether the client teaches; its lesson is lost unless its caller tries again.
 
-    It says so by `--class`, or by a retraining address if `addresses` count (ParseToHeaders).
+    It teaches with `--class`, or, if `addresses` count (ParseToHeaders), by a retraining address.
     """
     if values(items, "class"):
         return True
@@ -173,7 +173,7 @@ def teaches(items: list[Item], *, addresses: bool) -> bool:
 def join(items: list[Item]) -> str:
     """The text of DSPAMPROCESSMODE: all items except the lists, which travel as RCPT commands, and `--fail`.
 
-    The other side splits words at blanks, for which the protocol has no quoting.
+    The daemon splits the text at blanks; the protocol cannot quote them.
     Raises ValueError for a word with a line end, which would end the command.
     """
     text = "".join(f"{_spell(name, value)} " for name, value in items if name not in _OURS)
@@ -208,8 +208,8 @@ def split(text: str) -> list[str]:
 def version(parameters: list[str]) -> str:
     """The answer to --version.
 
-    The web pages read the line `DSPAM Anti-Spam Suite`, scripts the settings in
-    `Configuration parameters:`, which the answer has for trusted callers only.
+    The web pages read the line `DSPAM Anti-Spam Suite`; scripts read the settings in
+    `Configuration parameters:`, which only trusted callers get.
     """
     banner = (
         "\nDSPAM Anti-Spam Suite 3.10.2 (agent/library)\n\n"

@@ -20,8 +20,8 @@ def append(uid: int, change: BlockChange) -> tuple[str, str]:
 
 
 def read(uid: int, name: str, since: int) -> str:
-    """A row with the base, which is NULL if it is not needed, the version of the base, and that of the block;
-    one with a change, its version and NULL for each one after `since` or the base.
+    """A row with the base (NULL if the reader has it), the version of the base, and that of the block;
+    then, for each change after `since` or the base, a row with the change, its version, and NULL.
     """
     which, anew = _which(uid, name), f"{since} NOT BETWEEN base AND b.version"
     return (
@@ -34,7 +34,7 @@ def read(uid: int, name: str, since: int) -> str:
 
 
 def begin(uid: int, name: str) -> str:
-    """Lock a block, or make one of version 0, which nobody sees before it is folded."""
+    """Lock a block, or make one of version 0, which no reader sees before a fold."""
     return (
         "INSERT INTO dspamd_block (uid, name, base, version, data)"
         f" VALUES ({uid}, {quoted(name)}, 0, 0, '') ON DUPLICATE KEY UPDATE uid = uid"
@@ -42,7 +42,7 @@ def begin(uid: int, name: str) -> str:
 
 
 def versions(uid: int, name: str) -> str:
-    """The versions of a base and of its block, which is locked."""
+    """Lock a block; the versions of its base and of itself."""
     return f"SELECT base, version FROM dspamd_block WHERE {_which(uid, name)} FOR UPDATE"
 
 

@@ -1,14 +1,14 @@
 """Connections to one MySQL or MariaDB server: few, kept open, each used by one task at a time.
 
-`Connections.run` does a piece of work on a connection of its own, within the deadline:
-waiting for a free one, connecting, statements, and everything done again count.  Work
-given up in favour of another transaction is done again after a random pause; where
-the connection was lost, once more on a new one, unless the loss left unknown whether
-a transaction was committed.
+`Connections.run` does a piece of work on a connection of its own.  The deadline covers
+the wait for a free connection, the connecting, the statements, and all repetitions.  `run`
+repeats work after a random pause if the server preferred another transaction, and once on a
+new connection if it lost the old one, unless it cannot know whether a transaction was
+committed.
 
 `run` closes a connection whose work failed or was cancelled, which undoes what was not
-committed, and never uses it again.  It connects only when work needs that, so the daemon
-starts without its database.
+committed, and never uses it again.  It connects only when work needs a connection, so the
+daemon starts without its database.
 
 Over TCP, connections use TLS if the server offers it, without a check of its certificate.  The library
 speaks neither the compressed protocol nor MariaDB's ed25519 and parsec logins.
@@ -37,12 +37,12 @@ T = TypeVar("T")
 _PORT = 3306
 SOCKETS = ("/run/mysqld/mysqld.sock", "/var/lib/mysql/mysql.sock", "/tmp/mysql.sock")
 _PARTING_S = 1.0
-IDLE_S = 30.0  # after a longer rest we check that the connection still works
+IDLE_S = 30.0  # after a longer rest `run` checks that the connection still works
 
-# Sites set sql_mode as they like.  Without strictness, values that do not fit would be cut off.
-# For a statement that leaves a note, the library asks for it, which is another round trip.
-# MariaDB takes lists of more than a thousand values for a table, and then at times prefers to read all
-# rows of a user to looking the values up.
+# Sites set sql_mode as they like.  Without strictness, the server would cut values that do not fit.
+# If a statement leaves a note, the library asks for it, which is another round trip.
+# MariaDB turns lists of more than a thousand values into a table, and then at times reads all rows of a
+# user instead of looking the values up.
 SESSION = (
     "SET SESSION sql_mode = 'STRICT_ALL_TABLES', sql_notes = 0, group_concat_max_len = 1048576"
     " /*M!100409 , in_predicate_conversion_threshold = 0 */"
@@ -56,7 +56,7 @@ _KILLED = 1927
 _GAVE_UP = {ER.LOCK_DEADLOCK, ER.LOCK_WAIT_TIMEOUT}
 _REFUSED = {_NODE_NOT_READY, *_READ_ONLY}
 _LOST = {*_REFUSED, _KILLED, CR.CR_SERVER_GONE_ERROR, CR.CR_SERVER_LOST}
-PASSING = _GAVE_UP | _LOST  # may be gone when asked again
+PASSING = _GAVE_UP | _LOST  # a repetition may succeed
 DENIED = {ER.TABLEACCESS_DENIED_ERROR, ER.DBACCESS_DENIED_ERROR}
 DUPLICATE = {ER.DUP_ENTRY}
 NO_DEFAULT = {ER.NO_DEFAULT_FOR_FIELD}
@@ -76,21 +76,21 @@ def number(error: Exception) -> int:
 
 
 class _Unknown(Exception):
-    """The connection was lost while a transaction was being committed."""
+    """The connection broke during a commit."""
 
 
 class _Session(aiomysql.Connection):  # type: ignore[misc]  # comes without types
-    """The library's connection, with what it lacks."""
+    """The library's connection, with TLS if offered, and an orderly end."""
 
     async def _get_server_information(self) -> None:
-        """Take TLS if it is offered: the library asks for it, or does not."""
+        """Take TLS if the server offers it: the library knows only always and never."""
         await super()._get_server_information()
         if not self.server_capabilities & CLIENT.SSL:
             self.client_flag &= ~CLIENT.SSL
             self._ssl_context = None
 
     async def leave(self) -> None:
-        """Say goodbye, so that the server does not report a lost client, and wait for the end.
+        """Say goodbye, or the server reports a lost client, and wait for the end.
 
         Under TLS that takes an answer, without which uvloop cannot close its loop.
         """
@@ -104,7 +104,7 @@ class _Session(aiomysql.Connection):  # type: ignore[misc]  # comes without type
 
 
 class Connection:
-    """One connection; statements are whole texts, values in them are quoted already."""
+    """One connection; statements are whole texts with quoted values."""
 
     def __init__(self, session: _Session) -> None:
         self._session = session
@@ -118,7 +118,7 @@ class Connection:
                 return rows
 
     async def execute(self, statement: str) -> int:
-        """Carry a statement out; how many rows it touched, as the server counts them."""
+        """Execute a statement; returns how many rows it touched, as the server counts them."""
         with _noticing_loss():
             async with self._session.cursor() as cursor:
                 await cursor.execute(statement)
@@ -127,7 +127,7 @@ class Connection:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
-        """All statements within, or none; after an exception the connection must be closed."""
+        """All statements within take effect, or none; after an exception the caller closes the connection."""
         await self.execute("BEGIN")
         yield
         try:
@@ -167,7 +167,7 @@ def _noticing_loss() -> Iterator[None]:
 class Connections:
     """At most `size` connections to a server, for work that takes `deadline_s` at most.
 
-    Each begins with the statement `session`.  After a rest of `idle_s` it must prove that it still works.
+    Each begins with the statement `session`.  `run` tests one that rested longer than `idle_s` before use.
     """
 
     def __init__(
@@ -203,7 +203,7 @@ class Connections:
             raise kind("Storage is not available", detail=f"{self._place}: {error}") from error
 
     async def renew(self) -> None:
-        """Let work that comes now have new connections: a server may look at rights when they begin."""
+        """Give later work new connections: a server may look at rights only when a connection begins."""
         await self.close()
 
     async def close(self) -> None:
@@ -215,7 +215,7 @@ class Connections:
         return f"{self._server.host or 'localhost'}/{self._server.database}"
 
     async def _anew(self, work: Callable[[Connection], Awaitable[T]]) -> T:
-        """Do the work; if the connection is lost, on a new one, since the others are lost too."""
+        """Do the work; if its connection broke, repeat it on a new one, since the others broke too."""
         try:
             return await self._once(work)
         except Error as error:
@@ -239,7 +239,7 @@ class Connections:
             return result
 
     async def _rested(self) -> Connection | None:
-        """A connection that is open already, the one used last: rarely needed ones may time out."""
+        """The open connection that was used last; so those that are rarely needed time out."""
         while self._idle:
             connection = self._idle.pop()
             if asyncio.get_running_loop().time() - connection.used < self._idle_s or await connection.alive():
@@ -292,7 +292,7 @@ def socket_of(server: Server, usual: Sequence[str] = SOCKETS) -> str | None:
 
 
 def _encrypted() -> ssl.SSLContext:
-    """Servers make themselves certificates that nobody signed."""
+    """No check of certificates: servers make their own, which nobody signed."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

@@ -6,14 +6,14 @@ touches that uid's rows only, uses no sequence, and relies on no state of the se
 but the modes that are set when it begins.
 
 Look-ups quote tokens.  A list of bare numbers, some below 2^63 and some above,
-compares as decimals, which no index helps with: the server would read all rows of a user.
+compares as decimals, for which the server uses no index: it would read all rows of a user.
 
 Many values come back as one row of lists (GROUP_CONCAT), with their number, because a
-list that is cut off looks like a whole one.  Row by row, the library takes twice as
-long, and holds up everything else meanwhile.
+cut list looks like a whole one.  Row by row, the library takes twice as long, and the
+event loop waits.
 
-Counters are unsigned: they may not even pass through a negative number on their way.
-Pure: nothing is sent here.
+Counters are unsigned: not even an intermediate value may be negative.
+Pure: this module sends nothing.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def quoted(text: str) -> str:
 
 
 def portions(tokens: Sequence[T], statement_bytes: int) -> Iterator[Sequence[T]]:
-    """Tokens by as many as go into one statement; at least one portion, which may be empty."""
+    """Portions of tokens that fit into one statement; at least one portion, which may be empty."""
     most = max(1, min(_MOST_TOKENS, statement_bytes // _BYTES_PER_TOKEN))
     for start in range(0, len(tokens) or 1, most):
         yield tokens[start : start + most]
@@ -101,7 +101,7 @@ def read(uid: int, tokens: Sequence[int]) -> str:
 
 
 def locked_totals(uid: int) -> tuple[str, str]:
-    """Two statements: hold the owner's totals against other transactions, and read them."""
+    """Two statements: lock the owner's totals, and read them."""
     zeros = ", 0" * len(Totals._fields)
     return (
         f"INSERT INTO dspam_stats (uid, {', '.join(Totals._fields)}) VALUES ({uid}{zeros})"
@@ -130,12 +130,12 @@ def learn(uid: int, learned: Learned, day: date, statement_bytes: int) -> Iterat
         for portion in portions(tokens, statement_bytes):
             if spam > 0 or innocent > 0:
                 yield _add_tokens(uid, portion, max(0, spam), max(0, innocent), day, set_)
-            else:  # a token that would start without hits gets no row (DSPAM made such rows)
+            else:  # we make no row for a token without hits (DSPAM did)
                 yield f"UPDATE dspam_token_data SET {set_} WHERE {_which(uid, portion)}"
 
 
 def load(uid: int, rows: Sequence[TokenRow], statement_bytes: int) -> Iterator[str]:
-    """Hits with their days; a token keeps the later day."""
+    """Add hits with their days; a token keeps the later day."""
     columns = ("spam_hits", "innocent_hits")
     added = ", ".join(f"{column} = {column} + VALUES({column})" for column in columns)
     for portion in portions(rows, statement_bytes):
@@ -158,7 +158,7 @@ def _add_totals(uid: int, change: Totals) -> str:
 
 
 def _add_tokens(uid: int, tokens: Sequence[int], spam: int, innocent: int, day: date, set_: str) -> str:
-    """Numbers only: half the work is to parse the rows, and texts would be converted, too."""
+    """Numbers only: parsing the rows is half the work, and the server would have to convert texts, too."""
     rest = f",{spam},{innocent},{day:%Y%m%d}"
     rows = f"{rest}),({uid},".join(map(str, tokens))
     return (
@@ -191,7 +191,7 @@ def store(uid: int, signature: Signature, day: date) -> str:
 
 
 def store_bytes(data: bytes) -> int:
-    """How long the statement that stores this is at most, with what surrounds it."""
+    """The most bytes that a statement to store the data may have."""
     return 2 * len(data) + _STORE_BYTES
 
 
@@ -202,17 +202,17 @@ def stored(uid: int, signature: str, *, corrections: bool) -> str:
 
 
 def only_corrector(uid: int, timeout_s: float) -> tuple[str, str]:
-    """Two statements: keep other corrections of an owner away, and let them in again.
+    """Two statements: lock out other corrections of an owner, and let them in again.
 
-    For tables without transactions, in which nothing else can be held.  The one exception to having no
-    state in the session: engines that shard or replicate have transactions.
+    They are for tables without transactions, which have no other lock, and are the only ones that rely on
+    state of the session: engines that shard or replicate have transactions.
     """
     name = f"SHA1(CONCAT(DATABASE(), ' dspamd {uid}'))"  # the server's names are for all databases
     return f"SELECT GET_LOCK({name}, {timeout_s:g})", f"DO RELEASE_LOCK({name})"
 
 
 def label_in_force(uid: int, signature: str, *, corrections: bool) -> str:
-    """NULL if the signature was never corrected, no row if there is no such signature."""
+    """The label of a correction; NULL if there is none, no row if there is no such signature."""
     label = _correction("label", uid, signature, corrections)
     return f"SELECT {label} FROM dspam_signature_data WHERE {_whose(uid, signature)} FOR UPDATE"
 
@@ -227,9 +227,9 @@ def keep(uid: int, correct: Correct, label: Label, applied: Learned, block: Bloc
 
 
 def forget_purged(uid: int) -> str:
-    """Forget the corrections whose signatures a purge by DSPAM took away.
+    """Delete the corrections whose signatures a purge by DSPAM deleted.
 
-    Sites have signatures in any character set and collation, which do not compare as they are.
+    Sites have signatures in any character set and collation, so both sides are converted to one.
     """
     id_ = "CONVERT(signature USING utf8mb4) COLLATE utf8mb4_bin"
     return (
@@ -281,7 +281,7 @@ def delete_some_tokens(uid: int, limit: int) -> str:
 
 
 def delete_data(uid: int, *, corrections: bool, blocks: bool) -> list[str]:
-    """Everything of an owner but the name."""
+    """Delete all data of an owner except the name."""
     tables = ["dspam_token_data", "dspam_stats", "dspam_signature_data", "dspam_preferences"]
     tables += ["dspamd_correction"] if corrections else []
     tables += ["dspamd_block", "dspamd_block_change"] if blocks else []  # as they are locked

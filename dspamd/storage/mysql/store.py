@@ -1,18 +1,17 @@
 """The MySQL and MariaDB driver: the dictionaries of all users in one database, as DSPAM keeps them.
 
-Works on the tables of DSPAM 3.10.2 where they are, in each of its schemas, with the
+The driver works on the tables of DSPAM 3.10.2 where they are, in each of its schemas, with the
 site's own table of users, so DSPAM can work beside it or again (reference/storage.md
-3.1, 4).  The uid is the number that the table of users gives a name; with aliases,
-several names have the same.  Preferences are rows.
+3.1, 4).  The uid is the number of a name in the table of users; with aliases,
+several names have the same number.  Preferences are rows.
 
-What we add are tables of corrections and of blocks.  The driver makes them on first use, and
-all of DSPAM's in an empty database, unless `MySQLCreateSchema` is off.  Where it cannot,
-it does without: a correction that comes twice then counts twice, and a scorer that needs
-a block gets `NoBlocks`.
+We add tables of corrections and of blocks.  The driver makes them on first use, and
+all of DSPAM's in an empty database, unless `MySQLCreateSchema` is off.  Without them,
+a correction that comes twice counts twice, and a scorer that needs a block gets `NoBlocks`.
 
 With `MySQLWriteServer`, changes go there and look-ups to the other server, which may lag
-behind.  Any number of daemons may share a database; they
-keep nothing of it in memory but what its tables look like.
+behind.  Any number of daemons may share a database; of it they
+keep in memory only the layout of its tables.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ from dspamd.telemetry.metrics import Metrics
 T = TypeVar("T")
 
 _BATCH = 5_000  # tokens
-_ALONE_S = 10.0  # to wait for other corrections of the same owner
+_ALONE_S = 10.0  # a correction waits as long for others of the same owner
 _LONGEST_TOKEN = 20  # digits of 2^64 - 1
 
 
@@ -65,7 +64,7 @@ class MySQL:
     """A `Storage` in a MySQL or MariaDB database.
 
     `writes` are connections to the server for changes; they may be those for reading.
-    `create` allows to make tables.
+    With `create`, the driver may make tables.
     """
 
     def __init__(
@@ -109,7 +108,7 @@ class MySQL:
         )
 
     async def open(self) -> None:
-        """Nothing yet: the daemon starts without its database."""
+        """Does nothing: the daemon starts without its database."""
 
     async def close(self) -> None:
         await self._reads.close()
@@ -132,7 +131,7 @@ class MySQL:
         return int(rows[0][0]) if rows else None
 
     async def _make(self, connection: Connection, name: str) -> int | None:
-        """Make a user, unless somebody else just did, or reading lagged behind."""
+        """Make a user, unless another client just did, or the server for look-ups lags behind."""
         uid = await self._find(connection, name)
         if uid is None:
             try:
@@ -147,7 +146,7 @@ class MySQL:
         return uid
 
     async def owner_of(self, uid: Uid) -> str | None:
-        """Asked where signatures are, for it is they that name owners by number."""
+        """Asks the server that has the signatures: only they name owners by number."""
         await self._known()
         statement = sql.name_of(self._users, int(uid))
         ((name,),) = await self._signatures.run(lambda connection: connection.rows(statement))
@@ -269,7 +268,7 @@ class MySQL:
         self._refusals.kept()
 
     async def _need_room(self, name: str, data: bytes = b"") -> None:
-        """Raises `NoBlocks`, ValueError (`checked`), `TempFail` for what this server does not take."""
+        """Raises `NoBlocks`, ValueError (`checked`), `TempFail` for a block that this server does not take."""
         checked(name, data)
         await self.need_blocks()
         tables = await self._known()
@@ -310,7 +309,7 @@ class MySQL:
         return [(signature, day) for signature, day in rows]
 
     async def tokens(self, uid: Uid, *, ordered: bool = True) -> AsyncIterator[list[TokenRow]]:
-        """As texts, tokens are in order only among those of the same length."""
+        """Tokens that are texts are in order only among those of the same length."""
         tables = await self._known()
         for digits in range(1, _LONGEST_TOKEN + 1) if tables.tokens_are_text else (None,):
             after = None
@@ -355,7 +354,7 @@ class MySQL:
         return dict(await self._reads.run(lambda connection: connection.rows(sql.preferences(int(uid)))))
 
     async def set_preference(self, owner: str, name: str, value: str | None) -> None:
-        """Makes an unknown owner, as DSPAM does, unless a preference is to be removed.
+        """Makes an unknown owner, as DSPAM does, unless it removes a preference.
 
         Raises `PermFail` for a preference that the table has no room for.
         """
@@ -370,7 +369,7 @@ class MySQL:
             raise PermFail("Invalid preference", detail=str(error)) from error
 
     async def delete_owner(self, owner: str) -> None:
-        """Tokens go in small batches first, the name last, so that what breaks off can be done again.
+        """Deletes tokens in small batches first, the name last, so that a caller can repeat what broke off.
 
         Data that a user shares with another name stay.
         """
@@ -406,7 +405,7 @@ class MySQL:
             raise InvalidName(str(error)) from error
 
     async def _known(self) -> Tables:
-        """The tables as they are; looks once, and makes missing ones first."""
+        """The tables as they are; the first call makes those that are missing, and looks."""
         if self._tables is None:
             tables = await self._adopted()
             if self._tables is None:
@@ -463,7 +462,7 @@ async def _correct(
 
 
 async def _locked(connection: Connection, uid: int, tokens: array[int], tables: Tables) -> Snapshot:
-    """Totals and hits, held against other transactions; the totals must be held already."""
+    """Lock hits and read them with the totals, which the caller has locked."""
     _, read_totals = sql.locked_totals(uid)
     (totals,) = await connection.rows(read_totals)
     hits = Hits.none()
@@ -487,7 +486,7 @@ def _columns(count: int, lists: Sequence[str | None]) -> list[array[int]]:
 
 
 def _lack(signature: Signature, tables: Tables) -> str:
-    """The limit that leaves no room for a signature; empty if there is room.  A cut id could not be found."""
+    """The limit that leaves no room for a signature; empty if there is room.  Nobody would find a cut id."""
     id_, size, column = signature.id, len(signature.data), "dspam_signature_data"
     if len(id_) > tables.signature_length:
         return f"signature {id_} needs {column}.signature longer than {tables.signature_length}"
@@ -500,7 +499,7 @@ def _lack(signature: Signature, tables: Tables) -> str:
 
 
 def _report(tables: Tables, refused: Refused) -> None:
-    """Log once what the administrator should know of the tables."""
+    """Log once the faults of the tables that an administrator can mend."""
     if not tables.corrections:
         reason = refused.get(mysql_tables.CORRECTIONS, "it is not there")
         log.get().warning("corrections_not_kept", table="dspamd_correction", reason=reason)

@@ -40,7 +40,7 @@ SELECT @@max_allowed_packet, CURRENT_USER(), DATABASE(),
     WHERE table_schema = DATABASE() AND table_name = 'dspam_signature_data' AND column_name = 'data')"""
 
 
-# What we do with the tables of blocks: the server checks our rights, though there is nothing to do.
+# Our statements on the tables of blocks, which change nothing: the server checks our rights all the same.
 _USES = (
     "INSERT INTO dspamd_block SELECT * FROM dspamd_block WHERE FALSE",
     "UPDATE dspamd_block SET version = version WHERE FALSE",
@@ -49,7 +49,7 @@ _USES = (
     "DELETE FROM dspamd_block_change WHERE FALSE",
 )
 
-# It never makes a table, because there is none that it could be like.  The server checks our rights first.
+# It never makes a table, because no table has that name.  The server checks our rights first.
 _TRY = "CREATE TABLE dspamd_block_change LIKE dspamd_none"
 
 _OFF = "MySQLCreateSchema is off: turn it on,"
@@ -57,7 +57,7 @@ _OFF = "MySQLCreateSchema is off: turn it on,"
 CORRECTIONS = 2  # the step that creates their table
 
 Refused = dict[int, str]
-"""Why steps were not taken, and what the administrator has to do."""
+"""Why a step failed, and the remedy of the administrator, by the number of the step."""
 
 
 class Names(NamedTuple):
@@ -81,7 +81,7 @@ class Unsafe(NamedTuple):
 
     @property
     def locked_s(self) -> int:
-        """Seconds, roughly, for which the cure keeps others from writing."""
+        """Seconds, roughly, during which the cure blocks all other writers."""
         return 1 + self.size // _CONVERTED_BYTES_S
 
     @property
@@ -99,7 +99,7 @@ class Unsafe(NamedTuple):
 
 
 def names(users: UserTable) -> Names:
-    """The table may be one of another database, `accounts.users`."""
+    """The table of users may be in another database, as `accounts.users`."""
     table = ".".join(map(_identifier, users.table.split(".")))
     return Names(table, _identifier(users.uid), _identifier(users.name))
 
@@ -118,11 +118,11 @@ class Tables:
     without_transactions: tuple[Unsafe, ...]  # MyISAM and the like
     statement_bytes: int  # of the longest statement that the server takes
     grant: str  # the statement that lets us make our tables, and use them
-    denied: str = ""  # what the server says when we use the tables of blocks
+    denied: str = ""  # the error of the server when we use the tables of blocks
 
     @property
     def missing(self) -> range:
-        """The steps of the schema that are to be taken; the first one may be DSPAM's own doing."""
+        """The steps of the schema that the database lacks; DSPAM may have taken the first one."""
         return range(max(self.step, int(self.there)) + 1, len(_STEPS) + 1)
 
     def no_blocks(self, refused: Refused) -> str:
@@ -190,7 +190,7 @@ async def refusal(connection: Connection, *, create: bool) -> str:
 
 
 async def _denied(connection: Connection, *statements: str) -> str:
-    """What the server says to the first of these statements that we have no right to; empty if none."""
+    """The error of the server for the first of these statements that we have no right to; empty if none."""
     for statement in statements:
         try:
             await connection.execute(statement)

@@ -1,4 +1,4 @@
-"""What an administrator should know of a database before the daemon uses it.  Changes nothing there."""
+"""Advice for the administrator of a database, before the daemon uses it.  Changes nothing there."""
 
 from __future__ import annotations
 

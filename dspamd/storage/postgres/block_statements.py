@@ -8,7 +8,7 @@ WITH block AS (
 )
 INSERT INTO dspamd_block_change (uid, name, version, data) SELECT $1, $2, block.version, $4 FROM block"""
 
-# $1 uid, $2 name, $3 version that is known: versions, the base if it is needed, an array of changes.
+# $1 uid, $2 name, $3 version that the reader has: versions, the base if they need it, an array of changes.
 READ = """
 SELECT b.version, b.base, CASE WHEN b.anew THEN (
         SELECT data FROM dspamd_block WHERE uid = $1 AND name = $2
@@ -23,7 +23,7 @@ FROM (
 ) AS b"""
 
 # $1 uid, $2 name, $3 version, $4 data, $5 expected version or NULL: whether that is the base now.
-# Who waited for the lock of the row looks at its version again.
+# A client that waited for the lock of the row looks at its version again.
 FOLD = """
 WITH folded AS (
     INSERT INTO dspamd_block AS b (uid, name, base, version, data)

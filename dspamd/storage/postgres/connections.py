@@ -1,13 +1,12 @@
 """Connections to a PostgreSQL server, and the outcome of work when one fails.
 
 `Connections.run` gives work a connection, from a limited pool that connects on first
-use, so the daemon starts without its server.  One deadline covers all of it, including
-the wait for a connection.  `run` repeats work that the server gave up because of a
-deadlock.
+use, so the daemon starts without its server.  One deadline covers the wait for a connection
+and the work.  `run` repeats work that the server gave up because of a deadlock.
 
 `run` closes a connection whose work was cancelled, and never uses it again: its answer
-may still be under way.  A connection that broke, or whose server has become a read-only
-copy, takes all others of its age along: the next ones go where the primary is now.
+may still be under way.  If a connection breaks, or its server has become a read-only
+copy, `run` closes all others of its age, too: the next ones go to the new primary.
 
 Every failure is a `TempFail`; `Unreachable` says that the server did nothing.
 """
@@ -35,11 +34,11 @@ _IDLE_S = 60.0
 _PARTING_S = 1.0  # for the request to cancel a statement, and the goodbye
 # UnicodeError: a host name that no DNS query can be made of.
 _BROKEN = (OSError, UnicodeError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-# The last one: nothing was sent, because the server had hung up while the connection was idle.
+# The last one: the library sent nothing, because the server had hung up on an idle connection.
 _GIVEN_UP = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.InternalClientError)
-# A prepared statement is gone, or there already: each transaction has another connection of a pooler.
+# A prepared statement is gone, or there already: a pooler gives each transaction another connection.
 _MIXED_UP = (asyncpg.DuplicatePreparedStatementError, asyncpg.InvalidSQLStatementNameError)
-# The server goes down, is a copy now, or its tables are no longer those we knew.
+# The server goes down or is a copy now, or its tables have changed.
 _MOVED = (
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
@@ -57,8 +56,8 @@ POOLER = (
 class _Pooled(Connection):  # type: ignore[misc]  # the library has no types
     """A connection whose `close` cannot fail.
 
-    The pool closes outdated connections: in the background, where nobody would handle an exception,
-    or when work returns its connection, where a failure would make committed work look failed.
+    The pool closes outdated connections: in the background, where no one handles an exception,
+    or when work returns its connection, where an exception would make committed work look failed.
     """
 
     async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109  as in the library
@@ -139,11 +138,11 @@ class Connections:
             raise _unavailable(TempFail, error) from error
 
     async def renew(self) -> None:
-        """Let work that comes now have new connections, which are greeted."""
+        """Give later work new connections, which the driver greets."""
         await self._pool.expire_connections()
 
     async def pooled(self) -> bool:
-        """Whether each transaction has another connection of a pooler.  Raises `TempFail`.
+        """Whether a pooler gives each transaction another connection.  Raises `TempFail`.
 
         Without one, two connections of ours that are both open are two processes of the server.
         """
@@ -198,8 +197,8 @@ class Connections:
 async def transaction(connection: Connection, work: Work[T]) -> T:
     """The result of `work`, done in one transaction.
 
-    The library's own transactions wait for the answer to their ROLLBACK when they are
-    cancelled, which a server that hangs never gives.
+    If cancelled, the library's own transactions wait for the answer to their ROLLBACK, which
+    a server that hangs never gives.
     """
     await connection.execute("BEGIN")
     try:
@@ -223,7 +222,7 @@ async def _close(connection: Connection) -> None:
 
 
 async def nothing(connection: Connection) -> None:
-    """Greet or reset a connection that needs nothing of the kind."""
+    """Greet or reset a connection that needs neither."""
 
 
 def _gave_up(error: Exception) -> bool:

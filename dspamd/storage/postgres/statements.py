@@ -5,15 +5,15 @@ Citus and YugabyteDB, and through a pooler that changes connections between them
 
 * Every statement on the data of a user carries the uid as its first parameter, and
   touches rows of this uid alone.  Only look-ups in the table of users go by name.
-* No sequence is used, but for the number of a new user, as the site's table has it.
+* No sequence, except for the number of a new user if the site's table has one.
 * No session state: no settings, temporary tables, prepared names, advisory locks.
 * Rows are locked in the order of tokens, then totals, then signature, then block, so that writers
-  of one user wait for each other; what still meets is a deadlock and done again.  A change that
+  of one user wait for each other; `Connections.run` repeats work that meets a deadlock.  A change that
   goes in pieces keeps this order: its last piece has the totals and the signature.
 
-One round trip brings totals and hits, as one row of arrays.  What one message
-changes is written by one statement; the many tokens of a huge one go in pieces.  NULL
-counts as 0: the columns allow it.
+One round trip brings totals and hits, as one row of arrays.  One statement writes the
+change of a message; that of a huge message goes in pieces.  NULL counts as 0: the columns
+allow it.
 
 Tokens come back as signed 64-bit numbers, the form of the current schema.  Old schemas keep
 the unsigned number in numeric(20); statements for them convert it.
@@ -39,7 +39,7 @@ SELECT to_regclass('dspam_token_data') IS NOT NULL AS tokens,
             unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS power) AS block_ours,
     quote_ident(current_schema()) AS schema, quote_ident(current_user) AS account"""
 
-LOCK_SCHEMA = "SELECT pg_advisory_xact_lock(4422436)"  # any number that all of us use
+LOCK_SCHEMA = "SELECT pg_advisory_xact_lock(4422436)"  # an arbitrary number, the same for all daemons
 
 LOCK_SIGNATURE = "SELECT 1 FROM dspam_signature_data WHERE uid = $1 AND signature = $2 FOR UPDATE"
 
@@ -74,7 +74,7 @@ _BLOCKS = ("dspamd_block", "dspamd_block_change")  # in the order in which they 
 
 
 class Tokens(NamedTuple):
-    """How a schema keeps tokens."""
+    """The form in which a schema keeps tokens."""
 
     type: str
     column: str  # the column as a signed number
@@ -129,7 +129,7 @@ class Statements:
         self.uid = f"SELECT {users.uid} FROM {users.table} WHERE {users.name} = $1"
         self.new_user = f"INSERT INTO {users.table} ({users.name}) VALUES ($1) ON CONFLICT DO NOTHING"
         self.names = f"SELECT {users.name} FROM {users.table} WHERE {users.name} IS NOT NULL"
-        # A number out of a signature may be too large for the column.
+        # The number in a signature may be too large for the column.
         self.name_of = f"SELECT min({users.name}) FROM {users.table} WHERE {users.uid} = $1::bigint"
         self.rename = f"UPDATE {users.table} SET {users.name} = $2 WHERE {users.name} = $1"
         self.forget = f"DELETE FROM {users.table} WHERE {users.name} = $1"

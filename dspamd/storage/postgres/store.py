@@ -1,17 +1,15 @@
 """The PostgreSQL driver: the dictionaries of all users in one database, as DSPAM keeps them.
 
-Works on the tables of DSPAM 3.10.2 where they are, old or current, with the site's own
+The driver works on the tables of DSPAM 3.10.2 where they are, old or current, with the site's own
 table of users, so DSPAM can work beside it or again (reference/storage.md 3.2, 4).  The
-uid is the number that the table of users gives a name.  Preferences are rows.
+uid is the number of a name in the table of users.  Preferences are rows.
 
-What we add are tables of corrections and of blocks.  The driver makes them on the first
-connection, and all of DSPAM's in an empty database, unless `PgSQLCreateSchema` is off.  Where
-it cannot, it does without: a correction that comes twice then counts twice, and a scorer
-that needs a block gets `NoBlocks`.
+We add tables of corrections and of blocks.  The driver makes them on the first
+connection, and all of DSPAM's in an empty database, unless `PgSQLCreateSchema` is off.  Without
+them, a correction that comes twice counts twice, and a scorer that needs a block gets `NoBlocks`.
 
 Any number of daemons may share a database.  They keep nothing of it in memory.
-A message that the server cannot look up or learn in time stays in the queue (`TempFail`);
-the next call finds the server again when it is back.
+If the server is late or gone, a call raises `TempFail`; a later call finds the server again.
 """
 
 from __future__ import annotations
@@ -61,16 +59,16 @@ T = TypeVar("T")
 Work = Callable[[Connection, Statements], Awaitable[T]]
 
 _BATCH = 5_000  # tokens
-_LONGEST_SIGNATURE = 2**30 - 2**16  # bytes: a value, and what is said to the server, may have a gigabyte
-# Where the signed numbers of tokens are in the order of the tokens: two halves.
+_LONGEST_SIGNATURE = 2**30 - 2**16  # bytes: a value and a message of the protocol may have a gigabyte
+# Among signed numbers, each half of the tokens is in the order of the tokens.
 _HALVES = ((0, 2**63 - 1), (2**63, 2**64 - 1))
 
 
 class Postgres:
     """A `Storage` in a PostgreSQL database.
 
-    A call takes `deadline_s` at most.  `create` allows to make tables; `prepared` off is
-    for poolers that cannot keep prepared statements.
+    A call takes `deadline_s` at most.  With `create`, the driver may make tables.  Poolers
+    that cannot keep prepared statements need `prepared` off.
     """
 
     def __init__(
@@ -89,8 +87,8 @@ class Postgres:
         self._create = create
         self._today = today
         self._statements: Statements
-        self._refused: Refused | None = None  # steps of the schema; None until we have tried to take them
-        self._corrections = True  # until we have seen that there is no table of them
+        self._refused: Refused | None = None  # steps of the schema; None until the driver has tried them
+        self._corrections = True  # until the driver has looked for their table
         self._no_blocks = ""  # why there is no place for blocks
         self._refusals = Refusals()
         self._owner_lock = OwnerLock(deadline_s)
@@ -125,7 +123,7 @@ class Postgres:
         await self._connections.close()
 
     async def _adopt(self, connection: Connection) -> None:
-        """Look at the tables on each new connection; the first one makes those that are missing."""
+        """Look at the tables on each new connection; on the first one, make those that are missing."""
         layout, refused = await transaction(connection, look), self._refused
         if refused is None:
             layout, refused = await make(connection, layout, self._users, create=self._create)
@@ -302,7 +300,7 @@ class Postgres:
         self._refusals.kept()
 
     async def _look_again(self) -> None:
-        """Now and then, while there is no place for blocks, begin anew with connections and tables."""
+        """While there is no place for blocks, now and then connect and look at the tables again."""
         if self._no_blocks and self._refusals.look_again():
             self._refused = None
             await self._connections.renew()
