@@ -102,6 +102,7 @@ cdef int set_heading(
     Tokens tokens, Walk* walk, uint32_t at, uint32_t length, const Strings* ignored
 ) except -1 nogil:
     cdef const uint8_t* heading = tokens.text + at
+    cdef const uint8_t* to_lower = LOWER  # once: it belongs to another extension
     cdef uint8_t[STRING_SIZE] lower
     cdef uint32_t i
     walk.heading, walk.heading_length = at, length
@@ -114,7 +115,7 @@ cdef int set_heading(
     if length >= 4 and memcmp(heading, b"bnr.", 4) == 0:
         walk.mark |= BNR_MARK
     for i in range(length):
-        lower[i] = LOWER[heading[i]]
+        lower[i] = to_lower[heading[i]]
     walk.ignored = length > 0 and (
         strings_have(ignored, lower, length) or (length >= 8 and memcmp(heading, b"X-DSPAM-", 8) == 0)
     )
@@ -164,6 +165,7 @@ cdef int tokenize_line(Tokens tokens, Walk* walk, uint32_t start, uint32_t end) 
 
 cdef int split_words(Tokens tokens, const Walk* walk, uint32_t at, uint32_t end) except -1 nogil:
     cdef const uint8_t* text = tokens.text
+    cdef const uint8_t* kind = KIND  # once: it belongs to another extension
     cdef bint sparse = walk.tokenizer == SBPH_TOKENIZER or walk.tokenizer == OSB_TOKENIZER
     cdef bint body = walk.source == BODY_SOURCE
     cdef uint8_t delimiter
@@ -173,10 +175,10 @@ cdef int split_words(Tokens tokens, const Walk* walk, uint32_t at, uint32_t end)
     else:
         delimiter = <uint8_t>(BODY_WORD if body else HEADER_WORD)
     while at < end:
-        while at < end and KIND[text[at]] & delimiter:
+        while at < end and kind[text[at]] & delimiter:
             at += 1
         start = at
-        while at < end and not KIND[text[at]] & delimiter:
+        while at < end and not kind[text[at]] & delimiter:
             at += 1
         length = at - start
         if 0 < length < WORD_SIZE:
