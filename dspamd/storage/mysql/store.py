@@ -268,7 +268,7 @@ class MySQL:
         self._refusals.kept()
 
     async def _need_room(self, name: str, data: bytes = b"") -> None:
-        """Raises `NoBlocks`, ValueError (`checked`), `TempFail` for a block that this server does not take."""
+        """Raises `NoBlocks`, ValueError (`checked`), `TempFail` for what this server does not take."""
         checked(name, data)
         await self.need_blocks()
         tables = await self._known()
