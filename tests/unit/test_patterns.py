@@ -49,13 +49,20 @@ PARSERS = {
 """Modules of the standard library that read texts, and might read one in more time than its length."""
 
 NEVER_MAIL = {
+    "adoption.report": "only writes figures",
+    "adoption.steps": "only writes commands",
     "commands.dspam_clean": "words of a command line",
+    "commands.moving: json": "only writes figures",
+    "commands.renaming.tell_of_groups": "the administrator's file of groups",
     "commands.dspam_maintenance": "words of a command line",
     "commands.dspam_notify": "the administrator's text of the letter",
     "commands.dspam_retrain_forward": "words of a command line",
     "commands.dspam_train._SUMMARY": "a line that dspamc prints",
     "commands.dspam_admin: json": "only writes explanations",
     "commands.dspam_eval: json": "only writes figures",
+    "doctor.": "answers and settings of the site's own programs, files of the system",
+    "maintenance.moving.": "an archive that the administrator made",
+    "storage.files.readers: urllib.parse": "only writes the path of a file",
     "evaluation.configurations": "words of a command line",
     "evaluation.plots: xml.sax": "names of configurations",
     "config.config": "dspam.conf",
