@@ -233,10 +233,11 @@ cdef class Evidence:
         cdef double weight = known.weight + limited * evidence(known.spam, known.innocent)
         return part.first, spam, innocent, weight * part.value
 
-    def lesson(self, bint spam, double margin=1.0):
+    def lesson(self, bint spam, double margin=1.0, bint turns=True):
         """The change that teaches a label, as bytes; empty if both experts are sure of it, or there are no features.
 
-        `margin` is a multiple of the margins within which they learn.  0: they learn if they are wrong.
+        `margin` is a multiple of the margins within which they learn.  0: they learn if they are wrong.  `turns`: the message
+        follows the label afterwards; else it moves by an ordinary step, however wrong they are.
         """
         cdef double error = (1.0 if spam else 0.0) - sigma(self.weighed)
         cdef double right = self.counted_up if spam else -self.counted_up
@@ -249,7 +250,7 @@ cdef class Evidence:
             return b""
         if self.counted:
             counts = right < margin * min(ENOUGH, MARGIN * self.values) or not (self.spam if spam else self.innocent)
-        if against >= 0:
+        if turns and against >= 0:
             moves, counts, error = True, counts and not doubtful, 0.0 if doubtful else error
             turn = (against + TURNED) / self.reach(error)
             pull = (turn if doubtful else max(turn, fabs(pull))) * (1.0 if spam else -1.0)

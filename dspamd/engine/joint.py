@@ -154,7 +154,7 @@ class WeightedRun:
         if self._options.classify_only or not rules.learns:
             return b""
         if lesson is not None and lesson.unlearn:
-            return _weights.negated(self._evidence.lesson(spam, _ALWAYS))
+            return _weights.negated(self._evidence.lesson(spam, _ALWAYS, turns=False))
         if lesson is not None:
             return self._evidence.lesson(spam)
         if rules.unsure is not None:

@@ -118,7 +118,13 @@ def rounded(number: float, share: float) -> int:
 
 
 def lesson(
-    features: Sequence[int], tables: Sequence[Table], spam: bool, margin: float, *, counted: bool
+    features: Sequence[int],
+    tables: Sequence[Table],
+    spam: bool,
+    margin: float,
+    *,
+    counted: bool,
+    turns: bool = True,
 ) -> Lesson | None:
     """What a label teaches the first table; None if both experts are sure."""
     weighed, counted_up = experts(features, tables, counted=counted)
@@ -136,7 +142,7 @@ def lesson(
     against = (threshold(tables) - logit(features, tables, counted=counted)) * side
     pull = 0.3 * (1 + 2.0 * 200.0 / (200.0 + own.lessons)) * error
     doubtful = against > 7.0 * (1 + 60.0 / (1 + own.lessons))
-    if features and against >= 0:
+    if turns and features and against >= 0:
         moves, counts, error = True, counts and not doubtful, 0.0 if doubtful else error
         reach = sum(
             values[slot] * values[slot] / math.sqrt(1e-5 + (squares[slot] + (error * values[slot]) ** 2))
