@@ -80,6 +80,7 @@ def site_of(parts: Parts) -> Site:
 async def export_user(parts: Parts, options: Options) -> int:
     """Write the archive of a user; 0, or 1 for a user of whom nothing is known, or a file in trouble."""
     site, name = site_of(parts), options.words[0]
+    await tell_of_others(parts, name)
     if not await known(site, name):
         return _failed(f"{name}: there is nothing to export")
     if _to_standard_output(options):
@@ -144,6 +145,7 @@ async def bring(arriving: Import, bar: Bar) -> list[str]:
 async def delete_user(parts: Parts, options: Options) -> int:
     """Show what there is of a user, and with --yes remove it; 0, or 1 if nothing is known of them."""
     site, name = site_of(parts), options.words[0]
+    await tell_of_others(parts, name)
     found = await tally(site, name)
     done = "yes" in options.flags
     if done:
@@ -159,7 +161,32 @@ async def delete_user(parts: Parts, options: Options) -> int:
     else:
         ending = "" if not any(found) else " deleted" if done else "; --yes deletes that"
         sys.stdout.write(f"{name}: {found}{ending}\n")
+    if done:
+        tell_of_groups(parts, name)
+        if (folder := parts.home.directory(name)).exists():
+            sys.stderr.write(f"{folder} stays: files in it do not begin with {folder.name}.\n")
     return os.EX_OK if any(found) else 1
+
+
+async def tell_of_others(parts: Parts, name: str) -> None:
+    """Say whose dictionary and files a user has, if these are not under their own name."""
+    user = await parts.users.resolve(name)
+    if user.owner != name:
+        sys.stderr.write(f"{name} has the dictionary of {user.owner}, which is not meant here\n")
+    if user.file_name not in (name, user.owner):
+        sys.stderr.write(f"{name} has the files of {user.file_name}, which are not meant here\n")
+
+
+def tell_of_groups(parts: Parts, name: str) -> None:
+    """Say which lines of the file of groups name a user who is no more."""
+    file = Path(parts.config.GroupConfig or parts.home.path / "group")
+    try:
+        lines = file.read_text("utf-8", "surrogateescape").splitlines()
+    except OSError:
+        return
+    found = [str(n) for n, line in enumerate(lines, 1) if name in line.replace(":", ",").split(",")]
+    if found:
+        sys.stderr.write(f"{file} names {name} in line {', '.join(found)}: change it there\n")
 
 
 async def checked(archive: Archive, bar: Bar, part: float) -> Contents:

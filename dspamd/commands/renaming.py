@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dspamd.commands.moving import Options, parse, shown, site_of
+from dspamd.commands.moving import Options, parse, shown, site_of, tell_of_groups
 from dspamd.maintenance.moving.merging import merge
 from dspamd.maintenance.moving.possessions import tally
 from dspamd.maintenance.moving.renaming import rename
@@ -62,18 +60,6 @@ async def merge_user(parts: Parts, options: Options) -> int:
     sys.stdout.write(f"{name} is part of {into} now: {await tally(site_of(parts), into)}\n")
     tell_of_groups(parts, name)
     return os.EX_OK
-
-
-def tell_of_groups(parts: Parts, name: str) -> None:
-    """Say which lines of the file of groups name a user who is no more."""
-    file = Path(parts.config.GroupConfig or parts.home.path / "group")
-    try:
-        lines = file.read_text("utf-8", "surrogateescape").splitlines()
-    except OSError:
-        return
-    found = [str(n) for n, line in enumerate(lines, 1) if name in re.split("[:,]", line)]
-    if found:
-        sys.stderr.write(f"{file} names {name} in line {', '.join(found)}: change it there\n")
 
 
 def _interrupted(name: str) -> None:

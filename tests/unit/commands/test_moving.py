@@ -149,6 +149,22 @@ def test_deleting_shows_first_what_there_is(site: Site, capsys: Output) -> None:
     assert (told["user"], told["deleted"], told["tokens"]) == ("bob", False, 0)
 
 
+def test_what_is_not_under_the_name_of_a_user_stays(site: Site, tmp_path: Path, capsys: Output) -> None:
+    site.folder.joinpath("group").write_text("team:shared:ann,bob\n")
+    site.folder.joinpath("data/bob/notes").touch()
+    shared = "bob has the dictionary of team, which is not meant here\n"
+    assert dspam_admin.main(["export", "bob", str(tmp_path / "x")]) == 0
+    assert capsys.readouterr().err == shared
+    assert dspam_admin.main(["delete", "user", "bob"]) == 0
+    assert capsys.readouterr().err == shared
+    assert dspam_admin.main(["delete", "user", "bob", "--yes"]) == 0
+    assert capsys.readouterr().err == (
+        f"{shared}{site.folder}/group names bob in line 1: change it there\n"
+        f"{site.folder}/data/bob stays: files in it do not begin with bob.\n"
+    )
+    assert [path.name for path in site.folder.joinpath("data/bob").iterdir()] == ["notes"]
+
+
 def test_users_without_anything(site: Site, tmp_path: Path, capsys: Output) -> None:
     assert dspam_admin.main(["export", "nobody", str(tmp_path / "x")]) == 1
     assert capsys.readouterr() == ("", "nobody: there is nothing to export\n")
