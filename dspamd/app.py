@@ -278,10 +278,15 @@ def daemon_spec(config: Config, metrics: Metrics | None = None) -> DaemonSpec:
     for endpoint in listening:
         with _known(config, "SocketOwner"):
             owners(endpoint)
-    workers = config.ServerWorkers or len(os.sched_getaffinity(0))
+    workers = workers_of(config)
     if (sessions := connection_limit(config, workers)) < config.ServerMaxConnections:
         log.get().warning("few_open_files", allowed=raise_open_files(), connections=sessions)
     return DaemonSpec(tuple(listening), workers, partial(_work, config, account, workers, metrics))
+
+
+def workers_of(config: Config) -> int:
+    """The number of workers."""
+    return config.ServerWorkers or len(os.sched_getaffinity(0))
 
 
 def account_of(config: Config) -> Account | None:
@@ -365,7 +370,7 @@ async def refused_places(config: Config) -> list[Problem]:
 
 def store_oddities(config: Config) -> list[Problem]:
     """Warnings about the databases.  Asks the servers; raises `ConfigError`."""
-    found = asyncio.run(advice(config, home_of(config)))
+    found = asyncio.run(advice(config, home_of(config), workers_of(config)))
     if config.ShadowAlgorithm and not _keeps_blocks(config):
         found += asyncio.run(refusals(config, home_of(config)))
     return found

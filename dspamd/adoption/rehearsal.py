@@ -14,7 +14,7 @@ from dspamd.adoption.counting import SiteCount, Told
 from dspamd.adoption.differences import Difference, differences
 from dspamd.adoption.scoring import Comparison
 from dspamd.adoption.steps import Step
-from dspamd.app import home_of
+from dspamd.app import home_of, workers_of
 from dspamd.config.config import Config
 from dspamd.errors import ConfigError, Failure, Problem, UsageError
 from dspamd.home.home import Home
@@ -63,7 +63,7 @@ async def rehearse(config: Config, mail: Mail | None, told: Told) -> Rehearsal:
             comparison = await scoring.compare(
                 config, store, home, user, mail.maildir, mail.most, lambda share: told((1 + share) / 2)
             )
-        warnings += await advice(config, home)
+        warnings += await advice(config, home, workers_of(config))
     except Failure as failure:
         errors.append(config.problem("StorageDriver", f"the store cannot be read: {failure}"))
     finally:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import pwd
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from dspamd.app import account_of, home_of
+from dspamd.app import account_of, home_of, workers_of
 from dspamd.config.config import Config
 from dspamd.daemon.account import Account
 from dspamd.doctor.process import Daemon
@@ -32,7 +31,7 @@ class Site:
     @property
     def workers(self) -> int:
         """How many workers the daemon has, or will have."""
-        return self.config.ServerWorkers or len(os.sched_getaffinity(0))
+        return workers_of(self.config)
 
     @property
     def owner(self) -> str:

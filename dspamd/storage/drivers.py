@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from dspamd.config.config import Config
 from dspamd.config.libraries import needed_by
 from dspamd.config.option_types import DRIVERS
-from dspamd.diagnosis import Diagnosis, problem
+from dspamd.diagnosis import Diagnosis, Severity, problem
 from dspamd.errors import ConfigError, Failure, Problem, UsageError
 from dspamd.storage.block import NoBlocks
 from dspamd.storage.sql.common import Server, UserTable
@@ -64,27 +64,44 @@ def stores(config: Config, home: Home) -> list[str]:
     return list(names.values())
 
 
-async def advice(config: Config, home: Home) -> list[Problem]:
-    """Problems of the SQL servers that an administrator should know.  Asks the servers; changes nothing.
+async def diagnoses(config: Config, home: Home, workers: int) -> list[Diagnosis]:
+    """What an examination of the SQL servers finds, where each of `workers` opens connections.
+
+    Asks the servers; changes nothing.  Raises `ConfigError` as `stores` does.
+    """
+    return [diagnosis for _, diagnosis in await _examined(config, home, workers)]
+
+
+async def advice(config: Config, home: Home, workers: int) -> list[Problem]:
+    """The same as problems of the lines of the configuration, without what is fine.
 
     A server that does not answer is a problem, too, though it may answer when the daemon starts.
-    Raises `ConfigError` as `stores` does.
     """
+    return [
+        config.problem(address, f"{diagnosis.what}: {diagnosis.cure}")
+        for address, diagnosis in await _examined(config, home, workers)
+        if diagnosis.severity is not Severity.FINE
+    ]
+
+
+async def _examined(config: Config, home: Home, workers: int) -> list[tuple[str, Diagnosis]]:
+    """The diagnoses of each server, with the key that says where it is."""
     prefix = server_prefix(config)
     if prefix == "MySQL":
-        from dspamd.storage.mysql.advice import advice as ask
+        from dspamd.storage.mysql.diagnoses import diagnoses as ask
     elif prefix == "PgSQL":
-        from dspamd.storage.postgres.advice import advice as ask
+        from dspamd.storage.postgres.diagnoses import diagnoses as ask
     else:
         return []
     found = []
     for name in stores(config, home):
-        under = config.with_profile(name) if name else config
+        address = _address(config, name)
         try:
-            texts = await ask(under, home)
+            several = await ask(config.with_profile(name) if name else config, home, workers)
         except Failure as failure:
-            texts = [str(failure)]
-        found += [config.problem(_address(config, name), text) for text in texts]
+            cure = "start the server, or correct its address, account and database in this file"
+            several = [problem(str(failure), "all mail waits", cure)]
+        found += [(address, diagnosis) for diagnosis in several]
     return found
 
 
@@ -95,38 +112,16 @@ async def refusals(config: Config, home: Home) -> list[Problem]:
     """
     prefix = server_prefix(config)
     if prefix == "MySQL":
-        from dspamd.storage.mysql.advice import refusal as ask
+        from dspamd.storage.mysql.refusal import refusal as ask
     elif prefix == "PgSQL":
-        from dspamd.storage.postgres.advice import refusal as ask
+        from dspamd.storage.postgres.refusal import refusal as ask
     else:
         return []
     found = []
     for name in stores(config, home):
-        with contextlib.suppress(Failure):  # `advice` tells who does not answer
+        with contextlib.suppress(Failure):  # `diagnoses` tell who does not answer
             if reason := await ask(config.with_profile(name) if name else config, home):
                 found.append(config.problem(_address(config, name), NoBlocks(reason).detail))
-    return found
-
-
-async def diagnoses(config: Config, home: Home, workers: int) -> list[Diagnosis]:
-    """What an examination of the SQL servers finds, where each of `workers` opens connections.
-
-    Asks the servers; changes nothing.  Raises `ConfigError` as `stores` does.
-    """
-    prefix = server_prefix(config)
-    if prefix == "MySQL":
-        from dspamd.storage.mysql.diagnoses import diagnoses as ask
-    elif prefix == "PgSQL":
-        from dspamd.storage.postgres.diagnoses import diagnoses as ask
-    else:
-        return []
-    found = []
-    for name in stores(config, home):
-        try:
-            found += await ask(config.with_profile(name) if name else config, home, workers)
-        except Failure as failure:
-            cure = f"start it; see whether {_address(config, name)} and its like in {config.file} are right"
-            found.append(problem(f"the server does not answer: {failure}", "all mail waits", cure))
     return found
 
 

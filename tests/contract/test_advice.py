@@ -38,7 +38,7 @@ def configured(home: Path, prefix: str, server: Server, *lines: str) -> Config:
 
 
 async def told(config: Config) -> list[Problem]:
-    return await advice(config, Home(Path(config.Home)))
+    return await advice(config, Home(Path(config.Home)), 2)
 
 
 async def test_a_pooler_that_gives_each_transaction_another_connection(
@@ -113,7 +113,7 @@ def test_check_config_tells_it(
     mariadb_server: MariaDB, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server = mariadb_server.new_database()
-    table = "CREATE TABLE dspam_token_data (uid int, token bigint unsigned) ENGINE=MyISAM"
+    table = "CREATE TABLE dspam_token_data (uid int, token bigint, UNIQUE KEY (uid, token)) ENGINE=MyISAM"
     mariadb_server.query(table, server)
     lines = ("Profile other", "MySQLDb.other nowhere", "ServerMode auto", "TrustedDeliveryAgent /bin/cat")
     config = configured(tmp_path, "MySQL", server, *lines)

@@ -77,13 +77,16 @@ def judged(facts: Facts, users: UserTable, ours: int, *, create: bool, server: S
     tables = facts.tables
     if not tables.there and not create:
         why = "all mail waits"
-        yield problem("there are no tables of DSPAM", why, "turn MySQLCreateSchema on")
+        yield problem("there are no tables of DSPAM, and we may make none", why, "turn MySQLCreateSchema on")
     elif not tables.corrections and not create:
         why = "a correction that comes twice counts twice"
-        yield advice("there is no table dspamd_correction", why, "turn MySQLCreateSchema on")
+        yield advice(
+            "there is no table dspamd_correction, and we may make none", why, "turn MySQLCreateSchema on"
+        )
     for table in tables.without_transactions:
-        why = "a crash leaves messages half learned, and one lesson makes all others wait"
-        yield problem(f"{table.name} is a table of {table.engine}", why, f"{table.cure}\n{table.cost}")
+        what = f"{table.name} is a table of {table.engine}, where a crash leaves messages half learned"
+        why = "what is half learned stays wrong; and each lesson locks the table for all users"
+        yield problem(what, why, f"{table.cure} {table.cost}")
     missing = sql.missing_keys(facts.keys, users)
     yield from sql.judged_keys(missing, _statement, partial(_make, server))
     yield from _room(tables)
@@ -102,7 +105,7 @@ def _room(tables: Tables) -> Iterator[Diagnosis]:
             "and in my.cnf below [mysqld]: max_allowed_packet=64M"
         )
         yield advice(f"max_allowed_packet is {tables.statement_bytes} bytes", why, cure)
-    if tables.there and tables.signature_bytes < _PACKET:
+    if 0 < tables.signature_bytes < _PACKET:
         what = f"dspam_signature_data.data holds {tables.signature_bytes} bytes"
         yield advice(what, why, "ALTER TABLE dspam_signature_data MODIFY data LONGBLOB NOT NULL;")
 

@@ -90,13 +90,6 @@ class Unsafe(NamedTuple):
         how_long = f"{self.locked_s} s" if self.locked_s < 120 else f"{self.locked_s // 60} minutes"
         return f"({self.size / 1e6:.0f} MB; nothing is learned meanwhile, for about {how_long})"
 
-    @property
-    def advice(self) -> str:
-        return (
-            f"{self.name} is a table of {self.engine}, where a crash leaves messages half learned: "
-            f"{self.cure} {self.cost}"
-        )
-
 
 def names(users: UserTable) -> Names:
     """The table of users may be in another database, as `accounts.users`."""

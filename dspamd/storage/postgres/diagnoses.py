@@ -15,7 +15,7 @@ from dspamd.diagnosis import Diagnosis, advice, fine, problem
 from dspamd.errors import TempFail
 from dspamd.home.home import Home
 from dspamd.storage.postgres.connections import POOLER, Connections, nothing, transaction
-from dspamd.storage.postgres.tables import CORRECTIONS, Refused, look, make
+from dspamd.storage.postgres.tables import look
 from dspamd.storage.sql import diagnoses as sql
 from dspamd.storage.sql.common import Server, UserTable
 from dspamd.storage.sql.diagnoses import Missing
@@ -35,6 +35,8 @@ SELECT c.relname, coalesce(s.n_live_tup, 0), coalesce(s.n_dead_tup, 0),
     coalesce(lower(array_to_string(c.reloptions, ',')) ~ 'autovacuum_enabled=(false|off|no|0)', false)
 FROM pg_class c LEFT JOIN pg_stat_user_tables s ON s.relid = c.oid
 WHERE c.relkind IN ('r', 'p') AND pg_table_is_visible(c.oid) AND c.relname ~ '^dspamd?_' ORDER BY 1"""
+
+_MAY_MAKE = "SELECT has_schema_privilege(current_schema(), 'CREATE')"
 
 _SERVER = """
 SELECT current_setting('server_version'), extract(epoch FROM clock_timestamp())::float8,
@@ -63,7 +65,8 @@ class Facts(NamedTuple):
     tables: list[Table]
     keys: dict[str, set[sql.Columns]]
     there: bool  # the tables of DSPAM
-    refused: Refused  # steps of the schema that cannot be taken, each tried alone
+    corrections: bool  # our table of them
+    denied: str  # the right to make tables, as a statement that gives it; empty if we have it
     pooled: bool = False
 
 
@@ -77,7 +80,7 @@ async def diagnoses(config: Config, home: Home, workers: int) -> list[Diagnosis]
     facts: list[Facts] = []
 
     async def ask(connection: Connection) -> None:
-        facts.append(await _facts(connection, users, create=config.PgSQLCreateSchema))
+        facts.append(await _facts(connection))
 
     connections = Connections(server, ask, count=2, deadline_s=config.StorageTimeout, prepared=False)
     await connections.open()
@@ -87,33 +90,43 @@ async def diagnoses(config: Config, home: Home, workers: int) -> list[Diagnosis]
     finally:
         await connections.close()
     ours = workers * config.PgSQLConnectionCache
-    found = list(judged(seen, users, ours, prepared=config.PgSQLPreparedStatements, server=server))
+    create, prepared = config.PgSQLCreateSchema, config.PgSQLPreparedStatements
+    found = list(judged(seen, users, ours, create=create, prepared=prepared, server=server))
     return found or [fine(f"PostgreSQL {seen.version} answers, and has all that dspamd needs")]
 
 
-async def _facts(connection: Connection, users: UserTable, *, create: bool) -> Facts:
+async def _facts(connection: Connection) -> Facts:
     layout = await transaction(connection, look)
-    _, refused = await make(connection, layout, users, create=create, keep=False)
+    denied = f"GRANT CREATE ON SCHEMA {layout.schema} TO {layout.account};"
+    if await connection.fetchval(_MAY_MAKE):
+        denied = ""
     version, clock, autovacuum, allowed, others = await connection.fetchrow(_SERVER)
     measured = time.time()
     tables = [Table(*row) for row in await connection.fetch(_TABLES)]
     keys: dict[str, set[sql.Columns]] = {table.name: set() for table in tables}
     for name, columns in await connection.fetch(_KEYS):
         keys.setdefault(name, set()).add(tuple(columns))
-    return Facts(version, clock, measured, autovacuum, allowed, others, tables, keys, layout.tokens, refused)
+    return Facts(
+        version,
+        clock,
+        measured,
+        autovacuum,
+        allowed,
+        others,
+        tables,
+        keys,
+        layout.tokens,
+        layout.corrections,
+        denied,
+    )
 
 
 def judged(
-    facts: Facts, users: UserTable, ours: int, *, prepared: bool, server: Server
+    facts: Facts, users: UserTable, ours: int, *, create: bool, prepared: bool, server: Server
 ) -> Iterator[Diagnosis]:
     """The judgement of a database; `ours` is how many connections the daemon may open."""
-    reason = facts.refused.get(CORRECTIONS if facts.there else 1)
-    if reason and not facts.there:
-        what = f"there are no tables of DSPAM, and we cannot make them: {reason}"
-        yield problem(what, "all mail waits", "give that right, or turn PgSQLCreateSchema on")
-    elif reason:
-        what = f"there is no place for corrections: {reason}"
-        yield advice(what, "a correction that comes twice counts twice", "do what it says")
+    if not create or facts.denied:
+        yield from _lacking(facts, facts.denied if create else "turn PgSQLCreateSchema on")
     missing = sql.missing_keys(facts.keys, users)
     yield from sql.judged_keys(missing, _statement, partial(_make, server))
     yield from _kept(facts)
@@ -123,7 +136,17 @@ def judged(
     yield from sql.judged_clocks(facts.clock, facts.measured)
     if facts.pooled and prepared:
         why = "statements fail now and then, and their mail comes late"
-        yield advice(POOLER, why, "PgSQLPreparedStatements off, unless the pooler keeps statements")
+        cure = "it may be on if the pooler keeps statements, as pgbouncer can from 1.21"
+        yield advice(POOLER, why, cure)
+
+
+def _lacking(facts: Facts, cure: str) -> Iterator[Diagnosis]:
+    """The tables that are not there, where we cannot make them."""
+    if not facts.there:
+        yield problem("there are no tables of DSPAM, and we may make none", "all mail waits", cure)
+    elif not facts.corrections:
+        why = "a correction that comes twice counts twice"
+        yield advice("there is no table dspamd_correction, and we may make none", why, cure)
 
 
 def _kept(facts: Facts) -> Iterator[Diagnosis]:

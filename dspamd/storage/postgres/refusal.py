@@ -1,4 +1,4 @@
-"""Advice for the administrator of a database, before the daemon uses it.  Changes nothing there."""
+"""Whether the daemon will have a place for blocks in a database.  Changes nothing there."""
 
 from __future__ import annotations
 
@@ -6,24 +6,9 @@ from asyncpg import Connection
 
 from dspamd.config.config import Config
 from dspamd.home.home import Home
-from dspamd.storage.postgres.connections import POOLER, Connections, nothing
+from dspamd.storage.postgres.connections import Connections, nothing
 from dspamd.storage.postgres.tables import refusal as refused
 from dspamd.storage.sql.common import Server, UserTable
-
-
-async def advice(config: Config, home: Home) -> list[str]:
-    """Possible improvements of the settings.  Raises `TempFail`, `ConfigError`."""
-    server = Server.from_config(config, "PgSQL", home.path / "pgsql.data")
-    deadline_s = config.StorageTimeout
-    connections = Connections(server, nothing, count=2, deadline_s=deadline_s, prepared=False)
-    await connections.open()
-    try:
-        mixed_up = await connections.pooled()
-    finally:
-        await connections.close()
-    if mixed_up and config.PgSQLPreparedStatements:
-        return [f"{POOLER}; it may be on if the pooler keeps statements, as pgbouncer can from 1.21"]
-    return []
 
 
 async def refusal(config: Config, home: Home) -> str:

@@ -1,4 +1,4 @@
-"""Advice for the administrator of a database, before the daemon uses it.  Changes nothing there."""
+"""Whether the daemon will have a place for blocks in a database.  Changes nothing there."""
 
 from __future__ import annotations
 
@@ -7,19 +7,8 @@ from functools import partial
 from dspamd.config.config import Config
 from dspamd.home.home import Home
 from dspamd.storage.mysql.server import Connections
-from dspamd.storage.mysql.tables import inspect
 from dspamd.storage.mysql.tables import refusal as refused
 from dspamd.storage.sql.common import Server
-
-
-async def advice(config: Config, home: Home) -> list[str]:
-    """Possible improvements of the tables.  Raises `TempFail`, `ConfigError`."""
-    connections = _changes(config, home)
-    try:
-        tables = await connections.run(inspect)
-    finally:
-        await connections.close()
-    return [table.advice for table in tables.without_transactions]
 
 
 async def refusal(config: Config, home: Home) -> str:
