@@ -27,7 +27,7 @@ class Check(NamedTuple):
 
     subject: str
     look: Look
-    deadline_s: float = 10.0
+    deadline_s: float = 20.0
 
 
 class Stage(NamedTuple):

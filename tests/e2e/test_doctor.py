@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from dspamd import __version__
 from dspamd.config.config import Config
 from dspamd.diagnosis import Diagnosis
 from dspamd.doctor.mail_server import mail_server
 from dspamd.doctor.site import Site
+from tests.support.daemon import PROGRAM, Daemon
+from tests.support.mail_site import MailSite
 from tests.support.ports import free_port, greets
 from tests.support.postfix import Postfix
 from tests.support.wait import until
+
+OURS = f"version {__version__}"
 
 
 @pytest.fixture
@@ -70,3 +78,43 @@ def test_postfix_that_does_not_know_us(postfix: Postfix, tmp_path: Path) -> None
     ours = free_port()
     (missing,) = examined(tmp_path, ours, postfix.back)
     assert (missing.severity, missing.what) == ("problem", "Postfix of this host sends no mail to dspamd")
+
+
+def dspam_admin(config: Path, *words: str) -> tuple[int, dict[str, list[tuple[str, str]]]]:
+    """The exit status, and severity and text of the findings by subject."""
+    done = subprocess.run(
+        [PROGRAM.with_name("dspam_admin"), "doctor", "--json", *words],
+        env={**os.environ, "DSPAM_CONF": str(config)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    findings = defaultdict(list)
+    for each in json.loads(done.stdout)["findings"]:
+        findings[each["subject"]].append((each["severity"], each["what"]))
+    return done.returncode, findings
+
+
+def test_a_healthy_site(own_site: MailSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All servers answer, and the daemon runs."""
+    front, daemon = own_site.front, own_site.daemon
+    monkeypatch.setenv("MAIL_CONFIG", str(front.folder / "etc"))
+    status, found = dspam_admin(daemon.config, "--fix")
+    assert (status, found["daemon"]) == (
+        0,
+        [("fine", f"the daemon at 127.0.0.1:{daemon.port} answers, {OURS}")],
+    )
+    subjects = ("files", "Postfix", "next hop", "open files", "versions", "database")
+    assert found["open files"][0][1].startswith("the daemon may open enough files")
+    assert {severity for subject in subjects for severity, _ in found[subject]} == {"fine"}
+
+
+def test_a_daemon_that_is_its_own_next_hop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By an address that the configuration alone does not give away."""
+    monkeypatch.setenv("MAIL_CONFIG", str(tmp_path))
+    daemon = Daemon(tmp_path, free_port())
+    daemon.configure(f"ServerHost 0.0.0.0\nDeliveryHost 127.0.0.2\nDeliveryPort {daemon.port}\n")
+    with daemon:
+        status, found = dspam_admin(daemon.config)
+    loop = f"the next hop 127.0.0.2:{daemon.port} is a dspamd, probably this one"
+    assert (status, found["next hop"]) == (1, [("problem", loop)])
