@@ -66,3 +66,15 @@ def test_wrong_usage_and_help(config: Path, capsys: Output) -> None:
     config.unlink()
     assert dspam_admin.main(["doctor", "--help"]) == 0
     assert "Exit status: 0 no problem" in capsys.readouterr().out
+
+
+def test_what_is_safe_is_fixed(config: Path, capsys: Output) -> None:
+    folder = config.parent / "run"
+    config.write_text(config.read_text().replace(f"{config.parent}/pid", f"{folder}/pid"))
+    assert dspam_admin.main(["doctor", "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    missing = {"subject": "files", "what": f"the folder {folder} is missing", "fixable": True}
+    assert [each for each in told["findings"] if missing.items() <= each.items()]
+    assert dspam_admin.main(["doctor", "--fix"]) == 1  # the daemon does not run
+    assert capsys.readouterr().out.startswith(f"fixed    files: made the folder {folder}\n")
+    assert folder.is_dir()

@@ -39,6 +39,11 @@ def test_corrections() -> None:
     assert mail.what == ("1000 messages of the first 3 of 9 users, 5 corrections (0.5 %), 20 messages taught")
 
 
+def test_nobody_yet() -> None:
+    mail, _ = told(Census())
+    assert mail.what == "the store knows no user yet"
+
+
 def test_signatures() -> None:
     _, signatures = told(Census(signatures=7))
     assert (signatures.severity, signatures.what) == ("fine", "of 7 signatures none is too old")
@@ -84,3 +89,14 @@ async def test_counting_ends_in_time(stores: Stores, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(subject, "WITHIN_S", 0.0)
     mail, _ = await dictionaries(Site.of(Config.load(stores.folder / "dspam.conf")))
     assert "the first 1 of 2 users" in mail.what
+
+
+async def test_a_damaged_dictionary_does_not_hide_the_others(stores: Stores) -> None:
+    site = Site.of(Config.load(stores.folder / "dspam.conf"))
+    file = site.home.file("bob", "sdb")
+    file.write_bytes(b"no database" * 100)
+    damaged, mail, _ = await dictionaries(site)
+    assert damaged.severity == "problem"
+    assert damaged.what.startswith("1 dictionaries cannot be read: bob: ")
+    assert str(file) in damaged.what
+    assert mail.what.startswith("110 messages of 1 users, and nobody")
