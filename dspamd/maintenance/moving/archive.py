@@ -141,8 +141,8 @@ class Archive:
             digest.update(b"".join(batch[:-1]))
             last = batch[-1]
             yield share
-        end = self._record(last)
-        if "end" not in end:
+        (end,) = self._parsed([last])
+        if not {"end", "tokens_sha256", "sha256"} <= end.keys():
             raise BadArchive(self.path, "its end is missing")
         if end["sha256"] != digest.hexdigest():
             raise BadArchive(self.path, "it is damaged: its checksum is another one")
@@ -154,25 +154,26 @@ class Archive:
         `tokens` off leaves those out, unread.
         """
         for batch, share in self.lines():
-            found = [self._record(line) for line in batch if tokens or not line.startswith(_TOKEN)]
+            found = self._parsed([line for line in batch if tokens or not line.startswith(_TOKEN)])
             yield [each for each in found if "dspamd_export" not in each and "end" not in each], share
 
     def _header(self, line: bytes) -> Record:
-        header = self._record(line)
-        if "dspamd_export" not in header:
+        (header,) = self._parsed([line])
+        if "dspamd_export" not in header or not isinstance(header.get("user"), str):
             raise BadArchive(self.path, "this is no export of dspam_admin")
         if header["dspamd_export"] != FORMAT:
             raise BadArchive(self.path, f"format {header['dspamd_export']} needs a later release")
         return header
 
-    def _record(self, line: bytes) -> Record:
+    def _parsed(self, lines: Sequence[bytes]) -> list[Record]:
+        """The records of some lines, all at once: line by line it takes five times as long."""
         try:
-            record = json.loads(line)
-        except ValueError as error:
+            records: list[Record] = json.loads(b"[%b]" % b",".join(lines))
+        except (ValueError, RecursionError) as error:
             raise BadArchive(self.path, f"a line is no JSON: {error}") from error
-        if not isinstance(record, dict):
+        if len(records) != len(lines) or not all(isinstance(each, dict) and each for each in records):
             raise BadArchive(self.path, "a line is no JSON object")
-        return record
+        return records
 
 
 def row_of(record: Record) -> TokenRow:
