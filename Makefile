@@ -11,6 +11,7 @@ MAILS ?= 2000
 KILLS ?= 300
 
 WHEELS ?=
+SUITES ?= bookworm trixie
 
 bin := .venv/bin
 stamp := .venv/.complete
@@ -34,7 +35,7 @@ sanitized = LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-n
     ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONPATH=build/sanitized:. $(bin)/python -P
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo run check test coverage dates deb fuzz fuzz-kernel fuzz-dialogue chaos bench clean
+.PHONY: help build demo run check test coverage dates deb deb-test release minimum fuzz fuzz-kernel fuzz-dialogue chaos bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -93,6 +94,25 @@ bench: build ## measure against the budgets (ONLY=engine|path|default|storage|pu
 deb: build ## the Debian package for the Python of this Debian, in dist (WHEELS=folder: with libraries from there)
 	etc/install-packages deb
 	$(bin)/python -m release.deb $$($(bin)/python -m release.sdist dist) dist $(WHEELS)
+
+deb-test: build ## make the package on fresh roots of Debian 12 and 13, and live through it (as root; SUITES=bookworm|trixie: on one)
+	etc/install-packages test
+	for suite in $(SUITES); do $(bin)/python -m tests.debian.bootstrap $$suite || exit 1; done
+
+release: build ## everything that is published, in dist: source, wheel, Debian package, changes, contents, checksums
+	etc/install-packages deb
+	$(bin)/pip install -q -e '.[release]' --no-build-isolation
+	rm -rf dist
+	$(bin)/python -m release.wheel $$($(bin)/python -m release.sdist dist) dist
+	$(bin)/python -m release.deb dist/*.tar.gz dist $(WHEELS)
+	$(bin)/python -m release.changes dist/CHANGES.md
+	$(bin)/python -m release.sbom dist/dspamd.cdx.json
+	cd dist && sha256sum * > SHA256SUMS
+
+minimum: build ## run the unit tests with the lowest versions of libraries that pyproject.toml allows
+	$(bin)/python -m release.minimum > build/minimum.txt
+	PIP_CONSTRAINT=$(CURDIR)/build/minimum.txt PYTHON=$(PYTHON) etc/install-libraries build/minimum
+	build/minimum/bin/pytest -q -p no:randomly tests/unit
 
 clean: ## remove all built files, and the environment
 	find dspamd -name '*.so' -delete

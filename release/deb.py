@@ -12,7 +12,6 @@ import platform
 import re
 import subprocess
 import sys
-import tarfile
 import tempfile
 from pathlib import Path
 
@@ -34,8 +33,7 @@ def build(sdist: Path, folder: Path, wheels: Path | None = None) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="dspamd-deb-") as scratch:
-        with tarfile.open(sdist) as archive:
-            archive.extractall(scratch, filter="data")
+        subprocess.run(["tar", "-xzf", sdist, "-C", scratch], check=True)
         (tree,) = Path(scratch).iterdir()
         when = moment(tree)
         release = tree.name.removeprefix("dspamd-")
@@ -52,7 +50,8 @@ def build(sdist: Path, folder: Path, wheels: Path | None = None) -> Path:
         if wheels:
             environment["WHEELS"] = str(wheels.absolute())
         subprocess.run(
-            ["dpkg-buildpackage", "-b", "-us", "-uc"],
+            # -d: etc/install-packages sees to what it needs; build-essential has compilers that it does not.
+            ["dpkg-buildpackage", "-d", "-b", "-us", "-uc"],
             cwd=tree,
             env=environment,
             stdout=sys.stderr,
@@ -71,4 +70,7 @@ def _distribution() -> str:
 if __name__ == "__main__":
     os.umask(0o022)
     sdist, folder, *wheels = map(Path, sys.argv[1:])
-    print(build(sdist, folder, *wheels))
+    try:
+        print(build(sdist, folder, *wheels))
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"{error.cmd[0]} failed, exit status {error.returncode}; what it said is above.")

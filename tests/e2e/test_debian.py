@@ -44,6 +44,30 @@ def test_lintian_finds_nothing(package: Path) -> None:
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
 
+def test_apparmor_understands_the_profile() -> None:
+    options = ("--skip-kernel-load", "--skip-cache", "--quiet")
+    profile = ROOT / "debian/apparmor"
+    done = subprocess.run(["apparmor_parser", *options, profile], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+def test_logrotate_understands_its_lines(tmp_path: Path) -> None:
+    """It moves a log away that is there; of its account there may be none on this machine."""
+    lines = (ROOT / "debian/dspamd.logrotate").read_text()
+    log = tmp_path / "dspam.debug"
+    log.write_text("a line\n")
+    tmp_path.chmod(0o755)
+    (tmp_path / "lines").write_text(
+        lines.replace("/var/log/dspam", str(tmp_path)).replace("    su dspam dspam\n", "")
+    )
+    options = ("--force", "--state", tmp_path / "state")
+    done = subprocess.run(
+        ["logrotate", *options, tmp_path / "lines"], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not log.exists() and (tmp_path / "dspam.debug.1").read_text() == "a line\n"
+
+
 def test_it_lives_from_installation_to_purge(package: Path, tmp_path: Path) -> None:
     place = tmp_path / "root"
     place.mkdir()

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.conftest import published
 from tests.support.source_tree import ROOT, tracked
 from tests.support.wheels import NO_NETWORK, required
 
@@ -137,6 +138,38 @@ def test_pip_installs_the_same_of_the_source_distribution(programs: Path, progra
         assert all((record.parents[1] / path).exists() for path in kept)
         installed.append(kept)
     assert installed[0] == installed[1]
+
+
+def test_two_source_distributions_are_equal(clone: Path, sdist: Path, tmp_path: Path) -> None:
+    """Whenever they are made, and whatever the tree says of times and rights."""
+    for path in (clone / "README.md", clone / "dspamd/app.py"):
+        path.chmod(0o600)
+        path.touch()
+    assert published("sdist", tmp_path, tree=clone).read_bytes() == sdist.read_bytes()
+
+
+def test_the_environment_has_what_is_no_python(programs: Path) -> None:
+    """Manual pages where man looks for them, and each sample and unit."""
+    share = programs.parent / "share"
+    for page in (ROOT / "docs").glob("*.[1-8]"):
+        assert (share / f"man/man{page.suffix[1]}/{page.name}").read_bytes() == page.read_bytes()
+    places = {
+        "postfix": "etc/postfix",
+        "prometheus": "etc/prometheus",
+        "txt": "etc/txt",
+        "systemd": "systemd",
+    }
+    for folder, source in places.items():
+        for path in (path for path in (ROOT / source).rglob("*") if path.is_file()):
+            there = share / "dspamd" / folder / path.relative_to(ROOT / source)
+            assert there.read_bytes() == path.read_bytes()
+    assert (share / "dspamd/dspam.conf").read_bytes() == (ROOT / "etc/dspam.conf").read_bytes()
+
+
+def test_the_module_is_the_daemon(programs: Path, tmp_path: Path) -> None:
+    done = run(programs / "python", "-m", "dspamd", "--check-config", folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("dspam.conf: usable, 0 warnings\n")
 
 
 @pytest.mark.parametrize("script", PROJECT["scripts"])

@@ -23,7 +23,7 @@ def test_all_libraries_come_with_it() -> None:
     """Those of PostgreSQL and MySQL come always, the others with an extra that has to be named."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     (extras,) = re.findall(r"pip install .*'/src\[([\w,]+)\]'", DOCKERFILE)
-    assert set(extras.split(",")) == project["optional-dependencies"].keys() - {"dev"}
+    assert set(extras.split(",")) == project["optional-dependencies"].keys() - {"dev", "release"}
 
 
 def test_the_sample_names_folders_that_it_has() -> None:

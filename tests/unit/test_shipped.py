@@ -11,6 +11,11 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 LOADED = {
+    "debian/": "tests/e2e/test_debian.py::test_it_lives_from_installation_to_purge",
+    "debian/apparmor": "tests/e2e/test_debian.py::test_apparmor_understands_the_profile",
+    "debian/dspamd.lintian-overrides": "tests/e2e/test_debian.py::test_lintian_finds_nothing",
+    "debian/dspamd.logrotate": "tests/e2e/test_debian.py::test_logrotate_understands_its_lines",
+    "debian/source/": "tests/e2e/test_debian.py::test_lintian_finds_nothing",
     "etc/daemontools/": "tests/e2e/test_systemd.py::test_supervisors_run_the_daemon",
     "etc/daemontools/log/": "tests/e2e/test_systemd.py::test_supervisors_run_the_daemon",
     "etc/dspam.conf": "tests/e2e/test_samples.py::test_mail_passes_unchanged_and_a_user_corrects_a_verdict",
@@ -33,7 +38,7 @@ LOADED = {
 
 SHIPPED = sorted(
     str(path.relative_to(ROOT))
-    for folder in ("etc", "systemd")
+    for folder in ("debian", "etc", "systemd")
     for path in (ROOT / folder).rglob("*")
     if path.is_file()
 )
