@@ -8,8 +8,10 @@ the daemon is started here, by the account and the command of its unit.
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shutil
+import signal
 import smtplib
 import subprocess
 import sys
@@ -76,7 +78,7 @@ class Site:
     def stop_filter(self) -> None:
         """Stop the daemon, as systemd does."""
         pid = int((self.root.path / "run/dspam/dspam.pid").read_text())
-        self.root.run("kill", "-TERM", str(pid))
+        os.kill(pid, signal.SIGTERM)
         assert self._daemon is not None
         assert self._daemon.wait(60) == 0, self.output
 
@@ -118,10 +120,12 @@ class Site:
 
     def arrived(self, user: str, count: int) -> list[str]:
         """Wait until so many messages arrived for a user, and nothing is queued."""
+        queue = ("postqueue", "-p")
         until(
-            lambda: len(self.mailbox(user)) >= count and "empty" in self.root.run("postqueue", "-p"),
+            lambda: len(self.mailbox(user)) >= count and "empty" in self.root.run(*queue),
             lambda: (
-                f"{count} messages for {user}; {len(self.mailbox(user))} came: {self.log[-999:]}{self.output}"
+                f"{count} messages for {user}; {len(self.mailbox(user))} came\n{self.root.run(*queue)}"
+                f"{self.log}\n{self.output}"
             ),
             timeout_s=90,
             every_s=0.2,

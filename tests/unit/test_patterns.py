@@ -51,6 +51,7 @@ PARSERS = {
 NEVER_MAIL = {
     "adoption.report": "only writes figures",
     "adoption.steps": "only writes commands",
+    "commands.completion": "texts of our own commands",
     "commands.dspam_clean": "words of a command line",
     "commands.moving: json": "only writes figures",
     "commands.renaming.tell_of_groups": "the administrator's file of groups",
