@@ -49,7 +49,7 @@ class Pace(NamedTuple):
 
 
 IN_FULL = Pace(DEADLINE_S + 1.5, 60)
-"""What hangs is noticed, or is over before."""
+"""By then a process that hangs is noticed, or has ended."""
 BRIEFLY = Pace(0.6, 25)
 
 

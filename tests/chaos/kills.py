@@ -169,7 +169,7 @@ def killed(
 
 @dataclass
 class Ledger:
-    """What is known of the messages after some kills."""
+    """Our knowledge of the messages after some kills."""
 
     kills: int = 0
     confirmed: int = 0

@@ -93,7 +93,7 @@ class End(Enum):
 
 @dataclass(frozen=True)
 class Attempt:
-    """What Postfix knows of an attempt, whose end is known to the second."""
+    """Postfix's record of an attempt, whose end it gives to the second."""
 
     queue_id: str
     user: str

@@ -16,7 +16,7 @@ _ELSEWHERE = {
     "mariadb": {"tree killed", "next hop stopped", "next hop frozen", "clients vanish", "clock set"},
     "hash": {"worker killed", "supervisor killed", "clamd stopped", "clamd frozen", "open files exhausted"},
 }
-"""What happens to one of the stores need not happen to the other one."""
+"""The faults that are tried with the other store alone."""
 
 _SCORING = {"mariadb": SCORING, "hash": JOINT}
 

@@ -85,7 +85,7 @@ async def correct(dictionary: Dictionary, message: int, label: Label) -> bool:
 
 
 def answer(message: int) -> Label:
-    """What the user says of a message: the contrary of what it is, so that there is much to learn."""
+    """The user's label of a message: the opposite of its class, so that there is much to learn."""
     return Label.INNOCENT if message % 2 else Label.SPAM
 
 
@@ -122,7 +122,7 @@ def differences(found: Known, wanted: Known) -> Iterator[str]:
 
 @dataclass
 class Ledger:
-    """What must be known after some kills, in a store in memory."""
+    """The knowledge that must be there after some kills, in a store in memory."""
 
     kills: int = 0
     confirmed: int = 0

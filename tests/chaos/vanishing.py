@@ -51,6 +51,6 @@ def vanish(port: int, mail: Mail, step: Step, *, reset: bool) -> None:
 
 
 def hear(replies: BinaryIO) -> None:
-    """Read one reply, whatever it says: who is put off has nothing to hand over, and vanishes too."""
+    """Read one reply, whatever it says: a client that is put off hands nothing over, and vanishes too."""
     while replies.readline()[3:4] == b"-":
         pass

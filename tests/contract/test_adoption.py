@@ -1,4 +1,4 @@
-"""dspam_admin adopt on what DSPAM 3.10.2 left of each driver: it says what is there, and changes nothing."""
+"""dspam_admin adopt on the data of DSPAM 3.10.2, for each driver: it reports the data and changes nothing."""
 
 from __future__ import annotations
 

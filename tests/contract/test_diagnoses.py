@@ -1,4 +1,4 @@
-"""What an examination of a database finds, and that it mends what it offers to mend."""
+"""The doctor finds the faults of a database, and mends those that it offers to mend."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def word(number: int) -> bytes:
 
 
 def new_words(count: int) -> bytes:
-    """A mail of words that nobody has seen before."""
+    """A mail of new words."""
     lines = (b" ".join(map(word, range(n, n + 10))) for n in range(0, count, 10))
     return b"From: x@example.org\r\nSubject: words\r\n\r\n" + b"\r\n".join(lines) + b"\r\n"
 

@@ -84,7 +84,7 @@ class Site:
 
     @property
     def output(self) -> str:
-        """What the daemon said."""
+        """The log of the daemon."""
         return (self.root.path / "var/log/dspamd.output").read_text()
 
     def start_postfix(self) -> None:
@@ -114,7 +114,7 @@ class Site:
             smtp.sendmail(sender, [recipient], content.encode())
 
     def mailbox(self, user: str) -> list[str]:
-        """What arrived for a user."""
+        """The mail that arrived for a user."""
         folder = self.root.path / f"srv/mail/{user}/new"
         return [path.read_text() for path in folder.iterdir()] if folder.is_dir() else []
 
@@ -133,7 +133,7 @@ class Site:
         return self.mailbox(user)
 
     def learned(self) -> str:
-        """What is known of Alice."""
+        """The dictionary of Alice."""
         return self.root.run("dspam_stats", ALICE)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 ENTER = ("unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc")
-"""What starts a process that may call `Root.enter`."""
+"""The command that starts a process that may call `Root.enter`."""
 
 _ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",

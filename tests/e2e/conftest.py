@@ -1,4 +1,4 @@
-"""What is published, made once for all tests of it."""
+"""The published files, made once for all tests of them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def published(step: str, *words: Path, tree: Path) -> Path:
-    """What a step of `release` makes in a tree."""
+    """The files that a step of `release` makes in a tree."""
     done = subprocess.run(
         [sys.executable, "-m", f"release.{step}", *words],
         cwd=tree,

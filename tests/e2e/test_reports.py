@@ -52,7 +52,7 @@ def corrections(site: MailSite, user: str) -> list[str]:
 
 
 def test_a_client_of_ours_reports_through_submission(site: MailSite) -> None:
-    """The login is not forwarded, that the client is local is; who sends it is not asked then."""
+    """Postfix forwards that the client is local, but no login; so the daemon asks for no sender."""
     mails = received(site, "alice", "Pills", "Watches", "Loans")
     with site.front.session(site.front.submission) as smtp:
         content = report(f"spam-alice@{DOMAIN}", *mails)
@@ -71,7 +71,7 @@ def test_a_user_reports_from_their_own_address(site: MailSite) -> None:
 
 
 def test_a_stolen_signature_from_outside_changes_nothing(site: MailSite) -> None:
-    """The sender gets it back, with a reason, and nobody learns it."""
+    """The sender gets it back, with a reason, and no dictionary learns it."""
     (mail,) = received(site, "carol", "Pills")
     site.front.send(report(f"spam-carol@{DOMAIN}", mail), "spam-carol", sender=f"erin@{DOMAIN}")
     (returned,) = site.front.arrived("erin")

@@ -1,4 +1,4 @@
-"""Users from outside, with the real daemon: whom it trusts, who is one, who shares a dictionary with whom."""
+"""Users from other sources, with the real daemon: their names, the trusted ones, shared dictionaries."""
 
 from __future__ import annotations
 

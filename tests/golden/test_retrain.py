@@ -49,7 +49,7 @@ TOTALS = {  # the names of recorded runs
 
 
 class Recorded(NamedTuple):
-    """What the original was asked and said, ids of messages as `ID`; None: the row does not tell it."""
+    """The question to the original and its answer, with `ID` for ids of messages; None: not recorded."""
 
     words: list[str] | None = None
     stdin: str | None = None
@@ -97,7 +97,7 @@ class RetrainedSite:
         self._parts, self._given = parts, given
 
     async def run(self, command: str) -> str:
-        """What a command of a case answers, or why it is refused."""
+        """The answer to a command of a case, or the reason of its refusal."""
         _, *words = shlex.split(command.removesuffix(" <in.eml"))
         config = self._parts.config
         content = self._given if command.endswith(" <in.eml") else b""

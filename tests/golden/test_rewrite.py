@@ -111,7 +111,7 @@ def signed_stays_closed(raw: bytes, recorded: bytes) -> bytes:
 
 
 def foreign_headers_dropped(raw: bytes, recorded: bytes) -> bytes:
-    """Q-M17: X-DSPAM headers that came in are removed, so that nobody can forge a verdict."""
+    """Q-M17: we remove the X-DSPAM headers of incoming mail, so that no sender can forge a verdict."""
     for line in re.findall(rb"(?m)^X-DSPAM-[^\n]*\n", Message(raw).head):
         recorded = recorded.replace(line, b"", 1)
     return recorded

@@ -25,7 +25,7 @@ def probability(pair: Pair, spam_learned: int, innocent_learned: int) -> float:
 
 
 def evidence(probabilities: Iterable[float]) -> float:
-    """What all tokens say together."""
+    """The evidence of all tokens together."""
     return math.fsum(math.log(p / (1 - p)) for p in probabilities)
 
 

@@ -126,7 +126,7 @@ def lesson(
     counted: bool,
     turns: bool = True,
 ) -> Lesson | None:
-    """What a label teaches the first table; None if both experts are sure."""
+    """The lesson of a label for the first table; None if both experts are sure."""
     weighed, counted_up = experts(features, tables, counted=counted)
     error = spam - 1 / (1 + math.exp(-weighed))
     moves = abs(error) >= 0.5 - margin * (0.5 - 0.01)

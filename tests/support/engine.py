@@ -32,7 +32,7 @@ def body_run(
     headers: bytes = b"",
     tokenizer: str = "word",
 ) -> Run:
-    """The run of a message by a reader who knows these tokens."""
+    """The run of a message for a user whose dictionary has these tokens."""
     token_options = TokenOptions(tokenizer, whitelist=options.whitelist, noise=options.noise)
     tokens = tokenize(View(headers, body), token_options)
     return Run(tokens, Snapshot(totals, hits(known)), options, lesson)

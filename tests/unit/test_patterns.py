@@ -436,7 +436,7 @@ TESTED_ELSEWHERE = {
 
 @pytest.mark.parametrize("place", SEES_MAIL)
 def test_the_worst_case_takes_a_bounded_time(place: str) -> None:
-    """The smaller sizes already find what is slower than linear, before it takes for ever."""
+    """Small sizes come first: they find a pattern that is slower than linear before it takes for ever."""
     use, worst = SEES_MAIL[place]
     for each in worst:
         for size in (1 << 14, 1 << 17, 1 << 20):

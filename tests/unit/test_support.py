@@ -1,4 +1,4 @@
-"""Rules for the tests: no module imports a test module, and none replaces what is private."""
+"""Rules for the tests: no module imports a test module, and none replaces private names."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_each_way_to_import_one_is_found() -> None:
 
 
 def private_names_set(module: ast.AST) -> Iterator[str]:
-    """Places where a module puts something in place of what is private to another object."""
+    """Places where a module replaces a private name of another object."""
     for node in ast.walk(module):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute | ast.Name):
             called = node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id
@@ -82,6 +82,6 @@ def test_a_patch_of_a_private_name_is_found(text: str) -> None:
 
 
 def test_no_test_replaces_what_is_private() -> None:
-    """What a test wants otherwise, a constructor or a function takes as an argument."""
+    """A constructor or a function takes as an argument what a test wants to replace."""
     found = [f"{name}:{each}" for name, module in MODULES.items() for each in private_names_set(module)]
     assert found == []

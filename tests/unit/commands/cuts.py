@@ -1,4 +1,4 @@
-"""What dspamc prints if something fails at some byte of its dialogue with a daemon.
+"""The output of dspamc if its dialogue with a daemon fails at some byte.
 
     python -m tests.unit.commands.cuts <what fails> <words> <file of the mail> <folder> <point>...
 

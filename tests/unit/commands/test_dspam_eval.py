@@ -1,4 +1,4 @@
-"""dspam_eval: digits that repeat, runs that go on, and what is said of bad input."""
+"""dspam_eval: digits repeat, runs continue, and bad input gives a clear error."""
 
 from __future__ import annotations
 

@@ -386,7 +386,7 @@ async def test_a_script_that_needs_no_message_on_standard_output_hears_of_failur
 
 
 LARGE = MESSAGE + b"word\n" * 100_000
-"""More than a pipe holds that nobody reads."""
+"""More than fits into a pipe without a reader."""
 
 SHOWN = b"X-Daemon-Classification: INNOCENT\r\n" + LARGE + b".\r\n250 2.6.0 <bob> accepted: INNOCENT\r\n"
 

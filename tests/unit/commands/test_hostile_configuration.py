@@ -157,7 +157,7 @@ def test_mail_in_a_pipe_comes_out_of_it_whatever_the_configuration_is(
 
 
 def listen(supervisor: Supervisor, spec: DaemonSpec) -> int:
-    """What a supervisor does before it forks."""
+    """The steps of a supervisor before it forks."""
     listeners = Listeners()
     try:
         listeners.open(spec.endpoints)

@@ -132,7 +132,7 @@ def test_an_agent_that_is_faster_than_we_decides_on_this_loop_too() -> None:
 
 
 def is_running(pid: int) -> bool:
-    """Whether a process lives; one that nobody has waited for does not."""
+    """Whether a process lives; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What the doctor says of the dictionaries: corrections, and old signatures, which it removes."""
+"""The doctor examines dictionaries: corrections, and old signatures, which it removes."""
 
 from __future__ import annotations
 

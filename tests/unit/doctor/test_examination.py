@@ -1,4 +1,4 @@
-"""The frame of the doctor: whatever a check does, the others are told, and in time."""
+"""The frame of the doctor: whatever a check does, the doctor reports the others, and in time."""
 
 from __future__ import annotations
 

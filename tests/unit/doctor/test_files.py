@@ -1,4 +1,4 @@
-"""What the doctor says of files and rights, and that mending them touches nobody else's."""
+"""The doctor examines files and rights, and mends those of dspamd alone."""
 
 from __future__ import annotations
 

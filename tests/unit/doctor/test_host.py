@@ -1,4 +1,4 @@
-"""What the doctor thinks of disks, clocks and limits."""
+"""The doctor examines disks, clocks and limits."""
 
 from __future__ import annotations
 

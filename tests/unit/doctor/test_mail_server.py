@@ -1,4 +1,4 @@
-"""What the doctor thinks of the settings of a Postfix."""
+"""The doctor examines the settings of a Postfix."""
 
 from __future__ import annotations
 

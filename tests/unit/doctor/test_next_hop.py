@@ -1,4 +1,4 @@
-"""What the doctor says of the next hop, as it answers."""
+"""The doctor examines the next hop by its answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the doctor thinks of the daemon that answers, and of the libraries."""
+"""The doctor examines the daemon that answers, and the libraries."""
 
 from __future__ import annotations
 

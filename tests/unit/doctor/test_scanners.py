@@ -1,4 +1,4 @@
-"""What the doctor says of clamd, blacklists and the names of servers."""
+"""The doctor examines clamd, blacklists and the names of servers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the doctor says of quarantines, and of folders that belong to nobody."""
+"""The doctor examines quarantines, and folders without an owner."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def test_a_share_is_never_reported(share: float) -> None:
 
 
 def test_a_share_of_labels_is_wrong() -> None:
-    """Users report what is right as wrong, and leave what is wrong."""
+    """Users report right verdicts as wrong, and do not report wrong ones."""
     noisy = Feedback(noise=0.1)
     mistaken = _reports(noisy, Label.INNOCENT)
     assert len(mistaken) == pytest.approx(200, abs=50)

@@ -40,7 +40,7 @@ def base(mode: str) -> str:
 
 
 async def table(pipeline: PipelineFixture, user: str = "bob") -> Table:
-    """What the store knows of a user, read anew."""
+    """The store's knowledge of a user, read again."""
     storage = pipeline.parts.storage
     uid = await storage.uid(user, create=True)
     assert uid is not None

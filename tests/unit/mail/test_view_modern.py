@@ -33,7 +33,7 @@ def words(message: bytes, where: str = "body", group: int = WORDS) -> set[str]:
 
 
 def of(kind: str, message: bytes) -> set[str]:
-    """What follows `kind` in the names of features."""
+    """The rest of the names of features that begin with `kind`."""
     return {name[len(kind) :] for name in names(message) if name.startswith(kind)}
 
 
