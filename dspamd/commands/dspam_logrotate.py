@@ -23,7 +23,7 @@ from dspamd.commands import tool
 from dspamd.errors import UsageError
 
 _DAY_S = 86_400
-_WRITTEN_AT_ONCE = 1 << 20  # bytes
+WRITTEN_AT_ONCE = 1 << 20  # bytes
 _TIME = re.compile(rb"(\d+)\t")
 
 
@@ -95,7 +95,7 @@ def rotate(log: Path, oldest: int) -> int:
                 waiting += line
             else:
                 deleted += 1
-            if len(waiting) >= _WRITTEN_AT_ONCE:
+            if len(waiting) >= WRITTEN_AT_ONCE:
                 kept += write()
                 waiting.clear()
         kept += write()

@@ -114,7 +114,7 @@ def judged_files(entries: Iterable[Entry], account: Account, home: Path) -> Iter
 def judged_privacy(entries: Iterable[Entry], home: Path) -> Iterator[Diagnosis]:
     """Whether others can read the mail of users."""
     open_ = [path for path, found in entries if stat.S_ISREG(found.st_mode) and found.st_mode & stat.S_IRWXO]
-    reached = [path for path in open_ if _reached(path, home)]
+    reached = [path for path in open_ if open_to_others(path, home)]
     if reached:
         what = (
             f"every account of this host can read or change {len(reached)} files of users: {_named(reached)}"
@@ -126,7 +126,7 @@ def judged_privacy(entries: Iterable[Entry], home: Path) -> Iterator[Diagnosis]:
         )
 
 
-def _reached(file: Path, home: Path) -> bool:
+def open_to_others(file: Path, home: Path) -> bool:
     """Whether others may enter the folders of a file."""
     inner = [folder for folder in file.parents if folder == home or home in folder.parents]
     with contextlib.suppress(OSError):

@@ -12,7 +12,7 @@ from dspamd.diagnosis import Diagnosis, advice, fine, problem
 from dspamd.doctor.greeting import heard, reason, version
 from dspamd.doctor.site import Site
 
-_CONNECT_S = 6.0  # for each of two connections
+CONNECT_S = 6.0  # for each of two connections
 _LISTENER = (
     "the second listener of Postfix, without content_filter (in master.cf, see README.md): then "
     "DeliveryHost and DeliveryPort must be its address"
@@ -39,14 +39,14 @@ async def next_hop(site: Site) -> list[Diagnosis]:
 async def _asked(site: Site, target: Target) -> Hop:
     lmtp = site.config.DeliveryProto.upper() == "LMTP"
     try:
-        async with asyncio.timeout(_CONNECT_S):
+        async with asyncio.timeout(CONNECT_S):
             greeting = await heard(*target)
     except TimeoutError:
-        return Hop(target, trouble=f"it says nothing within {_CONNECT_S:g} s")
+        return Hop(target, trouble=f"it says nothing within {CONNECT_S:g} s")
     if isinstance(greeting, OSError):
         return Hop(target, trouble=reason(greeting))
     try:
-        connection = await reach(site.config, target, _CONNECT_S)
+        connection = await reach(site.config, target, CONNECT_S)
     except Refused as refusal:
         return Hop(target, greeting, trouble=f"it refuses to talk to us: {refusal.reply.message}")
     except (OSError, UnicodeError) as error:

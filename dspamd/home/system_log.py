@@ -17,7 +17,7 @@ from typing import IO
 
 _USER = 6  # the field of the user
 _FIELDS = 9
-_WRITTEN_AT_ONCE = 1 << 20  # bytes
+WRITTEN_AT_ONCE = 1 << 20  # bytes
 _IN_MEMORY = 1 << 24
 
 
@@ -65,10 +65,10 @@ def renamed(line: bytes, new: str) -> bytes:
 def _overwrite(file: int, fresh: IO[bytes]) -> None:
     """Lines move away from where the file is overwritten next: from its end if it grows."""
     length = fresh.seek(0, os.SEEK_END)
-    places = range(0, length, _WRITTEN_AT_ONCE)
+    places = range(0, length, WRITTEN_AT_ONCE)
     for at in reversed(places) if length > os.fstat(file).st_size else places:
         fresh.seek(at)
-        rest = memoryview(fresh.read(_WRITTEN_AT_ONCE))
+        rest = memoryview(fresh.read(WRITTEN_AT_ONCE))
         while rest:
             written = os.pwrite(file, rest, at)
             rest, at = rest[written:], at + written

@@ -55,7 +55,7 @@ LINE_ENDS = {"log": b"\n\n"}
 
 MAILBOX = "mbox"
 _MODE = 0o660
-_WRITTEN_AT_ONCE = 1 << 20  # bytes
+WRITTEN_AT_ONCE = 1 << 20  # bytes
 
 
 def owned(home: Home, name: str) -> dict[str, Path]:
@@ -150,7 +150,7 @@ class Growing:
                     self._known.add(digest)
                     waiting += record + self._end
                     count += 1
-                if len(waiting) >= _WRITTEN_AT_ONCE:
+                if len(waiting) >= WRITTEN_AT_ONCE:
                     _write(file, waiting)
             if count:
                 _write(file, waiting)

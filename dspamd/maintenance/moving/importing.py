@@ -122,7 +122,7 @@ class Import:
             except (KeyError, TypeError, ValueError) as error:
                 raise BadArchive(self._archive.path, f"a record cannot be used: {error!r}") from error
             told(share)
-        await self._load()
+        await self.load()
         await blocks.end()
         return Imported(resumed, (*self._left_out, *blocks.left_out))
 
@@ -177,9 +177,9 @@ class Import:
         today, last = day_number(utc_day()), self._position.token
         self._rows += [_fit(row, today) for row in rows if row.token > last]
         while len(self._rows) >= LOADED_AT_ONCE:
-            await self._load()
+            await self.load()
 
-    async def _load(self) -> None:
+    async def load(self) -> None:
         rows, self._rows = self._rows[:LOADED_AT_ONCE], self._rows[LOADED_AT_ONCE:]
         if rows:
             self._position = self._position._replace(token=rows[-1].token)

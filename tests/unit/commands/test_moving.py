@@ -207,14 +207,14 @@ def test_users_are_joined(site: Site, capsys: Output) -> None:
 def test_an_interruption_says_how_far_it_came(
     site: Site, archive: str, capsys: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    load = Import._load
+    load = Import.load
 
     async def interrupted(arriving: Import) -> None:
         await load(arriving)
         raise asyncio.CancelledError
 
     with monkeypatch.context() as patch:
-        patch.setattr(Import, "_load", interrupted)
+        patch.setattr(Import, "load", interrupted)
         assert dspam_admin.main(["import", "ann", archive]) == 0
     out, err = capsys.readouterr()
     told = "ann: 2 of 2 tokens are in: the same command goes on from there\nterminated.\n"

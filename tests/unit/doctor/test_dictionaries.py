@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,6 @@ from dspamd.doctor import dictionaries as subject
 from dspamd.doctor.dictionaries import Census, dictionaries, judged
 from dspamd.doctor.site import Site
 from dspamd.engine.model import Learned, Totals
-from dspamd.storage.clock import utc_day
 from dspamd.storage.contract import Change, Signature, Storage
 from tests.support.site import Site as Stores
 
@@ -56,7 +55,7 @@ def test_signatures() -> None:
 
 
 @pytest.fixture
-def stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stores:
+def stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, today: date) -> Stores:
     """Two users, of whom one has a signature of today and an old one."""
     stores = Stores(tmp_path, monkeypatch)
     stores.configure("PurgeSignatures 14", f"ServerPID {tmp_path}/pid")
@@ -67,7 +66,7 @@ def stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stores:
         assert uid is not None
         for days in 0, 40:
             signature = Signature(f"signed{days}", b"data")
-            day = utc_day() - timedelta(days=days)
+            day = today - timedelta(days=days)
             await storage.apply(uid, Change(Learned.nothing(), signature, day=day))
 
     stores.on_store(sign)

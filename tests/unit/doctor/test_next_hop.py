@@ -79,7 +79,7 @@ async def test_none_listens(tmp_path: Path) -> None:
 async def test_one_that_hangs_does_not_hide_the_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dspamd.doctor.next_hop._CONNECT_S", 0.3)
+    monkeypatch.setattr("dspamd.doctor.next_hop.CONNECT_S", 0.3)
     hangs, works = Sink({b"": always(None)}), Sink({b"EHLO": always(XFORWARD)})
     await hangs.start()
     await works.start()

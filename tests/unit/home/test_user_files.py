@@ -73,7 +73,7 @@ def test_files_are_joined_as_often_as_one_likes(tmp_path: Path) -> None:
 def test_lines_of_the_system_log_are_rewritten(
     tmp_path: Path, new: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(system_log, "_WRITTEN_AT_ONCE", 7)
+    monkeypatch.setattr(system_log, "WRITTEN_AT_ONCE", 7)
     log = tmp_path / "system.log"
     names = (b"bob", b"ann", b"bob", b"bobby")
     log.write_bytes(b"".join(LINE % name for name in names) + b"bob\n")
