@@ -60,7 +60,7 @@ def _defaults(config: Config) -> Iterator[tuple[str, str]]:
     if config.ServerDomainSocketPath and not config.given(Config.SocketMode):
         yield (
             "",
-            f"SocketMode is {config.SocketMode:o}: the unix socket is for its owner and group, not for all",
+            f"SocketMode is 0{config.SocketMode:o}: the unix socket is for its owner and group, not for all",
         )
     if config.ParseToHeaders and not config.given(Config.RetrainFrom):
         yield "", "corrections by mail from strangers are refused (RetrainFrom); DSPAM believed everybody"

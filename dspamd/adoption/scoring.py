@@ -84,10 +84,11 @@ async def compare(
             word = then.decode("ascii", "replace").strip()
             scored.append(Scored(name, word, strict.name, strict.probability, ours.name, ours.probability))
         told(n / len(places))
-    return _compared(user, scored)
+    return compared(user, scored)
 
 
-def _compared(user: str, scored: list[Scored]) -> Comparison:
+def compared(user: str, scored: list[Scored]) -> Comparison:
+    """What the results of all messages have in common."""
     spam = [(each.strict == "Spam", each.ours == "Spam") for each in scored]
     then = [each for each in scored if each.then]
     return Comparison(

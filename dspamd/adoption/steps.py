@@ -28,10 +28,14 @@ def forward(config: Config, *, usable: bool) -> list[Step]:
             "Look at what dspamd makes of the configuration; the warnings can wait",
             (f"dspamd --check-config --config {file}",),
         ),
-        Step("Save what DSPAM has, for the way back", tuple(_saving(config))),
         Step(
             "Stop mail and DSPAM: senders try again, nothing is lost",
             ("postfix stop", "systemctl stop dspam"),
+        ),
+        Step("Save what DSPAM has, for the way back", tuple(_saving(config))),
+        Step(
+            "Put the programs dspam, dspamc and dspamd in the place of those of DSPAM; keep its package",
+            ("apt install ./dspamd_*.deb",),
         ),
         *_postfix(config),
         Step("Start dspamd, and look whether all is well", ("systemctl start dspamd", "dspam_admin doctor")),
@@ -48,7 +52,12 @@ def back(config: Config) -> list[Step]:
     steps = [
         Step(
             "Stop mail and dspamd, start DSPAM",
-            ("postfix stop", "systemctl stop dspamd", "systemctl start dspam"),
+            (
+                "postfix stop",
+                "systemctl stop dspamd",
+                "# the programs of DSPAM again",
+                "systemctl start dspam",
+            ),
         ),
         Step("Put back the lines of Postfix if you changed them, and let mail in", ("postfix start",)),
     ]
@@ -68,7 +77,7 @@ def _saving(config: Config) -> Iterator[str]:
     elif prefix == "PgSQL":
         yield f"pg_dump {shlex.quote(config.PgSQLDb or 'dspam')} >dspam.sql"
     else:
-        yield f"cp -a {home} {home}.before-dspamd   # again after both are stopped"
+        yield f"cp -a {home} {home}.before-dspamd"
 
 
 def _postfix(config: Config) -> Iterator[Step]:

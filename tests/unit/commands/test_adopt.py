@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from dspamd.adoption.differences import differences
+from dspamd.adoption.scoring import Comparison, Scored, compared
 from dspamd.adoption.steps import back, forward
 from dspamd.commands import adopt, dspam_admin
 from dspamd.config.config import Config
 from dspamd.engine.model import Totals
+from dspamd.engine.tokenizer import crc64
 from tests.support.site import Site
 
 Output = pytest.CaptureFixture[str]
@@ -52,6 +54,31 @@ def test_a_database_with_a_log_gets_no_files(site: Site, capsys: Output) -> None
     assert dspam_admin.main(["adopt", str(site.folder / "dspam.conf")]) == 0
     assert "1 tokens; 1 signatures" in capsys.readouterr().out
     assert sorted(folder.iterdir()) == before
+
+
+def test_recent_mail_is_scored_by_what_the_user_knows(site: Site, tmp_path: Path, capsys: Output) -> None:
+    mail = tmp_path / "mail"
+    mail.mkdir()
+    site.teach("bob", Totals(60, 60), {crc64(b"pills"): (40, 0), crc64(b"minutes"): (0, 40)})
+    for name, text in (("spam", "pills " * 3), ("ham", "minutes " * 3)):
+        head = f"X-DSPAM-Result: Spam\nX-DSPAM-Factors: 27,\n\tpills, 0.99\nSubject: {name}\n\n"
+        mail.joinpath(name).write_text(head + text)
+    site.configure("Tokenizer word")
+    words = ["adopt", str(site.folder / "dspam.conf"), "--maildir", str(mail), "--json"]
+    assert dspam_admin.main(words) == 0
+    found = json.loads(capsys.readouterr().out)["comparison"]
+    assert found == {
+        "user": "bob", "messages": 2, "spam": 1, "innocent": 1, "only_strict_spam": 0, "only_ours_spam": 0,
+        "then": 2, "then_as_strict": 1, "different": [],
+    }  # fmt: skip
+    assert dspam_admin.main([*words, "--messages", "1"]) == 0
+    assert json.loads(capsys.readouterr().out)["comparison"]["messages"] == 1
+
+
+def test_messages_with_another_verdict_are_listed() -> None:
+    scored = [Scored("a", "Spam", "Spam", 0.9, "Innocent", 0.1), Scored("b", "", "Spam", 1.0, "Spam", 1.0)]
+    found = compared("bob", scored)
+    assert found == Comparison("bob", 2, 1, 0, 1, 0, 1, 1, (scored[0],))
 
 
 def test_mail_that_cannot_be_scored(site: Site, capsys: Output) -> None:

@@ -12,6 +12,7 @@ import pytest
 from dspamd.commands import dspam_admin
 from dspamd.commands.user_functions import FUNCTIONS
 from dspamd.engine.model import Totals
+from dspamd.home.home import Home, Layout
 from dspamd.maintenance.moving.importing import Import
 from tests.support.site import Site
 
@@ -188,6 +189,21 @@ def test_a_user_gets_another_name(site: Site, capsys: Output) -> None:
     assert (site.known("bob@example.org"), site.known("bob")) == (HITS, {})
     assert dspam_admin.main(["rename", "user", "bob", "x"]) == 1
     assert capsys.readouterr() == ("", "bob: there is nothing to rename\n")
+
+
+def test_a_user_moves_to_another_domain(site: Site, capsys: Output) -> None:
+    site.folder.joinpath("data/bob").rename(site.folder / "data/old")
+    site.configure("DirectoryLayout domain")
+    home = Home(site.folder, Layout.DOMAIN)
+    old, new = "bob@old.example", "bob@new.example"
+    for path in home.path.joinpath("data/old").iterdir():
+        path.rename(home.prepare(home.file(old, path.suffix.removeprefix("."))))
+    home.prepare(home.opt_in(old)).touch()
+    assert dspam_admin.main(["rename", "user", old, new]) == 0
+    assert (site.known(new), site.known(old)) == (HITS, {})
+    assert home.file(new, "blocklist").read_text() == "example.net\n"
+    assert (home.opt_in(new).exists(), home.opt_in(old).exists()) == (True, False)
+    assert not home.directory(old).exists()
 
 
 def test_users_are_joined(site: Site, capsys: Output) -> None:
