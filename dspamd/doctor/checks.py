@@ -23,13 +23,13 @@ STAGES = (
     Stage((Check("configuration", blocking(configuration), 30),)),
     Stage(
         (
-            Check("files", blocking(files), 30),
+            Check("files", blocking(files), 60),
             Check("disk", blocking(disk)),
             Check("open files", blocking(open_files)),
             Check("clock", blocking(clock)),
             Check("versions", blocking(libraries)),
             Check("Postfix", blocking(mail_server), 30),
-            Check("quarantines", blocking(quarantines), 30),
+            Check("quarantines", blocking(quarantines), 60),
         )
     ),
     Stage(
@@ -38,7 +38,7 @@ STAGES = (
             Check("next hop", next_hop, 15),
             Check("database", database, 60),
             Check("dictionaries", dictionaries, 45),
-            Check("folders", folders, 45),
+            Check("folders", folders, 60),
             Check("virus scanner", virus_scanner),
             Check("DNS", dns, 20),
         ),

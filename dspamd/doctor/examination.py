@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from dspamd.diagnosis import Diagnosis, problem
 from dspamd.doctor.site import Site
@@ -19,6 +19,7 @@ from dspamd.errors import ConfigError, Failure
 from dspamd.file_errors import explained
 from dspamd.telemetry import log
 
+T = TypeVar("T")
 Look = Callable[[Site], Awaitable[Sequence[Diagnosis]]]
 
 
@@ -76,28 +77,29 @@ def _rights(site: Site, as_daemon: bool) -> contextlib.AbstractContextManager[No
 
 def blocking(look: Callable[[Site], Iterable[Diagnosis]]) -> Look:
     """A check that runs in a thread of its own."""
+    return lambda site: apart(lambda: list(look(site)))
 
-    async def apart(site: Site) -> Sequence[Diagnosis]:
-        loop = asyncio.get_running_loop()
-        ended: asyncio.Future[list[Diagnosis]] = loop.create_future()
 
-        def tell(result: list[Diagnosis], error: Exception | None) -> None:
-            if not ended.done():  # else its time is up
-                ended.set_exception(error) if error else ended.set_result(result)
+async def apart(work: Callable[[], T]) -> T:
+    """The result of some work in a thread of its own, which dies with the program if its time is up."""
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[T] = loop.create_future()
 
-        def work() -> None:
-            result, failure = list[Diagnosis](), None
+    def tell(set_: Callable[[Any], None], outcome: object) -> None:
+        if not ended.done():  # else its time is up
+            set_(outcome)
+
+    def run() -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed
             try:
-                result += look(site)
+                result = work()
             except Exception as error:
-                failure = error
-            with contextlib.suppress(RuntimeError):  # the loop is closed
-                loop.call_soon_threadsafe(tell, result, failure)
+                loop.call_soon_threadsafe(tell, ended.set_exception, error)
+            else:
+                loop.call_soon_threadsafe(tell, ended.set_result, result)
 
-        threading.Thread(target=work, daemon=True).start()
-        return await ended
-
-    return apart
+    threading.Thread(target=run, daemon=True).start()
+    return await ended
 
 
 async def _looked(site: Site, check: Check) -> Sequence[Diagnosis]:

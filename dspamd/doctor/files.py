@@ -9,6 +9,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import NamedTuple
 
 from dspamd.daemon.account import Account
@@ -17,7 +18,7 @@ from dspamd.doctor.site import Site
 from dspamd.home.home import DIRECTORY_MODE
 from dspamd.telemetry import log
 
-_MOST = 200_000  # files that are looked at
+_WITHIN_S = 15.0  # for looking at files; then the rest goes unseen
 _NAMED = 5  # of many
 _TREES = ("data", "opt-in", "opt-out")
 _PUBLIC = 0o755  # the folder of the socket: SocketMode says who may connect
@@ -86,15 +87,14 @@ def _make(folder: Path, mode: int, account: Account | None) -> None:
 
 
 def _entries(home: Path) -> Iterator[Entry]:
-    """The folders of users, and what lies in them."""
-    number = 0
+    """The folders of users, and what lies in them, as far as there is time to look."""
+    until = monotonic() + _WITHIN_S
     for tree in _TREES:
         for folder, _, names in os.walk(home / tree):
-            for path in (Path(folder), *(Path(folder, name) for name in names)):
+            for path in (folder, *(f"{folder}/{name}" for name in names)):
                 with contextlib.suppress(FileNotFoundError):  # it has just gone
-                    yield path, path.lstat()
-            number += 1 + len(names)
-            if number > _MOST:
+                    yield Path(path), os.lstat(path)
+            if monotonic() > until:
                 return
 
 
@@ -114,7 +114,8 @@ def judged_files(entries: Iterable[Entry], account: Account, home: Path) -> Iter
 def judged_privacy(entries: Iterable[Entry], home: Path) -> Iterator[Diagnosis]:
     """Whether others can read the mail of users."""
     open_ = [path for path, found in entries if stat.S_ISREG(found.st_mode) and found.st_mode & stat.S_IRWXO]
-    reached = [path for path in open_ if open_to_others(path, home)]
+    entered = {folder: _entered(folder) for folder in {path.parent for path in open_}}
+    reached = [path for path in open_ if entered[path.parent]]
     if reached:
         what = (
             f"every account of this host can read or change {len(reached)} files of users: {_named(reached)}"
@@ -126,11 +127,10 @@ def judged_privacy(entries: Iterable[Entry], home: Path) -> Iterator[Diagnosis]:
         )
 
 
-def open_to_others(file: Path, home: Path) -> bool:
-    """Whether others may enter the folders of a file."""
-    inner = [folder for folder in file.parents if folder == home or home in folder.parents]
+def _entered(folder: Path) -> bool:
+    """Whether others may enter a folder."""
     with contextlib.suppress(OSError):
-        return all(folder.stat().st_mode & stat.S_IXOTH for folder in (*inner, *home.parents))
+        return all(each.stat().st_mode & stat.S_IXOTH for each in (folder, *folder.parents))
     return False
 
 

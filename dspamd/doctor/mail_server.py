@@ -259,7 +259,7 @@ def _known(postfix: Postfix, address: str) -> bool:
 
 def _user(site: Site) -> str:
     """The local part of some user, or of nobody."""
-    users = site.home.owners("log") or site.home.owners("sdb") or site.home.owners("css") or ["somebody"]
+    users = site.home.owners("log", "sdb", "css") or ["somebody"]
     return users[0].partition("@")[0]
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from dspamd.diagnosis import Diagnosis, advice, fine
+from dspamd.doctor.examination import apart
 from dspamd.doctor.site import Site
 from dspamd.errors import Failure
 from dspamd.home.home import Home
@@ -54,7 +54,8 @@ async def folders(site: Site) -> Sequence[Diagnosis]:
     finally:
         await storage.close()
     by_number = bool(server_prefix(site.config))
-    lost = await asyncio.to_thread(_unknown, site.home, set(known), 0.0 if by_number else _QUIET_S)
+    quiet_s = 0.0 if by_number else _QUIET_S
+    lost = await apart(lambda: _unknown(site.home, set(known), quiet_s))
     return [judged_folders(lost)]
 
 
@@ -63,9 +64,8 @@ def _unknown(home: Home, known: set[str], quiet_s: float) -> list[Path]:
 
     In a store of files only who has learned something is known, so a folder may be of a user who did not.
     """
-    names = {name for ending in _ENDINGS for name in home.owners(ending)} - known
     before = time.time() - quiet_s
-    found = (home.directory(name) for name in sorted(names))
+    found = (home.directory(name) for name in home.owners(*_ENDINGS) if name not in known)
     return [folder for folder in found if folder.is_dir() and _newest(folder) < before]
 
 

@@ -92,8 +92,8 @@ class Home:
         _make(file.parent)
         return file
 
-    def owners(self, ending: str) -> list[str]:
-        """Names of the users who have a file with this ending, sorted.  Blocks; raises OSError.
+    def owners(self, *endings: str) -> list[str]:
+        """Names of the users who have a file with one of these endings, sorted.  Blocks; raises OSError.
 
         In the domain layout the record of a domain is listed without its `@`: both
         names lead to the same files.
@@ -102,11 +102,11 @@ class Home:
         found = []
         for depth in depths:
             for directory in (self.path / "data").glob("/".join("*" * depth)):
-                file = directory / f"{directory.name}.{ending}"
+                files = (directory / f"{directory.name}.{ending}" for ending in endings)
                 name = directory.name
                 if self.layout is Layout.DOMAIN and directory.parent.name != "local":
                     name = f"{name}@{directory.parent.name}"
-                if file.exists() and self.directory(name) == directory:
+                if any(file.exists() for file in files) and self.directory(name) == directory:
                     found.append(name)
         return sorted(found)
 

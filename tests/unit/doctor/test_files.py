@@ -82,7 +82,7 @@ def data(tmp_path: Path) -> Path:
 async def test_files_that_others_can_read(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(subject, "open_to_others", lambda file, home: True)  # pytest locks its own folders
+    monkeypatch.setattr(subject, "_entered", lambda folder: True)  # pytest locks its own folders
     open_, closed = data / "bob.mbox", data / "bob.log"
     for file, mode in (open_, 0o644), (closed, 0o660):
         file.touch()
