@@ -13,7 +13,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from dspamd.daemon.account import Account
-from dspamd.diagnosis import Diagnosis, fine, problem
+from dspamd.diagnosis import Diagnosis, advice, fine, problem
 from dspamd.doctor.site import Site
 from dspamd.home.home import DIRECTORY_MODE
 from dspamd.telemetry import log
@@ -45,6 +45,9 @@ class Reader(NamedTuple):
 
 def files(site: Site) -> Iterator[Diagnosis]:
     """The folders of the daemon, and the files of users."""
+    if site.account and os.geteuid() not in (0, site.account.uid):
+        why = "what others keep to themselves stays unseen, and cannot be mended"
+        yield advice("this is neither root nor the daemon's account", why, "sudo dspam_admin doctor")
     missing = list(_missing(site))
     yield from missing
     entries = list(_entries(site.home.path))

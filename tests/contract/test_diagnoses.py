@@ -137,3 +137,13 @@ async def test_limits_of_mariadb(mariadb_server: MariaDB, tmp_path: Path) -> Non
     many, silent = await asyncio.wait_for(examined(configured(tmp_path, "MySQL", server, *lines)), 60)
     assert "may open 120 connections (workers times MySQLConnectionCache)" in many.what
     assert silent.what.startswith("Storage is not available: 127.0.0.1/")
+
+
+async def test_a_server_that_is_only_read_must_answer_too(mariadb_server: MariaDB, tmp_path: Path) -> None:
+    server = mariadb_server.new_database()
+    writes = {"Server": server.host, "User": server.user, "Db": server.database}
+    lines = [f"MySQLWrite{key} {value}" for key, value in writes.items()]
+    (well,) = await examined(configured(tmp_path, "MySQL", server, *lines))
+    (silent,) = await examined(configured(tmp_path, "MySQL", replace(server, database="nowhere"), *lines))
+    assert (well.severity, silent.severity) == ("fine", "problem")
+    assert "/nowhere: " in silent.what

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from dspamd.config.config import Config
 from dspamd.diagnosis import Diagnosis, advice, fine, problem
@@ -15,6 +15,8 @@ from dspamd.storage.mysql.tables import Tables, inspect
 from dspamd.storage.sql import diagnoses as sql
 from dspamd.storage.sql.common import Server, UserTable
 from dspamd.storage.sql.diagnoses import Missing
+
+T = TypeVar("T")
 
 _MAKING_S = 3600.0  # for an index of a large table
 _PACKET = 16 << 20  # bytes; signatures of the largest messages need as much
@@ -42,21 +44,31 @@ class Facts(NamedTuple):
 
 
 async def diagnoses(config: Config, home: Home, workers: int) -> list[Diagnosis]:
-    """What is to be said of the database that takes the changes of a configuration.  Changes nothing.
+    """What is to be said of the database that takes changes; one that is only read must answer, too.
 
-    Raises `TempFail`, `ConfigError`.
+    Changes nothing.  Raises `TempFail`, `ConfigError`.
     """
-    changes = "MySQLWrite" if config.MySQLWriteServer else "MySQL"
-    server = Server.from_config(config, changes, home.path / "mysql.data")
+    server = Server.from_config(config, "MySQL", home.path / "mysql.data")
+    if config.MySQLWriteServer:
+        await _asked(server, config, _greet)
+        server = Server.from_config(config, "MySQLWrite", home.path / "mysql.data")
     users = UserTable.from_config(config, "MySQL")
-    connections = Connections(server, 1, config.StorageTimeout)
-    try:
-        seen = await connections.run(_facts)
-    finally:
-        await connections.close()
+    seen = await _asked(server, config, _facts)
     ours = workers * config.MySQLConnectionCache
     found = list(judged(seen, users, ours, create=config.MySQLCreateSchema, server=server))
     return found or [fine(f"MySQL or MariaDB {seen.version} answers, and has all that dspamd needs")]
+
+
+async def _asked(server: Server, config: Config, question: Callable[[Connection], Awaitable[T]]) -> T:
+    connections = Connections(server, 1, config.StorageTimeout)
+    try:
+        return await connections.run(question)
+    finally:
+        await connections.close()
+
+
+async def _greet(connection: Connection) -> None:
+    await connection.rows("SELECT 1")
 
 
 async def _facts(connection: Connection) -> Facts:
