@@ -52,7 +52,7 @@ def files(site: Site) -> Iterator[Diagnosis]:
     yield from missing
     entries = list(_entries(site.home.path))
     found = list(judged_files(entries, site.account, site.home.path)) if site.account else []
-    found += judged_privacy(entries, site.home.path)
+    found += judged_privacy(entries, site.home.path, _entered)
     yield from found
     if not missing and not found:
         yield fine(f"{len(entries)} files and folders of users are the daemon's, and nobody else's")
@@ -114,11 +114,13 @@ def judged_files(entries: Iterable[Entry], account: Account, home: Path) -> Iter
         yield problem(what, why, cure, partial(_changed, home, lost, change, f"gave them to {account.name}"))
 
 
-def judged_privacy(entries: Iterable[Entry], home: Path) -> Iterator[Diagnosis]:
-    """Whether others can read the mail of users."""
+def judged_privacy(
+    entries: Iterable[Entry], home: Path, entered: Callable[[Path], bool]
+) -> Iterator[Diagnosis]:
+    """Whether others can read the mail of users; `entered`: whether they may enter a folder."""
     open_ = [path for path, found in entries if stat.S_ISREG(found.st_mode) and found.st_mode & stat.S_IRWXO]
-    entered = {folder: _entered(folder) for folder in {path.parent for path in open_}}
-    reached = [path for path in open_ if entered[path.parent]]
+    passable = {folder: entered(folder) for folder in {path.parent for path in open_}}
+    reached = [path for path in open_ if passable[path.parent]]
     if reached:
         what = (
             f"every account of this host can read or change {len(reached)} files of users: {_named(reached)}"

@@ -12,7 +12,7 @@ from dspamd.diagnosis import Diagnosis, advice, fine, problem
 from dspamd.doctor.greeting import heard, reason, version
 from dspamd.doctor.site import Site
 
-CONNECT_S = 6.0  # for each of two connections
+_CONNECT_S = 6.0
 _LISTENER = (
     "the second listener of Postfix, without content_filter (in master.cf, see README.md): then "
     "DeliveryHost and DeliveryPort must be its address"
@@ -30,23 +30,23 @@ class Hop:
     lmtp: bool = False
 
 
-async def next_hop(site: Site) -> list[Diagnosis]:
-    """Each host that the configuration names."""
-    hops = await asyncio.gather(*(_asked(site, target) for target in targets(site.config)))
+async def next_hop(site: Site, connect_s: float = _CONNECT_S) -> list[Diagnosis]:
+    """Each host that the configuration names; `connect_s` is for each of two connections."""
+    hops = await asyncio.gather(*(_asked(site, target, connect_s) for target in targets(site.config)))
     return [diagnosis for hop in hops for diagnosis in judged_hop(hop)]
 
 
-async def _asked(site: Site, target: Target) -> Hop:
+async def _asked(site: Site, target: Target, connect_s: float) -> Hop:
     lmtp = site.config.DeliveryProto.upper() == "LMTP"
     try:
-        async with asyncio.timeout(CONNECT_S):
+        async with asyncio.timeout(connect_s):
             greeting = await heard(*target)
     except TimeoutError:
-        return Hop(target, trouble=f"it says nothing within {CONNECT_S:g} s")
+        return Hop(target, trouble=f"it says nothing within {connect_s:g} s")
     if isinstance(greeting, OSError):
         return Hop(target, trouble=reason(greeting))
     try:
-        connection = await reach(site.config, target, CONNECT_S)
+        connection = await reach(site.config, target, connect_s)
     except Refused as refusal:
         return Hop(target, greeting, trouble=f"it refuses to talk to us: {refusal.reply.message}")
     except (OSError, UnicodeError) as error:

@@ -15,7 +15,7 @@ from dspamd.config.config import Config
 from dspamd.daemon.account import Account
 from dspamd.diagnosis import Diagnosis
 from dspamd.doctor import files as subject
-from dspamd.doctor.files import Reader, files, judged_files
+from dspamd.doctor.files import Reader, files, judged_files, judged_privacy
 from dspamd.doctor.site import Site
 
 DAEMON = Account("nobody", 65534, 65534)
@@ -79,15 +79,14 @@ def data(tmp_path: Path) -> Path:
     return data
 
 
-async def test_files_that_others_can_read(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(subject, "_entered", lambda folder: True)  # pytest locks its own folders
+async def test_files_that_others_can_read(data: Path, tmp_path: Path) -> None:
     open_, closed = data / "bob.mbox", data / "bob.log"
     for file, mode in (open_, 0o644), (closed, 0o660):
         file.touch()
         file.chmod(mode)
-    (found,) = examined(tmp_path, f"ServerPID {tmp_path}/pid")
+    entries = [(file, file.stat()) for file in (open_, closed)]
+    # Pytest locks its own folders.
+    (found,) = judged_privacy(entries, tmp_path / "home", lambda folder: True)
     assert found.what.endswith(f"read or change 1 files of users: {open_}")
     assert await mended([found]) == ["1 of 1 files and folders: took the rights of others away"]
     assert stat.S_IMODE(open_.stat().st_mode) == 0o640
