@@ -1,4 +1,4 @@
-"""The doctor examines files and rights, and mends those of dspamd alone."""
+"""What the doctor says of files and rights, and that mending them touches nobody else's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The doctor examines the next hop by its answers."""
+"""What the doctor says of the next hop, as it answers."""
 
 from __future__ import annotations
 
