@@ -10,6 +10,8 @@ that it removes.  `explain` shows the counters and probabilities of some tokens 
 or what the verdict on the message on standard input rests on.  `copy` copies the dictionaries of
 another store into ours (`migration`).  `doctor` examines the site (`doctor`).  `seed` and
 `retrain-model` make knowledge from labelled mail (`knowledge`).
+`export`, `import`, `delete user`, `rename user` and `merge user` are about one user with everything of
+theirs (`user_functions`); `adopt` rehearses on a site of DSPAM (`adopt`).
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from io import BytesIO
@@ -27,6 +28,8 @@ from tests.support.drivers import DRIVERS
 
 ONLY_BOB = Change(learning([77], 1, 2, spam_learned=1), Signature("4c873d4a27475", b"only of Bob"))
 BOB = "o'brien+x@example.org"
+MANUAL = Path(__file__).parents[2] / "docs/dspam-export.5"
+DOCUMENTED = set(re.findall(r"^\.TP\n\.B (\w+)$", MANUAL.read_text(), re.MULTILINE))  # kinds of records
 PAIRS = list(zip(DRIVERS, (*DRIVERS[1:], DRIVERS[0]), strict=True))
 
 Sites = Callable[[str, str], AbstractAsyncContextManager[Site]]
@@ -94,6 +97,7 @@ async def test_everything_arrives(source: str, target: str, sites: Sites, tmp_pa
     async with sites(source, "source") as here, sites(target, "target") as there:
         await furnish_user(here, BOB)
         archive, contents = await exported(here, BOB, tmp_path / "archive")
+        assert {"dspamd_export", *contents.counts, "end"} == DOCUMENTED
         await bring(there, BOB, archive, contents, Mode.NEW)
         await forget_position(there.storage, BOB, contents)
         assert await holdings(there, BOB) == await holdings(here, BOB)
