@@ -14,8 +14,8 @@ from dspamd.doctor.site import Site
 
 _CONNECT_S = 6.0
 _LISTENER = (
-    "the second listener of Postfix, without content_filter (in master.cf, see README.md): then "
-    "DeliveryHost and DeliveryPort must be its address"
+    "with Postfix it is the second listener of master.cf, without content_filter (README.md),\n"
+    "and DeliveryHost and DeliveryPort are its address"
 )
 
 
@@ -60,10 +60,10 @@ def judged_hop(hop: Hop) -> Iterator[Diagnosis]:
     place = f"the next hop {hop.target}"
     if version(hop.greeting):
         why = "mail loops between dspamd and itself, until the mail server gives it up and returns it"
-        yield problem(f"{place} is a dspamd, probably this one", why, f"name another: {_LISTENER}")
+        yield problem(f"{place} is a dspamd, probably this one", why, f"name another next hop;\n{_LISTENER}")
     elif hop.offers is None:
         why = "all mail waits in the queue of the mail server until it takes mail"
-        cure = f"start it; for Postfix: postfix status; postfix reload; it is {_LISTENER}"
+        cure = f"start it; for Postfix: postfix status; postfix reload;\n{_LISTENER}"
         yield problem(f"{place} does not take mail: {hop.trouble}", why, cure)
     else:
         lacks = list(_lacking(place, hop, hop.offers))
