@@ -120,15 +120,21 @@ class Site:
 
     def arrived(self, user: str, count: int) -> list[str]:
         """Wait until so many messages arrived for a user, and nothing is queued."""
-        queue = ("postqueue", "-p")
+
+        def came() -> bool:
+            if len(self.mailbox(user)) >= count and "empty" in self.root.run("postqueue", "-p"):
+                return True
+            self.root.run("postqueue", "-f")  # what was deferred, as it is sooner or later
+            return False
+
         until(
-            lambda: len(self.mailbox(user)) >= count and "empty" in self.root.run(*queue),
+            came,
             lambda: (
-                f"{count} messages for {user}; {len(self.mailbox(user))} came\n{self.root.run(*queue)}"
-                f"{self.log}\n{self.output}"
+                f"{count} messages for {user}; {len(self.mailbox(user))} came\n"
+                f"{self.root.run('postqueue', '-p')}{self.log}\n{self.output}"
             ),
             timeout_s=90,
-            every_s=0.2,
+            every_s=0.5,
         )
         return self.mailbox(user)
 
