@@ -5,7 +5,8 @@ It classifies each message as if it had just come, and corrects wrong verdicts
 mbox file, or an index with lines `spam|ham PATH`.  The command mixes spam and innocent mail
 evenly, in proportion to their numbers, innocent mail first.
 
-The output is that of DSPAM 3.10.2.  This process does the work, in a fraction of the time
+`--spam` and `--ham` name what people have, in any place (`corpus_training`).  Of the other forms the output
+is that of DSPAM 3.10.2.  This process does the work, in a fraction of the time
 that a program for each message takes; with `--client` the daemon does it.  Unlike the
 original it takes files in the order of their names, not in that of the file system.
 """
@@ -14,56 +15,29 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING
 
-from dspamd.commands import dspam_stats, tool
+from dspamd.commands import corpus_training, dspam_stats, tool
+from dspamd.commands.learner import RIGHT, Daemon, Learner, Local
+from dspamd.commands.turns import Item, in_turns
 from dspamd.engine.model import Label
-from dspamd.errors import Failure, UsageError
+from dspamd.errors import UsageError
 from dspamd.evaluation.corpus import LABELS, UnusableCorpus, index_lines, messages
-from dspamd.filter.transaction import InboundMessage
-from dspamd.request.envelope import Envelope
-from dspamd.request.recipients import Delivery, recipient_of, requested
 from dspamd.users.trust import login_name
 
 if TYPE_CHECKING:
     from dspamd.app import Parts
-    from dspamd.filter.verdict import Outcome
 
 USAGE = """\
 Usage: dspam_train [username] [--client] [--profile=PROFILE] [spam_corpus] [nonspam_corpus]
        dspam_train [username] [--client] [--profile=PROFILE] -i [index]
+       dspam_train [username] [--client] [--profile=PROFILE] --spam [place ...] --ham [place ...]
+                   [--mode teft|toe|tum|tone] [--password-file file] [--again] [--verbose] [--json]
 """
-_RIGHT = {Label.SPAM: ("Spam", "Blacklisted"), Label.INNOCENT: ("Innocent", "Whitelisted")}
-_SUMMARY = re.compile(rb'class="([^"]*)".*signature=(\S+)')
-
-
-class Item(NamedTuple):
-    """A message of a corpus."""
-
-    label: Label
-    name: str
-    read: Callable[[], bytes]
-
-
-class Verdict(NamedTuple):
-    """The name of the verdict, and the signature for a correction."""
-
-    name: str
-    signature: str
-
-
-class Learner(Protocol):
-    """A filter that learns."""
-
-    async def judge(self, user: str, message: bytes) -> Verdict | None:
-        """Process a message as new mail; None if it got no verdict."""
-
-    async def correct(self, user: str, label: Label, signature: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(words: list[str]) -> int:
+    if corpus_training.asked(words):
+        rest, profile = tool.profile_of(words)
+        wanted = corpus_training.parse(rest, profile)
+        return tool.run(lambda parts: corpus_training.train(parts, wanted), profile)
     options = parse(words)
     return tool.run(lambda parts: train(parts, options), options.profile)
 
@@ -132,58 +110,12 @@ async def _teach(learner: Learner, user: str, item: Item) -> None:
     verdict = await learner.judge(user, content)
     if verdict is None:
         sys.stdout.write("BROKEN result!!\n")
-    elif verdict.name in _RIGHT[item.label]:
+    elif verdict.name in RIGHT[item.label]:
         sys.stdout.write("PASS\n")
     else:
         sys.stdout.write(f"FAIL ({verdict.name})\n")
         await learner.correct(user, item.label, verdict.signature)
     sys.stdout.flush()
-
-
-class Local:
-    """The filter in this process."""
-
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
-
-    async def judge(self, user: str, message: bytes) -> Verdict | None:
-        outcome = await self._process(user, message, "--deliver=summary")
-        verdict = outcome.verdict
-        return None if verdict is None else Verdict(verdict.result.name, verdict.signature or "")
-
-    async def correct(self, user: str, label: Label, signature: str) -> None:
-        options = (f"--class={label.value}", "--source=error", f"--signature={signature}")
-        await self._process(user, b"\n\n", *options)
-
-    async def _process(self, user: str, message: bytes, *options: str) -> Outcome:
-        request = requested(self._parts.config, ("--user", user, *options))
-        mail = InboundMessage(Envelope(b"", (), message))
-        return await self._parts.pipeline.process(mail, Delivery(user, recipient_of(user), request))
-
-
-class Daemon:
-    """The filter behind dspamc."""
-
-    def __init__(self, profile: str) -> None:
-        self._profile = [f"--profile={profile}"] if profile else []
-
-    async def judge(self, user: str, message: bytes) -> Verdict | None:
-        printed = await self._ask(user, message, "--deliver=summary", "--stdout")
-        found = _SUMMARY.search(printed)
-        return Verdict(found[1].decode(), found[2].decode()) if found else None
-
-    async def correct(self, user: str, label: Label, signature: str) -> None:
-        await self._ask(user, b"", f"--class={label.value}", "--source=error", f"--signature={signature}")
-
-    async def _ask(self, user: str, message: bytes, *options: str) -> bytes:
-        """What dspamc prints.  Raises `Failure` if it fails; it said why on standard error."""
-        words = ("-m", "dspamd.commands.dspamc", "--user", user, *options, *self._profile)
-        pipe = asyncio.subprocess.PIPE
-        client = await asyncio.create_subprocess_exec(sys.executable, *words, stdin=pipe, stdout=pipe)
-        printed, _ = await client.communicate(message)
-        if client.returncode:
-            raise Failure("dspamc failed", detail=f"exit status {client.returncode}")
-        return printed
 
 
 def corpus(options: Options) -> Iterator[Item]:
@@ -196,18 +128,6 @@ def corpus(options: Options) -> Iterator[Item]:
     spam = [Item(Label.SPAM, name, place.read) for name, place in messages(spam_path)]
     innocent = [Item(Label.INNOCENT, name, place.read) for name, place in messages(innocent_path)]
     return in_turns(innocent, spam)
-
-
-def in_turns(innocent: Sequence[Item], spam: Sequence[Item]) -> Iterator[Item]:
-    """Mix both in proportion, beginning with an innocent one."""
-    ratio = len(innocent) / len(spam) if spam else 0.0
-    done = 0
-    for number, item in enumerate(spam):
-        due = max(number + 1 if ratio >= 1 else 1, round(number * ratio))
-        yield from innocent[done:due]
-        done = max(done, due)
-        yield item
-    yield from innocent[done:]
 
 
 def _indexed(path: Path) -> Iterator[Item]:

@@ -13,13 +13,13 @@ class Bar:
     def __init__(self) -> None:
         self._shown = -1 if sys.stderr.isatty() else None
 
-    def show(self, share: float) -> None:
-        """Draw it, if it has grown by a tenth of a percent."""
+    def show(self, share: float, note: str = "") -> None:
+        """Draw it, with a note beside it, if it has grown by a tenth of a percent."""
         if self._shown is None or int(1000 * share) == self._shown:
             return
         self._shown = int(1000 * share)
         done = int(_WIDTH * share)
-        sys.stderr.write(f"\r{'█' * done}{'░' * (_WIDTH - done)} {100 * share:5.1f} %")
+        sys.stderr.write(f"\r{'█' * done}{'░' * (_WIDTH - done)} {100 * share:5.1f} %  {note}\x1b[K")
         sys.stderr.flush()
 
     def end(self) -> None:

@@ -1,7 +1,7 @@
 """Corpora: labelled messages in the order in which they came.
 
-A corpus is an index (`ham|spam path` a line, paths relative to it), or folders, maildirs and mboxes of
-ham and of spam.  A message is read when its turn comes, so a corpus may be larger than the memory.
+A corpus is an index (`ham|spam path` a line, paths relative to it), or folders, maildirs, mboxes and single
+messages of ham and of spam.  A message is read when its turn comes, so a corpus may exceed the memory.
 """
 
 from __future__ import annotations
@@ -60,6 +60,8 @@ class Item(NamedTuple):
 def messages(path: Path) -> list[tuple[str, Message]]:
     """Names and places of the messages of a folder, a maildir or an mbox, by their names.
 
+    A file that is no mbox is a message.
+
     Raises OSError, and `UnusableCorpus` for anything else.
     """
     if path.is_dir():
@@ -68,6 +70,10 @@ def messages(path: Path) -> list[tuple[str, Message]]:
         return [(str(file), Message(str(file))) for file in files if file.is_file()]
     if not path.is_file():
         raise UnusableCorpus(f'Corpus "{path}" must be either a MBOX file or a maildir directory.')
+    with path.open("rb") as file:
+        mbox = file.read(5) == b"From "
+    if not mbox:
+        return [(str(path), Message(str(path)))]
     return [(f"{path}:{number}", place) for number, place in enumerate(_mbox(path))]
 
 

@@ -1,5 +1,7 @@
 """A Dovecot of our own that takes mail by LMTP, on ::1 and on a unix socket, for users of two domains.
 
+They read it by IMAP on ::1, with and without TLS, with any password.
+
 It lives in a folder below /tmp, shares nothing with a Dovecot of the machine, and keeps
 a Maildir for each user.
 """
@@ -27,9 +29,9 @@ CONF = """\
 base_dir = {folder}/run
 state_dir = {folder}/state
 log_path = {folder}/log
-protocols = lmtp
+protocols = lmtp imap
 listen = ::1
-ssl = no
+ssl = yes
 first_valid_uid = 1
 first_valid_gid = 1
 default_login_user = {user}
@@ -50,8 +52,22 @@ service lmtp {{
     mode = 0666
   }}
 }}
+service imap-login {{
+  chroot =
+  inet_listener imap {{
+    {address} = ::1
+    port = {imap}
+  }}
+  inet_listener imaps {{
+    {address} = ::1
+    port = {imaps}
+    ssl = yes
+  }}
+}}
 """
 STORE_2_3 = """\
+ssl_cert = <{folder}/cert.pem
+ssl_key = <{folder}/key.pem
 mail_location = maildir:{folder}/mail/%u
 passdb {{
   driver = static
@@ -63,6 +79,8 @@ userdb {{
 }}
 """
 STORE_2_4 = """\
+ssl_server_cert_file = {folder}/cert.pem
+ssl_server_key_file = {folder}/key.pem
 mail_driver = maildir
 mail_path = {folder}/mail/%{{user}}
 passdb static {{
@@ -74,6 +92,10 @@ userdb passwd-file {{
   passwd_file_path = {folder}/users
 }}
 """
+CERTIFICATE = (
+    "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "36500", "-subj", "/CN=localhost",
+    "-addext", "subjectAltName=DNS:localhost,IP:::1", "-out", "cert.pem", "-keyout", "key.pem",
+)  # fmt: skip
 VERSIONS_2_4 = """\
 dovecot_config_version = 2.4.0
 dovecot_storage_version = 2.4.0
@@ -99,10 +121,11 @@ class Dovecot:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         account = pwd.getpwnam("nobody") if os.getuid() == 0 else pwd.getpwuid(os.getuid())
-        with socket.create_server(("::1", 0), family=socket.AF_INET6) as listener:
-            self.port: int = listener.getsockname()[1]
+        self.port, self.imap, self.imaps = _free_ports(3)
+        subprocess.run(CERTIFICATE, cwd=folder, check=True, capture_output=True, timeout=60)
+        ports = {"port": self.port, "imap": self.imap, "imaps": self.imaps}
         group = grp.getgrgid(account.pw_gid).gr_name
-        text = configuration(installed(), folder=folder, port=self.port, user=account.pw_name, group=group)
+        text = configuration(installed(), folder=folder, **ports, user=account.pw_name, group=group)
         (folder / "dovecot.conf").write_text(text)
         (folder / "users").write_text(
             "".join(
@@ -140,10 +163,20 @@ class Dovecot:
     def _listens(self) -> bool:
         assert self._process.poll() is None, self.log
         try:
-            socket.create_connection(("::1", self.port), 1).close()
+            for port in (self.port, self.imap, self.imaps):
+                socket.create_connection(("::1", port), 1).close()
         except OSError:
             return False
         return self.socket.exists()
+
+
+def _free_ports(count: int) -> list[int]:
+    listeners = [socket.create_server(("::1", 0), family=socket.AF_INET6) for _ in range(count)]
+    try:
+        return [listener.getsockname()[1] for listener in listeners]
+    finally:
+        for listener in listeners:
+            listener.close()
 
 
 @contextmanager

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from dspamd.commands import dspam_train
-from dspamd.commands.dspam_train import Item, Options, corpus, in_turns
+from dspamd.commands.dspam_train import Options, corpus
+from dspamd.commands.turns import Item, in_turns
 from dspamd.engine.model import Label
 from tests.support.site import Site
 
