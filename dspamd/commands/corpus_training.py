@@ -16,7 +16,7 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 from dspamd.commands.learner import RIGHT, Daemon, Learner, Local
 from dspamd.commands.position import ENDING, Position, digest_of
 from dspamd.commands.progress import Bar
+from dspamd.commands.tool import uninterrupted
 from dspamd.commands.turns import Item, in_turns
 from dspamd.engine.model import Label, Mode
 from dspamd.errors import UsageError
@@ -190,7 +191,7 @@ class Training:
         course, bar, ended = self._course, Bar(), False
         try:
             for item in self._items:
-                await _whole(self._look_at(item))
+                await uninterrupted(self._look_at(item))
                 bar.show(
                     course.looked_at / course.count, f"{course.rate:.0f}/s, {course.running:.1f} % right"
                 )
@@ -235,16 +236,6 @@ class Training:
     def _leave_out(self, why: str) -> None:
         self._course.left_out += 1
         sys.stderr.write(f"dspam_train: {why}\n")
-
-
-async def _whole(work: Coroutine[None, None, None]) -> None:
-    """Some work, of which a signal interrupts nothing: it ends the program afterwards."""
-    task = asyncio.ensure_future(work)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await task
-        raise
 
 
 def _items(options: Options, places: ExitStack) -> list[Item]:

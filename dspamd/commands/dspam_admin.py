@@ -8,7 +8,8 @@ does not do what its writer wants is stored all the same, with a warning on stan
 `storage-check` runs the contract of all stores against the configured one, with owners of its own
 that it removes.  `explain` shows the counters and probabilities of some tokens in a user's dictionary,
 or what the verdict on the message on standard input rests on.  `copy` copies the dictionaries of
-another store into ours (`migration`).  `doctor` examines the site (`doctor`).  `seed` and
+another store into ours (`migration`).  `learn-maildirs` learns what users do with their mail
+(`learning_maildirs`).  `doctor` examines the site (`doctor`).  `seed` and
 `retrain-model` make knowledge from labelled mail (`knowledge`).
 `export`, `import`, `delete user`, `rename user` and `merge user` are about one user with everything of
 theirs (`user_functions`); `adopt` rehearses on a site of DSPAM (`adopt`).
@@ -23,7 +24,7 @@ from array import array
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from dspamd.commands import adopt, doctor, knowledge, migration, tool
+from dspamd.commands import adopt, doctor, knowledge, learning_maildirs, migration, tool
 from dspamd.commands.user_functions import asked_usage, users_function
 from dspamd.config import preferences
 from dspamd.config.config import Config, contains
@@ -60,6 +61,8 @@ syntax: dspam_admin [function] [arguments] [--profile=PROFILE]
 	copy [other dspam.conf] [user ...] [--replace] [--verbose]
 	adopt [dspam.conf of DSPAM] [--maildir path [--user user] [--messages n]] [--json]
 	doctor [--fix] [--json]
+	learn-maildirs [pattern] [--user name ...] [--kept days] [--junk folder ...] [--silent folder ...]
+		[--limit n] [--dry-run] [--verbose] [--json]
 	explain [user] [token ...] [--json]
 	retrain-model [user ...] [--ham path ... --spam path ...]
 	seed [file] --ham path ... --spam path ...
@@ -116,6 +119,9 @@ def check(words: Sequence[str]) -> None:
         case ["adopt", *rest]:
             adopt.parse(rest)
             return
+        case ["learn-maildirs", *rest]:
+            learning_maildirs.parse(rest)
+            return
         case ["seed", *rest]:
             knowledge.parse_seed(rest)
             return
@@ -151,6 +157,8 @@ async def administer(parts: Parts, words: Sequence[str]) -> int:
             return await check_storage(parts)
         case ["copy", *rest]:
             return await migration.copy(parts, migration.parse(rest))
+        case ["learn-maildirs", *rest]:
+            return await learning_maildirs.learn(parts, learning_maildirs.parse(rest))
         case ["seed", *rest]:
             return await knowledge.seed(parts, knowledge.parse_seed(rest))
         case ["retrain-model", *rest]:

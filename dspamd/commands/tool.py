@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -154,6 +154,18 @@ def finished(work: Callable[[], Awaitable[T]]) -> T:
         return await work()
 
     return asyncio.run(whole())
+
+
+async def uninterrupted(work: Coroutine[None, None, T]) -> T:
+    """The result of a step that a signal does not cut short: it ends the program afterwards."""
+    import asyncio
+
+    step = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(step)
+    except asyncio.CancelledError:
+        await step
+        raise
 
 
 async def _with_parts(config: Config, work: Callable[[Parts], Awaitable[int]]) -> int:

@@ -269,6 +269,10 @@ class Training:
         "full",
         help="With ParseToHeaders: the address names the user, without (user) or with (full) domain.")
 
+    Maildirs = Text(TEXT, "", "# /var/vmail/%d/%n/Maildir",
+        help="Where the maildirs of users are, for dspam_admin learn-maildirs: %u is a user, %n and %d are "
+             "the two parts of an address, * is anything; without these three the first * is the user.")
+
 
 class Preferences:
     Preference = Words(PREFERENCE, "", _SAMPLE_PREFERENCES,
