@@ -4,7 +4,7 @@ These are commands of DSPAM 3.10.2 (reference/cli.md 8), for scripts that call t
 them any more: dspam_clean purges hash files like any other store and gives their space back, and
 the hash driver converts files of other machines when it first opens them.
 
-They may run while mail flows: they take the lock of the file (`HashFile`).
+They may run while mail flows: they take the lock of the file (`HashFile`).  `cssstat --json` prints JSON.
 
 Unlike the originals, cssclean removes tokens by the days since their last hit, not by the number of
 its runs, and always ends; csscompress and cssclean make one extent with all tokens, and log the
@@ -15,6 +15,7 @@ Exit status: 0 done; 1 wrong usage, or no such file; 75 try again; 78 bad config
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -65,7 +66,8 @@ def _run(name: str, work: Work) -> int:
 
 
 def _work_on(words: list[str], name: str, work: Work) -> int:
-    if not words:
+    words = [word for word in words if word != "--json"] + ["--json"] * ("--json" in words)
+    if words in ([], ["--json"]):
         raise UsageError
     try:
         path = Path(words[0]).resolve(strict=True)
@@ -96,7 +98,12 @@ def _fault(path: Path) -> str | None:
 
 def _stat(file: HashFile, shape: Shape, words: Sequence[str]) -> None:
     extents = file.extents()
-    print(f"filename {words[0]} length {Path(words[0]).stat().st_size}")
+    size = Path(words[0]).stat().st_size
+    if "--json" in words:
+        named = [{"records": records, "used": used} for records, used in extents]
+        print(json.dumps({"file": words[0], "bytes": size, "extents": named}))
+        return
+    print(f"filename {words[0]} length {size}")
     for number, (records, used) in enumerate(extents):
         print(f"extent {number}: record length {records}")
         print(f"\textent records used {used}\n\textent records free {records - used}")

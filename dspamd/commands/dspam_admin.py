@@ -166,16 +166,16 @@ async def administer(parts: Parts, words: Sequence[str]) -> int:
         case ["explain", *rest]:
             (user, *tokens), as_json = _json_of(rest)
             return await explain(parts, user, [os.fsencode(token) for token in tokens], as_json=as_json)
-    function, _, user, *rest = words
+    (function, _, user, *rest), as_json = _json_of(words)
     owner = "" if user == EVERYBODY else user
     match function[:2]:
         case "ad" | "ch":
             return await set_preference(parts, owner, rest[0], rest[1])
         case "ag":
-            return await show_effective(parts, owner)
+            return await show_effective(parts, owner, as_json=as_json)
     if function.startswith("d"):
         return await set_preference(parts, owner, rest[0], None)
-    show(await parts.storage.preferences(owner))
+    show(await parts.storage.preferences(owner), as_json=as_json)
     return os.EX_OK
 
 
@@ -211,15 +211,18 @@ async def doubts(parts: Parts, owner: str, name: str, value: str) -> list[str]:
     return found
 
 
-async def show_effective(parts: Parts, owner: str) -> int:
+async def show_effective(parts: Parts, owner: str, *, as_json: bool) -> int:
     effective = await parts.users.preferences(owner)
     for name in effective.disallowed:
         log.get().warning("preference_disallowed", user=owner, preference=name)
-    show(effective.values)
+    show(effective.values, as_json=as_json)
     return os.EX_OK
 
 
-def show(found: Mapping[str, str]) -> None:
+def show(found: Mapping[str, str], *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps(dict(found)) + "\n")
+        return
     for name, value in found.items():
         sys.stdout.write(f"{name}={value}\n")
 

@@ -6,8 +6,8 @@ built-in ages; `off` in the configuration stays off.
 
 It works while mail flows, in small steps that do not delay mail; it may be ended at any moment.
 Cron mails all output, so it prints only failures; --verbose shows the progress, and the log says
-for each user what was removed and what is left.  --compact is the exception: the mail of a user
-waits while it rewrites their file.
+for each user what was removed and what is left; --json prints the sum.  --compact is the exception:
+the mail of a user waits while it rewrites their file.
 
 Unlike the original it really purges hash files, uses the training mode in effect, and refuses
 unknown options instead of creating users of that name.
@@ -15,11 +15,12 @@ unknown options instead of creating users of that name.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from dspamd.commands import tool
@@ -47,6 +48,7 @@ class Options:
     profile: str = ""
     verbose: bool = False
     compact: bool = False
+    json: bool = False
 
     @property
     def steps(self) -> bool:
@@ -72,7 +74,7 @@ def parse(words: list[str]) -> Options:
     words, profile = tool.profile_of(words)
     given: dict[str, str] = {}
     users: list[str] = []
-    switches = dict.fromkeys(("--verbose", "--compact"), False)
+    switches = dict.fromkeys(("--verbose", "--compact", "--json"), False)
     for word in words:
         if word in switches:
             switches[word] = True
@@ -119,9 +121,17 @@ async def clean(parts: Parts, options: Options) -> int:
     report = await maintenance.purge(options.users or None, progress or (lambda *_: None))
     if progress is not None:
         progress.end(report)
+    if options.json:
+        sys.stdout.write(json.dumps(data_of(report)) + "\n")
     for owner, failure in report.failures.items():
         sys.stderr.write(f"dspam_clean: {owner}: {failure}\n")
     return os.EX_TEMPFAIL if report.failures else os.EX_OK
+
+
+def data_of(report: Report) -> dict[str, object]:
+    """A purge as --json prints it."""
+    failures = {owner: str(failure) for owner, failure in report.failures.items()}
+    return {"users": report.owners, **asdict(report.purged), "failures": failures}
 
 
 class Progress:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dspamd.commands import tool
+from dspamd.commands.interruption import Interruption
 from dspamd.errors import UsageError
 
 _DAY_S = 86_400
@@ -46,15 +47,20 @@ def run(words: list[str]) -> int:
     if options is None:
         raise UsageError
     failed = False
-    for log in options.logs:
-        try:
-            deleted = rotate(log, int(time.time()) - options.days * _DAY_S)
-        except OSError as error:
-            sys.stderr.write(f"dspam_logrotate: {error}\n")
-            failed = True
-            continue
-        if options.verbose:
-            sys.stdout.write(f"Deleted {deleted} lines from {log} \n")
+    with Interruption() as interruption:
+        for done, log in enumerate(options.logs):
+            if interruption.came:
+                ended = f"ended by {interruption.came}: {done} of {len(options.logs)} logs are rotated"
+                sys.stderr.write(f"dspam_logrotate: {ended}\n")
+                return tool.INTERRUPTED
+            try:
+                deleted = rotate(log, int(time.time()) - options.days * _DAY_S)
+            except OSError as error:
+                sys.stderr.write(f"dspam_logrotate: {error}\n")
+                failed = True
+                continue
+            if options.verbose:
+                sys.stdout.write(f"Deleted {deleted} lines from {log} \n")
     return 1 if failed else os.EX_OK
 
 

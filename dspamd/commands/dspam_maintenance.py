@@ -4,8 +4,8 @@
     dictionaries   removes old signatures and useless tokens, as dspam_clean -s -p -u
 
 It works on any store, while mail flows, and may be ended at any moment.  It prints only failures,
-so that cron has nothing to mail.  Only one runs at a time: it exits at once and quietly while
-another run, or the daemon (PurgeInterval), is purging.
+so that cron has nothing to mail; --json prints what was purged.  Only one runs at a time: it exits at once
+and quietly while another run, or the daemon (PurgeInterval), is purging.
 
 The script of DSPAM 3.10.2 looked for SQL scripts and patched them.  The options about these are
 accepted and have no effect, because purging needs no scripts here.
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from dspamd.app import Parts
 
 USAGE = """\
-usage: dspam_maintenance [--profile=PROFILE] [--logdays=DAYS] [--verbose] [--help]
+usage: dspam_maintenance [--profile=PROFILE] [--logdays=DAYS] [--verbose] [--json] [--help]
 	[--signatures=DAYS] [--neutral=DAYS] [--unused=DAYS] [--hapaxes=DAYS] [--hits1s=DAYS] [--hits1i=DAYS]
 accepted, without effect:
 	[--purgescriptdir=DIRS] [--without-sql-purge] [--with-sql-optimization] [--with-sql-autoupdate]
@@ -56,6 +56,7 @@ class Options:
     ages: dict[str, str]
     verbose: bool = False
     profile: str = ""
+    json: bool = False
 
     def purge(self, config: Config) -> dspam_clean.Options:
         """The options for dspam_clean; an empty age means the configured or built-in one."""
@@ -65,6 +66,7 @@ class Options:
             neutral=self.ages.get("neutral", neutral),
             unused=",".join(self.ages.get(name, "") for name in ("unused", "hapaxes", "hits1s", "hits1i")),
             verbose=self.verbose,
+            json=self.json,
         )
 
 
@@ -85,16 +87,18 @@ def parse(words: list[str]) -> Options:
     """The options of a command line.  Raises UsageError."""
     words, profile = tool.profile_of(words)
     ages: dict[str, str] = {}
-    verbose = False
+    verbose = as_json = False
     for word in words:
         name, _, value = word.removeprefix("--").partition("=")
         if word == "--verbose":
             verbose = True
+        elif word == "--json":
+            as_json = True
         elif word.startswith("--") and name in _AGES and re.fullmatch(r"\d{1,5}", value, re.ASCII):
             ages[name] = value
         elif not (word.startswith("--") and name in _WITHOUT_EFFECT):
             raise UsageError(f"unknown parameter '{word}'")
-    return Options(ages, verbose, profile)
+    return Options(ages, verbose, profile, as_json)
 
 
 async def maintain(parts: Parts, options: Options) -> int:

@@ -1,7 +1,7 @@
 """dspam_merge: adds the dictionaries of some users to that of another (reference/cli.md 8).
 
 It adds the hits of all tokens and the learned messages; the other totals stay, as in DSPAM
-3.10.2.  Each batch of tokens is one transaction.  An interrupted merge has added a part, and
+3.10.2.  Each batch of tokens is one transaction.  An interrupted merge has added a part, says so, and
 would add it twice if started again.
 
 The command refuses to merge users into themselves: that would count their mail twice.
@@ -9,6 +9,7 @@ The command refuses to merge users into themselves: that would count their mail 
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from array import array
@@ -69,11 +70,19 @@ async def _add(parts: Parts, uid: Uid, destination: Uid) -> int:
     """Add one dictionary to another; the number of its tokens."""
     totals = (await parts.storage.read(uid, array("Q"))).totals
     learned = Totals(spam_learned=totals.spam_learned, innocent_learned=totals.innocent_learned)
-    await parts.storage.apply(destination, Change(Learned(learned, TokenChange.none())))
     count = 0
-    async for batch in parts.storage.tokens(uid):
-        await parts.storage.apply(destination, Change(Learned(Totals(), _hits(batch))))
-        count += len(batch)
+    try:
+        await tool.uninterrupted(
+            parts.storage.apply(destination, Change(Learned(learned, TokenChange.none())))
+        )
+        async for batch in parts.storage.tokens(uid):
+            count += len(batch)
+            await tool.uninterrupted(
+                parts.storage.apply(destination, Change(Learned(Totals(), _hits(batch))))
+            )
+    except asyncio.CancelledError:
+        sys.stderr.write(f"{count} tokens are added, and would be added again: see dspam_admin merge user\n")
+        raise
     return count
 
 

@@ -4,6 +4,8 @@ The options and every byte of the output are those of DSPAM 3.10.2 (reference/cl
 because web pages and scripts read them; engine.md 10 defines the figures.  The default is the
 form for long user names, with two lines; `LongUsernames off` gives one line.
 
+With --json it prints an object for each user, a line each, with all of them.
+
 Unlike the original, flags may be combined (`-sS`), `-h` is no error, and a question about an
 unknown user creates no files.
 """
@@ -11,6 +13,7 @@ unknown user creates no files.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 from array import array
@@ -50,6 +53,9 @@ _NAMES = (
     "NC Nonspam Corpusfed:",
     "TL Training Left:",
 )
+TOTAL = "TOTAL"
+"""The name under which the sum of all users is shown."""
+
 ENOUGH = 2500  # innocent messages, after which training is complete
 
 
@@ -97,6 +103,7 @@ class Options:
     flags: str = ""
     users: tuple[str, ...] = ()
     profile: str = ""
+    json: bool = False
 
 
 COMMAND = tool.Command("dspam_stats", USAGE, help_on_stderr=("-h",), complaint="{called}: {error}\n{usage}")
@@ -118,11 +125,13 @@ def run(words: list[str]) -> int:
 def parse(words: list[str]) -> Options:
     """The options of a command line.  Raises UsageError for an unknown flag."""
     words, profile = tool.profile_of(words)
+    as_json = "--json" in words
+    words = [word for word in words if word != "--json"]
     flags = "".join(word[1:] for word in words if word.startswith("-"))
     for flag in flags:
         if flag not in "HhrsSt":
             raise UsageError(f'unknown option "{flag}".')
-    return Options(flags, tuple(word for word in words if not word.startswith("-")), profile)
+    return Options(flags, tuple(word for word in words if not word.startswith("-")), profile, as_json)
 
 
 async def show(parts: Parts, options: Options) -> int:
@@ -134,7 +143,7 @@ async def show(parts: Parts, options: Options) -> int:
     own = not options.profile and set(options.users) == {login_name(uid)}
     if not own and not trusted(parts.config, uid):
         raise tool.NotTrusted
-    form = Form(options.flags, long_names=parts.config.LongUsernames)
+    form = Data() if options.json else Form(options.flags, long_names=parts.config.LongUsernames)
     sum_totals, sum_figures = Totals(), Figures()
     status = os.EX_OK
     for user in options.users or await parts.storage.owners():
@@ -152,7 +161,7 @@ async def show(parts: Parts, options: Options) -> int:
             await asyncio.to_thread(write_snapshot, parts.home, user, now)
         sum_totals, sum_figures = sum_totals.plus(totals), sum_figures.plus(figures)
     if "t" in options.flags:
-        sys.stdout.write(form.of("TOTAL", sum_totals, sum_figures))
+        sys.stdout.write(form.of(TOTAL, sum_totals, sum_figures))
     return status
 
 
@@ -197,13 +206,27 @@ class Form:
         return lines
 
 
+class Data:
+    """The statistics of a user as a line of JSON; the sum of all users has none."""
+
+    def of(self, user: str, totals: Totals, figures: Figures) -> str:
+        named = zip(("TP", "TN", "FP", "FN", "SC", "NC"), _shown(figures), strict=True)
+        rates = {"SHR": figures.shr, "HSR": figures.hsr(0), "PPV": figures.ppv, "OCA": figures.oca}
+        data = {"user": None if user is TOTAL else user, **dict(named), "TL": _left(totals)}
+        return json.dumps(data | {name: round(rate, 2) for name, rate in rates.items()}) + "\n"
+
+
+def _left(totals: Totals) -> int:
+    """Innocent messages until training is complete."""
+    return max(0, ENOUGH - totals.innocent_learned - totals.innocent_classified)
+
+
 def _shown(figures: Figures) -> tuple[int, ...]:
     return figures.tp, figures.tn, figures.fp, figures.fn, figures.sc, figures.nc
 
 
 def _human(user: str, totals: Totals, figures: Figures) -> str:
-    left = max(0, ENOUGH - totals.innocent_learned - totals.innocent_classified)
-    counts = zip(_NAMES, (*_shown(figures), left), strict=True)
+    counts = zip(_NAMES, (*_shown(figures), _left(totals)), strict=True)
     lines = [f"{name:<33}{count:>7d}" for name, count in counts]
     lines += [
         f"{name:<32}{rate:>7.2f}%"

@@ -94,7 +94,7 @@ async def train(parts: Parts, options: Options) -> int:
         return 2
     learner = Daemon(options.profile) if options.client else Local(parts)
     for item in items:
-        await _teach(learner, options.user, item)
+        await tool.uninterrupted(_teach(learner, options.user, item))
     write("TRAINING COMPLETE\n\nTraining Snapshot:\n")
     await dspam_stats.show(parts, dspam_stats.Options("Ss", user))
     write("\nOverall Statistics:\n")

@@ -8,7 +8,7 @@ peculiarities of a command of DSPAM 3.10.2.
 running daemon.  Results go to standard output, errors to standard error, the log to syslog.
 
 Exit status: that of the command; 1 after wrong usage or for a caller without trust; 75 try again;
-78 bad configuration; 0 after SIGINT, SIGTERM or a closed pipe, as with DSPAM.
+78 bad configuration; 130 after SIGINT; 0 after SIGTERM or a closed pipe, as with DSPAM.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
+
+INTERRUPTED = 128 + signal.SIGINT
+"""The exit status after SIGINT, by which a shell knows that it must not go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,8 @@ def command(
         stream = sys.stdout if command.complains_on_stdout else sys.stderr
         stream.write(text.format(error=error, usage=command.usage, called=sys.argv[0]))
         return command.wrong_usage
+    except KeyboardInterrupt:
+        return _terminated(INTERRUPTED)
 
 
 def _answered(command: Command, words: Sequence[str]) -> bool:
@@ -132,8 +137,9 @@ def guarded(work: Callable[[], int]) -> int:
         sys.stderr.write(f"{error}\n")
         return error.exit_status
     except asyncio.CancelledError:
-        sys.stderr.write("terminated.\n")
-        return os.EX_OK
+        return _terminated(os.EX_OK)
+    except KeyboardInterrupt:
+        return _terminated(INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python complains about the rest of its output
         return os.EX_OK
@@ -142,18 +148,38 @@ def guarded(work: Callable[[], int]) -> int:
         return os.EX_TEMPFAIL
 
 
+def _terminated(status: int) -> int:
+    sys.stderr.write("terminated.\n")
+    return status
+
+
 def finished(work: Callable[[], Awaitable[T]]) -> T:
-    """The result of some work in an event loop of its own; SIGINT and SIGTERM cancel it."""
+    """The result of some work in an event loop of its own; SIGINT and SIGTERM cancel it.
+
+    Raises `KeyboardInterrupt` after SIGINT, `asyncio.CancelledError` after SIGTERM.
+    """
     import asyncio
+
+    came: list[int] = []
 
     async def whole() -> T:
         task = asyncio.current_task()
         assert task is not None
+
+        def cancel(number: int) -> None:
+            came.append(number)
+            task.cancel()
+
         for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+            asyncio.get_running_loop().add_signal_handler(number, cancel, number)
         return await work()
 
-    return asyncio.run(whole())
+    try:
+        return asyncio.run(whole())
+    except asyncio.CancelledError:
+        if signal.SIGINT in came:
+            raise KeyboardInterrupt from None
+        raise
 
 
 async def uninterrupted(work: Coroutine[None, None, T]) -> T:

@@ -171,6 +171,7 @@ def test_interrupted(site: Site, tmp_path: Path, capsys: Output) -> None:
     program.stdout.readline()
     program.send_signal(signal.SIGINT)
     _, err = program.communicate(timeout=60)
+    assert program.returncode == 130
     done = len(position.read_text().splitlines())
     assert 0 < done < 400
     assert f"bob: 0 spam and {done} ham of 400 messages learned" in err

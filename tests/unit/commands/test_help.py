@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-import tomllib
 from pathlib import Path
 
 import pytest
 
 from dspamd import __version__
-
-ROOT = Path(__file__).parents[3]
-SCRIPTS: dict[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+from tests.support.scripts import SCRIPTS, run
 
 RECORDED_ON_STDERR = {
     ("dspam", "--help"),
@@ -27,16 +22,6 @@ class Nobody:
 
     def __getattr__(self, name: str) -> object:
         raise AssertionError("it waits for a mail")
-
-
-def run(command: str, word: str, patch: pytest.MonkeyPatch) -> int:
-    module, _, function = SCRIPTS[command].partition(":")
-    patch.setattr(sys, "argv", [command, word])
-    patch.setattr(sys, "stdin", Nobody())
-    try:
-        return int(getattr(importlib.import_module(module), function)())
-    except SystemExit as end:  # so does argparse
-        return int(end.code or 0)
 
 
 @pytest.mark.parametrize("settings", [None, "ServerPort many\n", "Home /nowhere\n"])
@@ -54,7 +39,7 @@ def test_asked(
     if settings is not None:
         config.write_text(settings)
     monkeypatch.setenv("DSPAM_CONF", str(config))
-    assert run(command, word, monkeypatch) == 0
+    assert run(command, [word], Nobody(), monkeypatch) == 0
     out, err = capfd.readouterr()
     told, other = (err, out) if (command, word) in RECORDED_ON_STDERR else (out, err)
     assert other == ""

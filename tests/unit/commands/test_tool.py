@@ -71,14 +71,14 @@ def test_every_command_uses_the_frame() -> None:
     assert without == {"dspam", "dspamc", "dspamd"}
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_ends_when_told(number: signal.Signals, site: Site, capsys: Output) -> None:
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_ends_when_told(number: signal.Signals, status: int, site: Site, capsys: Output) -> None:
     async def work(parts: Parts) -> int:
         os.kill(os.getpid(), number)
         await asyncio.Event().wait()
         return 1
 
-    assert tool.run(work) == 0
+    assert tool.run(work) == status
     assert capsys.readouterr() == ("", "terminated.\n")
 
 
