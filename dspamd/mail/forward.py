@@ -50,6 +50,8 @@ def _put_together(text: bytes, charset: bytes) -> bytes | None:
     at = 0
     for gap in _GAP.finditer(text):
         paragraph, at = text[at : gap.start()], gap.end()
+        if paragraph.count(b":") < 2:  # most, at a glance
+            continue
         fields = _fields(paragraph)
         author, subject = _first(fields, _FROM), _first(fields, _SUBJECT)
         if author is not None and subject is not None:
