@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -37,6 +38,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if seed is not None and terminalreporter.stats.keys() & {"failed", "error"}:
         terminalreporter.line(f"Order of the tests: --randomly-seed={seed}")
 
+
+# Programs leave signals alone that their caller ignores, as nohup and a shell's `&` do: tests mean other callers.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _UMASK = os.umask(0o022)
 os.umask(_UMASK)
