@@ -39,7 +39,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.line(f"Order of the tests: --randomly-seed={seed}")
 
 
-# Programs leave signals alone that their caller ignores, as nohup and a shell's `&` do: tests mean other callers.
+# Programs leave signals alone that their caller ignores, as nohup and a shell's `&` do: tests mean others.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGTERM, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)

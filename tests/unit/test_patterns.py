@@ -442,12 +442,15 @@ TESTED_ELSEWHERE = {
 
 @pytest.mark.parametrize("place", SEES_MAIL)
 def test_the_worst_case_takes_a_bounded_time(place: str) -> None:
-    """Small sizes come first: they find a pattern that is slower than linear before it takes for ever."""
+    """Small sizes come first: they find a pattern that is slower than linear before it takes for ever.
+
+    All take less than 0.25 s on a quiet machine; two that share a core slow each other down.
+    """
     use, worst = SEES_MAIL[place]
     for each in worst:
         for size in (1 << 14, 1 << 17, 1 << 20):
             text = each.text(size)
-            assert any(seconds(use, text) < 0.5 for _ in range(3)), (each, size)
+            assert any(seconds(use, text) < 1 for _ in range(3)), (each, size)
 
 
 def seconds(use: Use, text: bytes) -> float:
