@@ -120,7 +120,7 @@ def _corrections(census: Census) -> Diagnosis:
         what = f"{census.messages} messages of {users}, and nobody ever corrected a verdict"
         why = "the filter learns from corrections: without them its errors stay"
         cure = (
-            "tell users to forward wrongly judged mail to spam-USER or notspam-USER (README.md),\n"
+            "tell users to forward wrongly judged mail to spam-USER or notspam-USER (docs/postfix.md),\n"
             "or teach it the mail that they have: dspam_train USER SPAM-FOLDER INNOCENT-FOLDER"
         )
         return advice(what, why, cure)

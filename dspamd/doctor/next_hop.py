@@ -14,7 +14,7 @@ from dspamd.doctor.site import Site
 
 _CONNECT_S = 6.0
 _LISTENER = (
-    "with Postfix it is the second listener of master.cf, without content_filter (README.md),\n"
+    "with Postfix it is the second listener of master.cf, without content_filter (docs/postfix.md),\n"
     "and DeliveryHost and DeliveryPort are its address"
 )
 

@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import published
+from tests.support.documents import blocks
 from tests.support.source_tree import ROOT, tracked
 from tests.support.wheels import NO_NETWORK, required
 
@@ -220,16 +221,14 @@ def test_each_driver_is_there(driver: str, programs: Path, tmp_path: Path) -> No
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_the_lines_of_readme_install_it(programs: Path, tmp_path: Path) -> None:
+def test_the_lines_for_the_source_install_it(programs: Path, tmp_path: Path) -> None:
     """Below a folder, with the environment that is there, and without the manager of this machine."""
-    text = (ROOT / "README.md").read_text().partition("## Install it\n")[2]
-    blocks = re.findall(r"(?:^ {4}.*\n)+", text, re.M)
-    (lines,) = (block for block in blocks if "python3 -m venv /opt/dspamd\n" in block)
+    (text,) = (block.text for block in blocks("getting-started", "root") if "python3 -m venv" in block.text)
     for folder in ("usr/bin", "etc/sysusers.d", "etc/tmpfiles.d", "etc/systemd/system"):
         (tmp_path / folder).mkdir(parents=True)
     for name, line in (("passwd", "root:x:0:0::/:/bin/sh"), ("group", "root:x:0:")):
         (tmp_path / "etc" / name).write_text(line + "\n")
-    lines = re.sub(r"^ +(python3 -m venv|/opt/dspamd/bin/pip|systemctl) .*\n", "", lines, flags=re.M)
+    lines = re.sub(r"^(python3 -m venv|/opt/dspamd/bin/pip|systemctl) .*\n", "", text, flags=re.M)
     lines = lines.replace("&& systemctl daemon-reload", "").replace("/opt/dspamd", str(programs.parent))
     lines = re.sub(r" (/(etc|usr)/)", rf" {tmp_path}\1", lines)
     lines = re.sub(r"(systemd-sysusers|systemd-tmpfiles)", rf"\1 --root={tmp_path}", lines)

@@ -1,6 +1,7 @@
 """The samples for a mail site, as they are shipped, in use.
 
-Postfix has etc/postfix or the lines of README, the daemon etc/dspam.conf or the configuration of `make run`.
+Postfix has etc/postfix or the lines of docs/postfix.md, the daemon etc/dspam.conf or the configuration of
+`make run`.
 
 Only ports and folders are others, since those of the machine are not ours.
 """
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.daemon import PROGRAM, Daemon
+from tests.support.documents import blocks
 from tests.support.ports import free_port
 from tests.support.postfix import DOMAIN, SENDER, Postfix, let_cool, stuffed
 from tests.support.wait import until
@@ -30,14 +32,8 @@ INLINE = (
 )
 
 
-def lines_of_readme() -> str:
-    """The lines of README for master.cf."""
-    blocks = re.findall(r"(?:^ {4}.*\n)+", (ROOT / "README.md").read_text(), re.M)
-    (block,) = (block for block in blocks if "content_filter" in block)
-    return re.sub("^ {4}", "", block, flags=re.M)
-
-
-MASTERS = {"etc": (POSTFIX / "master.cf").read_text(), "README": lines_of_readme()}
+(PAGE,) = blocks("postfix", "master.cf")
+MASTERS = {"etc": (POSTFIX / "master.cf").read_text(), "page": PAGE.text}
 CONFIGURATIONS = ("dspam.conf", "run.conf")
 
 

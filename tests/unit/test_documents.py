@@ -1,0 +1,154 @@
+"""What the pages of docs/ say, where nobody can just do it: each line is read by the program that it is for.
+
+`tests/e2e/test_documents.py` follows the pages, and runs what an ordinary account may do.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from dspamd.commands import dspam_admin, dspamd
+from dspamd.config.config import Config
+from dspamd.config.options import OPTIONS
+from dspamd.errors import UsageError
+from dspamd.users.groups import Groups
+from tests.support.documents import PAGES, ROOT, Block, blocks, commands, text_of, with_lines
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+SAMPLE = (ROOT / "etc/dspam.conf").read_text()
+KINDS = {"sh", "root", "conf", "group", "master.cf", "main.cf", "pgsql", "mariadb"}
+OTHER_PAGES = {"accuracy", "compatibility", "flow"}  # for people who work on dspamd, or measure it
+OTHER_UNITS = {"dspam", "postfix"}
+PROGRAMS = {
+    "apt", "chgrp", "cp", "journalctl", "ln", "mkdir", "postfix", "postqueue", "postsuper", "python3",
+    "systemd-analyze", "systemd-sysusers", "systemd-tmpfiles", "tar",
+}  # fmt: skip
+"""Programs of the system that the pages call as root; we do not check their options."""
+
+INSTALLED = {
+    f"/usr/{place}/{path.name}": path
+    for place, patterns in PROJECT["tool"]["setuptools"]["data-files"].items()
+    for pattern in patterns
+    for path in ROOT.glob(pattern)
+}
+"""Files that the package installs, with those of this tree."""
+
+
+def all_blocks(*kinds: str) -> list[Block]:
+    return [block for page in PAGES for block in blocks(page, *kinds)]
+
+
+def named(block: Block) -> str:
+    return block.place
+
+
+def systemctl(words: Sequence[str]) -> None:
+    """Each unit is ours, or one of the mail server."""
+    units = [word for word in words[1:] if not word.startswith("-")]
+    ours = {path.name.removesuffix(".service") for path in (ROOT / "systemd").iterdir()}
+    assert set(units) <= ours | OTHER_UNITS
+
+
+def make(words: Sequence[str]) -> None:
+    """Each target exists."""
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M)
+    assert set(words) <= set(targets)
+
+
+READ: dict[str, Callable[[Sequence[str]], object]] = {
+    "dspamd": lambda words: dspamd._options().parse_args(words),
+    "dspam_admin": dspam_admin.check,
+    "systemctl": systemctl,
+    "make": make,
+}
+"""What knows the words after a command."""
+
+
+def check_command(words: Sequence[str]) -> None:
+    program = words[0].removeprefix("/opt/dspamd/bin/")
+    if program in READ:
+        READ[program](words[1:])
+    else:
+        assert program in PROGRAMS | {"pip"}, f"{program}: nobody reads what follows"
+    for word in words[1:]:
+        if word.startswith(("etc/", "systemd/")):
+            assert list(ROOT.glob(word)), f"{word} is not in this tree"
+
+
+@pytest.mark.parametrize("block", all_blocks("root"), ids=named)
+def test_a_command_for_root_is_understood(block: Block) -> None:
+    for words in commands(block.text):
+        check_command(words)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "dspamd --test",
+        "dspam_admin repair",
+        "dspam_admin doctor --fast",
+        "systemctl start dspamx",
+        "make package",
+        "make deb && dspamd --reload",
+        "cp etc/nothing.conf /etc/dspam/",
+        "unheard-of",
+    ],
+)
+def test_a_wrong_one_is_found(text: str) -> None:
+    with pytest.raises((AssertionError, UsageError, SystemExit)):
+        for words in commands(text):
+            check_command(words)
+
+
+def test_every_program_of_the_system_is_used() -> None:
+    used = {words[0] for block in all_blocks("root") for words in commands(block.text)}
+    assert used >= PROGRAMS
+
+
+@pytest.mark.parametrize("block", all_blocks("conf"), ids=named)
+def test_a_line_of_the_configuration_is_understood(block: Block) -> None:
+    text = re.sub("^Include .*\n", "", block.text, flags=re.M)  # the file is there once the page was followed
+    assert not Config.from_text(with_lines(SAMPLE, text)).warnings
+
+
+@pytest.mark.parametrize("block", all_blocks("group"), ids=named)
+def test_a_line_of_the_groups_is_understood(block: Block) -> None:
+    _, problems = Groups.parse(block.text, "group")
+    assert not problems
+
+
+def test_the_lines_for_addresses_of_corrections_are_those_that_are_shipped() -> None:
+    """`tests/e2e/test_samples.py` has a Postfix with them, and with the page's lines of master.cf."""
+    shipped = (ROOT / "etc/postfix/main.cf").read_text()
+    for block in blocks("postfix", "main.cf"):
+        assert block.text in shipped
+
+
+def test_every_page_has_its_place() -> None:
+    there = {path.stem for path in (ROOT / "docs").glob("*.md")}
+    assert there == {*PAGES, *OTHER_PAGES}
+    assert {block.kind for block in all_blocks()} == KINDS
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_a_page_names_exists(page: str) -> None:
+    text = text_of(page)
+    for path in re.findall(r"/usr/share/dspamd/[\w./-]+\w", text):
+        assert path in INSTALLED
+    for link in re.findall(r"\]\(([^)#]+)\)", text):
+        assert (ROOT / "docs" / link).is_file(), link
+    for code in re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)):
+        word = code.split()[0]
+        if word in PROJECT["project"]["scripts"] and " -" in code:
+            READ[word](commands(code)[0][1:])
+        if re.fullmatch("[A-Z][a-z]+[A-Z][A-Za-z]+", word):
+            assert word.lower() in {option.name.lower() for option in OPTIONS.values()}, word
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_is_short(page: str) -> None:
+    assert len(text_of(page).splitlines()) < 200
