@@ -1,21 +1,32 @@
 # dspamd on Debian 12, with the drivers of all stores: compiled in the first stage, run without a
-# compiler in the second. etc/dspam.conf fits it, as /etc/dspam/dspam.conf.
+# compiler in the second, by an account of its own, on a root that may be read-only.
+# etc/dspam.conf fits it, as /etc/dspam/dspam.conf; etc/container/dspam.conf is for docker-compose.yml.
+#
+# dspamd copes with being process 1: it stops in order on SIGTERM, and releases orphans.
 
-FROM debian:12-slim AS build
+ARG BASE=debian:12-slim
+
+FROM ${BASE} AS build
 COPY . /src
 RUN /src/etc/install-packages build \
  && python3 -m venv /opt/dspamd \
  && /opt/dspamd/bin/pip install --no-cache-dir '/src[blacklists,ldap]'
 
-FROM debian:12-slim
+FROM ${BASE}
+# The number of the account is that of our port, so that a host can give files to it.
 RUN apt-get update \
  && apt-get install -y --no-install-recommends python3 \
  && rm -rf /var/lib/apt/lists/* \
- && useradd --system --home-dir /var/lib/dspam dspam \
+ && useradd --system --uid 10033 --user-group --home-dir /var/lib/dspam dspam \
  && install -d -o dspam -g dspam -m 0770 /var/lib/dspam \
  && install -d -o dspam -g dspam /run/dspam
 COPY --from=build /opt/dspamd /opt/dspamd
 ENV PATH=/opt/dspamd/bin:$PATH
 USER dspam
-VOLUME /var/lib/dspam
+# All that is written; the rest of the root may be read-only.
+VOLUME ["/var/lib/dspam", "/run/dspam"]
+STOPSIGNAL SIGTERM
+# It needs MetricsListen 127.0.0.1:9424, as etc/container/dspam.conf has it.
+HEALTHCHECK --interval=30s --timeout=10s --start-period=30s \
+    CMD ["/opt/dspamd/bin/python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:9424/healthz', timeout=5)"]
 ENTRYPOINT ["/opt/dspamd/bin/dspamd", "--config", "/etc/dspam/dspam.conf"]

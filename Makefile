@@ -12,6 +12,7 @@ KILLS ?= 300
 
 WHEELS ?=
 SUITES ?= bookworm trixie
+BASE ?=
 
 bin := .venv/bin
 stamp := .venv/.complete
@@ -35,7 +36,7 @@ sanitized = LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-n
     ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONPATH=build/sanitized:. $(bin)/python -P
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo run check test coverage dates deb deb-test release minimum fuzz fuzz-kernel fuzz-dialogue chaos bench clean
+.PHONY: help build demo run check test coverage dates deb deb-test release minimum docs container fuzz fuzz-kernel fuzz-dialogue chaos bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -113,6 +114,15 @@ minimum: build ## run the unit tests with the lowest versions of libraries that 
 	$(bin)/python -m release.minimum > build/minimum.txt
 	PIP_CONSTRAINT=$(CURDIR)/build/minimum.txt PYTHON=$(PYTHON) etc/install-libraries build/minimum
 	build/minimum/bin/pytest -q -p no:randomly tests/unit
+
+docs: build ## all documents and manual pages as a site, in build/site
+	etc/install-packages docs
+	$(bin)/pip install -q -e '.[docs]' --no-build-isolation
+	$(bin)/python -m release.site build/site
+
+container: ## build the image dspamd with podman, docker or buildah, whichever is there (BASE=image of a Debian)
+	$(firstword $(foreach tool,podman docker buildah,$(shell command -v $(tool))) podman) build \
+	    $(if $(BASE),--build-arg BASE=$(BASE)) --tag dspamd .
 
 clean: ## remove all built files, and the environment
 	find dspamd -name '*.so' -delete

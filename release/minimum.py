@@ -11,7 +11,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-_DEVELOPMENT = ("dev", "release")
+_DEVELOPMENT = ("dev", "docs", "release")
 
 
 def lowest(pyproject: str) -> Iterator[str]:

@@ -95,6 +95,16 @@ class Supervisor:
                 self._signalled(number, now)
         for worker in workers:
             self._bury(worker, now)
+        self._release_orphans()
+
+    def _release_orphans(self) -> None:
+        """Collect processes whose parent died: in a container we are process 1, which gets them."""
+        ours = {worker.pid for worker in self._everyone}
+        with contextlib.suppress(ChildProcessError):  # there is no child at all
+            while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                if ended.si_pid in ours:
+                    return  # `_bury` is next
+                os.waitpid(ended.si_pid, 0)
 
     def _signalled(self, number: int, now: float) -> None:
         if number == signal.SIGHUP:

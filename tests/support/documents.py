@@ -20,6 +20,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[2]
 PAGES = (
     "getting-started",
+    "container",
     "postfix",
     "stores",
     "postgresql",

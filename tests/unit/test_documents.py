@@ -24,8 +24,9 @@ KINDS = {"sh", "root", "conf", "group", "master.cf", "main.cf", "pgsql", "mariad
 OTHER_PAGES = {"accuracy", "compatibility", "flow"}  # for people who work on dspamd, or measure it
 OTHER_UNITS = {"dspam", "postfix"}
 PROGRAMS = {
-    "apt", "chgrp", "cp", "journalctl", "ln", "mkdir", "postfix", "postqueue", "postsuper", "python3",
-    "systemd-analyze", "systemd-sysusers", "systemd-tmpfiles", "tar",
+    "apt", "chgrp", "chmod", "chown", "cp", "docker", "journalctl", "ln", "mkdir", "openssl", "postfix",
+    "postqueue", "postsuper", "python3", "sed", "systemd-analyze", "systemd-sysusers", "systemd-tmpfiles",
+    "tar",
 }  # fmt: skip
 """Programs of the system that the pages call as root; we do not check their options."""
 

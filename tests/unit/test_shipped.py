@@ -16,6 +16,8 @@ LOADED = {
     "debian/dspamd.lintian-overrides": "tests/e2e/test_debian.py::test_lintian_finds_nothing",
     "debian/dspamd.logrotate": "tests/e2e/test_debian.py::test_logrotate_understands_its_lines",
     "debian/source/": "tests/e2e/test_debian.py::test_lintian_finds_nothing",
+    "etc/container/": "tests/unit/test_container.py::test_the_configuration_of_the_containers_is_good",
+    "etc/container/postfix/": "tests/unit/test_container.py::test_postfix_understands_its_files",
     "etc/daemontools/": "tests/e2e/test_systemd.py::test_supervisors_run_the_daemon",
     "etc/daemontools/log/": "tests/e2e/test_systemd.py::test_supervisors_run_the_daemon",
     "etc/dspam.conf": "tests/e2e/test_samples.py::test_mail_passes_unchanged_and_a_user_corrects_a_verdict",
