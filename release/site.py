@@ -98,7 +98,8 @@ def build(root: Path, folder: Path) -> None:
         source, settings = Path(scratch, "source"), Path(scratch, "mkdocs.yml")
         lay_out(root, source)
         settings.write_text(yaml.safe_dump(configuration(root, source, folder), sort_keys=False))
-        subprocess.run([sys.executable, "-m", "mkdocs", "-q", "build", "-f", settings], check=True)
+        # Not -q: mkdocs would not count the warnings that end it.
+        subprocess.run([sys.executable, "-m", "mkdocs", "build", "-f", settings], check=True)
 
 
 if __name__ == "__main__":

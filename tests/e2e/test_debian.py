@@ -17,6 +17,7 @@ import pytest
 from tests.debian.newer import newer
 from tests.debian.root import ENTER
 from tests.e2e.conftest import published
+from tests.support.documents import PAGES, shared_files
 from tests.support.source_tree import ROOT
 from tests.support.wheels import packed, required
 
@@ -66,6 +67,14 @@ def test_logrotate_understands_its_lines(tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert not log.exists() and (tmp_path / "dspam.debug.1").read_text() == "a line\n"
+
+
+def test_it_has_the_pages_and_the_files_that_they_name(package: Path) -> None:
+    """The pages as they are: their links name no compressed files."""
+    done = subprocess.run(["dpkg-deb", "--contents", package], capture_output=True, text=True, timeout=60)
+    there = {line.split()[5].removeprefix(".") for line in done.stdout.splitlines()}
+    for page in PAGES:
+        assert {f"/usr/share/doc/dspamd/docs/{page}.md", *shared_files(page)} <= there
 
 
 def test_it_lives_from_installation_to_purge(package: Path, tmp_path: Path) -> None:

@@ -61,6 +61,11 @@ def blocks(page: str, *kinds: str) -> list[Block]:
     return [block for block in found if not kinds or block.kind in kinds]
 
 
+def shared_files(page: str) -> set[str]:
+    """The files of the package that a page names."""
+    return set(re.findall(r"/usr/share/dspamd/[\w./-]+\w", text_of(page)))
+
+
 def commands(text: str) -> list[list[str]]:
     """The commands of a shell script without control structures, as words.  `&&` separates commands, too."""
     lines = text.replace("\\\n", " ").splitlines()
