@@ -17,7 +17,7 @@ FROM ${BASE}
 RUN apt-get update \
  && apt-get install -y --no-install-recommends python3 \
  && rm -rf /var/lib/apt/lists/* \
- && useradd --system --uid 10033 --user-group --home-dir /var/lib/dspam dspam \
+ && useradd --uid 10033 --user-group --home-dir /var/lib/dspam dspam \
  && install -d -o dspam -g dspam -m 0770 /var/lib/dspam \
  && install -d -o dspam -g dspam /run/dspam
 COPY --from=build /opt/dspamd /opt/dspamd
