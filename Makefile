@@ -121,7 +121,8 @@ docs: build ## all documents and manual pages as a site, in build/site
 	$(bin)/python -m release.site build/site
 
 container: ## build the image dspamd with podman, docker or buildah, whichever is there (BASE=image of a Debian)
-	$(firstword $(foreach tool,podman docker buildah,$(shell command -v $(tool))) podman) build \
+	@# An image in the form of OCI has no check of health.
+	BUILDAH_FORMAT=docker $(firstword $(foreach tool,podman docker buildah,$(shell command -v $(tool))) podman) build \
 	    $(if $(BASE),--build-arg BASE=$(BASE)) --tag dspamd .
 
 clean: ## remove all built files, and the environment
