@@ -24,7 +24,9 @@ from tests.support.mariadb_server import mariadb
 from tests.support.ports import free_port
 from tests.support.postgres_server import postgresql
 
-TAUGHT = "dspam --user alice@example.org --class=spam --source=corpus <message.eml"
+TAUGHT = Block(
+    "sh", "dspam --user alice@example.org --class=spam --source=corpus <message.eml", "before a page"
+)
 ASKS_THE_DAEMON = re.compile(r"^(dspamc|curl) ", re.M)
 
 
@@ -43,29 +45,16 @@ class Reader:
         self._places = {
             "/etc/dspam": str(folder / "etc/dspam"),
             "/var/lib/dspam": str(folder / "var/lib/dspam"),
+            "/var/vmail": str(folder / "vmail"),
             "192.0.2.10": "127.0.0.1",
             "10033": str(self._daemon.port),
             "9424": str(free_port()),
             **places,
         }
         for name in ("etc/dspam", "var/lib/dspam", "run"):
-            (folder / name).mkdir(parents=True)
+            (folder / name).mkdir(parents=True, exist_ok=True)
         shipped = self._here((ROOT / "etc/dspam.conf").read_text())
         self._config.write_text(f"{TRUST}\nServerPID {folder}/run/dspam.pid\n{settings}{shipped}")
-        self._receive_mail()
-        self._run(TAUGHT, "before the page")
-
-    def _receive_mail(self) -> None:
-        """They have mail, good and bad, and a message in a file."""
-        mail = self._folder / "mail"
-        mail.mkdir()
-        unpacked(mail)
-        for label, box in (("ham", "Maildir"), ("spam", "Maildir/.Junk")):
-            for part in ("cur", "new", "tmp"):
-                (self._folder / box / part).mkdir(parents=True)
-            for number, path in enumerate(sorted((mail / label).iterdir())[:15]):
-                shutil.copy(path, self._folder / box / f"cur/{number}:2,S")
-        shutil.copy(self._folder / "Maildir/.Junk/cur/0:2,S", self._folder / "message.eml")
 
     def _here(self, text: str) -> str:
         """A text with our places."""
@@ -119,9 +108,34 @@ class Reader:
         assert "Traceback" not in done.stdout, f"{place}: {done.stdout}"
 
 
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A site where Alice has mail, good and bad, and taught a message."""
+    folder = tmp_path_factory.mktemp("begun")
+    mail, maildir = folder / "mail", folder / "vmail/example.org/alice/Maildir"
+    mail.mkdir()
+    unpacked(mail)
+    for label, box in (("ham", maildir), ("spam", maildir / ".Junk")):
+        for part in ("cur", "new", "tmp"):
+            (box / part).mkdir(parents=True)
+        for number, path in enumerate(sorted((mail / label).iterdir())[:15]):
+            shutil.copy(path, box / f"cur/{number}:2,S")
+    (folder / "Maildir").symlink_to("vmail/example.org/alice/Maildir")
+    shutil.copy(maildir / ".Junk/cur/0:2,S", folder / "message.eml")
+    shutil.rmtree(mail)
+    Reader(folder, {}).follow(TAUGHT)
+    return folder
+
+
 @pytest.fixture
-def reader(tmp_path: Path) -> Iterator[Reader]:
-    somebody = Reader(tmp_path, {})
+def place(begun: Path, tmp_path: Path) -> Path:
+    """A copy of that site."""
+    return Path(shutil.copytree(begun, tmp_path / "site", symlinks=True))
+
+
+@pytest.fixture
+def reader(place: Path) -> Iterator[Reader]:
+    somebody = Reader(place, {})
     yield somebody
     somebody.stop_daemon()
 
@@ -132,7 +146,7 @@ def test_the_commands_of_a_page_work(page: str, reader: Reader) -> None:
         reader.follow(block)
 
 
-def test_the_commands_for_postgresql_work(tmp_path: Path) -> None:
+def test_the_commands_for_postgresql_work(place: Path) -> None:
     """The server is as Debian installs it: `postgres` is its administrator, and we have no account."""
     with postgresql() as server:
         folder = server.new_database().host
@@ -144,16 +158,16 @@ def test_the_commands_for_postgresql_work(tmp_path: Path) -> None:
 
         administer("CREATE ROLE postgres SUPERUSER LOGIN", "dspam")
         administer("ALTER ROLE dspam RENAME TO installer")
-        reader = Reader(tmp_path, {"/var/run/postgresql": folder}, f"PgSQLPort {server.port}\n")
+        reader = Reader(place, {"/var/run/postgresql": folder}, f"PgSQLPort {server.port}\n")
         for block in blocks("postgresql"):
             if block.kind == "pgsql":
                 administer(block.text)
             reader.follow(block)
 
 
-def test_the_commands_for_mariadb_work(tmp_path: Path) -> None:
+def test_the_commands_for_mariadb_work(place: Path) -> None:
     with mariadb() as server:
-        reader = Reader(tmp_path, {"/run/mysqld/mysqld.sock": str(server.socket)})
+        reader = Reader(place, {"/run/mysqld/mysqld.sock": str(server.socket)})
         for block in blocks("mariadb"):
             if block.kind == "mariadb":
                 server.queries([line for line in block.text.split(";\n") if line.strip()])
