@@ -28,6 +28,7 @@ from dspamd.config.directives import Directive, Reader
 from dspamd.config.option import Option, T
 from dspamd.config.option_types import Tolerated
 from dspamd.config.options import OPTIONS, RETIRED, Options
+from dspamd.engine.scorers import scorer
 from dspamd.errors import ConfigError, Problem, UsageError
 
 DEFAULT_PATH = Path("/etc/dspam/dspam.conf")
@@ -259,6 +260,7 @@ class _Draft:
         for key, option in OPTIONS.items():
             self.values.setdefault(key, option.defaults)
         self._check_profiles()
+        self._check_algorithms()
         hosts = [key for key in self.values if key.partition(".")[0] == "deliveryhost"]
         if any(map(self.value, hosts)) and not self.value("DeliveryProto"):
             self._without_protocol(hosts)
@@ -277,6 +279,13 @@ class _Draft:
                 name = OPTIONS[key.partition(".")[0]].name
                 text = f"{name}.{suffix} has no effect: there is no Profile {suffix}"
                 self.warnings.append(Problem(*self.places[key], text))
+
+    def _check_algorithms(self) -> None:
+        """Report algorithms that cannot be combined: nothing could score mail."""
+        try:
+            scorer(self.values["algorithm"])
+        except ValueError as error:
+            self.errors.append(Problem(*self.places["algorithm"], f"Algorithm: {error}"))
 
     def _suffixed(self) -> Iterator[tuple[str, str]]:
         """The keys with the name of a profile after a dot, and that name."""

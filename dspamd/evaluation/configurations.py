@@ -23,7 +23,6 @@ from dspamd.engine.scorers import scorer
 from dspamd.errors import ConfigError, Problem, UsageError
 from dspamd.file_errors import explained
 from dspamd.filter.seed import seed_in
-from dspamd.users.preferences import Defaults
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,39}")
 _PREFERENCE = "preference"
@@ -102,10 +101,9 @@ def _configuration(word: str, base: Path | None) -> Configuration:
 
 
 def _checked(name: str, config: Config) -> Configuration:
-    """Raises `ConfigError` for algorithms that cannot be combined, or a seed that cannot be used."""
+    """Raises `ConfigError` for a seed that cannot be used."""
+    chosen = scorer(config.Algorithm)
     try:
-        Defaults.of(config)
-        chosen = scorer(config.Algorithm)
         if config.SeedModel and chosen.block is not None:
             seed_in(Path(config.SeedModel), chosen)  # a daemon goes on without; figures would be wrong
     except (OSError, ValueError) as error:

@@ -102,10 +102,7 @@ class Pupil:
 
 def weighing(config: Config) -> tuple[Scorer, str]:
     """The scorer of a configuration, with its block.  Raises `ConfigError` if it has none."""
-    try:
-        chosen = scorer(config.Algorithm)
-    except ValueError as error:
-        raise ConfigError([config.problem("Algorithm", str(error))]) from error
+    chosen = scorer(config.Algorithm)
     if chosen.block is None:
         others = " or ".join(sorted(name for name, each in SCORERS.items() if each.block is not None))
         keeps = f"{' '.join(config.Algorithm)} keeps hits of tokens, which dspam_train teaches"

@@ -47,10 +47,6 @@ def _errors(config: Config) -> Iterator[str]:
         requested(config, split(config.ServerParameters))
     except UsageError as error:
         yield f"ServerParameters: {error}: all mail that comes by LMTP would be returned to its sender"
-    try:
-        scorer(config.Algorithm)
-    except ValueError as error:
-        yield f"Algorithm: {error}"
     if _own_port(config):
         yield "DeliveryHost and DeliveryPort are those of this daemon: mail would loop for ever"
 
@@ -98,10 +94,7 @@ def _needless(config: Config) -> Iterator[str]:
 def _statistics(config: Config) -> Iterator[str]:
     """Settings of the statistics that do not go together."""
     noise, algorithm = "noise" in config.Feature, " ".join(config.Algorithm)
-    try:
-        chosen = scorer(config.Algorithm)
-    except ValueError:  # an error, which says more
-        return
+    chosen = scorer(config.Algorithm)
     if chosen is not CLASSIC:
         if config.PValue != "bcr":
             yield f"PValue {config.PValue} has no effect with Algorithm {algorithm}"

@@ -195,10 +195,7 @@ def _seed(path: Path, algorithms: Iterable[str]) -> str:
     loss = "users begin without it"
     if wrong := _readable(path, loss):
         return wrong
-    try:
-        chosen = scorer(algorithms)
-    except ValueError:
-        return ""  # the daemon reports these algorithms, and does not start
+    chosen = scorer(algorithms)
     if chosen.block is None:
         return f"{path} has no effect: Algorithm {' '.join(algorithms)} knows no seed"
     try:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import pytest
 
-from dspamd.commands import dspam, dspamd
+from dspamd.commands import dspam, dspam_admin, dspamd
 from dspamd.config.option_types import COMMAND, PATH, SOCKET
 from dspamd.config.options import OPTIONS
 from dspamd.daemon.listeners import Listeners
@@ -154,6 +154,42 @@ def test_mail_in_a_pipe_comes_out_of_it_whatever_the_configuration_is(
     out, err = capfd.readouterr()
     assert "Traceback" not in err, line
     assert (status, out.count("the one and only body")) == (os.EX_OK, 1), (line, out, err)
+
+
+@pytest.mark.parametrize("monitored", ["", "MetricsListen 127.0.0.1:9\n"])
+@pytest.mark.parametrize(
+    ("lines", "complaint"),
+    [
+        ("Algorithm joint graham", ":1: Algorithm: algorithms that cannot be combined: graham joint"),
+        (
+            "Algorithm burton\nAlgorithm joint",
+            ":1: Algorithm: algorithms that cannot be combined: burton joint",
+        ),
+        (
+            "Algorithm confidence graham",
+            ":1: Algorithm: algorithms that cannot be combined: confidence graham",
+        ),
+        ("ServerPort 10034", "mail would loop for ever"),
+        ('ServerParameters "--class=spam"', ":1: ServerParameters: No source was specified"),
+        ("ExtLookup on", ":1: ExtLookup needs ExtLookupDriver"),
+        ("StorageDriver pgsql_drv", ":1: PgSQLDb is required"),
+        ("DefaultProfile none", ":1: DefaultProfile none is not declared"),
+    ],
+)
+def test_what_the_check_calls_an_error_is_one_line_of_every_command(
+    lines: str, complaint: str, monitored: str, site: Stranger, monkeypatch: pytest.MonkeyPatch, capfd: Read
+) -> None:
+    monkeypatch.setenv("DSPAM_CONF", str(site.file))
+    site.file.write_bytes(f"{lines}\n{TRUST}\n{monitored}".encode() + site.sound)
+    told = site.both()
+    assert told.status == os.EX_CONFIG
+    assert complaint in told.text
+    for words in (["explain", "bob", "word"], ["doctor", "--json"]):
+        status = dspam_admin.main(words)
+        said = "".join(capfd.readouterr())
+        assert status in (os.EX_OK, 1, os.EX_CONFIG)
+        assert not re.search("Traceback|event=bug|fault of dspamd", said), said
+        assert words[0] != "doctor" or complaint in said
 
 
 def listen(supervisor: Supervisor, spec: DaemonSpec) -> int:

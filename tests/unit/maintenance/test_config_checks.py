@@ -35,9 +35,7 @@ def test_a_sound_configuration() -> None:
     [
         ('ServerParameters "--class=spam"', "No source was specified"),
         ('ServerParameters "--deliver=innocent --mode=always"', "Invalid training mode"),
-        ("Algorithm graham confidence", "cannot be combined: confidence graham"),
         ("DeliveryPort 10033", "loop for ever"),
-        ("Algorithm joint graham", "cannot be combined: graham joint"),
         ("DeliveryHost localhost\nDeliveryPort 10033", "loop for ever"),
         ("ServerDomainSocketPath /run/dspam.sock\nDeliveryHost /run/dspam.sock", "loop for ever"),
     ],
