@@ -17,7 +17,7 @@ from pathlib import Path
 
 from release.sdist import build
 from tests.debian.newer import newer
-from tests.debian.root import ENTER
+from tests.debian.root import OPTIONS
 
 ROOT = Path(__file__).parents[2]
 MIRROR = os.environ.get("DEBIAN_MIRROR", "http://deb.debian.org/debian")
@@ -95,7 +95,7 @@ def main() -> None:
         place.mkdir()
         life = (sys.executable, "-m", "tests.debian.life")
         files = (fresh.path, place, package, newer(package, Path(scratch)))
-        subprocess.run([*ENTER, *life, *files], check=True, cwd=ROOT)
+        subprocess.run(["unshare", *OPTIONS, *life, *files], check=True, cwd=ROOT)
         tell("installed, mail, correction, upgrade, removal, installed, purge, moved in from DSPAM")
 
 

@@ -11,8 +11,8 @@ import subprocess
 from pathlib import Path
 from typing import IO
 
-ENTER = ("unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc")
-"""The command that starts a process that may call `Root.enter`."""
+OPTIONS = ("--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc")
+"""Those of unshare(1) that start a process that may call `Root.enter`."""
 
 _ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",

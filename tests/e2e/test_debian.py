@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from tests.debian.newer import newer
-from tests.debian.root import ENTER
+from tests.debian.root import OPTIONS
 from tests.e2e.conftest import published
 from tests.support.documents import PAGES, shared_files
+from tests.support.namespaces import unshare
 from tests.support.source_tree import ROOT
 from tests.support.wheels import packed, required
 
@@ -82,5 +83,8 @@ def test_it_lives_from_installation_to_purge(package: Path, tmp_path: Path) -> N
     place.mkdir()
     life = (sys.executable, "-m", "tests.debian.life")
     files = ("/", place, package, newer(package, tmp_path))
-    done = subprocess.run([*ENTER, *life, *files], capture_output=True, text=True, timeout=600, cwd=ROOT)
+    layers = f"lowerdir=/,upperdir={place}/a,workdir={place}/b"
+    probe = f"mount -t tmpfs t {place}; cd {place}; mkdir a b c; mount -t overlay t -o {layers} c"
+    enter = unshare(*OPTIONS, probe=probe)
+    done = subprocess.run([*enter, *life, *files], capture_output=True, text=True, timeout=600, cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.daemon import PROGRAM, Daemon
+from tests.support.namespaces import unshare
 from tests.support.ports import free_port, greets
 from tests.support.wait import until
 
@@ -30,10 +31,7 @@ def outside(tmp_path: Path) -> Iterator[tuple[Daemon, subprocess.Popen[bytes]]]:
         "".join(line for line in text.splitlines(True) if not line.startswith("Delivery"))
     )
     command: list[str | Path] = [
-        "unshare",
-        "--pid",
-        "--fork",
-        "--kill-child",
+        *unshare("--pid", "--fork", "--kill-child"),
         PROGRAM,
         "--config",
         daemon.config,
