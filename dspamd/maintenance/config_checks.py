@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from dspamd.config.config import Config, contains
 from dspamd.config.option import Option
+from dspamd.config.preferences import doubt
 from dspamd.engine.model import Mode
 from dspamd.engine.modes import takes_back
 from dspamd.engine.scorers import CLASSIC, scorer
@@ -121,8 +122,9 @@ def _statistics(config: Config) -> Iterator[str]:
     elif config.AuthenticationHost:
         yield "AuthenticationHost has no effect with MessageView classic"
     modes = [line.partition("=")[2] for line in config.Preference if line.startswith("trainingMode=")]
-    if modes and config.given(Config.TrainingMode) and modes[-1].lower() != config.TrainingMode:
-        yield f"TrainingMode {config.TrainingMode} has no effect: Preference trainingMode={modes[-1]} wins"
+    preferred = modes[-1] if modes and not doubt("trainingMode", modes[-1]) else ""
+    if preferred and config.given(Config.TrainingMode) and preferred.lower() != config.TrainingMode:
+        yield f"TrainingMode {config.TrainingMode} has no effect: Preference trainingMode={preferred} wins"
     if takes_back(Mode(config.TrainingMode)):
         if config.StrictCompatibility:
             yield "TrainingMode tone takes nothing back with StrictCompatibility"

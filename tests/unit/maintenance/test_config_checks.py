@@ -86,6 +86,13 @@ def test_warnings(settings: str, warning: str) -> None:
     assert [text for text in warnings if warning in text]
 
 
+def test_a_preference_that_is_ignored_wins_over_nothing() -> None:
+    config = Config.from_text(f'TrainingMode tone\nPreference "trainingMode=foo"\n{SOUND}')
+    assert len(config.warnings) == 1
+    assert config.warnings[0].text.endswith("it is ignored")
+    assert pitfalls(config) == ([], [])
+
+
 def test_what_is_about_an_option_is_told_with_its_line() -> None:
     found = pitfalls(Config.from_text(f'{SOUND}ServerGroup mail\nServerPass.web ""\n', "dspam.conf"))
     assert [(each.line, each.text.split()[0]) for each in found.warnings] == [
