@@ -69,8 +69,10 @@ class Reports:
     async def carry_out(self, mail: InboundMessage, delivery: Delivery, teach: Teach) -> Outcome:
         """Teach every lesson of a report by `teach`, which delivers nothing; then deliver the report.
 
-        Raises `NotAllowed`, `UnknownSignature` if there is nothing to learn, and the exceptions of `teach`:
-        then the client sends the report again, and lessons that were learned already count once.
+        Raises `NotAllowed`, and the exceptions of `teach`: then the client sends the report again, and
+        lessons that were learned already count once.  Raises `UnknownSignature` if there is nothing to
+        learn; also if a report by mail has a lesson that cannot be learned, since its sender sees no other
+        answer: the mail comes back, and the other lessons stay learned.
         """
         lessons = await self._lessons(mail, delivery)
         outcomes: list[Outcome] = []
@@ -90,6 +92,9 @@ class Reports:
             messages=len(lessons),
             corrected=len(outcomes),
         )
+        if unknown is not None and delivery.request.report:
+            done = f"{len(outcomes)} of {len(lessons)} messages corrected"
+            raise UnknownSignature(f"{done}; {unknown.text}{_why(delivery)}", detail=unknown.detail)
         return await self._answer(mail, delivery, outcomes, len(lessons))
 
     async def _lessons(

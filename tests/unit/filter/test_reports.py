@@ -166,12 +166,12 @@ async def test_what_is_unknown_in_a_report_does_not_hinder_the_others(tmp_path: 
     async with desk(tmp_path) as d:
         known, other = await d.inbound(SPAM, HAM)
         other = other.replace(b"X-DSPAM-Signature: ", b"X-DSPAM-Signature: 0")
+        unknown, why = "Unable to find a valid signature", f"the message is too old, or did not come to {BOB}"
         for report in (attached(known, other), attached(other, known)):
             (reply,) = await d.send(report)
-            assert reply == f"250 2.6.0 <{BOB}> 1 of 2 messages corrected"
-        assert await d.corrected() == (1, 0)
+            assert reply == f"550 5.6.0 <spam-{BOB}> 1 of 2 messages corrected; {unknown}: {why}"
+            assert await d.corrected() == (1, 0)
         (reply,) = await d.send(attached(other, other.replace(b"Signature: 0", b"Signature: 1")))
-        why = f"the message is too old, or did not come to {BOB}"
         assert reply == f"550 5.6.0 <spam-{BOB}> Unable to find a valid signature: {why}"
 
 
