@@ -74,7 +74,7 @@ async def _read(uid: Uid, name: str, base: bytes, version: int, scorer: Scorer) 
     try:
         return _Remembered(version, await asyncio.to_thread(scorer.weights, base))
     except ValueError as error:
-        log.get().error("block_damaged", uid=uid, block=name, version=version, reason=str(error))
+        _report_damage(uid, name, version, error)
         return _Remembered(version, scorer.weights(b""), whole=False)
 
 
@@ -82,7 +82,12 @@ def _add(kept: _Remembered, change: bytes, uid: Uid, name: str) -> None:
     try:
         kept.weights.add(change)
     except ValueError as error:
-        log.get().error("block_damaged", uid=uid, block=name, version=kept.version + 1, reason=str(error))
+        _report_damage(uid, name, kept.version + 1, error)
+
+
+def _report_damage(uid: Uid, name: str, version: int, error: ValueError) -> None:
+    cure = "dspam_admin retrain-model USER"
+    log.get().error("block_damaged", uid=uid, block=name, version=version, reason=str(error), cure=cure)
 
 
 async def _fold(storage: Storage, uid: Uid, name: str, kept: _Remembered) -> None:

@@ -101,5 +101,7 @@ async def test_a_damaged_block_is_logged_and_neither_stops_mail_nor_is_overwritt
     weights = await Blocks().weights(owner.storage, owner.uid, "joint", JOINT)
     assert isinstance(weights, Table)
     assert (len(weights), weights.lessons) == (0, 0)
-    assert capfd.readouterr().err.count("event=block_damaged") == 1 + FOLD_AFTER + 1
+    said = capfd.readouterr().err
+    assert said.count("event=block_damaged") == 1 + FOLD_AFTER + 1
+    assert said.count("dspam_admin retrain-model USER") == 1 + FOLD_AFTER + 1
     assert (await owner.storage.block(owner.uid, "joint")).base == b"not what we wrote"
