@@ -242,6 +242,10 @@ async def explain(parts: Parts, user: str, names: Sequence[bytes], *, as_json: b
     resolved = await parts.users.resolve(user)
     dictionary = await Dictionaries.of_site(parts.config, parts.storage).of(resolved, create=False)
     options = resolved.score_options(Request())
+    if dictionary.uid is None:
+        sys.stderr.write(
+            f"{user} is unknown: there is no dictionary of {resolved.owner}; a new user would get this\n"
+        )
     result, balance = None, None
     if names:
         explained = await _named(names, dictionary, options)

@@ -83,8 +83,7 @@ async def seed(parts: Parts, options: Options) -> int:
     """
     teaching.weighing(parts.config)
     file = Path(options.names[0])
-    if not (file.parent.is_dir() and os.access(file.parent, os.W_OK)):  # to read the mail may take long
-        raise UsageError(f"seed: {file.parent} is no folder that we may write to")
+    _check_place(file)  # to read the mail may take long
     try:
         items = await _items(options)
         written, used = await _shown(lambda bar: teaching.seed(parts.config, items, bar.show))
@@ -99,6 +98,14 @@ async def seed(parts: Parts, options: Options) -> int:
     return os.EX_OK
 
 
+def _check_place(file: Path) -> None:
+    """Raise UsageError for a place that cannot take a file of ours."""
+    if file.is_dir():
+        raise UsageError(f"seed: {file} is a folder, the name of a file is needed")
+    if not (file.parent.is_dir() and os.access(file.parent, os.W_OK)):
+        raise UsageError(f"seed: {file.parent} is no folder that we may write to")
+
+
 async def retrain(parts: Parts, options: Options) -> int:
     """Make the knowledge of users anew; 0, 1 if that of some stays as it was, 2 for no mail.
 
@@ -106,9 +113,9 @@ async def retrain(parts: Parts, options: Options) -> int:
     """
     teaching.weighing(parts.config)
     dictionaries = Dictionaries.of_site(parts.config, parts.storage)
-    owners = await teaching.owners(options.names, parts.users, dictionaries)
     try:
         items = await _items(options) if options.ham else None
+        owners = await teaching.owners(options.names, parts.users, dictionaries, create=items is not None)
         return max([await _retrain(parts, owner, items) for owner in owners])
     except UnusableCorpus as error:
         sys.stderr.write(f"{error}\n")
@@ -128,7 +135,7 @@ async def _retrain(parts: Parts, owner: Owner, items: Sequence[Item] | None) -> 
             "name folders of mail with --ham and --spam\n"
         )
         return 1
-    sys.stdout.write(f"{name}: {_described(used)} learned{left_out}\n")
+    sys.stdout.write(f"{name}: {_described(used)} used{left_out}\n")
     sys.stdout.flush()
     if used.missed:
         sys.stderr.write(

@@ -148,17 +148,22 @@ class Owner:
         return self.users[0].owner
 
 
-async def owners(names: Sequence[str], users: Users, dictionaries: Dictionaries) -> list[Owner]:
-    """The owners of the dictionaries of users, each once.
+async def owners(
+    names: Sequence[str], users: Users, dictionaries: Dictionaries, *, create: bool
+) -> list[Owner]:
+    """The owners of the dictionaries of users, each once; `create`: a user of whom nothing is known is new.
 
     Raises UsageError for a user of whom nothing is known, `TempFail` and `PermFail` as the store does.
     """
     found: dict[str, Owner] = {}
     for name in names:
         user = await users.resolve(name)
-        dictionary = await dictionaries.of(user, create=False)
+        dictionary = await dictionaries.of(user, create=create)
         if dictionary.uid is None:
-            raise UsageError(f"{name} is unknown: there is no dictionary of {user.owner}")
+            raise UsageError(
+                f"{name} is unknown: there is no dictionary of {user.owner}; "
+                "to teach a new user, name folders of mail with --ham and --spam"
+            )
         others = found[user.owner].users if user.owner in found else ()
         found[user.owner] = Owner((*others, user), dictionary, dictionary.uid)
     return list(found.values())

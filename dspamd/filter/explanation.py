@@ -22,7 +22,6 @@ def explanation_lines(explained: Sequence[Explained], balance: Balance | None) -
     """
     if balance is None:
         return [_token_line(token) for token in explained]
-    rest = balance.sum - sum(reason.points for reason in explained)
     return [
         *(line.encode() for line in _balance_lines(balance)),
         b"",
@@ -31,7 +30,7 @@ def explanation_lines(explained: Sequence[Explained], balance: Balance | None) -
             b"%+8.1f %8d %7d  %s" % (reason.points, reason.spam, reason.innocent, _readable(reason.name))
             for reason in explained
         ),
-        b"%+8.1f                   everything else" % rest,
+        b"%+8.1f                   everything else" % _rest(explained, balance),
     ]
 
 
@@ -58,11 +57,17 @@ def explanation_data(
             "points_for_spam": balance.spam,
             "points_for_ham": balance.innocent,
             "points_of_others": balance.added,
+            "points_of_everything_else": _rest(explained, balance),
             "threshold": balance.threshold,
             "learned": dict(zip(("spam", "ham"), balance.lessons, strict=True)),
             "areas": dict(balance.areas),
         }
     return data | {"reasons": [_data(reason, balance) for reason in explained]}
+
+
+def _rest(explained: Sequence[Explained], balance: Balance) -> float:
+    """The points of the reasons that are not shown."""
+    return balance.sum - sum(reason.points for reason in explained)
 
 
 def _data(reason: Explained, balance: Balance | None) -> dict[str, object]:

@@ -125,8 +125,12 @@ def test_storage_that_does_not(site: Site, monkeypatch: pytest.MonkeyPatch, caps
 def test_tokens_are_explained(site: Site, capsys: Output) -> None:
     site.teach("bob", Totals(20, 20), {crc64(b"zebra"): (9, 1)})
     assert dspam_admin.main(["explain", "bob", "zebra", "unseen"]) == 0
+    told, err = capsys.readouterr()
+    assert err == ""
     assert dspam_admin.main(["explain", "nobody", "zebra"]) == 0
-    assert capsys.readouterr().out == (
+    out, err = capsys.readouterr()
+    assert err == "nobody is unknown: there is no dictionary of nobody; a new user would get this\n"
+    assert told + out == (
         "S: 00009  I: 00001  P: 0.9000  zebra\n"
         "S: 00000  I: 00000  P: 0.4000  unseen\n"
         "S: 00000  I: 00000  P: 0.4000  zebra\n"

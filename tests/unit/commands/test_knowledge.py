@@ -283,7 +283,7 @@ def test_knowledge_is_made_anew_from_signatures(site: Site, capsys: Output) -> N
     assert len(known(site, "bob")) == 0
     totals = site.totals("bob")
     assert dspam_admin.main(["retrain-model", "bob"]) == 0
-    assert capsys.readouterr() == ("bob: 4 ham and 1 spam learned\n", "")
+    assert capsys.readouterr() == ("bob: 4 ham and 1 spam used\n", "")
     expected = taught(
         *[(HAM.replace(b"agenda", b"agenda%d" % number), False) for number in range(3)],
         (SPAM, True),
@@ -326,7 +326,7 @@ def test_mail_of_which_nobody_knows_what_it_is_is_told(site: Site, capsys: Outpu
     write_log(site, "bob", t0000000_2="S", t0000000_1="I")
     assert dspam_admin.main(["retrain-model", "bob"]) == 0
     assert capsys.readouterr() == (
-        "bob: 1 ham and 1 spam learned; 1 left out: neither a correction nor a line in the log\n",
+        "bob: 1 ham and 1 spam used; 1 left out: neither a correction nor a line in the log\n",
         "",
     )
     assert known(site, "bob").write() == taught((SPAM, True), (HAM, False)).write()  # as in the log
@@ -351,13 +351,13 @@ def test_signatures_of_another_scorer_cannot_be_used(site: Site, tmp_path: Path,
     on_pipeline(site, one_more)
     assert dspam_admin.main(["retrain-model", "bob"]) == 0
     assert capsys.readouterr() == (
-        "bob: 1 ham and 0 spam learned; "
+        "bob: 1 ham and 0 spam used; "
         "5 left out: their signatures are of another Algorithm, which keeps other tokens\n",
         "",
     )
     ham, spam = mailed(tmp_path / "ham", HAM, HAM), mailed(tmp_path / "spam", SPAM)
     assert dspam_admin.main(["retrain-model", "bob", "--ham", ham, "--spam", spam]) == 0
-    assert capsys.readouterr() == ("bob: 2 ham and 1 spam learned\n", "")
+    assert capsys.readouterr() == ("bob: 2 ham and 1 spam used\n", "")
 
 
 @pytest.mark.parametrize("settings", ["ShadowAlgorithm joint", "Algorithm joint\nShadowAlgorithm logistic"])
@@ -366,7 +366,7 @@ def test_a_message_with_two_signatures_is_one(site: Site, capsys: Output, settin
     base = BASE if settings.startswith("Shadow") else re.sub("(?m)^Algorithm .*\n", "", BASE)
     on_pipeline(site, mail_of_bob, base=f"{base}{settings}\n")
     assert dspam_admin.main(["retrain-model", "bob"]) == 0
-    assert capsys.readouterr() == ("bob: 4 ham and 1 spam learned\n", "")
+    assert capsys.readouterr() == ("bob: 4 ham and 1 spam used\n", "")
     expected = taught(
         *[(HAM.replace(b"agenda", b"agenda%d" % number), False) for number in range(3)],
         (SPAM, True),
@@ -393,7 +393,7 @@ def test_a_damaged_block_is_replaced(site: Site, capsys: Output) -> None:
     write_log(site, "bob", one="I", two="S")
     site.on_store(lambda storage: folded(storage, b"not what we wrote"))
     assert dspam_admin.main(["retrain-model", "bob"]) == 0
-    assert capsys.readouterr() == ("bob: 1 ham and 1 spam learned\n", "")
+    assert capsys.readouterr() == ("bob: 1 ham and 1 spam used\n", "")
     assert known(site, "bob").write() == taught((HAM, False), (SPAM, True)).write()
 
 
@@ -401,8 +401,25 @@ def test_unknown_users_stop_all_before_anything_is_done(site: Site, capsys: Outp
     on_pipeline(site, mail_of_bob)
     before = block(site, "bob")
     assert dspam_admin.main(["retrain-model", "bob", "nobody"]) == 1
-    assert capsys.readouterr() == ("", "nobody is unknown: there is no dictionary of nobody\n")
+    assert capsys.readouterr() == (
+        "",
+        "nobody is unknown: there is no dictionary of nobody; "
+        "to teach a new user, name folders of mail with --ham and --spam\n",
+    )
     assert block(site, "bob") == before
+
+
+def test_a_new_user_is_taught_from_folders(site: Site, tmp_path: Path, capsys: Output) -> None:
+    ham, spam = mailed(tmp_path / "ham", HAM), mailed(tmp_path / "spam", SPAM)
+    assert dspam_admin.main(["retrain-model", "new", "--ham", ham, "--spam", spam]) == 0
+    assert capsys.readouterr() == ("new: 1 ham and 1 spam used\n", "")
+    assert len(known(site, "new")) > 0
+
+
+def test_a_folder_is_no_place_for_a_seed(site: Site, tmp_path: Path, capsys: Output) -> None:
+    mail = mailed(tmp_path / "mail", HAM)
+    assert dspam_admin.main(["seed", str(tmp_path), "--ham", mail, "--spam", mail]) == 1
+    assert f"seed: {tmp_path} is a folder, the name of a file is needed\n" in capsys.readouterr().err
 
 
 def test_a_group_is_made_anew_once_with_the_logs_of_its_members(site: Site, capsys: Output) -> None:
@@ -411,9 +428,9 @@ def test_a_group_is_made_anew_once_with_the_logs_of_its_members(site: Site, caps
     write_log(site, "ann", one="I")
     write_log(site, "ben", two="S")
     assert dspam_admin.main(["retrain-model", "ann"]) == 0
-    assert capsys.readouterr().out.startswith("team: 1 ham and 0 spam learned; 1 left out: neither")
+    assert capsys.readouterr().out.startswith("team: 1 ham and 0 spam used; 1 left out: neither")
     assert dspam_admin.main(["retrain-model", "ann", "ben"]) == 0
-    assert capsys.readouterr() == ("team: 1 ham and 1 spam learned\n", "")
+    assert capsys.readouterr() == ("team: 1 ham and 1 spam used\n", "")
 
 
 MARK = array("Q", [0x7ABCDEF << 32])  # a feature that no mail has
@@ -457,9 +474,11 @@ def busy(patch: pytest.MonkeyPatch, moments: Collection[int], fold_after: int = 
     """Let the daemon work while the next commands do."""
     opened: list[Busy] = []
 
-    async def owners(names: Sequence[str], users: Users, dictionaries: Dictionaries) -> list[Owner]:
+    async def owners(
+        names: Sequence[str], users: Users, dictionaries: Dictionaries, *, create: bool
+    ) -> list[Owner]:
         opened.append(Busy(dictionaries.storage, moments, fold_after))
-        found = await teaching_owners(names, users, dictionaries)
+        found = await teaching_owners(names, users, dictionaries, create=create)
         storage = cast(Storage, opened[-1])
         return [replace(each, dictionary=replace(each.dictionary, storage=storage)) for each in found]
 
@@ -484,7 +503,7 @@ def test_what_the_daemon_learns_meanwhile_is_kept(
     opened = busy(monkeypatch, moments)
     spam = mailed(tmp_path / "spam", SPAM)
     assert dspam_admin.main(["retrain-model", "bob", "--ham", ham, "--spam", spam]) == 0
-    assert capsys.readouterr() == ("bob: 4 ham and 1 spam learned\n", "")
+    assert capsys.readouterr() == ("bob: 4 ham and 1 spam used\n", "")
     now = known(site, "bob")
     lessons = opened[0].appended
     assert now.slot(slot_of(MARK[0]))[2:] == (lessons, 0)
@@ -520,7 +539,7 @@ def test_what_became_a_base_meanwhile_is_told(
     busy(monkeypatch, range(1, 4), fold_after=3)
     assert dspam_admin.main(["retrain-model", "bob"]) == 0
     out, err = capsys.readouterr()
-    assert out == "bob: 4 ham and 1 spam learned\n"
+    assert out == "bob: 4 ham and 1 spam used\n"
     assert err == "bob: the daemon learned so much meanwhile that some of it is missing: call it again\n"
     assert known(site, "bob").slot(slot_of(MARK[0]))[2:] == (2, 0)
 

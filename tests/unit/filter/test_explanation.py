@@ -67,5 +67,7 @@ def test_explanations_as_data() -> None:
         -2.5,
         {"spam": 12, "ham": 30},
     )
+    assert sum(reason.points for reason in REASONS) + 1.25 == BALANCE.sum
+    assert data["points_of_everything_else"] == 1.25
     tokens = explanation_data(REASONS, None, None)
     assert tokens.keys() == {"reasons"}
