@@ -19,7 +19,7 @@ from tests.support.postfix import DOMAIN, Postfix
 from tests.support.wait import until
 
 BOB = f"bob@{DOMAIN}"
-USERS = ("alice", "bob", "carol", "dave", "erin", "frank")
+USERS = ("alice", "bob", "carol", "dave", "erin", "frank", "grace")
 
 
 @pytest.fixture(scope="module")
@@ -109,27 +109,27 @@ def test_one_message_is_a_report_for_one_and_mail_for_the_next(site: MailSite) -
 
 
 INLINE = """\
-From: frank@example.org
+From: grace@example.org
 Subject: Fwd: Cheap pills
 
 -------- Forwarded Message --------
 Subject: Cheap pills
 From: x@spam.example
-To: frank@example.org
+To: grace@example.org
 
 Buy them while they last.
 """
 
 
 def test_a_message_forwarded_inline_is_learned_by_its_text(site: MailSite) -> None:
-    before = set(corrections(site, "frank"))
-    site.front.send(compose("Hello", "The first mail."), "frank")
+    before = set(corrections(site, "grace"))
+    site.front.send(compose("Hello", "The first mail."), "grace")
     content = INLINE.replace("\n", "\r\n").encode()
     with site.front.session(site.front.submission) as smtp:
-        site.front.send(content, "spam-frank", smtp=smtp, sender=f"frank@{DOMAIN}")
+        site.front.send(content, "spam-grace", smtp=smtp, sender=f"grace@{DOMAIN}")
     site.front.drained()
-    until(lambda: "1 message corrected" in site.front.log.rpartition("spam-frank")[2], "the answer")
-    (known,) = set(corrections(site, "frank")) - before
+    until(lambda: "1 message corrected" in site.front.log.rpartition("spam-grace")[2], "the answer")
+    (known,) = set(corrections(site, "grace")) - before
     assert known.startswith("t")
 
 
