@@ -38,15 +38,18 @@ async def _contents(storage: Storage, user: str, chosen: Scorer) -> Contents:
         return Contents()
     totals = (await storage.read(uid, array("Q"))).totals
     hits = {row.token: (row.spam, row.innocent) async for batch in storage.tokens(uid) for row in batch}
-    signatures, lessons = {}, chosen.weights(b"")
+    signatures, steps = {}, []
     for id_, _ in await storage.signatures(uid):
         stored = await storage.signature(uid, id_)
         assert stored is not None
         tokens = chosen.recall(stored.data, TokenOptions(tokenizer="osb"))
         signatures[id_] = frozenset(chosen.wanted(tokens))
         if stored.correction is not None and stored.correction.block is not None:
-            lessons.add(stored.correction.block.data)
+            steps.append(stored.correction.block.data)
     if chosen.block is None:
         return Contents(totals, signatures, hits)
+    lessons = chosen.weights(b"")
+    for step in steps:
+        lessons.add(step)
     weights = await Blocks().weights(storage, uid, chosen.block, chosen)
     return Contents(totals, signatures, hits, weights.write(), lessons.write())
