@@ -69,6 +69,10 @@ class Counters:
         """Forget tokens; how many were known."""
         return sum(self._hits.pop(token, None) is not None for token in tokens)
 
+    def day(self, token: int) -> int:
+        """The day of the last hit of a token; 0 if it is not known."""
+        return self._hits.get(token, 0) >> _DAY_SHIFT
+
     def rows(self) -> list[TokenRow]:
         """All tokens, ascending."""
         return [
@@ -182,7 +186,7 @@ class MemoryStorage:
     async def load(self, uid: Uid, rows: Sequence[TokenRow], position: Signature) -> None:
         owner, by_day = self._owners.setdefault(str(uid), _Owner()), defaultdict[int, list[TokenRow]](list)
         for row in rows:
-            by_day[row.last_hit].append(row)
+            by_day[max(row.last_hit, owner.counters.day(row.token))].append(row)
         for day, those in by_day.items():
             owner.counters.apply(Learned(Totals(), hits_of(those)), day)
         owner.signatures[position.id] = _Kept(position.data, day_number(self._today()))
@@ -200,7 +204,7 @@ class MemoryStorage:
         self, uid: Uid, name: str, version: int, data: bytes, *, expected: int | None = None
     ) -> bool:
         blocks = self._owners.setdefault(str(uid), _Owner()).blocks
-        block = blocks.setdefault(checked(name, data), _Block(0))
+        block = blocks.get(checked(name, data), _Block(0))
         if block.base_version >= version or expected not in (None, block.version):
             return False
         blocks[name] = _Block(version, data, block.changes[version - block.base_version :])

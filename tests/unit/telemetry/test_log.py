@@ -130,6 +130,7 @@ def test_log_target_says_where_lines_go(tmp_path: Path) -> None:
         assert path.read_text() == "line\n"
 
 
+@pytest.mark.no_cover  # it would count as time of what is measured here
 def test_a_line_costs_little(tmp_path: Path) -> None:
     logger = log.logger("info", "logfmt", File(tmp_path / "log"))
     fields = {f"field{number}": "value" for number in range(12)} | {f"ms{number}": 1.5 for number in range(8)}
