@@ -5,14 +5,14 @@ Exit status: 0 if the site can be adopted as it is, 1 if there are errors, 2 for
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
 from dspamd.commands import tool
+from dspamd.commands.arguments import Arguments
 from dspamd.commands.progress import Bar
 from dspamd.errors import ConfigError, UsageError
 
@@ -33,72 +33,49 @@ no file, no table, nothing in them is made or changed.
 class Options(NamedTuple):
     """The words after `adopt`."""
 
-    file: Path | None
+    file: Path
     maildir: Path | None
     user: str
     messages: int
     json: bool
-    help: bool
-
-
-class _Parser(argparse.ArgumentParser):
-    """Words that it does not understand are wrong usage, as with the other functions."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{self.prog}: {message}")
 
 
 def parse(words: Sequence[str]) -> Options:
     """Raises UsageError."""
-    parser = _Parser(prog="adopt", add_help=False, allow_abbrev=False)
+    parser = Arguments("adopt")
     parser.add_argument("file", nargs="?", type=Path)
     parser.add_argument("--maildir", type=Path)
     parser.add_argument("--user", default="")
     parser.add_argument("--messages", type=int, default=200)
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--help", "-h", action="store_true")
-    found = Options(**vars(parser.parse_args(words)))
-    if not found.help and found.file is None:
+    parser.flags("json")
+    found = parser.parse_args(words)
+    if found.file is None:
         raise UsageError("adopt: a dspam.conf is needed")
     if found.messages < 1:
         raise UsageError("adopt: --messages needs a number from 1")
-    return found
+    return Options(**vars(found))
 
 
-def run(options: Options) -> int:
-    """Rehearse; returns the exit status."""
-    if options.help or options.file is None:
-        sys.stdout.write(USAGE)
-        return os.EX_OK
-    file = options.file
-    return tool.guarded(lambda: _run(file, options))
+def run(options: Options, profile: str = "") -> int:
+    """Rehearse, whatever profile was named; returns the exit status."""
+    return tool.guarded(lambda: _run(options))
 
 
-def _run(file: Path, options: Options) -> int:
+def _run(options: Options) -> int:
     # The other functions of the command start faster without these.
     from dspamd.adoption import report
     from dspamd.adoption.rehearsal import Mail, rehearse, unusable
     from dspamd.config.config import Config
-    from dspamd.evaluation.corpus import UnusableCorpus
-    from dspamd.file_errors import explained
     from dspamd.telemetry import log
     from dspamd.telemetry.log_target import Syslog
 
     mail = Mail(options.maildir, options.user, options.messages) if options.maildir else None
-    bar = Bar()
     try:
-        config = Config.load(file)
+        config = Config.load(options.file)
         log.configure("error", config.LogFormat, Syslog("dspam"))  # stores warn of what adoption will change
-        found = tool.finished(lambda: rehearse(config, mail, bar.show))
+        with tool.files_in_trouble(2), Bar() as bar:
+            found = tool.finished(lambda: rehearse(config, mail, bar.show))
     except ConfigError as error:
-        found = unusable(file, error)
-    except UnusableCorpus as error:
-        sys.stderr.write(f"{error}\n")
-        return error.exit_status
-    except OSError as error:
-        sys.stderr.write(f"{explained(error)}\n")
-        return 2
-    finally:
-        bar.end()
+        found = unusable(options.file, error)
     sys.stdout.write(report.as_json(found) if options.json else report.as_text(found))
     return 1 if found.errors else os.EX_OK

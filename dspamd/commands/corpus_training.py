@@ -9,7 +9,6 @@ Results go to standard output; the progress to a terminal; what is in trouble to
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import os
@@ -20,15 +19,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple
 
+from dspamd.commands.arguments import Arguments
 from dspamd.commands.learner import RIGHT, Daemon, Learner, Local
 from dspamd.commands.position import ENDING, Position, digest_of
 from dspamd.commands.progress import Bar
 from dspamd.commands.tool import uninterrupted
 from dspamd.commands.turns import Item, in_turns
 from dspamd.engine.model import Label, Mode
-from dspamd.errors import UsageError
 from dspamd.evaluation.corpus import UnusableCorpus, messages
 from dspamd.evaluation.imap import SCHEMES, Folder
 from dspamd.file_errors import explained
@@ -59,13 +58,6 @@ class Options(NamedTuple):
     json: bool = False
 
 
-class _Parser(argparse.ArgumentParser):
-    """Words that it does not understand are wrong usage, as with the other form."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(message)
-
-
 def asked(words: Sequence[str]) -> bool:
     """Whether a command line has this form."""
     return "--spam" in words or "--ham" in words
@@ -73,15 +65,14 @@ def asked(words: Sequence[str]) -> bool:
 
 def parse(words: Sequence[str], profile: str) -> Options:
     """The options of a command line; the default user is the caller.  Raises UsageError."""
-    parser = _Parser(add_help=False, allow_abbrev=False)
+    parser = Arguments()
     parser.add_argument("user", nargs="?")
     for name in ("spam", "ham"):
         parser.add_argument(f"--{name}", nargs="+", action="extend", default=[])
     parser.add_argument("-c", "--client", action="store_true")
     parser.add_argument("--mode", choices=LEARNING, default="")
     parser.add_argument("--password-file", default="")
-    for name in ("again", "verbose", "json"):
-        parser.add_argument(f"--{name}", action="store_true")
+    parser.flags("again", "verbose", "json")
     found = vars(parser.parse_intermixed_args(list(words)))
     found |= {"spam": tuple(found["spam"]), "ham": tuple(found["ham"]), "profile": profile}
     found["user"] = found["user"] or login_name(os.getuid())

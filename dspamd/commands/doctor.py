@@ -5,14 +5,14 @@ Exit status: 0 without problems, 1 with problems; advice alone leaves it 0.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple
 
 from dspamd.commands import tool
-from dspamd.errors import ConfigError, UsageError
+from dspamd.commands.arguments import Arguments
+from dspamd.errors import ConfigError
 
 if TYPE_CHECKING:
     from dspamd.doctor.examination import Examined
@@ -37,31 +37,17 @@ class Options(NamedTuple):
 
     fix: bool
     json: bool
-    help: bool
-
-
-class _Parser(argparse.ArgumentParser):
-    """Words that it does not understand are wrong usage, as with the other functions."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{self.prog}: {message}")
 
 
 def parse(words: Sequence[str]) -> Options:
     """Raises UsageError."""
-    parser = _Parser(prog="doctor", add_help=False, allow_abbrev=False)
-    for option in ("--fix", "--json"):
-        parser.add_argument(option, action="store_true")
-    parser.add_argument("--help", "-h", action="store_true")
-    found = parser.parse_args(words)
-    return Options(found.fix, found.json, found.help)
+    parser = Arguments("doctor")
+    parser.flags("fix", "json")
+    return Options(**vars(parser.parse_args(words)))
 
 
 def run(options: Options, profile: str = "") -> int:
     """Examine the site of the configuration; returns the exit status."""
-    if options.help:
-        sys.stdout.write(USAGE)
-        return os.EX_OK
     return tool.guarded(lambda: _run(options, profile))
 
 

@@ -7,12 +7,8 @@ does not do what its writer wants is stored all the same, with a warning on stan
 
 `storage-check` runs the contract of all stores against the configured one, with owners of its own
 that it removes.  `explain` shows the counters and probabilities of some tokens in a user's dictionary,
-or what the verdict on the message on standard input rests on.  `copy` copies the dictionaries of
-another store into ours (`migration`).  `learn-maildirs` learns what users do with their mail
-(`learning_maildirs`).  `doctor` examines the site (`doctor`).  `seed` and
-`retrain-model` make knowledge from labelled mail (`knowledge`).
-`export`, `import`, `delete user`, `rename user` and `merge user` are about one user with everything of
-theirs (`user_functions`); `adopt` rehearses on a site of DSPAM (`adopt`).
+or what the verdict on the message on standard input rests on.  The other functions have modules of
+their own (`functions`).
 """
 
 from __future__ import annotations
@@ -24,8 +20,8 @@ from array import array
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from dspamd.commands import adopt, doctor, knowledge, learning_maildirs, migration, tool
-from dspamd.commands.user_functions import asked_usage, users_function
+from dspamd.commands import tool
+from dspamd.commands.functions import function_of
 from dspamd.config import preferences
 from dspamd.config.config import Config, contains
 from dspamd.engine.model import Explained, ScoreOptions
@@ -90,43 +86,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(words: list[str]) -> int:
     words, profile = tool.profile_of(words)
-    if text := asked_usage(words):
-        sys.stdout.write(text)
-        return os.EX_OK
+    if (found := function_of(words)) is not None:
+        function, arguments = found
+        if function.asked_usage(arguments):
+            sys.stdout.write(function.usage)
+            return os.EX_OK
+        return function.run(function.parse(arguments), profile)
     check(words)
-    if words[0] == "doctor":  # which copes with a configuration that cannot be used
-        return doctor.run(doctor.parse(words[1:]), profile)
-    if words[0] == "adopt":  # which looks at another site
-        return adopt.run(adopt.parse(words[1:]))
     return tool.run(lambda parts: administer(parts, words), profile)
 
 
 def check(words: Sequence[str]) -> None:
     """Raise UsageError for an unknown function, or one without its arguments."""
-    if (found := users_function(words)) is not None:
-        about_user, arguments = found
-        about_user.parse(arguments)
+    if (found := function_of(words)) is not None:
+        found[0].parse(found[1])
         return
     match words:
         case ["storage-check"]:
-            return
-        case ["copy", *rest]:
-            migration.parse(rest)
-            return
-        case ["doctor", *rest]:
-            doctor.parse(rest)
-            return
-        case ["adopt", *rest]:
-            adopt.parse(rest)
-            return
-        case ["learn-maildirs", *rest]:
-            learning_maildirs.parse(rest)
-            return
-        case ["seed", *rest]:
-            knowledge.parse_seed(rest)
-            return
-        case ["retrain-model", *rest]:
-            knowledge.parse_retrain(rest)
             return
         case ["explain", *rest]:
             rest, _ = _json_of(rest)
@@ -148,21 +124,10 @@ def _needed(function: str) -> int:
 
 
 async def administer(parts: Parts, words: Sequence[str]) -> int:
-    """Carry out a checked command line."""
-    if (found := users_function(words)) is not None:
-        about_user, arguments = found
-        return await about_user.run(parts, about_user.parse(arguments))
+    """Carry out a checked command line of one of the functions that this module has."""
     match words:
         case ["storage-check"]:
             return await check_storage(parts)
-        case ["copy", *rest]:
-            return await migration.copy(parts, migration.parse(rest))
-        case ["learn-maildirs", *rest]:
-            return await learning_maildirs.learn(parts, learning_maildirs.parse(rest))
-        case ["seed", *rest]:
-            return await knowledge.seed(parts, knowledge.parse_seed(rest))
-        case ["retrain-model", *rest]:
-            return await knowledge.retrain(parts, knowledge.parse_retrain(rest))
         case ["explain", *rest]:
             (user, *tokens), as_json = _json_of(rest)
             return await explain(parts, user, [os.fsencode(token) for token in tokens], as_json=as_json)

@@ -21,6 +21,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 from dspamd.commands import tool
+from dspamd.commands.arguments import Arguments
 from dspamd.commands.progress import Bar
 from dspamd.errors import ConfigError, Failure, UsageError
 from dspamd.evaluation import saved
@@ -103,13 +104,6 @@ class Ended(Exception):
         self.exit_status = exit_status
 
 
-class _Parser(argparse.ArgumentParser):
-    """Words that it does not understand are wrong usage, as with the other commands."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(message)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status.
 
@@ -143,7 +137,7 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
 
 def parse(words: Sequence[str]) -> Options:
     """What a command line says.  Raises UsageError."""
-    parser = _Parser(prog=COMMAND.name, add_help=False, allow_abbrev=False)
+    parser = Arguments()
     parser.add_argument("configurations", nargs="*")
     for name in ("config", "index", "state", "json", "plots"):
         parser.add_argument(f"--{name}", type=Path)
@@ -209,11 +203,8 @@ def evaluate(options: Options) -> int:
     orders = [f"order {n}" for n in range(1, options.shuffle + 1)] or [GIVEN]
     corpus = saved.fingerprint(items, options.feedback)
     tasks = [_task(each, order, corpus, options, folder) for each in compared for order in orders]
-    bar = Bar()
-    try:
+    with Bar() as bar:
         observed = run(tasks, items, options.jobs, bar.show)
-    finally:
-        bar.end()
     by_order = {order: items if order == GIVEN else shuffled(items, order) for order in orders}
     named = {each.name: each for each in compared}
     _tell(

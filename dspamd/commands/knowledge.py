@@ -9,27 +9,37 @@ Results go to standard output, the progress to a terminal.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
+from dspamd.commands.arguments import Arguments
 from dspamd.commands.progress import Bar
+from dspamd.commands.tool import files_in_trouble
 from dspamd.errors import UsageError
 from dspamd.evaluation import teaching
-from dspamd.evaluation.corpus import Item, UnusableCorpus, from_folders
+from dspamd.evaluation.corpus import Item, from_folders
 from dspamd.evaluation.teaching import Owner, Used
-from dspamd.file_errors import explained
 from dspamd.files import atomic_replace
 from dspamd.filter.dictionary import Dictionaries
 
 if TYPE_CHECKING:
     from dspamd.app import Parts
 
-T = TypeVar("T")
+SEED = """\
+syntax: dspam_admin seed FILE --ham PATH ... --spam PATH ... [--profile=PROFILE]
+
+Make FILE from labelled mail in folders, maildirs and mboxes: knowledge that all users begin with if SeedModel
+names it.
+"""
+RETRAIN = """\
+syntax: dspam_admin retrain-model USER ... [--ham PATH ... --spam PATH ...] [--profile=PROFILE]
+
+Make what is known of users anew, from the messages whose signatures are stored, or from labelled mail.
+"""
 
 _FOR_ALL = 0o644  # the workers have another account than the administrator
 
@@ -40,13 +50,6 @@ class Options(NamedTuple):
     names: tuple[str, ...]
     ham: tuple[Path, ...] = ()
     spam: tuple[Path, ...] = ()
-
-
-class _Parser(argparse.ArgumentParser):
-    """Words that it does not understand are wrong usage, as with the other functions."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{self.prog}: {message}")
 
 
 def parse_seed(words: Sequence[str]) -> Options:
@@ -66,7 +69,7 @@ def parse_retrain(words: Sequence[str]) -> Options:
 
 
 def _parsed(function: str, words: Sequence[str]) -> Options:
-    parser = _Parser(prog=function, add_help=False, allow_abbrev=False)
+    parser = Arguments(function)
     parser.add_argument("names", nargs="*")
     for name in ("ham", "spam"):
         parser.add_argument(f"--{name}", type=Path, nargs="+", action="extend", default=[])
@@ -77,23 +80,19 @@ def _parsed(function: str, words: Sequence[str]) -> Options:
 
 
 async def seed(parts: Parts, options: Options) -> int:
-    """Write a seed; 0, 1 for mail or a file that cannot be read or written, 2 for no mail.
+    """Write a seed; returns 0.
 
-    Raises `ConfigError`, UsageError for a place that we may not write to.
+    Raises `ConfigError`, UsageError for a place that we may not write to, `UnusableCorpus` for no mail,
+    `PermFail` for mail or a file that cannot be read or written.
     """
     teaching.weighing(parts.config)
     file = Path(options.names[0])
     _check_place(file)  # to read the mail may take long
-    try:
+    with files_in_trouble(1):
         items = await _items(options)
-        written, used = await _shown(lambda bar: teaching.seed(parts.config, items, bar.show))
+        with Bar() as bar:
+            written, used = await teaching.seed(parts.config, items, bar.show)
         await asyncio.to_thread(lambda: atomic_replace(file, written, mode=_FOR_ALL, durable=True))
-    except UnusableCorpus as error:
-        sys.stderr.write(f"{error}\n")
-        return error.exit_status
-    except OSError as error:
-        sys.stderr.write(f"{explained(error)}\n")
-        return 1
     sys.stdout.write(f"{_described(used)} read; {file} has {len(written)} bytes\n")
     return os.EX_OK
 
@@ -107,27 +106,23 @@ def _check_place(file: Path) -> None:
 
 
 async def retrain(parts: Parts, options: Options) -> int:
-    """Make the knowledge of users anew; 0, 1 if that of some stays as it was, 2 for no mail.
+    """Make the knowledge of users anew; 0, 1 if that of some stays as it was.
 
-    Raises `ConfigError`, UsageError for an unknown user, `TempFail` and `PermFail` as the store does.
+    Raises `ConfigError`, UsageError for an unknown user, `UnusableCorpus` for no mail, `TempFail` and
+    `PermFail` as the store does, `PermFail` for mail that cannot be read.
     """
     teaching.weighing(parts.config)
     dictionaries = Dictionaries.of_site(parts.config, parts.storage)
-    try:
+    with files_in_trouble(1):
         items = await _items(options) if options.ham else None
         owners = await teaching.owners(options.names, parts.users, dictionaries, create=items is not None)
         return max([await _retrain(parts, owner, items) for owner in owners])
-    except UnusableCorpus as error:
-        sys.stderr.write(f"{error}\n")
-        return error.exit_status
-    except OSError as error:
-        sys.stderr.write(f"{explained(error)}\n")
-        return 1
 
 
 async def _retrain(parts: Parts, owner: Owner, items: Sequence[Item] | None) -> int:
     """Make the knowledge of one owner anew, and tell what it came from."""
-    used = await _shown(lambda bar: teaching.retrain(parts.config, owner, parts.home, items, bar.show))
+    with Bar() as bar:
+        used = await teaching.retrain(parts.config, owner, parts.home, items, bar.show)
     name, left_out = owner.name, _left_out(used)
     if not used.learned:
         sys.stderr.write(
@@ -160,12 +155,3 @@ def _left_out(used: Used) -> str:
 async def _items(options: Options) -> list[Item]:
     """The mail, oldest first.  Raises `UnusableCorpus`."""
     return await asyncio.to_thread(from_folders, options.ham, options.spam, "date")
-
-
-async def _shown(work: Callable[[Bar], Awaitable[T]]) -> T:
-    """What work makes, while a bar shows its progress."""
-    bar = Bar()
-    try:
-        return await work(bar)
-    finally:
-        bar.end()

@@ -9,7 +9,6 @@ Nothing is printed without --verbose, a terminal, or trouble, so that cron has n
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import os
@@ -20,8 +19,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple
 
+from dspamd.commands.arguments import Arguments
 from dspamd.commands.learner import Local
 from dspamd.commands.tool import uninterrupted
 from dspamd.engine.model import Label
@@ -35,6 +35,21 @@ from dspamd.telemetry import log
 
 if TYPE_CHECKING:
     from dspamd.app import Parts
+
+USAGE = """\
+syntax: dspam_admin learn-maildirs [PATTERN] [option ...] [--profile=PROFILE]
+
+Learn from what users do with the mail in their maildirs, which PATTERN or Maildirs of dspam.conf names.
+
+	--user NAME      only this user; may be repeated
+	--kept DAYS      mail that was read and kept so long is ham (14); off: it says nothing
+	--junk FOLDER    a folder for spam; may be repeated
+	--silent FOLDER  a folder that says nothing; may be repeated
+	--limit N        lessons for a user in one run (1000)
+	--dry-run        print what it would learn
+	--verbose        print the sums without a terminal, too
+	--json           print an object instead of text
+"""
 
 _KEPT_DAYS = 14
 _AT_ONCE = 1_000  # lessons for a user in a run
@@ -54,23 +69,15 @@ class Options(NamedTuple):
     json: bool
 
 
-class _Parser(argparse.ArgumentParser):
-    """Words that it does not understand are wrong usage, as with the other functions."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{self.prog}: {message}")
-
-
 def parse(words: Sequence[str]) -> Options:
     """The options after `learn-maildirs`.  Raises UsageError."""
-    parser = _Parser(prog="learn-maildirs", add_help=False, allow_abbrev=False)
+    parser = Arguments("learn-maildirs")
     parser.add_argument("pattern", nargs="?", default="")
     for name in ("user", "junk", "silent"):
         parser.add_argument(f"--{name}", action="append", default=[])
     parser.add_argument("--kept", default=str(_KEPT_DAYS))
     parser.add_argument("--limit", type=int, default=_AT_ONCE)
-    for name in ("dry-run", "verbose", "json"):
-        parser.add_argument(f"--{name}", action="store_true")
+    parser.flags("dry-run", "verbose", "json")
     found = parser.parse_intermixed_args(list(words))
     if found.kept != "off" and not found.kept.isdecimal():
         raise UsageError(f"learn-maildirs: --kept: '{found.kept}' is neither days nor off")

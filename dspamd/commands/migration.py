@@ -26,6 +26,16 @@ from dspamd.storage.drivers import open_storage
 if TYPE_CHECKING:
     from dspamd.app import Parts
 
+USAGE = """\
+syntax: dspam_admin copy FILE [USER ...] [--replace] [--verbose] [--profile=PROFILE]
+
+Copy the dictionaries of the store that FILE, another dspam.conf, names into ours: those of the users, or all.
+It can be repeated, and adds nothing twice.
+
+	--replace  let the other store win where users have learned other mail here, or set preferences
+	--verbose  print a line for each user, too
+"""
+
 _EVERYBODY = ""
 
 

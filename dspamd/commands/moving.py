@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from dspamd.commands.progress import Bar
+from dspamd.commands.tool import files_in_trouble
 from dspamd.errors import UsageError
-from dspamd.file_errors import explained
 from dspamd.files import replacement
 from dspamd.maintenance.moving.archive import Archive, Contents
 from dspamd.maintenance.moving.comparing import compare
@@ -27,6 +27,33 @@ from dspamd.maintenance.moving.possessions import Site, known, tally
 
 if TYPE_CHECKING:
     from dspamd.app import Parts
+
+EXPORT = """\
+syntax: dspam_admin export USER [FILE] [--verify] [--json] [--profile=PROFILE]
+
+Write everything of a user into FILE (or to standard output), in the form of dspam-export(5).
+
+	--verify  read the file again, and compare it with the store
+	--json    print an object instead of text
+"""
+IMPORT = """\
+syntax: dspam_admin import [USER] FILE [--replace | --merge | --verify] [--json] [--profile=PROFILE]
+
+Bring a user in from FILE, under the name in it or as USER. What was interrupted goes on.
+
+	--replace  remove what is here of a known user first
+	--merge    add to what is here of a known user
+	--verify   compare only, and change nothing
+	--json     print an object instead of text
+"""
+DELETE = """\
+syntax: dspam_admin delete user USER [--yes] [--json] [--profile=PROFILE]
+
+Show what there is of a user, in the store, in files and logs.
+
+	--yes   delete all of it
+	--json  print an object instead of text
+"""
 
 _STANDARD_OUTPUT = "-"
 _FRESH = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
@@ -89,11 +116,8 @@ async def export_user(parts: Parts, options: Options) -> int:
         exported = await export(site, name, sys.stdout.buffer, lambda _: None)
         return os.EX_OK
     file = Path(options.words[1])
-    try:
-        with _private(file) as out, shown() as bar:
-            exported = await export(site, name, out, bar.show)
-    except OSError as error:
-        return _failed(explained(error, file))
+    with files_in_trouble(1, file), _private(file) as out, Bar() as bar:
+        exported = await export(site, name, out, bar.show)
     if exported.learned_meanwhile:
         sys.stderr.write(
             f"{name}: {exported.learned_meanwhile} messages were learned meanwhile: "
@@ -101,7 +125,7 @@ async def export_user(parts: Parts, options: Options) -> int:
         )
     archive, different = Archive(file), list[str]()
     if "verify" in options.flags:
-        with shown() as bar:
+        with Bar() as bar:
             contents = await checked(archive, bar, 1.0)
         different = await compare(site, name, archive, contents, exact=True)
     return _told(options, name, f"{file}: ", exported.counts, different)
@@ -113,18 +137,15 @@ async def import_user(parts: Parts, options: Options) -> int:
     mode = (
         Mode.MERGE if "merge" in options.flags else Mode.REPLACE if "replace" in options.flags else Mode.NEW
     )
-    try:
-        with shown() as bar:
-            contents = await checked(archive, bar, _CHECKED)
-            name = options.words[0] if len(options.words) > 1 else contents.header["user"]
-            if "verify" in options.flags:
-                different = await compare(site, name, archive, contents, exact=True)
-                return _told(options, name, "", contents.counts, different)
-            different = await bring(Import(site, name, archive, contents, mode), bar)
-            different += await compare(site, name, archive, contents, exact=mode is not Mode.MERGE)
-            await forget_position(site.storage, name, contents)
-    except OSError as error:
-        return _failed(explained(error, archive.path))
+    with files_in_trouble(1, archive.path), Bar() as bar:
+        contents = await checked(archive, bar, _CHECKED)
+        name = options.words[0] if len(options.words) > 1 else contents.header["user"]
+        if "verify" in options.flags:
+            different = await compare(site, name, archive, contents, exact=True)
+            return _told(options, name, "", contents.counts, different)
+        different = await bring(Import(site, name, archive, contents, mode), bar)
+        different += await compare(site, name, archive, contents, exact=mode is not Mode.MERGE)
+        await forget_position(site.storage, name, contents)
     return _told(options, name, "", contents.counts, different)
 
 
@@ -197,15 +218,6 @@ async def checked(archive: Archive, bar: Bar, part: float) -> Contents:
         if isinstance(step, Contents):
             return step
         bar.show(part * step)
-
-
-@contextmanager
-def shown() -> Iterator[Bar]:
-    bar = Bar()
-    try:
-        yield bar
-    finally:
-        bar.end()
 
 
 @contextmanager

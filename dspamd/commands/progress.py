@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from types import TracebackType
+from typing import Self
 
 _WIDTH = 40  # characters
 
 
 class Bar:
-    """How much is done, on a terminal."""
+    """How much is done, on a terminal; a context, which leaves its line at the end."""
 
     def __init__(self) -> None:
         self._shown = -1 if sys.stderr.isatty() else None
@@ -26,3 +28,12 @@ class Bar:
         """Leave its line."""
         if self._shown is not None and self._shown >= 0:
             sys.stderr.write("\n")
+            self._shown = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end()

@@ -8,13 +8,26 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from dspamd.commands.moving import Options, parse, shown, site_of, tell_of_groups
+from dspamd.commands.moving import Options, parse, site_of, tell_of_groups
+from dspamd.commands.progress import Bar
 from dspamd.maintenance.moving.merging import merge
 from dspamd.maintenance.moving.possessions import tally
 from dspamd.maintenance.moving.renaming import rename
 
 if TYPE_CHECKING:
     from dspamd.app import Parts
+
+RENAME = """\
+syntax: dspam_admin rename user USER NEW [--profile=PROFILE]
+
+Give a user another name, of which nothing may be known. What was interrupted is finished.
+"""
+MERGE = """\
+syntax: dspam_admin merge user USER INTO [--profile=PROFILE]
+
+Join a user to another one: counters, signatures, weights, preferences, logs, quarantine. What was interrupted
+is finished, and nothing is added twice.
+"""
 
 
 def parse_rename(words: Sequence[str]) -> Options:
@@ -44,7 +57,7 @@ async def merge_user(parts: Parts, options: Options) -> int:
     """Join a user to another; 0, or 1 if the names do not allow it, or something is missing."""
     name, into = options.words
     try:
-        with shown() as bar:
+        with Bar() as bar:
             merged = await merge(site_of(parts), name, into, bar.show)
     except asyncio.CancelledError:
         _interrupted(name)

@@ -16,15 +16,19 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from dspamd import __version__
-from dspamd.errors import ConfigError, Failure, UsageError
+from dspamd.errors import ConfigError, Failure, PermFail, UsageError
+from dspamd.file_errors import explained
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from dspamd.app import Parts
     from dspamd.config.config import Config
 
@@ -146,6 +150,17 @@ def guarded(work: Callable[[], int]) -> int:
     except OSError as error:
         sys.stderr.write(f"{error}\n")
         return os.EX_TEMPFAIL
+
+
+@contextmanager
+def files_in_trouble(status: int, file: Path | None = None) -> Iterator[None]:
+    """Make an OSError a `PermFail` with this exit status; `file` is for errors that do not name theirs."""
+    try:
+        yield
+    except BrokenPipeError:  # of our output, not of a file
+        raise
+    except OSError as error:
+        raise PermFail(explained(error, file), exit_status=status) from error
 
 
 def _terminated(status: int) -> int:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dspamd.engine.model import Label
+from dspamd.errors import UsageError
 from dspamd.file_errors import explained
 from dspamd.mail import headers
 
@@ -24,8 +25,8 @@ _HEAD = 65_536  # bytes of a message that are searched for its date
 _DATE = 200  # bytes of a field that are read as one
 
 
-class UnusableCorpus(Exception):
-    """A corpus that cannot be read, or that holds no message of a class."""
+class UnusableCorpus(UsageError):
+    """A place of mail that cannot be read, or that holds no message of a class."""
 
     exit_status = 2  # that of dspam_train
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dspamd.commands import dspam_admin
-from dspamd.commands.user_functions import FUNCTIONS
+from dspamd.commands.functions import FUNCTIONS
 from dspamd.engine.model import Totals
 from dspamd.home.home import Home, Layout
 from dspamd.maintenance.moving.importing import Import
