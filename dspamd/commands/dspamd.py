@@ -1,11 +1,11 @@
-"""`dspamd`: the daemon, in the foreground, and the check of its configuration.
+"""`dspamd`: the daemon, in the foreground; the check of its configuration, and of its health.
 
 It logs to stderr and never goes into the background, as systemd, daemontools and runit
 expect.  (`dspam --daemon` is the same daemon under its old name, and goes into the
 background.)
 
 Exit status: 0 a signal stopped it; 1 it cannot start, for example because another program
-listens on its port; 78 bad configuration, which no restart repairs.
+listens on its port, or it is not healthy; 78 bad configuration, which no restart repairs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options().parse_args(arguments)
     try:
         config = Config.load(options.config)
-        return check(config) if options.check_config else start(config)
+        if options.check_config:
+            return check(config)
+        return health(config) if options.health else start(config)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return error.exit_status
@@ -55,6 +57,13 @@ def check(config: Config) -> int:
     warnings += told
     print(f"{config.file}: usable, {_counted(warnings, 'warning')}")
     return os.EX_OK
+
+
+def health(config: Config) -> int:
+    """Ask the daemon that runs with a configuration; 0 if mail would get through, else 1."""
+    from dspamd.commands.health import ask  # the daemon does not need it
+
+    return ask(config)
 
 
 def _counted(things: Sequence[object], what: str) -> str:
@@ -91,8 +100,12 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help=f"configuration, by default {default_path()}"
     )
-    parser.add_argument(
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument(
         "--check-config", action="store_true", help="report problems of the configuration and exit"
+    )
+    only.add_argument(
+        "--health", action="store_true", help="ask the daemon that runs whether mail gets through, and exit"
     )
     parser.add_argument("--version", action="version", version=f"dspamd {dspamd.__version__}")
     return parser

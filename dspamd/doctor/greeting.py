@@ -6,7 +6,13 @@ import asyncio
 import os
 import re
 
+_EVERYWHERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 _OURS = re.compile(r"220 DSPAM D?LMTP (\S+) ")
+
+
+def local(host: str) -> str:
+    """Where this machine reaches a server that listens at `host`, which may be all addresses."""
+    return _EVERYWHERE.get(host, host)
 
 
 async def heard(host: str, port: int) -> str | OSError:

@@ -12,11 +12,10 @@ import dspamd
 from dspamd.app import endpoints
 from dspamd.daemon.listen import Endpoint
 from dspamd.diagnosis import Diagnosis, fine, problem
-from dspamd.doctor.greeting import heard, reason, version
+from dspamd.doctor.greeting import heard, local, reason, version
 from dspamd.doctor.site import Site
 
 _REQUIREMENT = re.compile(r"([\w.-]+)\s*>=\s*([\d.]+)\s*$")
-_LOCAL = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 _START = "systemctl start dspamd; systemctl status dspamd; journalctl -u dspamd -n 50"
 
 
@@ -26,7 +25,7 @@ async def daemon(site: Site) -> list[Diagnosis]:
 
 
 async def _heard(endpoint: Endpoint) -> str | OSError:
-    return await heard(endpoint.path or _LOCAL.get(endpoint.host, endpoint.host), endpoint.port)
+    return await heard(endpoint.path or local(endpoint.host), endpoint.port)
 
 
 def judged_answer(place: str, answer: str | OSError) -> Diagnosis:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -45,6 +46,16 @@ class Watched(Daemon):
 
     async def get(self, path: str) -> tuple[str, str]:
         return await self.ask(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")
+
+    async def health(self) -> tuple[int, str]:
+        """The exit status of `dspamd --health`, and the line that it prints."""
+        words = ("--config", self.folder / "dspam.conf", "--health")
+        command = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "dspamd", *words, stdout=asyncio.subprocess.PIPE
+        )
+        printed, _ = await command.communicate()
+        (line,) = printed.decode().splitlines()
+        return command.returncode or 0, line
 
     async def metrics(self) -> Samples:
         status, text = await self.get("/metrics")
@@ -167,11 +178,14 @@ async def test_a_next_hop_that_cannot_be_reached_is_no_health(tmp_path: Path) ->
         with Watched(tmp_path, taken.getsockname()[1]) as daemon:
             status, body = await daemon.get("/healthz")
             assert (status, body.splitlines()[0]) == ("HTTP/1.1 200 OK", "ready")
+            assert await daemon.health() == (0, "ready; next hop: answered last never")
             async with session(daemon.port) as sender:
                 assert await sender.send(mail("late")) // 100 == 4
             status, body = await daemon.get("/healthz")
             assert status == "HTTP/1.1 503 Service Unavailable"
             assert body.splitlines()[:2] == ["not ready", "next hop: cannot be reached"]
+            answer = "not ready; next hop: cannot be reached; next hop: answered last never"
+            assert await daemon.health() == (1, answer)
             assert await daemon.number("dspamd_handover_failures_total", reason="unreachable") == 1
             assert await daemon.number("dspamd_lmtp_replies_total", code_class="4xx") == 1
 

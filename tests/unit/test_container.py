@@ -54,8 +54,7 @@ def test_the_program_is_where_pip_puts_it() -> None:
     assert entry == f'["{place}/bin/dspamd", "--config", "/etc/dspam/dspam.conf"]'
     assert f"COPY --from=build {place} {place}\n" in DOCKERFILE
     (check,) = instructions("HEALTHCHECK")
-    assert f'CMD ["{place}/bin/python", ' in check
-    assert f"http://{OURS.MetricsListen}/healthz" in check
+    assert check.endswith(f'CMD ["{place}/bin/dspamd", "--config", "/etc/dspam/dspam.conf", "--health"]')
 
 
 def test_the_configuration_of_the_containers_is_good() -> None:
@@ -78,6 +77,11 @@ def test_compose_names_what_exists() -> None:
         for volume in service["volumes"]:
             source = volume.split(":")[0]
             assert (ROOT / source).is_file() if source.startswith(".") else source in COMPOSE["volumes"]
+
+
+def test_the_check_of_health_sees_storage_and_next_hop() -> None:
+    assert OURS.MetricsListen.startswith("127.0.0.1:")
+    assert SERVICES["dspamd"]["healthcheck"]["test"] == ["CMD", "dspamd", "--health"]
 
 
 def test_every_service_says_whether_it_is_well() -> None:

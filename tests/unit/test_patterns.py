@@ -53,6 +53,7 @@ NEVER_MAIL = {
     "adoption.steps": "only writes commands",
     "commands.completion": "texts of our own commands",
     "commands.css: json": "only writes figures",
+    "commands.health: http.client": "what our own daemon answers",
     "commands.dspam_clean": "words of a command line",
     "commands.moving: json": "only writes figures",
     "commands.renaming.tell_of_groups": "the administrator's file of groups",
