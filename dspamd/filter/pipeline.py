@@ -27,11 +27,11 @@ from datetime import datetime
 from dspamd.config.config import Config
 from dspamd.engine.model import Source, Totals
 from dspamd.errors import Failure, InvalidName, TempFail
-from dspamd.filter.consultation import Consultation
 from dspamd.filter.decision import Decision, Decisions
 from dspamd.filter.dictionary import Dictionaries, bulk
 from dspamd.filter.disposition import Disposition
 from dspamd.filter.explanation import explanation_lines
+from dspamd.filter.learning import Learning
 from dspamd.filter.observers.observer import Observer, Processed
 from dspamd.filter.observers.report import Details, MessageLog
 from dspamd.filter.outlet import Outlet
@@ -39,7 +39,7 @@ from dspamd.filter.passage import Passage
 from dspamd.filter.reports import Reports
 from dspamd.filter.scan.scanners import Finding, ScanFailed, Scanners
 from dspamd.filter.shadow import Shadow
-from dspamd.filter.training import UnknownSignature, teach
+from dspamd.filter.training import UnknownSignature
 from dspamd.filter.transaction import InboundMessage
 from dspamd.filter.verdict import Outcome, summary_line, unfiltered_lines
 from dspamd.home.history import History, Record, letter
@@ -49,9 +49,7 @@ from dspamd.offload.threads import aside
 from dspamd.request.recipients import Delivery
 from dspamd.request.request import Request
 from dspamd.storage.contract import Storage, Uid
-from dspamd.telemetry import log
 from dspamd.telemetry.metrics import Metrics
-from dspamd.telemetry.recurring import Recurring
 from dspamd.telemetry.stopwatch import Stopwatch
 from dspamd.users.preferences import User
 from dspamd.users.users import Users
@@ -79,16 +77,15 @@ class Pipeline:
         new_signature: Callable[[Uid | None], str],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._config, self._users, self._storage, self._history = config, users, storage, history
+        self._config, self._users, self._history = config, users, history
         self._scanners, self._observers, self._details, self._clock = scanners, observers, details, clock
         dictionaries = Dictionaries.of_site(config, storage)
         self._decisions = Decisions(config, dictionaries, new_signature)
         self._disposition = Disposition(config, outlet, texts)
-        self._consultation = Consultation(dictionaries)
-        self._metrics = metrics or Metrics()
-        self._unlearned = Recurring("not_learned", "learned_again")
-        self._shadow = Shadow(config, dictionaries, self._metrics)
-        self._log = MessageLog(self._metrics)
+        metrics = metrics or Metrics()
+        self._learning = Learning(storage, dictionaries, metrics)
+        self._shadow = Shadow(config, dictionaries, metrics)
+        self._log = MessageLog(metrics)
         self._reports = Reports(config, users, dictionaries, self._disposition, self._log)
 
     async def process(self, mail: InboundMessage, delivery: Delivery) -> Outcome:
@@ -143,7 +140,7 @@ class Pipeline:
             self._record(passage, decision, f"Delivery Failed ({failure.text})", None, failed=True)
             raise
         passage.watch.mark("handover")
-        totals = await self._learn(passage, decision)
+        totals = await self._learning.commit(passage, decision)
         passage.watch.mark("commit")
         await self._shadow.follow(passage, decision)
         self._report(passage, decision, outcome, totals)
@@ -205,42 +202,6 @@ class Pipeline:
         return 0 < limit < len(mail.message)
 
     # --- afterwards ------------------------------------------------------------------------
-
-    async def _learn(self, passage: Passage, decision: Decision) -> Totals | None:
-        """Commit the lesson of the message; returns the totals of the dictionary afterwards.
-
-        A lesson that cannot be learned fails: it is the purpose of its message.  Plain mail is
-        delivered by now, so a failure costs no more than this stage.
-        """
-        totals, shared = decision.totals, decision.shared
-        if (recalled := decision.recalled) is not None and passage.lesson is not None:
-            shared = await teach(recalled, passage.lesson, passage.token_options, passage.score_options)
-            totals = await recalled.dictionary.totals()
-        elif passage.lesson is not None:
-            await self._commit(decision)
-        try:
-            if passage.lesson is None:
-                await self._commit(decision)
-            if decision.lesson is not None and shared is not None:
-                await self._consultation.inoculate(passage.user, passage.request, decision.lesson, shared)
-        except Exception as error:  # whatever it is: an error now would bring the message twice
-            self._metrics.not_learned.add()
-            self._tell(error, decision)
-        return totals
-
-    def _tell(self, error: Exception, decision: Decision) -> None:
-        """Name a message that was not learned; only the first one, and each count, has the reason."""
-        about = {"uid": decision.uid, "signature": decision.verdict.signature}
-        bug = None if isinstance(error, Failure) else error
-        if lost := self._unlearned.due(error, error.text if isinstance(error, Failure) else str(error)):
-            log.get().error("not_learned", **about, lost=lost, reason=str(error), exc_info=bug)
-        else:
-            log.get().info("not_learned", **about)
-
-    async def _commit(self, decision: Decision) -> None:
-        if decision.uid is not None and decision.change is not None:
-            await self._storage.apply(decision.uid, decision.change)
-            self._unlearned.well()
 
     def _report(self, passage: Passage, decision: Decision, outcome: Outcome, totals: Totals | None) -> None:
         """Log the message, count it, and notify the observers."""

@@ -456,7 +456,7 @@ class TestStorageDown:
     ) -> None:
         now = 5.0
         by_our_clock = functools.partial(Recurring, clock=lambda: now)
-        monkeypatch.setattr("dspamd.filter.pipeline.Recurring", by_our_clock)
+        monkeypatch.setattr("dspamd.filter.learning.Recurring", by_our_clock)
         async with open_pipeline(tmp_path) as b:
             apply = b.parts.storage.apply
             trouble: Exception = TempFail("Storage is down", detail="database or disk is full")
