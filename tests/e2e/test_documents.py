@@ -45,6 +45,7 @@ class Reader:
         self._places = {
             "/etc/dspam": str(folder / "etc/dspam"),
             "/var/lib/dspam": str(folder / "var/lib/dspam"),
+            "/run/dspam": str(folder / "run"),
             "/var/vmail": str(folder / "vmail"),
             "192.0.2.10": "127.0.0.1",
             "10033": str(self._daemon.port),

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.daemon import PROGRAM, Daemon
+from tests.support.daemon import PROGRAM, Daemon, daemon_of
 from tests.support.documents import blocks
 from tests.support.ports import free_port
 from tests.support.postfix import DOMAIN, SENDER, Postfix, let_cool, stuffed
@@ -71,22 +71,6 @@ class SamplePostfix(Postfix):
             flags=re.M,
         )
         (etc / "master.cf").write_text(services + sample)
-
-
-def daemon_of(sample: str, folder: Path, back: int) -> Daemon:
-    """The daemon with a shipped configuration."""
-    daemon = Daemon(folder, back)
-    text = (ROOT / "etc" / sample).read_text()
-    for theirs, ours in (
-        ("@RUN@", str(folder)),
-        ("Home /var/lib/dspam", f"Home {folder}"),
-        ("#ServerPID /var/run/dspam", f"ServerPID {folder}"),
-        ("ServerPort 10033", f"ServerPort {daemon.port}"),
-        ("DeliveryPort 10034", f"DeliveryPort {back}"),
-    ):
-        text = text.replace(theirs, ours)
-    daemon.config.write_text(text)
-    return daemon
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ from tests.support.postfix import DOMAIN, SENDER, stuffed
 from tests.support.wait import until
 
 PROGRAM = Path(sys.executable).with_name("dspamd")
+_SAMPLES = Path(__file__).parents[2] / "etc"
 
 DSPAM_CONF = """\
 Home {folder}
@@ -165,3 +166,19 @@ class Daemon:
             # Were there one reply more than recipients, it would be read here.
             assert lmtp.docmd("QUIT")[0] == 221
             return codes
+
+
+def daemon_of(sample: str, folder: Path, back: int) -> Daemon:
+    """The daemon with a configuration of etc/."""
+    daemon = Daemon(folder, back)
+    text = (_SAMPLES / sample).read_text()
+    for theirs, ours in (
+        ("@RUN@", str(folder)),
+        ("Home /var/lib/dspam", f"Home {folder}"),
+        ("#ServerPID /var/run/dspam", f"ServerPID {folder}"),
+        ("ServerPort 10033", f"ServerPort {daemon.port}"),
+        ("DeliveryPort 10034", f"DeliveryPort {back}"),
+    ):
+        text = text.replace(theirs, ours)
+    daemon.config.write_text(text)
+    return daemon

@@ -7,6 +7,7 @@ The word after the fence says what a block is:
 `conf`      lines of dspam.conf
 `group`     the file of groups
 `master.cf`, `main.cf`    lines of Postfix
+`courierd`  lines of the file of that name of Courier
 `pgsql`, `mariadb`        statements for the administrator of that server
 """
 
@@ -21,7 +22,9 @@ ROOT = Path(__file__).parents[2]
 PAGES = (
     "getting-started",
     "container",
+    "integrations",
     "postfix",
+    "maildrop",
     "stores",
     "postgresql",
     "mariadb",

@@ -20,7 +20,7 @@ from tests.support.documents import PAGES, ROOT, Block, blocks, commands, shared
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SAMPLE = (ROOT / "etc/dspam.conf").read_text()
-KINDS = {"sh", "root", "conf", "group", "master.cf", "main.cf", "pgsql", "mariadb"}
+KINDS = {"sh", "root", "conf", "group", "master.cf", "main.cf", "courierd", "pgsql", "mariadb"}
 OTHER_PAGES = {"accuracy", "compatibility", "flow"}  # for people who work on dspamd, or measure it
 OTHER_UNITS = {"dspam", "postfix"}
 PROGRAMS = {
@@ -147,6 +147,17 @@ def test_what_a_page_names_exists(page: str) -> None:
             READ[word](commands(code)[0][1:])
         if re.fullmatch("[A-Z][a-z]+[A-Z][A-Za-z]+", word):
             assert word.lower() in {option.name.lower() for option in OPTIONS.values()}, word
+
+
+def test_each_system_beside_which_we_work_has_its_guide_and_a_test() -> None:
+    lines = [line for line in text_of("integrations").splitlines() if line.startswith("|")]
+    rows = [line.split("|")[1:-1] for line in lines[2:]]
+    assert rows
+    for system, _, guide, test in rows:
+        assert re.search(r"\]\([\w-]+\.md", guide), system
+        modules = re.findall(r"`(tests/\S+\.py)`", test)
+        assert modules, system
+        assert all((ROOT / module).is_file() for module in modules), system
 
 
 @pytest.mark.parametrize("page", PAGES)
