@@ -140,7 +140,7 @@ class Errand:
             answer = read_answer(daemon, len(users), stuffed=stuffed)
         finally:
             daemon.quit()
-        if "error" in command_line.values(items, "source"):
+        if command_line.values(items, "source")[-1:] in (["error"], ["folder"]):
             answer.refused = refused
         return answer
 

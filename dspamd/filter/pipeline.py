@@ -105,6 +105,8 @@ class Pipeline:
         if delivery.request.lesson is None:
             raise ValueError("the client asks for no lesson")
         with self._log.lesson(delivery.request.lesson):
+            if delivery.request.filed and not self._too_big(mail):
+                delivery = await self._reports.filed(mail, delivery)
             return await self._process(mail, delivery)
 
     async def _process(self, mail: InboundMessage, delivery: Delivery) -> Outcome:

@@ -10,6 +10,10 @@ same text: so it counts once, and the opposite report takes it back.
 A command that names the class itself needs no permission.  It corrects each original in a mail, too, and
 refuses texts without a signature.
 
+A message that its user moved to a folder is a lesson about itself, whatever is attached to it or quoted
+in it.  If the user does not have its signature, because it is too old or the filter never saw the
+message, the filter learns the text in the same way.
+
 After that the report goes on to the user, as in DSPAM, or is dropped (`RetrainedMail drop`).
 """
 
@@ -21,7 +25,7 @@ from collections.abc import Awaitable, Callable
 from dspamd.config.config import Config
 from dspamd.engine.model import Learned, Source
 from dspamd.errors import PermFail
-from dspamd.filter.dictionary import Dictionaries
+from dspamd.filter.dictionary import Dictionaries, Dictionary
 from dspamd.filter.disposition import Disposition
 from dspamd.filter.observers.report import MessageLog
 from dspamd.filter.passage import Passage
@@ -29,13 +33,13 @@ from dspamd.filter.training import UnknownSignature
 from dspamd.filter.transaction import InboundMessage
 from dspamd.filter.verdict import Outcome
 from dspamd.mail.forward import forwarded
-from dspamd.mail.signature import Reported, id_of_text
+from dspamd.mail.signature import Reported, id_of_text, of_header
 from dspamd.offload.threads import aside
 from dspamd.request.envelope import Envelope
 from dspamd.request.recipients import Delivery
 from dspamd.request.reporter import NotAllowed, Reporter, reporter
 from dspamd.request.request import Request
-from dspamd.storage.contract import Change, Signature
+from dspamd.storage.contract import Change, Signature, Stored
 from dspamd.telemetry import log
 from dspamd.users.preferences import User
 from dspamd.users.users import Users
@@ -62,6 +66,8 @@ class Reports:
         """Whether a lesson is a report: to a retraining address, or about several messages."""
         if request.report is not None:
             return True
+        if request.filed:
+            return False
         if request.lesson is None or request.lesson.source is not Source.ERROR or request.signature:
             return False
         return sum(each.signature is not None for each in await mail.reported()) > 1
@@ -97,6 +103,23 @@ class Reports:
             raise UnknownSignature(f"{done}; {unknown.text}{_why(delivery)}", detail=unknown.detail)
         return await self._answer(mail, delivery, outcomes, len(lessons))
 
+    async def filed(self, mail: InboundMessage, delivery: Delivery) -> Delivery:
+        """The delivery of a message that its user moved to a folder, with a signature that the user has.
+
+        It never is the signature of another user, whose copy of the message is in another mailbox.
+        """
+        request = delivery.request
+        user = await self._users.resolve(await self._users.verified(delivery.user))
+        if not user.filtered:
+            return delivery  # to be refused
+        dictionary = await self._dictionaries.of(user, create=True)
+        id_ = None if user.train_pristine else of_header(mail.message)
+        if id_ is None or await _stored(dictionary, id_) is None:
+            id_ = await self._text_signature(mail.message.raw, dictionary, user, request)
+        return dataclasses.replace(
+            delivery, request=dataclasses.replace(request, signature=id_, trusted=False)
+        )
+
     async def _lessons(
         self, mail: InboundMessage, delivery: Delivery
     ) -> list[tuple[InboundMessage, Delivery]]:
@@ -125,14 +148,21 @@ class Reports:
         dictionary = await self._dictionaries.of(user, create=False)
         if dictionary.uid is None:
             raise UnknownSignature("Nothing to correct", detail=f"{user.owner} has no dictionary")
-        id_ = id_of_text(each.content)
-        if await dictionary.storage.signature(dictionary.uid, id_) is None:
-            text = InboundMessage(Envelope(b"", (), each.content))
+        id_ = await self._text_signature(each.content, dictionary, user, request)
+        return Reported(id_, each.content)
+
+    async def _text_signature(
+        self, content: bytes, dictionary: Dictionary, user: User, request: Request
+    ) -> str:
+        """The id of a signature made of a text, which is stored."""
+        id_ = id_of_text(content)
+        if dictionary.uid is not None and await _stored(dictionary, id_) is None:
+            text = InboundMessage(Envelope(b"", (), content))
             tokens = await text.tokens(user.token_options(request), user.signature_pass(None))
             run = (await dictionary.score(tokens, user.score_options(request))).run
             stored = Signature(id_, await aside(8 * len(run), lambda: run.signature))
             await dictionary.storage.apply(dictionary.uid, Change(Learned.nothing(), stored))
-        return Reported(id_, each.content)
+        return id_
 
     async def _answer(
         self, mail: InboundMessage, delivery: Delivery, outcomes: list[Outcome], lessons: int
@@ -151,6 +181,11 @@ class Reports:
         said = f"Message accepted for delivery, {said}"
         passage = Passage(mail, delivery, owner)
         return await self._disposition.send(passage, first.verdict, summary=summary, said=said)
+
+
+async def _stored(dictionary: Dictionary, id_: str) -> Stored | None:
+    """What the owner of a dictionary has under an id."""
+    return None if dictionary.uid is None else await dictionary.storage.signature(dictionary.uid, id_)
 
 
 def _why(delivery: Delivery) -> str:

@@ -85,6 +85,12 @@ def find(message: Message, headers_only: bool = False) -> str | None:
     return None if found is None else found.decode()
 
 
+def of_header(message: Message) -> str | None:
+    """The id in the header of the message itself, which only we write; None if there is none."""
+    found = _in_header(message.raw[: headers.block_end(message.raw)])
+    return None if found is None else found.decode()
+
+
 class Reported(NamedTuple):
     """A message that a report is about: its id, if it brought one, and all that is left of it."""
 

@@ -49,6 +49,7 @@ class Request:
     signature: str | None = None
     profile: str | None = None
     agent_arguments: tuple[str, ...] = ()
+    filed: bool = False  # the lesson is a message that the user moved to a folder
     report: RetrainAddress | None = None  # the retraining address that asks for the lesson, if one does
     trusted: bool = True  # the caller may act for other users
     warnings: tuple[str, ...] = ()  # for the administrator; logged
@@ -97,6 +98,7 @@ class _Draft:
         self._values: dict[str, str] = {}
         self._label: Label | None = None
         self._source: Source | None = None
+        self._filed = False
         self._features: list[str] | None = None
         self._deliver: set[str] = set()
         self._arguments: list[str] = []
@@ -115,10 +117,7 @@ class _Draft:
                 if self._label is None:
                     raise UsageError(f"No such class '{value}'")
             case "source":
-                try:
-                    self._source = Source(value)
-                except ValueError:
-                    raise UsageError(f"No such source '{value}'") from None
+                self._take_source(value)
             case "mode" if value not in [mode.value for mode in Mode] + ["unlearn"]:
                 raise UsageError(f"Invalid training mode '{value}' specified")
             case "feature":
@@ -135,6 +134,8 @@ class _Draft:
         stdout = "stdout" in self._deliver
         if classify and self._label:
             raise Misconfigured("Classify mode may not specify a class")
+        if self._filed and "signature" in self._values:
+            raise Misconfigured("--source=folder needs the message, not --signature")
         return Request(
             users=tuple(self._users),
             recipients=tuple(self._recipients),
@@ -149,10 +150,18 @@ class _Draft:
             stdout=stdout or "stdout" in self._values,
             signature=self._values.get("signature") or None,
             profile=self._values.get("profile"),
+            filed=self._filed,
             agent_arguments=tuple(self._arguments),
             trusted=self._trusted,
             warnings=tuple(self._warnings),
         )
+
+    def _take_source(self, value: str) -> None:
+        self._filed = value == "folder"
+        try:
+            self._source = Source.ERROR if self._filed else Source(value)
+        except ValueError:
+            raise UsageError(f"No such source '{value}'") from None
 
     def _take_user(self, name: str) -> None:
         if len(name.encode("utf-8", "surrogateescape")) > _LONGEST_USER:

@@ -155,6 +155,7 @@ def test_the_environment_has_what_is_no_python(programs: Path) -> None:
     for page in (ROOT / "docs").glob("*.[1-8]"):
         assert (share / f"man/man{page.suffix[1]}/{page.name}").read_bytes() == page.read_bytes()
     places = {
+        "dovecot": "etc/dovecot",
         "postfix": "etc/postfix",
         "prometheus": "etc/prometheus",
         "txt": "etc/txt",

@@ -24,6 +24,7 @@ PAGES = (
     "container",
     "integrations",
     "postfix",
+    "dovecot",
     "maildrop",
     "stores",
     "postgresql",

@@ -15,7 +15,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -115,22 +115,27 @@ def installed() -> tuple[int, ...]:
     return tuple(int(part) for part in told.stdout.split(".")[:2])
 
 
-class Dovecot:
-    """A server with everything below `folder`."""
+def mail_account() -> pwd.struct_passwd:
+    """The account that has the mail of all users, and runs their programs."""
+    return pwd.getpwnam("nobody") if os.getuid() == 0 else pwd.getpwuid(os.getuid())
 
-    def __init__(self, folder: Path) -> None:
+
+class Dovecot:
+    """A server for some users, with everything below `folder`; `more` is added to its configuration."""
+
+    def __init__(self, folder: Path, more: str = "", users: Sequence[str] = USERS) -> None:
         self.folder = folder
-        account = pwd.getpwnam("nobody") if os.getuid() == 0 else pwd.getpwuid(os.getuid())
+        account = mail_account()
         self.port, self.imap, self.imaps = _free_ports(3)
         subprocess.run(CERTIFICATE, cwd=folder, check=True, capture_output=True, timeout=60)
         ports = {"port": self.port, "imap": self.imap, "imaps": self.imaps}
         group = grp.getgrgid(account.pw_gid).gr_name
         text = configuration(installed(), folder=folder, **ports, user=account.pw_name, group=group)
-        (folder / "dovecot.conf").write_text(text)
+        (folder / "dovecot.conf").write_text(text + more)
         (folder / "users").write_text(
             "".join(
                 f"{user}:{{PLAIN}}x:{account.pw_uid}:{account.pw_gid}::{folder}/mail/{user}::\n"
-                for user in USERS
+                for user in users
             )
         )
         (folder / "mail").mkdir()
@@ -180,10 +185,10 @@ def _free_ports(count: int) -> list[int]:
 
 
 @contextmanager
-def dovecot() -> Iterator[Dovecot]:
+def dovecot(more: str = "", users: Sequence[str] = USERS) -> Iterator[Dovecot]:
     """A running server, and nothing left of it afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="dspamd-dovecot-"))  # short: the path of a socket has 107 bytes
-    server = Dovecot(folder)
+    server = Dovecot(folder, more, users)
     try:
         server.start()
         try:

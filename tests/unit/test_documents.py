@@ -22,11 +22,11 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SAMPLE = (ROOT / "etc/dspam.conf").read_text()
 KINDS = {"sh", "root", "conf", "group", "master.cf", "main.cf", "courierd", "pgsql", "mariadb"}
 OTHER_PAGES = {"accuracy", "compatibility", "flow"}  # for people who work on dspamd, or measure it
-OTHER_UNITS = {"dspam", "postfix"}
+OTHER_UNITS = {"dovecot", "dspam", "postfix"}
 PROGRAMS = {
-    "apt", "chgrp", "chmod", "chown", "cp", "docker", "journalctl", "ln", "mkdir", "openssl", "postfix",
-    "postqueue", "postsuper", "python3", "sed", "systemd-analyze", "systemd-sysusers", "systemd-tmpfiles",
-    "tar",
+    "apt", "chgrp", "chmod", "chown", "cp", "docker", "doveadm", "journalctl", "ln", "mkdir", "openssl",
+    "postfix", "postqueue", "postsuper", "python3", "sed", "sievec", "systemd-analyze", "systemd-sysusers",
+    "systemd-tmpfiles", "tar",
 }  # fmt: skip
 """Programs of the system that the pages call as root; we do not check their options."""
 

@@ -11,13 +11,14 @@ import pytest
 from dspamd.engine.model import Label, Lesson, Source
 from dspamd.engine.tokenizer import crc64
 from dspamd.filter.pipeline import Pipeline
+from dspamd.filter.training import UnknownSignature
 from dspamd.request.envelope import Envelope, Recipient
 from dspamd.request.request import Request
 from dspamd.server.filter import Answer
 from dspamd.server.mailfilter import MailFilter
 from tests.support.counters import counted
 from tests.support.logged import Logged
-from tests.support.pipeline import BOTH, HAM, SPAM, PipelineFixture, open_pipeline, signature_of
+from tests.support.pipeline import BOTH, HAM, SPAM, PipelineFixture, header, open_pipeline, signature_of
 
 BOB, CAROL = "bob@example.net", "carol@example.net"
 LINES = ("ParseToHeaders on", "ChangeModeOnParse on", "ChangeUserOnParse full", "RetrainedMail drop")
@@ -299,3 +300,58 @@ async def test_the_user_gets_the_report_back_as_with_dspam(tmp_path: Path) -> No
         ]
         assert d.delivered == [BOB]
         assert b"\r\nX-DSPAM-Reclassified: Innocent\r\n" in made.outlet.delivered[0].content
+
+
+# --- mail that its user moved to a folder ---------------------------------------------------
+
+
+async def file(d: Desk, content: bytes, label: Label, user: str = BOB) -> None:
+    """What the mail server tells when a user moves a message."""
+    await d.fixture.process(content, Request(lesson=Lesson(label, Source.ERROR), filed=True), user)
+
+
+async def test_a_moved_message_is_corrected_by_its_header_and_the_last_move_counts(tmp_path: Path) -> None:
+    async with desk(tmp_path) as d:
+        (delivered,) = await d.inbound(SPAM)
+        for label, corrected in ((Label.SPAM, 1), (Label.INNOCENT, 0), (Label.SPAM, 1), (Label.SPAM, 1)):
+            await file(d, delivered, label)
+            assert (await d.corrected())[0] == corrected
+        assert d.delivered == []
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_a_moved_message_is_a_lesson_about_itself_not_about_what_it_brings(
+    tmp_path: Path, known: bool
+) -> None:
+    async with desk(tmp_path, "Tokenizer word") as d:
+        ham, spam = await d.inbound(HAM, SPAM)
+        brings = attached(ham).replace(b"Subject: Fwd", b"Subject: zebra")
+        id_ = header(spam, "X-DSPAM-Signature").encode()
+        moved = brings.replace(b"\r\n", b"\r\nX-DSPAM-Signature: %b\r\n" % id_, 1)
+        await file(d, moved if known else brings, Label.SPAM)
+        assert await learned(d, "casino") == ([(1, 0)] if known else [(0, 1)])
+        assert await learned(d, "Subject*zebra") == ([(0, 0)] if known else [(1, 0)])
+        assert await d.corrected() == (1, 0)
+
+
+async def test_a_moved_message_without_a_signature_of_its_user_is_learned_by_its_text_once(
+    tmp_path: Path,
+) -> None:
+    async with desk(tmp_path) as d:
+        (delivered,) = await d.inbound(SPAM, user=CAROL)
+        for mail in (SPAM, delivered):  # Bob has no dictionary yet, and not Carol's signature
+            before = (await d.corrected())[0] if mail is delivered else 0
+            for label, corrected in ((Label.SPAM, 1), (Label.SPAM, 1), (Label.INNOCENT, 0), (Label.SPAM, 1)):
+                await file(d, mail, label)
+                assert (await d.corrected())[0] == before + corrected
+        assert await d.corrected(CAROL) == (0, 0)
+
+
+@pytest.mark.parametrize("lines", [("Opt in",), ("MaxMessageSize 10",)])
+async def test_a_moved_message_that_is_not_filtered_teaches_nothing(
+    tmp_path: Path, lines: tuple[str, ...]
+) -> None:
+    async with desk(tmp_path, *lines) as d:
+        with pytest.raises(UnknownSignature):
+            await file(d, SPAM, Label.SPAM)
+        assert await d.fixture.parts.storage.uid(BOB, create=False) is None

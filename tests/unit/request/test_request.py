@@ -148,6 +148,11 @@ def test_errors(words: list[str], text: str) -> None:
         ("--classify --class=spam --source=error", "Classify mode may not specify a class"),
         ("--class=spam", "No source was specified for this class"),
         ("--source=error", "No class was specified for this source"),
+        ("--source=folder", "No class was specified for this source"),
+        (
+            "--class=spam --source=folder --signature=6b0d",
+            "--source=folder needs the message, not --signature",
+        ),
     ],
 )
 def test_options_that_do_not_go_together(words: str, text: str) -> None:
