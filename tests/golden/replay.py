@@ -13,7 +13,7 @@ from dspamd.engine.model import Label, Lesson, ScoreOptions, Source, TokenOption
 from dspamd.engine.tokenizer import Tokens, tokenize, tokens_from_signature
 from dspamd.mail.view import View
 from tests.golden.data import FOLDER
-from tests.support.memory_store import MemoryStore
+from tests.support.hash_store import HashStore
 
 LABELS = {"spam": Label.SPAM, "ham": Label.INNOCENT}
 
@@ -27,7 +27,7 @@ def corpus_index() -> list[tuple[Label, str]]:
 class Replay:
     """A user with settings and a store."""
 
-    def __init__(self, token_options: TokenOptions, options: ScoreOptions, store: MemoryStore) -> None:
+    def __init__(self, token_options: TokenOptions, options: ScoreOptions, store: HashStore) -> None:
         self.token_options, self.options, self.store = token_options, options, store
 
     def process(self, view: View) -> Run:

@@ -23,7 +23,7 @@ from dspamd.mail.view import SignaturePass, View
 from tests.golden.data import messages, rows
 from tests.golden.replay import LABELS, Replay, corpus_index
 from tests.support.day import NOW
-from tests.support.memory_store import MemoryStore
+from tests.support.hash_store import HashStore
 
 ROWS = rows("classify/agent.jsonl")
 HEADS = {row["config"]: row for row in ROWS if "dspam_conf" in row}
@@ -105,7 +105,7 @@ def assert_headers(run: Run, recorded: dict[str, str]) -> None:
 @pytest.mark.parametrize("config", HEADS)
 def test_every_message_of_the_program(config: str) -> None:
     head, settings = HEADS[config], Settings(HEADS[config])
-    store = MemoryStore(limited=head["driver"] == "hash")
+    store = HashStore(limited=head["driver"] == "hash")
     replay = Replay(settings.token_options, settings.score_options, store)
     for label, name in corpus_index()[: head["corpus_fed_first"]]:
         replay.feed(settings.view(corpus()[name], inbound=False), label)

@@ -26,7 +26,7 @@ from dspamd.mail import view_classic
 from dspamd.mail.view import View
 from tests.golden.data import FOLDER, messages, rows
 from tests.golden.replay import LABELS, Replay, corpus_index
-from tests.support.memory_store import MemoryStore
+from tests.support.hash_store import HashStore
 
 MAIN = (
     *("main-chain-notrain", "main-chain-teft", "main-chain-teft-noise", "main-chain-toe", "main-chain-tum"),
@@ -122,7 +122,7 @@ def score_options(config: dict[str, Any]) -> ScoreOptions:
 
 
 def replay_of(config: dict[str, Any]) -> Replay:
-    return Replay(token_options(config), score_options(config), MemoryStore(limited=True))
+    return Replay(token_options(config), score_options(config), HashStore(limited=True))
 
 
 class Feeding(NamedTuple):
@@ -141,7 +141,7 @@ class Feeding(NamedTuple):
 
 
 @functools.lru_cache(maxsize=1)
-def fed(feeding: Feeding) -> MemoryStore:
+def fed(feeding: Feeding) -> HashStore:
     """The store after feeding, where nothing was recorded meanwhile."""
     replay = replay_of({**feeding._asdict(), "algorithm": "graham", "pvalue": "bcr", "mode": "teft"})
     for label, view in corpus()[: feeding.corpusfirst]:
@@ -153,7 +153,7 @@ def assert_totals(totals: Totals, recorded: dict[str, int]) -> None:
     assert {short: getattr(totals, name) for short, name in TOTALS.items()} == recorded
 
 
-def assert_row(run: Run, store: MemoryStore, row: dict[str, Any]) -> None:
+def assert_row(run: Run, store: HashStore, row: dict[str, Any]) -> None:
     assert run.result.name == row["class"]
     assert run.result.spam is (row["result"] == 1)
     assert run.result.probability == pytest.approx(row["probability"], abs=1e-6)
@@ -177,7 +177,7 @@ def assert_correction(run: Run, replay: Replay, label: Label, row: dict[str, Any
         assert_totals(replay.store.totals, row["retrain"]["totals"])
 
 
-def replay_recording(recording: Recording) -> MemoryStore:
+def replay_recording(recording: Recording) -> HashStore:
     config, replay = recording.config, replay_of(recording.config)
     # Readers that do not train were fed as if they did.
     feeder = replay_of({**config, "mode": "teft"}) if config["mode"] == "notrain" else replay
@@ -218,18 +218,20 @@ def test_every_message_of_a_recorded_run(file: str, feeding: Feeding, name: str)
     if file in DUMPED:
         assert_every_token(store, file)
     if "token_dump_sha256" in recording.head:
-        dump = "".join(f"{token} {spam} {innocent}\n" for token, spam, innocent in store.rows())
-        assert len(store.hits) == recording.head["token_records"]
+        table = store.rows()
+        dump = "".join(f"{token} {spam} {innocent}\n" for token, spam, innocent in table)
+        assert len(table) == recording.head["token_records"]
         assert hashlib.sha256(dump.encode()).hexdigest() == recording.head["token_dump_sha256"]
 
 
-def assert_every_token(store: MemoryStore, file: str) -> None:
+def assert_every_token(store: HashStore, file: str) -> None:
     """The token table row for row, and the digest of all of it."""
     folder = FOLDER / "classify"
     about = json.loads(gzip.decompress((folder / f"{file}.tokens.json.gz").read_bytes()))
     recorded = gzip.decompress((folder / f"{file}.tokens.csv.gz").read_bytes()).decode()
-    lines = [f"{token},{spam},{innocent}\n" for token, spam, innocent in store.rows()]
-    kept = [line for line, row in zip(lines, store.rows(), strict=True) if row[1] + row[2] >= DUMPED[file]]
+    table = store.rows()
+    lines = [f"{token},{spam},{innocent}\n" for token, spam, innocent in table]
+    kept = [line for line, row in zip(lines, table, strict=True) if row[1] + row[2] >= DUMPED[file]]
     assert kept == recorded.splitlines(keepends=True)
     assert len(lines) == about["all_records"]
     assert hashlib.sha256("".join(lines).encode()).hexdigest() == about["sha256_of_all_records_csv"]

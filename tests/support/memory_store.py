@@ -1,4 +1,4 @@
-"""A store in memory, for replaying what the original recorded.
+"""A store in memory, slow and plain; recorded runs that are longer take tests/support/hash_store.py.
 
 The recordings were made on the original's hash files.  `limited` gives the store
 their one peculiarity: whatever is written, the hits of a token never exceed the
@@ -19,11 +19,6 @@ class MemoryStore:
         self.limited = limited
         self.totals = Totals()
         self.hits: dict[int, tuple[int, int]] = {}
-
-    def copy(self) -> MemoryStore:
-        store = MemoryStore(limited=self.limited)
-        store.totals, store.hits = self.totals, self.hits.copy()
-        return store
 
     def read(self, tokens: array[int]) -> Snapshot:
         """Totals, and the hits of known tokens in no particular order."""
@@ -46,11 +41,9 @@ class MemoryStore:
         hits = self.hits
         for token, spam, innocent in zip(*learned.tokens, strict=True):
             before = hits.get(token, (0, 0))
-            spam += before[0]
-            innocent += before[1]
-            hits[token] = (  # written out, because min and max would double the time of all golden runs
-                0 if spam < 0 else spam if spam < most_spam else most_spam,
-                0 if innocent < 0 else innocent if innocent < most_innocent else most_innocent,
+            hits[token] = (
+                max(0, min(before[0] + spam, most_spam)),
+                max(0, min(before[1] + innocent, most_innocent)),
             )
 
     def rows(self) -> list[tuple[int, int, int]]:
