@@ -14,6 +14,11 @@ WHEELS ?=
 SUITES ?= bookworm trixie
 BASE ?=
 
+# The tests build the published files, from trees of their own: they take over what Cython made for this one.
+export CYTHON_CACHE_DIR := $(CURDIR)/build/cython-cache
+# Where it is forbidden to keep compiled modules, each of a thousand commands that tests start compiles all of them.
+unexport PYTHONDONTWRITEBYTECODE
+
 bin := .venv/bin
 stamp := .venv/.complete
 # Tests run in an order of chance.  It belongs to the files: each commit gets another one, and whoever runs the

@@ -47,5 +47,6 @@ setup(
         ],
         language_level=3,
         build_dir="build/cython",
+        cache="CYTHON_CACHE_DIR" in os.environ,  # what it made of the same source, in whatever tree
     )
 )

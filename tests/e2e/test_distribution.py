@@ -1,7 +1,7 @@
 """The published files: the source distribution, and the wheel.
 
 Each of them is installed into an environment of its own.  pip makes the wheel of the source distribution;
-then it installs the source distribution itself, with a compiler in a hurry.  Nothing is loaded from a
+then it installs the source distribution itself.  Nothing is loaded from a
 network: the new environments have libraries of ours, and no more than the package says that it requires.
 """
 
@@ -53,15 +53,14 @@ def programs(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def programs_of_sdist(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def programs_of_sdist(
+    sdist: Path, compiler: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """The same with the source distribution; what it needs to be built is there while it is built."""
     place = environment(tmp_path_factory)
-    compiler = place / "cc"
-    compiler.write_text('#!/bin/sh\nexec cc "$@" -O0\n')
-    compiler.chmod(0o755)
     tools = link(required(PYPROJECT["build-system"]["requires"]), packages(place))
     words = ("install", "--no-deps", "--no-build-isolation", sdist)
-    pip("--python", place / "bin/python", *words, CC=str(compiler), LDSHARED=f"{compiler} -shared")
+    pip("--python", place / "bin/python", *words, **compiler)
     for tool in tools:
         tool.unlink()
     add_requirements(place)
