@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 USAGE = """\
 syntax: dspam_admin doctor [--json] [--fix] [--profile=PROFILE]
 
-Examine everything that the filter needs: configuration, files, database, next hop, Postfix, scanners,
+Examine everything that the filter needs: configuration, files, database, next hop, mail servers, scanners,
 the host, the users. Each finding says what was found, why it matters, and what mends it.
 
 	--fix   mend what a program can mend safely, and say what was done; then examine again

@@ -16,6 +16,7 @@ from dspamd.doctor.host import clock, disk, open_files
 from dspamd.doctor.mail_server import mail_server
 from dspamd.doctor.next_hop import next_hop
 from dspamd.doctor.programs import daemon, libraries
+from dspamd.doctor.retraining import retraining
 from dspamd.doctor.scanners import dns, virus_scanner
 from dspamd.doctor.users import folders, quarantines
 
@@ -29,6 +30,7 @@ STAGES = (
             Check("clock", blocking(clock)),
             Check("versions", blocking(libraries)),
             Check("Postfix", blocking(mail_server), 30),
+            Check("Dovecot", blocking(retraining), 30),
             Check("quarantines", blocking(quarantines), 60),
         )
     ),

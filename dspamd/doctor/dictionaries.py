@@ -121,6 +121,7 @@ def _corrections(census: Census) -> Diagnosis:
         why = "the filter learns from corrections: without them its errors stay"
         cure = (
             "tell users to forward wrongly judged mail to spam-USER or notspam-USER (docs/postfix.md),\n"
+            "or let them move it to Junk and out of there (docs/dovecot.md),\n"
             "or teach it the mail that they have: dspam_train USER SPAM-FOLDER INNOCENT-FOLDER"
         )
         return advice(what, why, cure)

@@ -8,6 +8,9 @@ from itertools import pairwise
 
 import pytest
 
+from dspamd.config.config import Config
+from dspamd.doctor.retraining import retraining as retraining_of
+from dspamd.doctor.site import Site
 from tests.support.message import compose
 from tests.support.retraining import USERS, VERSION, Retraining, account_of_daemon, last, retraining
 
@@ -113,6 +116,19 @@ def test_a_lesson_that_fails_is_told_and_costs_no_mail(site: Retraining, user: s
     site.move(user, "Junk", "INBOX")
     site.move(user, "INBOX", "Junk")
     assert site.missed(user) == 1
+
+
+def test_the_doctor_finds_nothing_to_mend(site: Retraining, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a program that is not there."""
+    monkeypatch.setenv("CONFIG_FILE", str(site.dovecot.folder / "dovecot.conf"))
+    examined = Site.of(Config.load(site.daemon.config))
+    (well,) = retraining_of(examined)
+    assert (well.severity, well.what) == ("fine", "Dovecot teaches dspamd what users move")
+    program = site.folder / "sieve-pipe/dspamc"
+    away = program.rename(program.with_name("away"))
+    (missing,) = retraining_of(examined)
+    away.rename(program)
+    assert (missing.severity, missing.what.startswith(f"Dovecot cannot run {program}")) == ("problem", True)
 
 
 @pytest.fixture(scope="module")

@@ -42,6 +42,7 @@ USERS = tuple(f"user{number}@example.com" for number in range(20))
 """Each test has a user of its own."""
 SCORING = "TrainingMode tone\nAlgorithm joint"  # the shipped ones
 MAILBOXES = r"""
+mail_uid = {mail}
 namespace inbox {
   inbox = yes
   mailbox Junk {
@@ -171,8 +172,9 @@ def retraining(*files: str, settings: str = "") -> Iterator[Retraining]:
     try:
         shutil.copytree(SHIPPED / "sieve", folder / "sieve")
         _install(folder)
+        more = MAILBOXES.replace("{mail}", mail_account().pw_name) + shipped(folder, *files)
         with (
-            dovecot(MAILBOXES + shipped(folder, *files), USERS) as server,
+            dovecot(more, USERS) as server,
             _daemon(folder, server, settings) as daemon,
         ):
             if "antispam" not in "".join(files):
