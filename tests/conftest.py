@@ -20,7 +20,7 @@ from tests.support.mail_site import MailSite, mail_site
 USERS = ("alice", "bob", "carol", "dave")
 TESTS = Path(__file__).parent
 
-settings.register_profile("any machine", deadline=None)  # a busy machine is no fault of the program
+settings.register_profile("any machine", deadline=None)  # a busy machine is not a bug
 settings.load_profile("any machine")
 
 
@@ -39,7 +39,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.line(f"Order of the tests: --randomly-seed={seed}")
 
 
-# Programs leave signals alone that their caller ignores, as nohup and a shell's `&` do: tests mean others.
+# A program keeps ignoring signals that its caller ignores (nohup, `&`), so tests restore them.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGTERM, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -31,7 +31,7 @@ PURE = (
 )  # fmt: skip
 NO_CLOCK = ("e2e/test_debian.py", "e2e/test_distribution.py", "e2e/test_make.py", "e2e/test_bench.py")
 TESTS = Path(__file__).parent
-TURKISH = "tr_TR.UTF-8"  # where i is no I in lower case, and days have other names
+TURKISH = "tr_TR.UTF-8"  # lower case of I is not i, and days have other names
 BERLIN = "Europe/Berlin"
 _YEAR_S = 365 * 86_400
 
@@ -61,7 +61,7 @@ def run(moment: Moment, arguments: Sequence[str], folder: Path) -> int:
     not over for forgotten ones: with this clock, they began long ago.
     """
     clock = Clock(folder)
-    now = folder.stat().st_mtime  # whatever we are told of the time: this may be within such a run
+    now = folder.stat().st_mtime  # the clock may be a false one: we may be within such a run
     clock.set(_YEAR_S if moment.start is None else int(moment.start.timestamp() - now))
     surroundings = {"TZ": moment.zone, "LC_ALL": moment.locale, "LOCPATH": str(folder), **clock.environment}
     if moment.locale == TURKISH:

@@ -38,7 +38,7 @@ class SiteCount(NamedTuple):
 
 
 async def count(store: Readable, home: Home, told: Told) -> SiteCount:
-    """Count everything; `told` hears the share of users that are counted.  Raises `TempFail`, OSError."""
+    """Count everything; calls `told` with the share of users done.  Raises `TempFail`, OSError."""
     others = await asyncio.to_thread(home.owners, user_files.MAILBOX)
     names = sorted({*await store.owners(), *others})
     found, unreadable = list[UserCount](), list[str]()

@@ -72,7 +72,7 @@ def _run(options: Options, profile: str) -> int:
 
 
 async def _examined(site: Site, done: list[str], *, fix: bool) -> list[Examined]:
-    """What is found; with `fix`, what is left after mending, and `done` gets what was mended."""
+    """The findings; with `fix`, those that remain after mending, and `done` lists what was mended."""
     from dspamd.doctor.checks import STAGES
     from dspamd.doctor.examination import examine, mended
 

@@ -1,8 +1,7 @@
 """dspam_admin seed, dspam_admin retrain-model: knowledge from labelled mail (`evaluation.teaching`).
 
 They are for a configuration whose Algorithm keeps weights.  `seed` writes a file that `SeedModel` can name.
-`retrain-model` makes what is known of users anew, from the signatures that are stored or from folders of
-mail.
+`retrain-model` replaces the knowledge of users, from stored signatures or from folders of mail.
 
 Results go to standard output, the progress to a terminal.
 """
@@ -38,7 +37,7 @@ names it.
 RETRAIN = """\
 syntax: dspam_admin retrain-model USER ... [--ham PATH ... --spam PATH ...] [--profile=PROFILE]
 
-Make what is known of users anew, from the messages whose signatures are stored, or from labelled mail.
+Replace the knowledge of users, from the messages whose signatures are stored, or from labelled mail.
 """
 
 _FOR_ALL = 0o644  # the workers have another account than the administrator
@@ -106,7 +105,7 @@ def _check_place(file: Path) -> None:
 
 
 async def retrain(parts: Parts, options: Options) -> int:
-    """Make the knowledge of users anew; 0, 1 if that of some stays as it was.
+    """Replace the knowledge of users; 0, 1 if that of some does not change.
 
     Raises `ConfigError`, UsageError for an unknown user, `UnusableCorpus` for no mail, `TempFail` and
     `PermFail` as the store does, `PermFail` for mail that cannot be read.
@@ -120,7 +119,7 @@ async def retrain(parts: Parts, options: Options) -> int:
 
 
 async def _retrain(parts: Parts, owner: Owner, items: Sequence[Item] | None) -> int:
-    """Make the knowledge of one owner anew, and tell what it came from."""
+    """Replace the knowledge of one owner, and print which messages it came from."""
     with Bar() as bar:
         used = await teaching.retrain(parts.config, owner, parts.home, items, bar.show)
     name, left_out = owner.name, _left_out(used)

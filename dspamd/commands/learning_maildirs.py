@@ -1,8 +1,8 @@
 """dspam_admin learn-maildirs: learns what users do with the mail in their maildirs (`evaluation.maildirs`).
 
 Mail in Junk is spam; mail that left Junk, or was read and kept for some days, is ham.  Mail whose class we
-know already teaches nothing: that is the class of our verdict, or of what the user said since.  A message
-with our signature is corrected by it; others are taught as mail of a corpus.
+know already, from our verdict or from a later correction, teaches nothing.  We correct a message by its
+signature if it has one, and learn others as mail of a corpus.
 
 Nothing is printed without --verbose, a terminal, or trouble, so that cron has nothing to mail.
 """
@@ -175,7 +175,7 @@ class Run:
         return os.EX_OK
 
     async def _learn(self, user: str, maildir: Path) -> None:
-        """Learn what one user says.  Raises OSError, `TempFail`, `PermFail`."""
+        """Learn from the mail of one user.  Raises OSError, `TempFail`, `PermFail`."""
         home = self._parts.home
         memory = await asyncio.to_thread(Memory, home.file(user, ENDING))
         found = await asyncio.to_thread(self._found, maildir, memory)
@@ -198,7 +198,7 @@ class Run:
                 await asyncio.to_thread(memory.save, present, int(self._now // _DAY_S))
 
     def _found(self, maildir: Path, memory: Memory) -> list[tuple[Remembered, list[Entry]]]:
-        """The messages that are there, as they are remembered, with their files.  Blocks; raises OSError."""
+        """The messages in a maildir, as we remember them, with their files.  Blocks; raises OSError."""
         keys = {message.base: message.key for message in memory.messages.values()}
         before: dict[str, Remembered] = {}
         files = defaultdict[str, list[Entry]](list)
@@ -206,7 +206,7 @@ class Run:
             if (key := keys.get(entry.base)) is None:
                 try:
                     known = look(entry.path)
-                except OSError:  # a mail program moves it in this moment: the next run finds it
+                except OSError:  # a mail program is moving it: the next run finds it
                     continue
                 key = keys[entry.base] = known.key
                 if key not in memory.messages:
@@ -246,7 +246,7 @@ class Run:
         await asyncio.to_thread(memory.note, after)
         try:
             await self._lesson(user, after.signature, label, path)
-        except FileNotFoundError:  # a mail program moves it in this moment
+        except FileNotFoundError:  # a mail program is moving it
             memory.messages[before.key] = before
         except BaseException:
             memory.messages[before.key] = before

@@ -1,8 +1,8 @@
-"""How far the training of a user came: which messages were learned, so that none is learned twice.
+"""How far the training of a user came: the messages that were learned, so that none is learned twice.
 
-`USER.trained` below Home has a line for each: a digest of its content, or of the name that it has for ever
-(`turns.Item.key`).  A line is written before its message is learned, and taken back if that fails: a program
-that is killed in between leaves out one message, and teaches none twice.
+`USER.trained` below Home has a line for each: a digest of its content, or of its permanent name
+(`turns.Item.key`).  The line comes before the lesson and goes again if that fails: a program that is killed
+in between leaves out one message, and teaches none twice.
 
 The functions block for as long as a few writes take; `taken` is for the event loop all the same.
 """

@@ -30,7 +30,7 @@ class Option(ABC, Generic[T]):
 
     `suffix` is the kind of name that may follow the option after a dot ("profile", "domain",
     ...); a `bare` option also works without one.  `used=False` marks an option without effect,
-    and `instead` says why nobody needs it.
+    and `instead` says why it is not needed.
     """
 
     name: str

@@ -37,7 +37,7 @@ class Account:
         return cls(user, entry.pw_uid, gid_of(group) if group else entry.pw_gid)
 
     def assume(self) -> None:
-        """Become this account, for good; does nothing if we are this account.  Raises `PermissionError`."""
+        """Become this account permanently; does nothing if we are this account.  Raises `PermissionError`."""
         if (os.geteuid(), os.getegid()) == (self.uid, self.gid):
             return
         os.initgroups(self.name, self.gid)

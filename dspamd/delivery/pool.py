@@ -71,7 +71,7 @@ class Pool:
         self._idle.append((connection, expiry))
 
     def close(self) -> None:
-        """Close all idle connections; for good."""
+        """Close all idle connections, at the end of the pool."""
         self._counted.add("limit", by=-self._limit)
         self._limit = 0
         for connection, expiry in self._idle:

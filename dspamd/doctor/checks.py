@@ -1,4 +1,4 @@
-"""The table of checks: every subject, in the order in which it is told.
+"""The table of checks: every subject, in the order of the report.
 
 The configuration comes first and alone: its check takes the rights of the daemon's account for a moment,
 which all threads of a process share.  Root sees files and other programs as they are; what the daemon

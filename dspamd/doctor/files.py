@@ -161,7 +161,7 @@ def _change_all(home: Path, paths: list[Path], change: Callable[[int], None], do
 
 @contextlib.contextmanager
 def _opened(home: Path, path: Path) -> Iterator[int]:
-    """A file or folder below Home, on whose way is no link: who writes there must not lead root elsewhere."""
+    """A file or folder below Home, reached without a link, which could lead root elsewhere."""
     with contextlib.ExitStack() as opened:
         descriptor = None
         for part in (str(home), *path.relative_to(home).parts):

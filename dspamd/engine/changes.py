@@ -1,7 +1,7 @@
 """Changes of many tokens: in the order of their tokens, in pieces, two as one.
 
 A text of 20 MB can have 7.5 million tokens.  Python holds its lock for the length of a single step on
-them (a sort, a set, a text that is joined), and whoever waits for the event loop waits for seconds.  So
+them (a sort, a set, a text that is joined), and the event loop would stand still for seconds.  So
 the kernel does what needs all tokens, without the lock, and everything else goes piece by piece.
 """
 

@@ -42,7 +42,7 @@ _TEMPER = 1.5  # log-odds are this many times too sure; it gives the least log l
 _POINTS = POINTS / _TEMPER
 _DOUBT = 4  # lessons of the rarer class at which confidence is half of what the odds say
 _SENDER_SHARE = 15  # innocent messages for each spam of a sender who passes (engine.md 6.2)
-_ALWAYS = 1e9  # a margin within which everything lies
+_ALWAYS = 1e9  # a margin that includes everything
 
 _GROUP_SHIFT = 60  # of the bits of a feature that are its group
 
@@ -52,7 +52,7 @@ _EMPTY = Table()
 
 
 class Weighted:
-    """A scorer with weights; `counted`: counters have a say beside them."""
+    """A scorer with weights; `counted`: counters count beside them."""
 
     view = "modern"
 

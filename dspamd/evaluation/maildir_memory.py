@@ -2,7 +2,7 @@
 
 `USER.maildir` below Home has a line for each message: its key, the name of its file, the last place that said
 something, and the class that it has for us.  A line is added before its message is taught; the last line of a
-key counts.  At the end of a run the file is written anew.
+key counts.  The end of a run rewrites the file.
 
 The functions block: call them in a thread.
 """
@@ -78,7 +78,7 @@ class Memory:
         self._noted = True
 
     def save(self, present: set[str], today: int) -> None:
-        """Write the file anew, if there is news.  `today` is in days since 1970-01-01.  Raises OSError."""
+        """Rewrite the file, if anything changed.  `today` is in days since 1970-01-01.  Raises OSError."""
         kept = []
         for message in self.messages.values():
             if message.key in present:

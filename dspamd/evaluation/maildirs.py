@@ -1,4 +1,4 @@
-"""The mail of a user in their maildir, and what its place says of it.
+"""The mail of a user in their maildir, and the label that its folder gives it.
 
 A user labels mail by what they do with it: they move it to Junk, or out of there, or read it and keep it.
 Mail in Trash says nothing, nor does what they wrote themselves.
@@ -37,7 +37,7 @@ _PLACEHOLDER = re.compile(r"%[und]|\*")
 
 
 class Place(enum.Enum):
-    """What kind of folder a message lies in."""
+    """The kind of folder that holds a message."""
 
     JUNK = "j"
     KEPT = "k"
@@ -121,7 +121,7 @@ def _messages(path: Path, place: Place) -> Iterator[Entry]:
         for entry in files:
             if entry.name.startswith("."):
                 continue
-            with suppress(FileNotFoundError):  # a mail program moves it in this moment
+            with suppress(FileNotFoundError):  # a mail program is moving it
                 if entry.is_file(follow_symlinks=False) and entry.name.isprintable():
                     base, _, flags = entry.name.partition(":2,")
                     found = entry.stat(follow_symlinks=False)
@@ -130,7 +130,7 @@ def _messages(path: Path, place: Place) -> Iterator[Entry]:
 
 
 class Known(NamedTuple):
-    """What a message says of itself: its name for ever, our signature, and the class that it has for us."""
+    """The facts in a message: its permanent name, our signature, and our class for it."""
 
     key: str
     signature: str

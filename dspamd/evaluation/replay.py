@@ -1,7 +1,7 @@
 """One configuration at work: it judges message after message, and learns as it would in the daemon.
 
 The decisions are those of `filter.decision`, the lessons those of `filter.training`, and both work on a
-store in memory.  So what is measured is what runs.  What is left out is the mail around it: scanners,
+store in memory.  So it measures the code that runs.  It leaves out the rest of the path: scanners,
 hand-over, quarantine, logs, and the preferences that a site's store keeps.
 
 A replay can be pickled after any message, and goes on from there.
@@ -72,7 +72,7 @@ class Record:
 
 
 class StoredMail(InboundMessage):
-    """A message of which its signature is all that is left."""
+    """A message of which only the signature is left."""
 
     def __init__(self, signature: bytes, config: Config) -> None:
         super().__init__(Envelope(b"", (), b""))

@@ -13,7 +13,7 @@ from dspamd.evaluation.corpus import Item
 from dspamd.evaluation.counted import TOKEN_BYTES
 from dspamd.evaluation.saved import Observed
 
-_STRICT_LOSS = 0.1  # % of ham lost, at which missed spam is told
+_STRICT_LOSS = 0.1  # % of ham lost, at which the report shows missed spam
 _STAGES = {"view_tokens": ("tokens",), "score": ("classify",), "learn": ("learn",), "store": ("store",)}
 
 

@@ -85,7 +85,7 @@ async def _replay(replay: Replay, items: Sequence[Item], state: Path, told: Told
 def run(
     tasks: Sequence[Task], items: Sequence[Item], jobs: int, progress: Callable[[float], None]
 ) -> list[Observed]:
-    """Carry out tasks in up to `jobs` processes; `progress` hears which share is done, 0 to 1.
+    """Carry out tasks in up to `jobs` processes; calls `progress` with the share that is done, 0 to 1.
 
     Raises `UnusableCorpus`, OSError for the state of a task, `TempFail` if a process was killed.
     """

@@ -3,7 +3,7 @@
 A file holds a replay as it was after some message, or what was observed in the end.  Its name has a
 fingerprint of all that the digits depend on: the program, the messages, the settings, the order, the
 feedback.  So a file is used by the same measurement alone.  Files are pickles, in a folder of their owner
-that nobody else may enter: who can write there runs code as that user.
+that no other account may enter: whoever can write there can run code as that user.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from dspamd.storage.memory import Size
 
 
 class Observed(NamedTuple):
-    """What is left of a replay that is complete."""
+    """The results of a complete replay."""
 
     record: Record
     written: Written
@@ -44,7 +44,7 @@ def save(path: Path, state: Replay | Observed) -> None:
 
 
 def load(path: Path) -> Replay | Observed | None:
-    """A measurement that was kept; None if there is none, or only what is left of a file."""
+    """A saved measurement; None if there is none, or only a broken file."""
     try:
         state = pickle.loads(path.read_bytes())
     except FileNotFoundError:

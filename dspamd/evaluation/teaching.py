@@ -1,10 +1,10 @@
-"""Knowledge made from labelled mail: the seed of a site, or that of a user made anew.
+"""Knowledge made from labelled mail: the seed of a site, or new knowledge of a user.
 
-Messages are lessons, oldest first, for a scorer with a block; what a scorer knows is what it makes of
-them.  Counters of users (totals, hits) stay as they are.
+A scorer with a block learns the messages, oldest first; its knowledge comes from them alone.  Counters
+of users (totals, hits) do not change.
 
-While the knowledge of a user is made anew, the daemon goes on: what it learns meanwhile is added to the
-new knowledge as well, before that takes the place of the old one in one step.
+The daemon goes on learning while we make new knowledge for a user.  We add its lessons to the new
+knowledge, too, and then replace the old knowledge in one step.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ async def owners(
 
 
 async def retrain(config: Config, owner: Owner, home: Home, items: Sequence[Item] | None, told: Told) -> Used:
-    """Make the knowledge of an owner anew; returns what was used.
+    """Replace the knowledge of an owner; returns what was used.
 
     `items` are the messages; None: those whose signatures are stored, with the labels that corrections and
     the logs of the users give.  If no message can be used, the knowledge stays as it is.

@@ -91,7 +91,7 @@ def user_path(argument: bytes) -> Path:
 def without_output(options: str, written: Callable[[Reply], bytes]) -> tuple[Callable[[Reply], bytes], bytes]:
     """The replies in a form that ends the wait of an old client for output: each of them, and the end.
 
-    Its options decide what it reads (protocols.md 3.2), and it would wait for ever:
+    Its options decide what it reads (protocols.md 3.2), and it would never stop waiting:
 
     * a verdict: every line is shown, up to the lone dot;
     * the mail: a line `250 ...` says that none comes; the client exits with 251.  It drops any other

@@ -215,7 +215,7 @@ class Session(SMTP):
                 self._server.turned_away("timeout")
             self._writer.write(written(TIMEOUT))
             self._writer.close()
-            # A client that reads nothing would keep the unsent output in memory for ever.
+            # A client that reads nothing would keep the unsent output in memory without end.
             self.loop.call_later(self._server.penalty_s, self.abort)
 
     async def _handle_client(self) -> None:

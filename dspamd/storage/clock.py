@@ -1,4 +1,4 @@
-"""The day it is, and its number.  All stores reckon by universal time, whatever the time zone of a host."""
+"""The day, and its number.  All stores use universal time, whatever the time zone of a host."""
 
 from __future__ import annotations
 

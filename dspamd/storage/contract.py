@@ -231,7 +231,7 @@ class Storage(Protocol):
         """Remove everything that the store keeps for an owner."""
 
     async def rename_owner(self, owner: str, name: str) -> None:
-        """Give an owner another name, which nobody has; done already if nobody has the old one.
+        """Give an owner another name, which must be free; does nothing if no owner has the old one.
 
         Their preferences go with them.  Raises `InvalidName` for a name that this store can never keep.
         """

@@ -94,10 +94,9 @@ async def _examined(config: Config, home: Home, workers: int) -> list[tuple[str,
     else:
         return []
     found = []
-    for name in stores(config, home):
-        address = _address(config, name)
+    for address, of_profile in _servers(config, home):
         try:
-            several = await ask(config.with_profile(name) if name else config, home, workers)
+            several = await ask(of_profile, home, workers)
         except Failure as failure:
             cure = "start the server, or correct its address, account and database in this file"
             several = [problem(str(failure), "all mail waits", cure)]
@@ -118,11 +117,17 @@ async def refusals(config: Config, home: Home) -> list[Problem]:
     else:
         return []
     found = []
-    for name in stores(config, home):
-        with contextlib.suppress(Failure):  # `diagnoses` tell who does not answer
-            if reason := await ask(config.with_profile(name) if name else config, home):
-                found.append(config.problem(_address(config, name), NoBlocks(reason).detail))
+    for address, of_profile in _servers(config, home):
+        with contextlib.suppress(Failure):  # `diagnoses` reports servers that do not answer
+            if reason := await ask(of_profile, home):
+                found.append(config.problem(address, NoBlocks(reason).detail))
     return found
+
+
+def _servers(config: Config, home: Home) -> list[tuple[str, Config]]:
+    """Of each server, the key that says where it is, and the configuration with its profile."""
+    names = stores(config, home)
+    return [(_address(config, name), config.with_profile(name) if name else config) for name in names]
 
 
 def _address(config: Config, profile: str) -> str:

@@ -1,7 +1,7 @@
-"""What may be asked of a store that must not be touched: a part of `Storage`, with the same promises.
+"""The operations on a store that only read: a part of `Storage`, with the same promises.
 
-The stores of SQL servers satisfy it as they are, if they may make no tables; files have readers of their own,
-which open nothing for writing and make no file.
+The stores of SQL servers satisfy it, if they may make no tables; files have separate readers, which open
+nothing for writing and make no file.
 """
 
 from __future__ import annotations

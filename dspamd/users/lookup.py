@@ -7,7 +7,7 @@ The pipeline asks once for each user, before anything else happens to their mail
     map      a user who is found gets the name that was found, others keep theirs
     strict   a user who is found gets the name that was found
 
-With `verify` and `strict` a name that is not found is no user: dspamd refuses its mail for good, and
+With `verify` and `strict` a name that is not found is no user: dspamd refuses its mail permanently, and
 no file or record is made for it.  If there is no answer - the directory is down, the program
 crashes or takes too long - the mail waits (`TempFail`); it is neither refused nor let through
 unverified.

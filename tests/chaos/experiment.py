@@ -191,7 +191,7 @@ def _let_happen(fault: Fault, scene: Scene, longest_s: float) -> Happened:
     deferred = _deferred(scene.fixture)
     happened = Happened(fault, begun=time.monotonic())
     with fault.happen(scene):
-        time.sleep(scene.chance.uniform(0.1, longest_s))  # how long it lasts is chance, too
+        time.sleep(scene.chance.uniform(0.1, longest_s))  # the duration is random, too
     happened.over = time.monotonic()
     happened.deferred = _deferred(scene.fixture) - deferred
     return happened

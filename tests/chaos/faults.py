@@ -74,7 +74,7 @@ def _supervisor_killed(scene: Scene) -> Iterator[None]:
 @contextmanager
 def _tree_killed(scene: Scene) -> Iterator[None]:
     """All processes at once, as by a power cut."""
-    os.kill(scene.fixture.daemon.pid, signal.SIGSTOP)  # or it would replace the workers
+    os.kill(scene.fixture.daemon.pid, signal.SIGSTOP)  # else it would replace the workers
     workers = scene.fixture.daemon.workers
     scene.kill(*workers)
     scene.fixture.daemon.kill()

@@ -171,6 +171,6 @@ def fixture(store: str, folder: Path, scoring: str = SCORING) -> Iterator[Fixtur
             environment=clock.environment,
         )
         daemon.start()
-        stack.callback(daemon.kill)  # if it still runs; its workers notice
+        stack.callback(daemon.kill)  # if it still runs; its workers notice its death
         front = stack.enter_context(Postfix(f"dspam:[127.0.0.1]:{daemon.port}", USERS))
         yield Fixture(front, daemon, hop, clamd, clock, database, disk, left_out)

@@ -69,7 +69,7 @@ class Teller:
         for kill in self._ledger.kills:
             if arrival.worker not in kill.workers:
                 continue
-            if not arrival.queue_id:  # nobody is left who could have noted it
+            if not arrival.queue_id:  # whoever could have recorded it is gone
                 return Outcome.KILLED
             for second in self._cut[key]:
                 if _at_once(kill, second):

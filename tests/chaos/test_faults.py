@@ -21,7 +21,7 @@ _ELSEWHERE = {
 _SCORING = {"mariadb": SCORING, "hash": JOINT}
 
 
-@pytest.mark.timeout(300)  # on a machine that is busy with other things
+@pytest.mark.timeout(300)  # for a busy machine
 @pytest.mark.parametrize("store", _ELSEWHERE)
 def test_faults_cost_no_mail(store: str, tmp_path: Path) -> None:
     kinds = [fault for fault in faults(store) if fault.name not in _ELSEWHERE[store]]

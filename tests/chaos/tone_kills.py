@@ -49,8 +49,8 @@ from tests.chaos.kills import (
 )
 
 OWNER = "carol"
-FOLD_AFTER = 5  # changes; in the daemon some more, which most processes here would not live to see
-_LIFE_S = 0.25  # of a process after its first message: scoring takes longer than adding up
+FOLD_AFTER = 5  # changes; the daemon folds later, but most processes here die before that
+_LIFE_S = 0.25  # of a process after its first message: scoring takes longer than counting
 _PAUSE_S = 0.01
 _TOKENS = TokenOptions(view="modern")
 _SCORE = near_errors(ScoreOptions(frozenset({"joint"})))
@@ -205,7 +205,7 @@ def kills(name: str, folder: Path, count: int, seed: int) -> str:
     for kill in range(count):
         first = kill * PER_KILL
         heard = killed(lambda say: learn_for_ever(name, folder, first, say), chance, _LIFE_S)  # noqa: B023
-        # A server may still finish what the process before began, so its messages are looked at again.
+        # A server may still finish the work of the process before, so we look at its messages again.
         base = replace(
             before,
             kills=kill + 1,

@@ -17,6 +17,7 @@ from tests.support.mariadb_server import MariaDB
 from tests.support.postgres_server import PostgreSQL
 from tests.support.recorded_stores import (
     HASH_SINGLE,
+    LIBRARIES,
     MYSQL_TABLES,
     RECORDED,
     hash_file,
@@ -31,12 +32,6 @@ from tests.support.recorded_stores import (
 Output = pytest.CaptureFixture[str]
 Dump = Callable[[], object]
 
-LIBRARIES = {
-    "sqlite": "libsqlite3_drv.so",
-    "hash": "libhash_drv.so",
-    "mysql": "libmysql_drv.so",
-    "postgres": "libpgsql_drv.so",
-}
 TOKENS = {
     "sqlite": len(sqlite_rows("dspam_token_data")),
     "hash": HASH_SINGLE[0]["dump"].count(" S: "),

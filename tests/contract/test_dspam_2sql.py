@@ -71,7 +71,7 @@ def test_servers_take_it_once(
 ) -> None:
     target = tmp_path / "target"
     furnish(name, target)
-    assert asyncio.run(on(name, target, lambda store: store.owners())) == []  # which makes the tables
+    assert asyncio.run(on(name, target, lambda store: store.owners())) == []  # this makes the tables
     script = exported(capsys, "-d", option)
     server = Server.from_file(next(target.glob("*sql.data")))
     if name == "mysql":

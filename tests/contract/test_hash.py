@@ -134,7 +134,7 @@ async def test_a_correction_goes_when_signatures_are_purged(tmp_path: Path) -> N
         assert await storage.signature("bob", "s") is None
 
 
-# Layouts of other machines: header, record, and the order of a record's fields as the machine wrote them.
+# Layouts of other machines: header, record, and the order of the fields in a record.
 LAYOUTS = {"32-bit": ("<I8iI", "<QII"), "32-bit big": (">I8iI", ">QII"), "64-bit big": (">Q8qI4x", ">QQQ")}
 
 
@@ -166,7 +166,7 @@ async def test_a_cut_file_is_completed(tmp_path: Path, missing: int) -> None:
     async with hashes(tmp_path, configured(GROWN[0])) as storage:
         kept = await counts(storage, "bob", list(known))
         assert kept.items() <= known.items()
-        assert len(kept) >= len(known) - 5  # what the last extent held
+        assert len(kept) >= len(known) - 5  # the last extent is lost
         await learn(storage, "bob", list(known), 1, 0, spam_learned=1)
         assert all(spam == 1 for spam, _ in (await counts(storage, "bob", list(known))).values())
     assert css.sound_length(content(tmp_path)) == len(content(tmp_path))
@@ -264,7 +264,7 @@ async def test_a_large_file_is_sparse(tmp_path: Path) -> None:
     assert on_disk(file) < 40 * 2**20 < file.stat().st_size
     crowded = dataclasses.replace(LARGE, seek=1, percent=0)
     async with hashes(tmp_path, crowded) as storage:
-        twins = [1 + LARGE.records * n for n in range(3)]  # with the same home
+        twins = [1 + LARGE.records * n for n in range(3)]  # all with the same home
         await learn(storage, "bob", twins, 1, 0, spam_learned=1)
         assert len(css.extents(content(tmp_path))) == 3
         assert on_disk(file) < 40 * 2**20
@@ -288,7 +288,7 @@ async def test_a_disk_without_room_for_a_hole_undoes_the_change(tmp_path: Path) 
     async with hashes(tmp_path, LARGE) as storage:
         await learn(storage, "bob", [1], 1, 0, spam_learned=1)
     with closing(HashFile(file, LARGE, 3.0, time.monotonic() + 60)) as opened:
-        reading, writing = os.pipe()  # which has no blocks to give
+        reading, writing = os.pipe()  # a pipe has no blocks
         os.dup2(writing, opened._holes)
         with pytest.raises(OSError, match="seek"):
             opened.apply(Change(learning([1, 2**40], 1, 0, spam_learned=1)), TODAY)
@@ -390,7 +390,7 @@ async def test_trouble_on_the_way_undoes_the_change(tmp_path: Path) -> None:
     async with hashes(tmp_path) as storage:
         await learn(storage, "bob", [1], 1, 0, spam_learned=1)
         signatures = Home(tmp_path).file("bob", "sig")
-        signatures.write_bytes(b"")  # a directory is wanted
+        signatures.write_bytes(b"")  # a file in place of the directory
         with pytest.raises(TempFail):
             await storage.apply(
                 "bob", Change(learning([1, 2], 1, 0, spam_learned=1), Signature("s", b"data"))
@@ -481,7 +481,7 @@ async def test_a_site_says_how_long_it_waits_for_its_files(tmp_path: Path, drive
     os.mkfifo(fifo := tmp_path / "data" / "bob" / "bob.prefs")
     with pytest.raises(TempFail, match="no answer within 1 s"):
         await storage.preferences("bob")
-    os.close(os.open(fifo, os.O_RDWR))  # let the thread that waits for a writer go
+    os.close(os.open(fifo, os.O_RDWR))  # release the thread that waits for a writer
     await storage.close()
 
 
@@ -529,7 +529,7 @@ async def test_a_disk_that_is_full_keeps_the_larger_file(
 KILLS = 300
 
 
-@pytest.mark.timeout(300)  # on a machine that is busy with other things
+@pytest.mark.timeout(300)  # for a busy machine
 async def test_hundreds_of_kills_leave_whole_messages(tmp_path: Path) -> None:
     """Each message adds one to the total and to all tokens, and leaves a signature; the file grows, too."""
     chance, path = random.Random(1), Home(tmp_path).prepare(css_file(tmp_path))
@@ -559,7 +559,7 @@ def killed(path: Path, kill: int, after_s: float) -> int:
         learn_for_ever(path, kill, say)
     os.close(say)
     os.read(done, 1)
-    time.sleep(after_s)  # somewhere in one of the next messages
+    time.sleep(after_s)  # in the middle of one of the next messages
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     with os.fdopen(done, "rb") as rest:
@@ -639,7 +639,7 @@ async def test_what_lies_in_memory_is_read_without_a_thread(
             patch.setattr(Threads, "run", None)
             snapshot = await storage.read("bob", array("Q", [1, 2]))
             assert (snapshot.totals.spam_learned, list(snapshot.hits.tokens)) == (1, [1])
-        with held(tmp_path):  # then a thread waits
+        with held(tmp_path):  # now a thread waits
             read = asyncio.create_task(counts(storage, "bob", [1]))
             await asyncio.wait([read], timeout=0.1)
             assert not read.done()

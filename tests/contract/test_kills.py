@@ -22,7 +22,7 @@ KILLS = {"kills": 8, "tone_kills": 3}
 
 
 @pytest.mark.parametrize("module", KILLS)
-@pytest.mark.timeout(300)  # on a machine that is busy with other things
+@pytest.mark.timeout(300)  # for a busy machine
 def test_kills_leave_whole_messages(
     name: str, module: str, tmp_path: Path, furnish: Callable[[str, Path], None]
 ) -> None:
@@ -41,7 +41,7 @@ async def _books(folder: Path, *, spoil: Change | None = None, confirmed: int = 
         if spoil is not None:
             assert dictionary.uid is not None
             await storage.apply(dictionary.uid, spoil)
-    await settle("sqlite", folder, Ledger(1, confirmed, 1), 0, settled_s=0)  # no server is behind a file
+    await settle("sqlite", folder, Ledger(1, confirmed, 1), 0, settled_s=0)  # files need no server to settle
 
 
 def test_whole_messages_are_accepted(tmp_path: Path) -> None:

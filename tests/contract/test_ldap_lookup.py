@@ -170,7 +170,7 @@ async def _carry(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> 
     target.close()
 
 
-# The library leaves sockets without a connection to the collector of garbage.
+# The library leaves unconnected sockets to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 
 

@@ -148,7 +148,7 @@ async def test_a_user_gets_another_name(driver: str, sites: Sites, tmp_path: Pat
         assert after.system_lines == [line.replace(BOB, "new+name") for line in before.system_lines]
         assert await holdings(here, "ann") == others
         mailbox = here.home.file("new+name", "mbox")
-        assert places_of(BOB, tmp_path) == [mailbox]  # whose mail names its old recipient
+        assert places_of(BOB, tmp_path) == [mailbox]  # the mail in it names its old recipient
 
 
 @pytest.mark.parametrize("driver", DRIVERS)

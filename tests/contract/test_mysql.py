@@ -321,7 +321,7 @@ async def test_beside_dspam_only_our_own_table_is_made(mariadb_server: MariaDB) 
     async with mysql(site) as storage:
         await new(storage, "bob")
     for table, made in before.items():
-        if table != "dspam_virtual_uids":  # whose text says how many users there were
+        if table != "dspam_virtual_uids":  # its text contains the number of users
             assert mariadb_server.query(f"SHOW CREATE TABLE {table}", site) == made
     tables = {table for (table,) in mariadb_server.query("SHOW TABLES", site)}
     assert tables == {*MYSQL_TABLES, "dspamd_correction", "dspamd_block", "dspamd_block_change"}
@@ -428,7 +428,7 @@ async def test_a_signature_that_has_room_is_kept_and_any_other_is_not(
 ) -> None:
     site = mariadb_server.new_database()
     async with mysql(site) as storage:
-        await new(storage, "bob")  # which makes the tables
+        await new(storage, "bob")  # this makes the tables
     mariadb_server.query(f"ALTER TABLE dspam_signature_data MODIFY data {column} NOT NULL", site)
     mariadb_server.query(f"SET GLOBAL max_allowed_packet = {packet}")
     try:

@@ -124,7 +124,7 @@ async def test_nothing_waits_longer_than_the_deadline(mariadb_server: MariaDB) -
         async def slow(connection: Connection) -> None:
             await connection.rows("SELECT SLEEP(60)")
 
-        await connections.run(_id)  # on a busy machine it takes longer to connect than what follows may
+        await connections.run(_id)  # on a busy machine, connecting takes longer than the deadline below
         with _deadline(connections, SHORT_S), pytest.raises(TempFail, match="busy") as failed:
             await connections.run(slow)
         assert "no answer" in failed.value.detail
@@ -248,7 +248,7 @@ async def test_a_busy_owner_leaves_connections_to_the_others(mariadb_server: Mar
         holding = asyncio.create_task(others.run(hold))
         await held.wait()
         lessons = [asyncio.create_task(learn(storage, bob, [1], 1)) for _ in range(5)]
-        assert await counts(storage, alice, [2]) == {2: (1, 0)}  # waits for no lock, but for a connection
+        assert await counts(storage, alice, [2]) == {2: (1, 0)}  # waits for a connection, not for a lock
         assert not any(lesson.done() for lesson in lessons)
         release.set()
         await asyncio.gather(holding, *lessons)

@@ -544,17 +544,17 @@ async def test_a_goodbye_that_fails_is_no_failure(postgres_server: PostgreSQL) -
         return int(connection.get_server_pid())
 
     async def fail(connection: asyncpg.Connection) -> None:
-        raise ConnectionError  # so that the others are out of date, too
+        raise ConnectionError  # now the others are out of date, too
 
     backends = await asyncio.gather(connections.run(meet), connections.run(meet))
     with pytest.raises(TempFail):
         await connections.run(fail)
     for backend in backends:
         postgres_server.psql(f"SELECT pg_terminate_backend({backend}, 5000)", server.database)
-    # Nobody has noticed yet: nothing above waits on the loop.
+    # No task has noticed yet: nothing above yields to the loop.
     assert len(set(await asyncio.gather(connections.run(meet), connections.run(meet)))) == 2
     await connections.close()
-    gc.collect()  # asyncio reports an exception that nobody took when its task goes
+    gc.collect()  # asyncio reports an unretrieved exception when its task is collected
     assert not complaints
 
 
@@ -633,7 +633,7 @@ async def test_a_deadlock_is_done_again(postgres_server: PostgreSQL) -> None:
     async with postgres(server) as storage, session(server) as other:
         uid = await new(storage, "bob")
         await learn(storage, uid, [1, 2], 1)
-        await other.execute("SET deadlock_timeout = '1min'")  # the others find it first
+        await other.execute("SET deadlock_timeout = '1min'")  # the others find the deadlock first
         await other.execute("BEGIN; UPDATE dspam_token_data SET spam_hits = 10 WHERE token = 2")
         learned = asyncio.create_task(learn(storage, uid, [1, 2], 1))
         await waiting(other, 1)
@@ -670,7 +670,7 @@ async def test_a_server_that_became_a_copy_is_left(postgres_server: PostgreSQL) 
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
         async with asyncio.timeout(10):
-            while True:  # the end of its connections is noticed when something is asked, or before
+            while True:  # it may notice the end of its connections only when we ask something
                 with pytest.raises(TempFail) as failure:
                     await learn(storage, uid, [1], 1)
                 if "ReadOnlySQLTransaction" in str(failure.value):

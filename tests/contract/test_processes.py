@@ -37,7 +37,7 @@ async def test_a_killed_process_leaves_whole_messages(
     assert learner.stdout is not None
     for _ in range(messages):
         assert await learner.stdout.readline() == b"\n"
-    learner.kill()  # somewhere in the next message
+    learner.kill()  # in the middle of the next message
     confirmed = messages + len((await learner.communicate())[0])
     uid = await new(storage, "shared")
     learned = (await totals(storage, uid)).spam_learned

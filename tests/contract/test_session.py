@@ -30,6 +30,7 @@ from tests.support.drivers import address
 from tests.support.recorded_stores import (
     HASH_LEFT,
     HASH_SINGLE,
+    LIBRARIES,
     MYSQL_TABLES,
     POSTGRES,
     POSTGRES_CONTROL,
@@ -43,12 +44,6 @@ from tests.support.recorded_stores import (
     sqlite_rows,
 )
 
-LIBRARY = {
-    "sqlite": "libsqlite3_drv.so",
-    "hash": "libhash_drv.so",
-    "postgres": "libpgsql_drv.so",
-    "mysql": "libmysql_drv.so",
-}
 SETTINGS = """
 TrustedDeliveryAgent /bin/true
 TrainingMode teft
@@ -90,7 +85,7 @@ class Filter:
 
 @asynccontextmanager
 async def filtering(folder: Path, driver: str, tokenizer: str = "chain") -> AsyncIterator[Filter]:
-    lines = f"Home {folder}\nStorageDriver {LIBRARY[driver]}\nTokenizer {tokenizer}\n{SETTINGS}"
+    lines = f"Home {folder}\nStorageDriver {LIBRARIES[driver]}\nTokenizer {tokenizer}\n{SETTINGS}"
     async with Parts(Config.from_text(lines)) as parts:
         yield Filter(parts)
 
@@ -171,7 +166,7 @@ async def test_a_database_that_dspam_left_goes_on_as_ours(left: Left, tmp_path: 
         for content in (TOLD["process-alice"], TOLD["process-bob"], NEXT):
             their, our = [await site.process(content, left.user) for site in (theirs, ours)]
             assert their.result == our.result
-        if left.user == "alice":  # DSPAM had corrected that of bob already, which only we remember
+        if left.user == "alice":  # DSPAM had corrected that of bob before, and only we remember that
             await theirs.missed(left.signature, left.user)
             await ours.missed(signatures.alice, left.user)
         assert await theirs.learned(left.user) == await ours.learned(left.user)

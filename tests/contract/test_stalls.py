@@ -31,7 +31,7 @@ from tests.support.pipeline import (
 )
 from tests.support.stall import watched
 
-WORDS = 150_000  # of which each makes two tokens
+WORDS = 150_000  # each makes two tokens
 LONGEST_S = 0.15
 """More than one piece takes on any machine, less than all of the tokens at once on most."""
 

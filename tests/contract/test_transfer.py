@@ -98,7 +98,7 @@ async def test_everything_arrives(source_name: str, target_name: str, pair: Pair
         theirs = (await source.block(await new(source, BOB), "weights")).version
         assert (await target.block(uid, "weights", since=theirs)).base == BLOCK[
             0
-        ]  # to a reader of the source
+        ]  # for a reader of the source
         assert await target.preferences(BOB) == PREFERENCES
         assert await target.preferences("") == {}
         assert await transfer(source, target, "") == Transferred(preferences=1, preferences_changed=1)
@@ -169,7 +169,7 @@ async def test_what_was_learned_there_is_not_lost_unasked(target_name: str, pair
         assert await known(target, BOB) == before
         assert (await target.preferences(BOB)) == {"spamAction": "deliver"}
         done = await transfer(source, target, BOB, replace=True)
-        assert (done.tokens, done.tokens_changed) == (6, 8)  # two were known there alone
+        assert (done.tokens, done.tokens_changed) == (6, 8)  # two were in the target alone
         assert await known(target, BOB) == await known(source, BOB)
         assert await target.preferences(BOB) == PREFERENCES
 

@@ -40,7 +40,7 @@ virtual_mailbox_domains = example.org
 virtual_mailbox_base = /srv/mail
 virtual_uid_maps = static:65534
 virtual_gid_maps = static:65534
-# Mail that waits comes at once, and so many come at once.
+# The queue retries deferred mail at once, and delivers so many messages at a time.
 queue_run_delay = 1s
 minimal_backoff_time = 1s
 maximal_backoff_time = 1s
@@ -124,7 +124,7 @@ class Site:
         def came() -> bool:
             if len(self.mailbox(user)) >= count and "empty" in self.root.run("postqueue", "-p"):
                 return True
-            self.root.run("postqueue", "-f")  # what was deferred, as it is sooner or later
+            self.root.run("postqueue", "-f")  # retry deferred mail now instead of later
             return False
 
         until(
@@ -196,7 +196,7 @@ def upgraded(site: Site, package: Path) -> None:
     with flowing(site) as accepted:
         until(lambda: len(accepted) > 5, "mail to flow")
         site.install(package)
-        site.stop_filter()  # which deb-systemd-invoke does where systemd runs
+        site.stop_filter()  # with systemd, deb-systemd-invoke does this
         count = len(accepted)
         until(lambda: len(accepted) > count + 5, "mail to come meanwhile")
         site.start_filter()

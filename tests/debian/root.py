@@ -75,5 +75,5 @@ class Root:
         return {
             f"/{path.relative_to(self._changed)}"
             for path in self._changed.rglob("*")
-            if word in path.name and not path.is_char_device()  # that is how an overlay says "removed"
+            if word in path.name and not path.is_char_device()  # an overlay marks removed files so
         }

@@ -49,7 +49,7 @@ class Traffic:
 
     async def __aexit__(self, *exception: object) -> None:
         self._enough = True
-        async with asyncio.timeout(PATIENCE_S):  # which cancels those whose mail is never accepted
+        async with asyncio.timeout(PATIENCE_S):  # cancels sessions whose mail is never accepted
             await asyncio.gather(*self._tasks)
 
     async def _client(self, number: int) -> None:

@@ -114,7 +114,7 @@ async def test_merged_counters(tmp_path: Path) -> None:
         await users.teach("everybody")
         assert await users.verdict("alice") == "Spam"
         assert await users.verdict("dave") == "Innocent"
-        # Alice's lessons are hers alone.
+        # Only Alice has her lessons.
         await users.teach("alice", spam=PILLS)
         assert await users.verdict("alice", PILLS) == "Spam"
         assert await users.verdict("bob", PILLS) == "Innocent"

@@ -23,7 +23,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("target", ["demo", "build", "test", "run"])
 def test_what_cannot_be_fetched_is_told_in_one_sentence(target: str, clone: Path) -> None:
-    # Neither where to find packages, nor what a `make test` says that we may be part of.
+    # Neither the places of packages, nor the variables of a `make test` around us.
     ours = ("PIP_", "MAKE", "MFLAGS")
     environment = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
     done = subprocess.run(

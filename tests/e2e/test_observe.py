@@ -94,7 +94,7 @@ async def test_whoever_is_asked_tells_the_numbers_of_all_workers_dead_ones_too(
 ) -> None:
     with Watched(tmp_path, hop.port) as daemon:
         await send(daemon, 8)
-        for _ in range(6):  # the kernel chooses who answers
+        for _ in range(6):  # the kernel chooses the worker
             assert await daemon.accepted() == 8
         before = daemon.workers
         os.kill(before[0], signal.SIGKILL)
@@ -191,7 +191,7 @@ async def test_a_next_hop_that_cannot_be_reached_is_no_health(tmp_path: Path) ->
 
 
 async def test_users_whose_files_cannot_be_written_are_no_health(tmp_path: Path, hop: NextHop) -> None:
-    (tmp_path / "data").touch()  # which keeps root out, too
+    (tmp_path / "data").touch()  # a file there stops root, too
     with Watched(tmp_path, hop.port) as daemon:
         status, body = await daemon.get("/healthz")
         assert status == "HTTP/1.1 503 Service Unavailable"
@@ -224,7 +224,7 @@ async def test_a_storage_that_is_down_is_no_health(tmp_path: Path, hop: NextHop)
         ("HEAD /metrics?x=y HTTP/1.0\r\n\r\n", "HTTP/1.1 200 OK"),
         ("GET /metrics HTTP/1.1\r\nX: " + 9000 * "x" + "\r\n\r\n", ""),
         ("nonsense\r\n\r\n", "HTTP/1.1 405 Method Not Allowed"),
-        ("GET /metrics HTTP/1.1\r\n", ""),  # its end never comes
+        ("GET /metrics HTTP/1.1\r\n", ""),  # never complete
     ],
 )
 async def test_strange_requests_get_short_answers(

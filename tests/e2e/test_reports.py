@@ -201,7 +201,7 @@ def test_who_has_logged_in_is_a_client_of_ours(tmp_path: Path) -> None:
     ):
         site = MailSite(front, daemon, mailboxes)
         (mail,) = received(site, "bob", "Pills")
-        front.send(report(f"spam-{BOB}", mail), "spam-bob", sender=BOB)  # anybody can say so
+        front.send(report(f"spam-{BOB}", mail), "spam-bob", sender=BOB)  # anybody can claim that sender
         assert b"5.7.1 <spam-bob@example.org> Not allowed" in b" ".join(front.arrived("bob")[0].split())
         assert corrections(site, "bob") == []
         with front.session(port) as smtp:

@@ -14,7 +14,7 @@ from tests.support.database import Database, database
 from tests.support.load import ACCEPTED, NextHop, mail, session
 
 WAIT = 451
-SOON_S = 5  # to find the server again
+SOON_S = 5  # until it finds the server again
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ async def test_a_restart_of_the_server_costs_no_mail(
         assert primary.learned() == before + 1
     assert set(codes) == {WAIT}
     assert len(taken) == 120
-    assert set(taken) <= set(hop.subjects)  # one that nobody could answer for any more came twice
+    assert set(taken) <= set(hop.subjects)  # a message whose reply was lost comes twice
 
 
 async def test_another_profile_is_turned_to(

@@ -96,7 +96,7 @@ async def test_sockets_are_taken_over_from_systemd(tmp_path: Path) -> None:
         activator = activated(daemon, f"127.0.0.1:{port}", str(path))
         try:
             await event(path.exists, "the sockets")
-            async with session(port) as sender:  # which starts the daemon
+            async with session(port) as sender:  # this starts the daemon
                 assert await sender.send(mail("hello")) == ACCEPTED
                 activator.send_signal(signal.SIGHUP)
                 await event(lambda: "event=reloaded" in daemon.output, lambda: "a reload; " + daemon.output)

@@ -127,7 +127,7 @@ def test_a_local_stranger_may_not_speak_lmtp(trusting: Local) -> None:
         connection.sendall(said)
         connection.shutdown(socket.SHUT_WR)
         answers = heard.read().splitlines(keepends=True)
-    # The account that runs the daemon may; who is not root tests as that one.
+    # The account of the daemon may; a test without root runs as that account.
     refused = f"450 4.7.1 Account {STRANGER} may not speak LMTP on this socket\r\n".encode()
     assert answers[-1].startswith(refused if os.geteuid() == 0 else b"354 ")
 
@@ -302,7 +302,7 @@ def test_preferences_are_those_of_who_is_named(database: MariaDB) -> None:
 def test_aliases_share_a_dictionary_and_keep_their_names(database: MariaDB) -> None:
     settings, (name,) = _server(database, "")
     with local(f"{settings}MySQLUIDInSignature on\n", "libmysql_drv.so") as site:
-        site.ask("--deliver=summary", "first")  # which makes the tables
+        site.ask("--deliver=summary", "first")  # this makes the tables
         database.queries(
             [
                 f"DROP TABLE {name}.dspam_virtual_uids",

@@ -36,7 +36,7 @@ from tests.support.load import NextHop, event
 
 AT_ONCE = 30
 PATIENCE_S = 60.0
-WARM = 150  # sessions that fill what is kept open: connections, dictionaries, threads
+WARM = 150  # sessions that fill the pools of connections, dictionaries and threads
 SETTINGS = f"""\
 ServerWorkers 2
 ServerMode auto
@@ -45,7 +45,7 @@ ServerTimeout 5
 ServerMaxMessageSize {SIZE_LIMIT}
 """
 
-STEADY = 50  # looks in a row that see the same: nothing is being closed any more
+STEADY = 50  # so many equal looks in a row mean that nothing is being closed any more
 BUGS = ("Traceback", "event=bug", "filter_failed", "session_failed", "command_failed", "replies_missing")
 
 _END = re.compile(rb"(?:\A|\r\n)\.\r\n")
@@ -105,7 +105,7 @@ class Client:
         self, plan: Session, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ledger: Ledger
     ) -> None:
         self._plan, self._reader, self._writer, self._ledger = plan, reader, writer, ledger
-        self._sent = bytearray()  # and not looked at yet
+        self._sent = bytearray()  # not checked yet
         self._count = 0  # bytes sent
         self._recipients = 0  # accepted in this transaction
         self._delivers = self._stuffed = self._dlmtp = self._receiving = False
@@ -371,7 +371,7 @@ class Holdings:
         )
 
     def within(self, other: Holdings) -> bool:
-        # Pools of threads may not have been full then; asyncio's is the largest of them.
+        # The pools of threads may not have been full; asyncio's is the largest.
         pool = min(32, (os.cpu_count() or 1) + 4)
         most = other.descriptors + tuple(count + pool for count in other.threads)
         return all(here <= there for here, there in zip(self.descriptors + self.threads, most, strict=True))

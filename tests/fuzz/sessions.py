@@ -101,7 +101,7 @@ def _login(chance: random.Random) -> bytes:
     stuffed = b" DSPAMSTUFFED" if chance.random() < 0.7 else b""
     options = chance.choice(_OPTIONS)
     if b"--stdout" in options:
-        stuffed = b" DSPAMSTUFFED"  # else the end of a message in the output cannot be told
+        stuffed = b" DSPAMSTUFFED"  # else nothing marks the end of a message in the output
     return b"MAIL FROM: <" + login + b'> DSPAMPROCESSMODE="' + options + b'"' + stuffed
 
 

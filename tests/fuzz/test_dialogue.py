@@ -61,7 +61,7 @@ async def test_nothing_is_left_of_hostile_sessions(tmp_path: Path) -> None:
         assert (server.held, server._tasks) == (0, set())
 
 
-# The fuzzer itself: what is wrong does not pass.
+# The fuzzer itself: it reports wrong answers.
 
 
 class Scripted:

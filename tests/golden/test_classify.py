@@ -24,7 +24,7 @@ from dspamd.engine._kernel import Run
 from dspamd.engine.model import Label, Mode, ScoreOptions, TokenOptions, Totals
 from dspamd.mail import view_classic
 from dspamd.mail.view import View
-from tests.golden.data import FOLDER, messages, rows
+from tests.golden.data import FOLDER, TOTALS, messages, rows
 from tests.golden.replay import LABELS, Replay, corpus_index
 from tests.support.hash_store import HashStore
 
@@ -34,18 +34,8 @@ MAIN = (
     *("main-osb-tum", "main-sbph-teft", "main-word-teft"),
 )
 FILES = (*MAIN, "matrix", "var", "bnr")
-DUMPED = {"main-osb-teft": 2, "main-chain-toe": 0}  # token table recorded from that many hits on
+DUMPED = {"main-osb-teft": 2, "main-chain-toe": 0}  # the recording has tokens with at least so many hits
 RECORD = 16  # bytes of a token in a signature; the recorder divided the text of sbph likewise
-TOTALS = {  # the names of the recording
-    "SL": "spam_learned",
-    "IL": "innocent_learned",
-    "SM": "spam_misclassified",
-    "IM": "innocent_misclassified",
-    "SC": "spam_corpusfed",
-    "IC": "innocent_corpusfed",
-    "SCl": "spam_classified",
-    "ICl": "innocent_classified",
-}
 
 
 class Recording(NamedTuple):
@@ -179,7 +169,7 @@ def assert_correction(run: Run, replay: Replay, label: Label, row: dict[str, Any
 
 def replay_recording(recording: Recording) -> HashStore:
     config, replay = recording.config, replay_of(recording.config)
-    # Readers that do not train were fed as if they did.
+    # The recorder fed readers that do not train as if they did.
     feeder = replay_of({**config, "mode": "teft"}) if config["mode"] == "notrain" else replay
     feeder.store = replay.store
     noisy = config["name"].startswith("bnr-")

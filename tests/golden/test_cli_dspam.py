@@ -47,7 +47,7 @@ OUTPUT: dict[str, Edits] = {
     "crlf-stdin": [(rb"\r?\n", b"\r\n"), (rb"Result: Innocent", b"Result: Whitelisted")],
     # The headers of the first pass, which anybody could have forged, are taken out.
     "error-by-header-stdout": [(rb"X-DSPAM-(Result|Processed|Confidence|Probability|Signature): .*\n", b"")],
-    # A name that is a path has no dictionary, so that nothing can be said of the message.
+    # A name that is a path has no dictionary, so there is no verdict.
     "user-slash": [(rb"(?s).*", b"")],
     # The recorded home could not be written by this user, ours can.
     "untrusted-self": [
@@ -62,7 +62,7 @@ OUTPUT["untrusted-no-user"] = OUTPUT["untrusted-self"]
 
 # Exit statuses that differ: under StrictCompatibility, and by default.
 STATUS = {
-    # Mail that the delivery agent could not take must be tried again.
+    # The caller must try mail again that the delivery agent did not take.
     "lda-exit-75": (255, 75),
     "lda-exit-1": (255, 75),
     # A correction that fails is a failure.
@@ -141,7 +141,7 @@ def test_statistics(row: dict[str, Any], replay: Replay) -> None:
     elif row["id"] in STATISTICS_BY_DEFAULT:
         assert ours == STATISTICS_BY_DEFAULT[row["id"]]
     else:
-        # Of all corrections since, each pair left nothing behind.
+        # Each later pair of corrections cancelled out.
         assert ours.spam_misclassified + ours.innocent_misclassified <= 1
 
 

@@ -94,7 +94,7 @@ def blocks(text: str) -> list[str]:
 
 
 ZEROS = "bob\n    TP:     0 TN:     0 FP:     0 FN:     0 SC:     0 NC:     0\n"
-# Flags may be combined: the original took these for users, whom it made, and forgot the user's snapshot.
+# We accept combined flags; the original took them for users, made these, and forgot the user's snapshot.
 COMBINED = {
     "dspam_stats -rs bob": ZEROS,
     "dspam_stats -sS bob": ZEROS + "    SHR:  100.00%       HSR:    0.00%       OCA:  100.00%\n",
@@ -135,7 +135,7 @@ def test_dump(today: date, site: Site, run: Runner) -> None:
 def test_dump_of_nothing(site: Site, run: Runner) -> None:
     for row in of("dspam_dump")[:7]:
         theirs = recorded(row)
-        if row["argv"][1:] == ["-h"]:  # which the original took for a user
+        if row["argv"][1:] == ["-h"]:  # the original took it for a user
             theirs = theirs._replace(stdout=dspam_dump.USAGE)
         ours = run(row)
         assert ours._replace(stderr=ours.stderr.rstrip()) == theirs._replace(stderr=theirs.stderr.rstrip())
@@ -178,7 +178,7 @@ Preference "fallbackDomain=off"
 Preference "trainPristine=off"
 """
 OUR_FUNCTIONS = dspam_admin.USAGE.partition("aggregate preference [user]\n")[2]
-OUR_WARNING = re.compile("^warning: .*\n", re.MULTILINE)  # the original said nothing
+OUR_WARNING = re.compile("^warning: .*\n", re.MULTILINE)  # the original did not warn
 
 
 def test_admin(site: Site, run: Runner) -> None:

@@ -101,7 +101,7 @@ def test_csscompress(
     assert css.totals(compressed) == css.totals(before)
     assert known(file) == dumped(row)
     theirs = bytes.fromhex(recorded["css_hex"])
-    if len(css.extents(theirs)) == 1:  # with a short HashMaxSeek theirs had to be extended at once
+    if len(css.extents(theirs)) == 1:  # with a short HashMaxSeek the original extended its file at once
         assert css.extents(compressed) == css.extents(theirs)
 
 

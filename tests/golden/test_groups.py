@@ -28,13 +28,13 @@ from dspamd.request.recipients import deliveries, requested
 from tests.golden.data import rows
 
 RECORDED = rows("groups.jsonl")
-# Where the original refused: "Driver does not support merged groups".  Ours all do.
+# The original refused these: "Driver does not support merged groups".  All our drivers do.
 ROWS = [row for row in RECORDED if row["scenario"] != "merged-hash"]
 IDS = [f"{row['scenario']}-{row['driver']}" for row in ROWS]
 USERS = ("alice", "bob", "carol", "dave", "grp")
 WORDS = ("uniqueword+casino", "inocword+casino", "corpusword+casino", "click+now")
 
-# Of a user without a dictionary.
+# Runs of a user without a dictionary.
 UNKNOWN = 'X-DSPAM-Result: {}; result="Innocent"; class="Innocent"; probability=0.0023; confidence=1.00'
 TAUGHT = 'X-DSPAM-Result: alice; result="Spam"; class="Spam"; probability=1.0000; confidence={}'
 
@@ -56,7 +56,7 @@ VERDICTS: dict[tuple[str, str], dict[str, list[str]]] = {
         ("inoculation", driver): {"inoculation-alice": [TAUGHT.format("1.00")]}
         for driver in ("hash", "mysql")
     },
-    # Users' own words are not distrusted.
+    # We trust what users say about their own mail.
     **{
         ("classification-global", driver): {
             "error-spam-alice": [TAUGHT.format("0.00")],
@@ -220,7 +220,7 @@ def test_files(replayed: Replay) -> None:
         for ending in ("log", "stats")
         for path in replayed.home.rglob(f"*.{ending}")
     }
-    # A request to classify writes nothing; in the original it left the statistics of a user without his
+    # A request to classify writes nothing; the original wrote the statistics of a user without their
     # group, in their own file or in place of those with the merged group.
     for path in {f"data/{user}/{user}.stats" for user in ("alice", "carol", "dave")} & expected.keys():
         if ours.get(path) != expected[path]:

@@ -70,7 +70,7 @@ def doubled(content: bytes, known: Hits) -> bytes:
     extent = bytearray(css.header(size) + bytes(24 * size))
     for place, token in places.items():
         struct.pack_into("<3Q", extent, css.HEADER.size + 24 * place, token, LATE[1], LATE[0])
-    first = bytearray(content)  # of the tokens after the last place of the extent, one was put there
+    first = bytearray(content)  # one of the tokens that found no place in the extent
     (records_there,) = struct.unpack_from("<Q", content)
     last = css.HEADER.size + 24 * (records_there - 1)
     token, *_ = struct.unpack_from("<3Q", content, css.HEADER.size)

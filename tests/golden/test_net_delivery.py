@@ -79,8 +79,8 @@ REFUSED = {
     "onfail-unlearn": "Delivery Failed (Fatal: 550 no)",
 }
 
-# What the original made, and we do not: files of users who were only named in a failed
-# correction, and statistics of mail that was refused.
+# The original made these files, and we do not: those of users whom only a failed
+# correction named, and statistics of refused mail.
 BOB = "data/bob@example.net/bob@example.net"
 NOT_MADE = {name: {f"{BOB}.stats"} for name in REFUSED} | {
     "parseto": {"data/alice/alice.sdb", "data/bob/bob.sdb"},

@@ -23,7 +23,7 @@ from dspamd.filter.transaction import InboundMessage
 from dspamd.request.envelope import Envelope
 from dspamd.request.recipients import deliveries, readdress, requested
 from tests.golden.cases import Case, cases
-from tests.golden.data import messages, rows
+from tests.golden.data import TOTALS, messages, rows
 
 SITE = """\
 StorageDriver sqlite3_drv
@@ -36,16 +36,6 @@ ProcessorURLContext on
 Preference "signatureLocation=headers"
 """
 ID = re.compile(r"6b0[0-9a-f]{2}[0-9a-f]{2}[0-9]{8,}")
-TOTALS = {  # the names of recorded runs
-    "SL": "spam_learned",
-    "IL": "innocent_learned",
-    "SM": "spam_misclassified",
-    "IM": "innocent_misclassified",
-    "SC": "spam_corpusfed",
-    "IC": "innocent_corpusfed",
-    "SCl": "spam_classified",
-    "ICl": "innocent_classified",
-}
 
 
 class Recorded(NamedTuple):

@@ -19,7 +19,7 @@ from tests.support.wait import until
 PROGRAM = "/usr/sbin/clamd"
 VIRUS = b"DSPAMD-TEST-VIRUS/4f1c9a"
 NAME = "Dspamd.Test"
-STREAM_BYTES = 1 << 20  # above that clamd scans nothing
+STREAM_BYTES = 1 << 20  # clamd does not scan more
 
 CONF = f"""\
 Foreground yes

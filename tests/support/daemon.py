@@ -95,7 +95,7 @@ class Daemon:
 
     def configure(self, settings: str) -> None:
         """Replace its configuration; the daemon reads it at start, and on `reload`."""
-        self.config.write_text(settings + self._common)  # of two values, the first one counts
+        self.config.write_text(settings + self._common)  # the first value of a directive counts
 
     def reload(self) -> None:
         """Have it read its configuration again."""
@@ -163,7 +163,7 @@ class Daemon:
             assert lmtp.docmd("DATA")[0] == 354
             lmtp.send(stuffed(content))
             codes = [lmtp.getreply()[0] for _ in users]
-            # Were there one reply more than recipients, it would be read here.
+            # If there were more replies than recipients, this would read one.
             assert lmtp.docmd("QUIT")[0] == 221
             return codes
 

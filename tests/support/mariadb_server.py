@@ -25,29 +25,28 @@ import pymysql
 
 from dspamd.storage.sql.common import Server
 from tests.support.ports import free_port
+from tests.support.server_process import WITHIN_S, ServerProcess
 from tests.support.wait import until
 
-_WITHIN_S = 60
 _OPTIONS = (
     "--no-defaults",
     "--bind-address=127.0.0.1",
     "--skip-log-bin",
     "--skip-name-resolve",
     "--innodb-buffer-pool-size=64M",
-    "--innodb-flush-log-at-trx-commit=2",  # the machine never crashes in a test, only the server does
+    "--innodb-flush-log-at-trx-commit=2",  # tests crash the server, never the machine
     "--max-allowed-packet=64M",
     "--max-connections=100",
 )
 
 
-class MariaDB:
+class MariaDB(ServerProcess):
     """A server with its data below `folder`; root needs no password, from this machine alone."""
 
     def __init__(self, folder: Path, *, tls: bool = False) -> None:
         self._folder = folder
         self._tls = tls
         self._user = "mysql" if os.getuid() == 0 else pwd.getpwuid(os.getuid()).pw_name
-        self._process: subprocess.Popen[bytes] | None = None
         self._numbers = count(1)
         self.socket = folder / "socket"
         self.port = free_port()
@@ -83,7 +82,7 @@ class MariaDB:
         command = ("mariadbd", *_OPTIONS, *self._owned(), *paths, *(tls if self._tls else ()))
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self._folder)
-        until(self._greets, "MariaDB", _WITHIN_S)
+        until(self._greets, "MariaDB", WITHIN_S)
 
     def stop(self) -> None:
         self._signal(signal.SIGCONT)
@@ -92,17 +91,11 @@ class MariaDB:
     def kill(self) -> None:
         self._end(signal.SIGKILL)
 
-    @property
-    def pid(self) -> int:
-        """The process that was started, the parent of all others."""
-        assert self._process is not None
-        return self._process.pid
-
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """The server does not answer, but its connections stay."""
         self._signal(signal.SIGSTOP)
-        until(self._stopped, "MariaDB to freeze", _WITHIN_S)
+        until(self._stopped, "MariaDB to freeze", WITHIN_S)
         try:
             yield
         finally:
@@ -146,7 +139,7 @@ class MariaDB:
         if self._process.poll() is not None:
             raise RuntimeError((self._folder / "log").read_text(errors="replace"))
         with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(_WITHIN_S)
+            client.settimeout(WITHIN_S)
             return client.connect_ex(str(self.socket)) == 0 and client.recv(1) != b""
 
     def _stopped(self) -> bool:
@@ -154,16 +147,6 @@ class MariaDB:
         assert self._process is not None
         threads = Path(f"/proc/{self._process.pid}/task").glob("*/stat")
         return all(thread.read_text().rpartition(")")[2].split()[0] == "T" for thread in threads)
-
-    def _signal(self, number: signal.Signals) -> None:
-        if self._process is not None:
-            self._process.send_signal(number)
-
-    def _end(self, number: signal.Signals) -> None:
-        if self._process is not None:
-            self._process.send_signal(number)
-            self._process.wait(_WITHIN_S)
-            self._process = None
 
 
 @contextmanager

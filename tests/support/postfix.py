@@ -39,7 +39,7 @@ SENDER = "sender@example.net"
 PROGRAMS = Path("/usr/lib/postfix/sbin")
 BUGS = ("panic:", "fatal:", "error: ")  # in Postfix's log: our set-up is wrong
 
-# What `postfix check` needs to know.
+# Settings that `postfix check` needs.
 QUEUE_CF = """\
 compatibility_level = 3.6
 config_directory = {folder}/etc
@@ -60,7 +60,7 @@ inet_protocols = ipv4
 mynetworks = 127.0.0.0/8
 alias_maps =
 local_recipient_maps =
-# Mail from loopback is foreign mail here: nothing may be added to it.
+# Postfix must treat mail from loopback as foreign, and add nothing to it.
 local_header_rewrite_clients =
 virtual_mailbox_domains = {domain}
 virtual_mailbox_maps = texthash:{folder}/etc/mailboxes
@@ -70,7 +70,7 @@ transport_maps = regexp:{{{{/^(spam|notspam)-/ {content_filter}}}}}
 virtual_uid_maps = static:{uid}
 virtual_gid_maps = static:{gid}
 message_size_limit = 52428800
-# Tests wait for a retry: make it come at once.
+# Tests wait for retries, so Postfix retries at once.
 queue_run_delay = 1s
 minimal_backoff_time = 1s
 maximal_backoff_time = 1s
@@ -151,7 +151,7 @@ class Postfix:
             raise PermissionError("Postfix can only be started by root: run these tests as root")
         if not PROGRAMS.is_dir():
             raise FileNotFoundError("Postfix is not installed: etc/install-packages test")
-        # Not pytest's tmp_path: nobody but its owner may look into that one.
+        # Not pytest's tmp_path, which only its owner may read.
         self.folder = Path(tempfile.mkdtemp(prefix="dspamd-postfix-"))
         self.folder.chmod(0o711)
         self._lay_out()

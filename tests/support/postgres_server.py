@@ -20,9 +20,9 @@ from pathlib import Path
 
 from dspamd.storage.sql.common import Server
 from tests.support.ports import free_port
+from tests.support.server_process import WITHIN_S, ServerProcess
 from tests.support.wait import until
 
-_WITHIN_S = 60
 USER = "dspam"
 _OPTIONS = (
     "listen_addresses=127.0.0.1",
@@ -33,13 +33,12 @@ _OPTIONS = (
 )
 
 
-class PostgreSQL:
+class PostgreSQL(ServerProcess):
     """A server with everything below `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._user = "postgres" if os.getuid() == 0 else None
-        self._process: subprocess.Popen[bytes] | None = None
         self._numbers = itertools.count(1)
         self.port = free_port()
 
@@ -63,7 +62,7 @@ class PostgreSQL:
             self._process = subprocess.Popen(
                 command, stdout=log, stderr=log, cwd=self._folder, user=self._user, extra_groups=self._groups
             )
-        until(self._answers, "PostgreSQL", _WITHIN_S)
+        until(self._answers, "PostgreSQL", WITHIN_S)
 
     def stop(self) -> None:
         self._end(signal.SIGINT)
@@ -71,12 +70,6 @@ class PostgreSQL:
     def crash(self) -> None:
         """End it and all its sessions at once, as a power cut would."""
         self._end(signal.SIGQUIT)
-
-    @property
-    def pid(self) -> int:
-        """The process that was started, the parent of all others."""
-        assert self._process is not None
-        return self._process.pid
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
@@ -117,7 +110,7 @@ class PostgreSQL:
         command = (_program(program), *words)
         environment = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
         done = subprocess.run(
-            command, input=script, capture_output=True, text=True, check=False, timeout=_WITHIN_S,
+            command, input=script, capture_output=True, text=True, check=False, timeout=WITHIN_S,
             cwd=self._folder, env=environment, user=self._user, extra_groups=self._groups,
         )  # fmt: skip
         if done.returncode:
@@ -132,12 +125,6 @@ class PostgreSQL:
             return self.psql("SELECT 1", "postgres") == "1\n"
         except RuntimeError:
             return False
-
-    def _end(self, number: signal.Signals) -> None:
-        if self._process is not None:
-            self._process.send_signal(number)
-            self._process.wait(_WITHIN_S)
-            self._process = None
 
 
 @contextmanager

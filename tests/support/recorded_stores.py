@@ -14,6 +14,12 @@ from dspamd.storage.sql.common import Server
 from tests.golden.data import rows
 from tests.support.mariadb_server import MariaDB
 
+LIBRARIES = {
+    "sqlite": "libsqlite3_drv.so",
+    "hash": "libhash_drv.so",
+    "mysql": "libmysql_drv.so",
+    "postgres": "libpgsql_drv.so",
+}
 RECORDED = {row["driver"]: row for row in rows("storage.jsonl")}
 HASH_SINGLE, HASH_LEFT = RECORDED["hash-css-files"]["items"], RECORDED["hash"]
 POSTGRES, POSTGRES_NUMBERED = (
@@ -76,7 +82,7 @@ def mysql_rows(recorded: Mapping[str, Any], table: str) -> list[list[str]]:
 def mysql_database(mariadb: MariaDB, recorded: Mapping[str, Any], *tables: str) -> Server:
     """A database with the tables of DSPAM, and its contents in some of them."""
     server = mariadb.new_database()
-    schema = recorded["schema"].replace("AUTO_INCREMENT=3", "")  # which says how many users there were
+    schema = recorded["schema"].replace("AUTO_INCREMENT=3", "")  # it contains the number of users
     mariadb.queries([statement for statement in schema.split(";\n") if statement.strip()], server)
     for table in tables:
         for row in mysql_rows(recorded, table):

@@ -116,5 +116,5 @@ async def connected(port: int) -> AsyncIterator[Client]:
         yield Client(reader, writer)
     finally:
         writer.close()
-        with contextlib.suppress(ConnectionError):  # the server was faster
+        with contextlib.suppress(ConnectionError):  # the server closed first
             await writer.wait_closed()

@@ -17,12 +17,12 @@ DRIVERS = ("libsqlite3_drv.so", "libhash_drv.so", "libpgsql_drv.so", "libmysql_d
 
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_parts_are_built_without_loop_thread_or_trace(driver: str, tmp_path: Path) -> None:
-    """A thread would not survive the fork; a file would belong to root, who forks."""
+    """A thread would not survive the fork, and a file would belong to root, the account that forks."""
     before = set(threading.enumerate())
     databases = "MySQLDb dspam\nPgSQLDb dspam\n"
     lines = f"Home {tmp_path}/home\nStorageDriver {driver}\nNotifications on\nWebStats on\n{databases}"
     Parts(Config.from_text(lines))
-    assert set(threading.enumerate()) <= before  # those of earlier tests may end meanwhile
+    assert set(threading.enumerate()) <= before  # threads of earlier tests may end at any time
     assert list(tmp_path.iterdir()) == []
 
 
@@ -47,7 +47,7 @@ def test_a_store_that_nobody_named_is_not_opened(lines: str, complaint: str, tmp
 @pytest.mark.parametrize(
     ("driver", "default", "wanted"),
     [
-        ("libhash_drv.so", "", [""]),  # a home has one store of files, however they are made
+        ("libhash_drv.so", "", [""]),  # a home has one store of files, whatever their format
         ("libpgsql_drv.so", "", ["", "Two", "Four"]),
         ("libpgsql_drv.so", "two", ["two", "One", "Four"]),
     ],

@@ -112,7 +112,7 @@ def test_every_program_of_the_system_is_used() -> None:
 
 @pytest.mark.parametrize("block", all_blocks("conf"), ids=named)
 def test_a_line_of_the_configuration_is_understood(block: Block) -> None:
-    text = re.sub("^Include .*\n", "", block.text, flags=re.M)  # the file is there once the page was followed
+    text = re.sub("^Include .*\n", "", block.text, flags=re.M)  # the page has its reader make the file
     assert not Config.from_text(with_lines(SAMPLE, text)).warnings
 
 

@@ -35,11 +35,11 @@ from dspamd.mail.rewrite import Rewrite, rewrite
 from dspamd.mail.transparency import Collector, stuffed
 from dspamd.request import request, retrain_address
 from dspamd.server import command, dialogue, dlmtp
-from dspamd.storage.files import hash_file
+from dspamd.storage.files import signature_files
 from dspamd.telemetry import log
 from dspamd.users import groups, lookup, lookup_source, users
 
-pytestmark = pytest.mark.no_cover  # it would count as time of what is measured here
+pytestmark = pytest.mark.no_cover  # tracing would add to the times measured here
 
 PARSERS = {
     "ast", "base64", "binascii", "codecs", "configparser", "csv", "difflib", "email", "fnmatch", "html",
@@ -423,7 +423,7 @@ SEES_MAIL: dict[str, tuple[Use, list[Worst]]] = {
             Worst(b' DSPAMPROCESSMODE=\\"', b'FROM:<a> DSPAMPROCESSMODE="'),
         ],
     ),
-    "storage.files.hash_file._ID": (text_of(hash_file._ID.fullmatch), [Worst(b"a"), Worst(b" ")]),
+    "storage.files.signature_files._ID": (text_of(signature_files._ID.fullmatch), [Worst(b"a"), Worst(b" ")]),
     "users.users._UID": (text_of(users._UID.match), [Worst(b"1")]),
     "filter.verdict._BREAKS": (text_of(verdict._one_line), [Worst(b"\n"), Worst(b"\na")]),
     "filter.verdict._UNPRINTABLE": (verdict.escaped, [Worst(b"a"), Worst(b"%")]),

@@ -1,6 +1,6 @@
 # The features of one message: a table of values, and what each of them says.
 #
-# A value is the same on every machine and for ever, because dictionaries keep it; where it lies in the
+# A value never changes and is the same on every machine, because dictionaries keep it; where it lies in the
 # table is secret (memory.pxi), so that nobody can prepare a message whose features collide there.
 
 cdef enum:

@@ -1,9 +1,9 @@
 """Blocks of a user out of an archive.
 
-Only the scorer of a block can add two of them: it adds the one of the archive to what is there, and the sum
-becomes the base, in one step.  A block of which no scorer knows is brought as it is, if there is none.
+Only the scorer of a block can add two of them: it adds the block of the archive to the one in the store, and
+the sum becomes the base, in one step.  A block without a scorer is copied, if the store has none.
 
-That step has a version that is noted before; whoever is interrupted sees by it whether the step was done.
+We note the version of that step before it.  After an interruption, the version shows whether it was done.
 """
 
 from __future__ import annotations

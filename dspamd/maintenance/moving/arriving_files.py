@@ -1,4 +1,4 @@
-"""Files of a user out of an archive: lines and messages are added, others are made unless they are there.
+"""Files of a user out of an archive: it adds lines and messages, and makes other files that are missing.
 
 Blocks: call `take` in a thread.
 """

@@ -32,7 +32,7 @@ class Exported(NamedTuple):
 
 
 async def export(site: Site, name: str, file: IO[bytes], told: Told, *, files: bool = True) -> Exported:
-    """Write the archive of a user; `told` hears the share of tokens and signatures that are written.
+    """Write the archive of a user; calls `told` with the share of tokens and signatures that are written.
 
     Without `files`, only what the store has of them.
 

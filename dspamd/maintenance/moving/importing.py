@@ -1,11 +1,11 @@
 """Brings a user into a site out of an archive (`archive`), into any store.
 
-It can be interrupted at any point and done again: the counters then are those of one import.  Each piece of
-tokens comes in one transaction with a signature of ours that says how far the import is; everything else is
-brought only if it is not there yet.  The signature goes at the end.
+After an interruption at any point the same import can be repeated; the counters are then those of one
+import.  Each piece of tokens comes in one transaction with a signature that says how far the import is;
+everything else is copied only if it is missing.  That signature is removed at the end.
 
-A user who is known stays as they are, unless the mode is to replace them or to add to what they have.
-Neither site should learn mail of the user meanwhile.
+A known user does not change, unless the mode is to replace them or to add to their data.
+Neither site should learn mail of the user during the import.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class Import:
         self.tokens = 0  # that are in
 
     async def run(self, told: Told) -> Imported:
-        """Bring everything; `told` hears the share of the archive that is in.
+        """Import everything; calls `told` with the share that is done.
 
         Raises `Refused` before it changes anything, `BadArchive`, `InvalidName`, `TempFail`, OSError.
         """
@@ -209,7 +209,7 @@ class Import:
 
 
 async def forget_position(storage: Storage, name: str, contents: Contents) -> None:
-    """The import is complete: the next one of this archive would begin anew."""
+    """The import is complete: another one of this archive would begin again."""
     uid = await storage.uid(name, create=False)
     if uid is not None:
         await storage.delete_signature(uid, _id(contents.digest))

@@ -13,7 +13,7 @@ from dspamd.maintenance.moving.possessions import Site
 
 
 async def remove(site: Site, name: str) -> None:
-    """Remove a user.  The name goes last, so that what is left can be found.
+    """Remove a user.  The name goes last, so that a repeated call finds the rest.
 
     Data that a user shares with another name (an alias with the same number) stay.
     Raises `InvalidName`, `TempFail`, OSError.

@@ -1,8 +1,9 @@
 """Joins two users: counters, signatures, weights, preferences, logs, quarantine, files.
 
-What the store has of the one who goes is exported into `INTO.merging`, and imported from there for the other;
-then the one who goes is removed.  The file stays until all is done, so whoever is interrupted does it again,
-and nothing is added twice: an import knows how far it is, and the file says whether it has been finished.
+It exports the data of the user who leaves into `INTO.merging`, imports them from there for the other user,
+and then removes the one who leaves.  The file stays until all is done.  After an interruption the same
+command goes on and adds nothing twice: the import records its progress, and the file says whether it has
+finished.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _EXPORTED = 0.3  # of the bar
 
 
 class NotMerged(PermFail):
-    """The users cannot be joined; both are as they were."""
+    """The users cannot be joined; both are unchanged."""
 
     exit_status = 1
 

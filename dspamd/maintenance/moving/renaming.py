@@ -1,8 +1,8 @@
 """Gives a user another name, in the store, in system.log and for all files below Home.
 
-A file `OLD.renaming` says that the renaming has begun, until all is done: whoever is interrupted does it
-again, and the new name is then no longer that of somebody else.  Databases keep the number of a user, so all
-data stay where they are.
+A file `OLD.renaming` says that the renaming has begun, until all is done: after an interruption the same
+command goes on, and does not take the new name for that of another user.  Databases keep the number of a
+user, so their data stay in place.
 """
 
 from __future__ import annotations

@@ -2,9 +2,7 @@
 
 The files are those of DSPAM (reference/storage.md 6), and we take its locks, so that
 both programs can work on them.  We read and change counters in place; the journal keeps
-the bytes that a change overwrites until it is complete (`storage/files/journal.py`).  A
-correction is a file beside its signature, under a name that DSPAM's maintenance script
-removes with it.
+the bytes that a change overwrites until it is complete (`storage/files/journal.py`).
 
 DSPAM forgets when a token was hit last.  Its `cssclean` counts ages in bits above the
 hits; we count them ourselves, on the first change of each day, so that tokens have a
@@ -18,7 +16,6 @@ gets blocks before it gets a record.
 from __future__ import annotations
 
 import os
-import re
 import time
 from array import array
 from bisect import bisect_right
@@ -34,7 +31,7 @@ from dspamd.errors import TempFail
 from dspamd.files import replacement
 from dspamd.storage.clock import day_number
 from dspamd.storage.contract import Block, Change, Correct, Signature, Stale, Stored, TokenRow, hits_of
-from dspamd.storage.correction import correction, in_effect, record, rises
+from dspamd.storage.correction import in_effect, record, rises
 from dspamd.storage.files import block_file, css
 from dspamd.storage.files._css import (
     css_after,
@@ -50,13 +47,11 @@ from dspamd.storage.files.compaction import ROOM, compacted, doubled, used
 from dspamd.storage.files.css import Shape
 from dspamd.storage.files.file_lock import FileLock, Seen
 from dspamd.storage.files.journal import HEAD_BYTES, Before, Journal, write_file
+from dspamd.storage.files.signature_files import SignatureFiles, correction_of, name_of
 from dspamd.telemetry import log
 
 HITS_MAX = 2**28 - 1
-_ID = re.compile(r"[0-9A-Za-z, ]{1,127}")  # protocols.md 8; anything else could lead out of the directory
-_SIGNATURE, _CORRECTION = ".sig", ".corrected.sig"
 _OLDEST_COUNT = 366  # days; an older value is not ours, but comes from DSPAM's padding
-_DAY_S = 86_400
 _BLOCK_BYTES = 512  # of st_blocks, see stat(2)
 _SOLID_BYTES = 2**24  # a larger file may have holes
 # Limits of a look that takes less than a millisecond.
@@ -82,7 +77,7 @@ class HashFile:
         self._holes = -1  # the descriptor of a file that has some
         self._resident_until = 0.0  # by the monotonic clock
         self._ahead = array("Q")  # tokens that a walk through all of them needs next
-        self._signatures = path.with_suffix(".sig")
+        self._signatures = SignatureFiles(path.with_suffix(".sig"))
         self._blocks = path.with_suffix(".block")
         self._lock = FileLock(path.with_suffix(".lock"), path, HEAD_BYTES)
         self._journal = Journal(path.with_suffix(".journal"))
@@ -210,10 +205,10 @@ class HashFile:
             day = day_number(change.day or today)  # of the files; tokens age by days that go by here
             files = {}
             if change.signature is not None:
-                files[_name(change.signature.id, _SIGNATURE)] = change.signature.data
+                files[name_of(change.signature.id)] = change.signature.data
             if change.correct is not None:
                 content = self._correct(file, change.correct, change)  # `Stale` for an id that none can have
-                files[_name(change.correct.signature, _CORRECTION)] = content
+                files[correction_of(change.correct.signature)] = content
             blocks = {}
             if (block := change.block) is not None:
                 blocks[block.name] = block_file.length(self._blocks / block.name)
@@ -225,9 +220,9 @@ class HashFile:
             )  # as if they were new
             try:
                 if not self._begun_with_new(before, files, day):
-                    overwritten = {name: self._content(name) for name in files}
+                    overwritten = {name: self._signatures.content(name) for name in files}
                     self._journal.begin(before._replace(files=overwritten))
-                    self._write(files, day)
+                    self._signatures.write(files, day)
                 self._store(file, tokens, *new)
                 css.set_totals(self._mapping(), after)
                 if block is not None:
@@ -245,7 +240,7 @@ class HashFile:
         if len(files) != 1:
             return False
         ((name, content),) = files.items()
-        return self._journal.begin_with(before, self._signatures / name, content, day)
+        return self._journal.begin_with(before, self._signatures.folder / name, content, day)
 
     def _mapping(self) -> mmap:
         """The file; it may have a new mapping because it grew."""
@@ -259,7 +254,7 @@ class HashFile:
     def _correct(self, file: mmap, correct: Correct, change: Change) -> bytes:
         """Check the guard of a correction; the content of its record, empty if none is in force then."""
         if not change.begins:
-            stored = self._stored(correct.signature)
+            stored = self._signatures.stored(correct.signature)
             if stored is None or (stored.correction and stored.correction.label) != correct.expected:
                 raise Stale
         if correct.label is None:
@@ -268,14 +263,6 @@ class HashFile:
         if not rises(learned):
             learned = in_effect(learned, Snapshot(css.totals(file), self._hits(file, learned.tokens.tokens)))
         return b"%s\n%s" % (correct.label.value.encode(), record(correct, learned, change.block))
-
-    def _write(self, files: dict[str, bytes], day: int | None = None) -> None:
-        for name, content in files.items():
-            try:
-                write_file(self._signatures / name, content, day=day)
-            except FileNotFoundError:
-                self._signatures.mkdir(mode=0o770)
-                write_file(self._signatures / name, content, day=day)
 
     def _store(self, file: mmap, tokens: array[int], spam: array[int], innocent: array[int]) -> None:
         """Set counters; the file grows as far as it may, and tokens without a place are lost."""
@@ -330,16 +317,10 @@ class HashFile:
             tokens, spam, innocent = (array("Q", compress(column, known)) for column in before[1:4])
             css_store(file, self._shape.seek, tokens, spam, innocent, 0, self._holes)
             css.set_totals(file, before.totals)
-            self._restore(before.files)
+            self._signatures.restore(before.files)
             for name, length in before.blocks.items():
                 block_file.cut(self._blocks / name, length)
         self._journal.clear()
-
-    def _restore(self, files: Mapping[str, bytes | None]) -> None:
-        self._write({name: content for name, content in files.items() if content is not None})
-        for name, content in files.items():
-            if content is None:
-                (self._signatures / name).unlink(missing_ok=True)
 
     def _count_days(self, file: mmap, today: date) -> None:
         """Let all records age by the days since this was done last."""
@@ -355,41 +336,15 @@ class HashFile:
 
     def signature(self, signature: str) -> Stored | None:
         with self._locked(write=False):
-            return self._stored(signature)
-
-    def _stored(self, signature: str) -> Stored | None:
-        if not _ID.fullmatch(signature):
-            return None
-        data = self._content(_name(signature, _SIGNATURE))
-        if data is None:
-            return None
-        label, _, applied = (self._content(_name(signature, _CORRECTION)) or b"").partition(b"\n")
-        return Stored(data, correction(label.decode(), applied) if label else None)
-
-    def _content(self, name: str) -> bytes | None:
-        try:
-            return (self._signatures / name).read_bytes()
-        except FileNotFoundError:
-            return None
+            return self._signatures.stored(signature)
 
     def delete_signature(self, signature: str) -> bool:
         with self._locked(write=True):
-            if self._stored(signature) is None:
-                return False
-            (self._signatures / _name(signature, _SIGNATURE)).unlink()
-            (self._signatures / _name(signature, _CORRECTION)).unlink(missing_ok=True)
-            return True
+            return self._signatures.delete(signature)
 
     def signatures(self) -> list[tuple[str, int]]:
         with self._locked(write=False):
-            if not self._signatures.is_dir():
-                return []
-            with os.scandir(self._signatures) as entries:
-                return [
-                    (entry.name.removesuffix(_SIGNATURE), int(entry.stat().st_mtime) // _DAY_S)
-                    for entry in entries
-                    if entry.name.endswith(_SIGNATURE) and not entry.name.endswith(_CORRECTION)
-                ]
+            return self._signatures.all()
 
     def block(self, name: str, since: int) -> Block:
         with self._locked(write=False):
@@ -456,10 +411,3 @@ class HashFile:
         was = len(file)
         self._replace(compacted(file, taken, self._shape.seek, least, folded=self._shape.folded))
         log.get().info("hash_file_compacted", file=str(self._path), was=was, length=len(self._mapped()))
-
-
-def _name(signature: str, ending: str) -> str:
-    """The name of a signature's file.  Raises ValueError for an id that cannot be ours."""
-    if not _ID.fullmatch(signature):
-        raise ValueError(f"signature {signature!r}")
-    return signature + ending

@@ -42,7 +42,7 @@ class FileReader(ABC):
     def __init__(self, home: Home) -> None:
         self._home = home
 
-    async def open(self) -> None:  # noqa: B027  each look opens the file anew
+    async def open(self) -> None:  # noqa: B027  each look opens the file again
         """Nothing to do."""
 
     async def close(self) -> None:  # noqa: B027
@@ -60,7 +60,7 @@ class FileReader(ABC):
         return await self._look(owner, lambda: preference_files.read(path))
 
     async def read(self, uid: Uid, tokens: array[int]) -> Snapshot:
-        """Totals alone: whoever needs hits takes all tokens."""
+        """Totals alone: callers that need hits read all tokens."""
         totals = await self._look(str(uid), lambda: self._totals(self._path(str(uid))))
         return Snapshot(totals, Hits.none())
 
@@ -124,7 +124,7 @@ class SQLiteReader(FileReader):
 
 @contextmanager
 def _database(path: Path) -> Iterator[sqlite3.Connection]:
-    """A database that is only read.  One with a log, which nobody has open, must not get files by it."""
+    """A database for reading only.  Opening one must not create files beside it, such as those of its log."""
     with path.open("rb") as file:
         file.seek(_FORMAT_AT)
         logged = file.read(1) == bytes([_WAL])

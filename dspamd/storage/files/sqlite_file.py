@@ -120,7 +120,7 @@ class SQLiteFile:
     ) -> None:
         """`statements` are the site's own, after ours; `busy_s` bounds the wait for other writers.
 
-        `moment_pages` may be written anew while mail waits.
+        `moment_pages` may be rewritten while mail waits.
         """
         self._moment_pages = moment_pages
         if not path.exists():
@@ -164,7 +164,7 @@ class SQLiteFile:
             self._connection.execute(f"PRAGMA user_version = {len(_schema())}")
 
     def _write_ahead(self) -> None:
-        """Turn the write-ahead log on, for good.
+        """Turn the write-ahead log on permanently.
 
         This needs the file for itself and does not wait for it.  Where another
         process is at work on the file we go on without: the log only makes it fast.

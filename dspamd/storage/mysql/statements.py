@@ -27,7 +27,8 @@ from typing import TypeVar
 from aiomysql import escape_string
 
 from dspamd.engine.changes import pieces
-from dspamd.engine.model import Label, Learned, TokenChange, Totals
+from dspamd.engine.model import Hits, Label, Learned, TokenChange, Totals
+from dspamd.errors import TempFail
 from dspamd.storage.clock import day_of
 from dspamd.storage.contract import BlockChange, Correct, Signature, TokenRow
 from dspamd.storage.correction import record
@@ -300,3 +301,17 @@ def _whose(uid: int, signature: str) -> str:
 def numbers(column: str | None) -> array[int]:
     """The numbers of a list."""
     return array("Q", map(int, column.split(","))) if column else array("Q")
+
+
+def columns(count: int, lists: Sequence[str | None]) -> list[array[int]]:
+    """The numbers in lists of `count` each.  Raises `TempFail` if the server cut a list off."""
+    found = list(map(numbers, lists))
+    if any(len(column) != count for column in found):
+        raise TempFail("Storage is not available", detail="group_concat_max_len cuts lists of tokens off")
+    return found
+
+
+def add(hits: Hits, count: int, lists: Sequence[str | None]) -> None:
+    """Add the hits in lists of `count` each.  Raises `TempFail` as `columns` does."""
+    for column, more in zip(hits, columns(count, lists), strict=True):
+        column.extend(more)

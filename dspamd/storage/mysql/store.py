@@ -32,11 +32,12 @@ from dspamd.mail.signature import valid
 from dspamd.offload.threads import aside
 from dspamd.storage.block import NO_BLOCK, checked
 from dspamd.storage.clock import utc_day
-from dspamd.storage.contract import Block, Change, Correct, Signature, Stale, Stored, TokenRow, Uid
-from dspamd.storage.correction import correction, in_effect, rises
+from dspamd.storage.contract import Block, Change, Signature, Stored, TokenRow, Uid
+from dspamd.storage.correction import correction, rises
 from dspamd.storage.mysql import block_statements as block_sql
 from dspamd.storage.mysql import statements as sql
 from dspamd.storage.mysql import tables as mysql_tables
+from dspamd.storage.mysql.corrections import correct
 from dspamd.storage.mysql.server import (
     DOES_NOT_FIT,
     DUPLICATE,
@@ -50,7 +51,6 @@ from dspamd.storage.mysql.tables import Refused, Tables
 from dspamd.storage.sql.common import EVERYBODY, Server, UserTable, owner_name
 from dspamd.storage.sql.owner_lock import OwnerLock
 from dspamd.storage.sql.refusals import Refusals
-from dspamd.telemetry import log
 from dspamd.telemetry.metrics import Metrics
 
 T = TypeVar("T")
@@ -159,7 +159,7 @@ class MySQL:
             totals, hits = None, Hits.none()
             for portion in sql.portions(tokens, tables.statement_bytes):
                 ((totals, count, *lists),) = await connection.rows(sql.read(int(uid), portion))
-                _add(hits, count, lists)
+                sql.add(hits, count, lists)
             return Snapshot(Totals(*sql.numbers(totals)), hits)
 
         return await self._reads.run(read)
@@ -190,7 +190,7 @@ class MySQL:
         async def apply(connection: Connection) -> None:
             async with connection.transaction():
                 if guard is not None:
-                    await _correct(connection, owner, change, guard, tables)
+                    await correct(connection, owner, change, guard, tables)
                 for statement in chain(sql.learn(owner, learned, day, tables.statement_bytes), statements):
                     await connection.execute(statement)
 
@@ -323,7 +323,7 @@ class MySQL:
 
     async def _batch(self, statement: str) -> list[TokenRow]:
         ((count, *lists),) = await self._reads.run(lambda connection: connection.rows(statement))
-        return sorted(map(TokenRow, *_columns(count, lists)))
+        return sorted(map(TokenRow, *sql.columns(count, lists)))
 
     async def delete_tokens(self, uid: Uid, tokens: array[int]) -> int:
         tables = await self._known()
@@ -409,7 +409,7 @@ class MySQL:
         if self._tables is None:
             tables = await self._adopted()
             if self._tables is None:
-                _report(tables, self._refused)
+                mysql_tables.report(tables, self._refused)
                 self._tables = tables
         return self._tables
 
@@ -435,56 +435,6 @@ async def _fitting(answer: Awaitable[T]) -> T:
         raise
 
 
-async def _correct(
-    connection: Connection, uid: int, change: Change, correct: Correct, tables: Tables
-) -> None:
-    """Check the guard of a correction, and record the effective change."""
-    if not valid(correct.signature):
-        raise Stale
-    lock, _ = sql.locked_totals(uid)
-    await connection.execute(lock)
-    if not change.begins:
-        label = sql.label_in_force(uid, correct.signature, corrections=tables.corrections)
-        if await connection.rows(label) != ((correct.expected and correct.expected.value,),):
-            raise Stale
-    if not tables.corrections:
-        return
-    if correct.label is None:
-        await connection.execute(sql.delete_correction(uid, correct.signature))
-        return
-    learned, size = change.learned, 8 * len(change.learned.tokens.tokens)
-    if not await aside(size, partial(rises, learned)):
-        before = await _locked(connection, uid, learned.tokens.tokens, tables)
-        learned = await aside(size, partial(in_effect, learned, before))
-    keep = partial(sql.keep, uid, correct, correct.label, learned, change.block)
-    await connection.execute(await aside(size, keep))
-    await connection.execute(sql.forget_purged(uid))
-
-
-async def _locked(connection: Connection, uid: int, tokens: array[int], tables: Tables) -> Snapshot:
-    """Lock hits and read them with the totals, which the caller has locked."""
-    _, read_totals = sql.locked_totals(uid)
-    (totals,) = await connection.rows(read_totals)
-    hits = Hits.none()
-    for portion in sql.portions(tokens, tables.statement_bytes):
-        ((count, *lists),) = await connection.rows(sql.locked_hits(uid, portion))
-        _add(hits, count, lists)
-    return Snapshot(Totals(*totals), hits)
-
-
-def _add(hits: Hits, count: int, lists: Sequence[str | None]) -> None:
-    for column, more in zip(hits, _columns(count, lists), strict=True):
-        column.extend(more)
-
-
-def _columns(count: int, lists: Sequence[str | None]) -> list[array[int]]:
-    """The numbers in lists of `count` each.  Raises `TempFail` if the server cut a list off."""
-    columns = list(map(sql.numbers, lists))
-    if any(len(column) != count for column in columns):
-        raise TempFail("Storage is not available", detail="group_concat_max_len cuts lists of tokens off")
-    return columns
-
-
 def _lack(signature: Signature, tables: Tables) -> str:
     """The limit that leaves no room for a signature; empty if there is room.  Nobody would find a cut id."""
     id_, size, column = signature.id, len(signature.data), "dspam_signature_data"
@@ -496,17 +446,3 @@ def _lack(signature: Signature, tables: Tables) -> str:
     if needed > tables.statement_bytes:
         return f"signature {id_} needs max_allowed_packet of {needed} bytes"
     return ""
-
-
-def _report(tables: Tables, refused: Refused) -> None:
-    """Log once the faults of the tables that an administrator can mend."""
-    if not tables.corrections:
-        reason = refused.get(mysql_tables.CORRECTIONS, "it is not there")
-        log.get().warning("corrections_not_kept", table="dspamd_correction", reason=reason)
-    if unsafe := tables.without_transactions:
-        log.get().warning(
-            "tables_without_transactions",
-            tables=",".join(table.name for table in unsafe),
-            advice=" ".join(table.cure for table in unsafe),
-            locked_s=sum(table.locked_s for table in unsafe),
-        )

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from dspamd.storage.mysql.server import DENIED, PASSING, Connection, Error, number
 from dspamd.storage.sql import schema
 from dspamd.storage.sql.common import UserTable
+from dspamd.telemetry import log
 
 _STEPS = schema.steps("mysql")
 _WITHOUT_TRANSACTIONS = ("myisam", "aria")
@@ -166,6 +167,20 @@ async def adopt(connection: Connection, users: Names, *, create: bool) -> tuple[
                 raise
             refused[step] = _told(error, tables)
     return await inspect(connection) if tables.missing else tables, refused
+
+
+def report(tables: Tables, refused: Refused) -> None:
+    """Log the faults of the tables that an administrator can mend."""
+    if not tables.corrections:
+        reason = refused.get(CORRECTIONS, "it is not there")
+        log.get().warning("corrections_not_kept", table="dspamd_correction", reason=reason)
+    if unsafe := tables.without_transactions:
+        log.get().warning(
+            "tables_without_transactions",
+            tables=",".join(table.name for table in unsafe),
+            advice=" ".join(table.cure for table in unsafe),
+            locked_s=sum(table.locked_s for table in unsafe),
+        )
 
 
 async def refusal(connection: Connection, *, create: bool) -> str:

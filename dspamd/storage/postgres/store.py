@@ -33,18 +33,16 @@ from dspamd.storage.block import NO_BLOCK, checked, first_version
 from dspamd.storage.clock import day_number, utc_day
 from dspamd.storage.contract import (
     Block,
-    BlockChange,
     Change,
-    Correct,
     Signature,
-    Stale,
     Stored,
     TokenRow,
     Uid,
     hits_of,
 )
-from dspamd.storage.correction import correction, in_effect, record, rises
+from dspamd.storage.correction import correction, in_effect, rises
 from dspamd.storage.postgres import block_statements as block_sql
+from dspamd.storage.postgres import changes, corrections
 from dspamd.storage.postgres import statements as sql
 from dspamd.storage.postgres.connections import Connections, transaction
 from dspamd.storage.postgres.statements import BIGINT, DECIMAL, Statements
@@ -185,7 +183,7 @@ class Postgres:
             checked(*change.block)
         learned, size = change.learned, 8 * len(change.learned.tokens.tokens)
         many = len(learned.tokens.tokens) > AT_ONCE
-        rising = await aside(size, lambda: _rises(learned.tokens))
+        rising = await aside(size, lambda: changes.rise(learned.tokens))
         simple = rising and change.correct is None
         new = rising and change.begins and await aside(size, lambda: rises(learned))
 
@@ -194,12 +192,12 @@ class Postgres:
             tokens = learned.tokens
             if many:
                 tokens = await aside(size, lambda: ascending(learned.tokens, first=statements.first))
-            return _marked(pieces(tokens))
+            return changes.marked(pieces(tokens))
 
         async def learn(
             connection: Connection, statements: Statements, totals: Totals, hits: TokenChange, *, last: bool
         ) -> None:
-            kinds = _kinds(hits)
+            kinds = changes.kinds(hits)
             alike = len(kinds) == 1
             statement = statements.learn if alike else statements.learn_each
             moves = kinds.pop() if alike else (hits.spam, hits.innocent)
@@ -215,24 +213,26 @@ class Postgres:
         async def change_known(connection: Connection, statements: Statements) -> None:
             correct = change.correct
             if correct is not None and not change.begins:
-                await _check(connection, statements, uid, correct)
+                await corrections.check(connection, statements, uid, correct)
             totals, hits = Totals(), TokenChange.none()
             for piece, last in await ordered(statements):
                 lock = statements.lock if last else statements.lock_hits
                 before = _snapshot(await connection.fetchrow(lock, uid, statements.sent(piece.tokens)))
                 applied = in_effect(Learned(learned.totals if last else Totals(), piece), before)
                 totals = applied.totals
-                rows = await aside(8 * len(piece.tokens), partial(_worth_a_row, applied.tokens, before.hits))
+                rows = await aside(
+                    8 * len(piece.tokens), partial(changes.worth_a_row, applied.tokens, before.hits)
+                )
                 await learn(connection, statements, totals, rows, last=last)
                 extend(hits, applied.tokens)
             if correct is not None:
                 effect = learned._replace(totals=totals, tokens=hits)
-                await _keep(connection, statements, uid, correct, effect, change.block)
+                await corrections.keep(connection, statements, uid, correct, effect, change.block)
 
         async def begin(connection: Connection, statements: Statements) -> None:
             await add(connection, statements)
             if (correct := change.correct) is not None:
-                await _keep(connection, statements, uid, correct, learned, change.block)
+                await corrections.keep(connection, statements, uid, correct, learned, change.block)
 
         async def apply(connection: Connection, statements: Statements) -> None:
             await (begin if simple or new else change_known)(connection, statements)
@@ -448,36 +448,6 @@ def _fitting(failure: Callable[[str], PermFail], work: Work[T]) -> Work[T]:
     return fitting
 
 
-async def _check(connection: Connection, statements: Statements, uid: Uid, correct: Correct) -> None:
-    """Lock the signature of a correction; raise `Stale` if its guard does not hold."""
-    signature = storable(correct.signature)
-    if await connection.fetchval(sql.LOCK_SIGNATURE, uid, signature) is None:
-        raise Stale
-    if statements.corrections:  # asked after the lock: what was decided meanwhile is seen
-        label = await connection.fetchval(sql.LABEL, uid, signature)
-        if label != (correct.expected and correct.expected.value):
-            raise Stale
-
-
-async def _keep(
-    connection: Connection,
-    statements: Statements,
-    uid: Uid,
-    correct: Correct,
-    applied: Learned,
-    block: BlockChange | None,
-) -> None:
-    """Keep what a correction did in effect, in place of the one before."""
-    if not statements.corrections:
-        return
-    signature, label = storable(correct.signature), correct.label
-    if label is None:
-        await connection.execute(sql.DELETE_CORRECTION, uid, signature)
-    else:
-        recorded = await aside(8 * len(applied.tokens.tokens), partial(record, correct, applied, block))
-        await connection.execute(sql.STORE_CORRECTION, uid, signature, label.value, recorded)
-
-
 def _snapshot(row: Sequence[Any]) -> Snapshot:
     *totals, tokens, spam, innocent = row
     if tokens is None:
@@ -485,33 +455,6 @@ def _snapshot(row: Sequence[Any]) -> Snapshot:
     return Snapshot(
         Totals(*totals), Hits(unsigned(array("q", tokens)), array("Q", spam), array("Q", innocent))
     )
-
-
-def _marked(pieces: Iterator[TokenChange]) -> Iterator[tuple[TokenChange, bool]]:
-    """Each piece, and whether it is the last one."""
-    piece = next(pieces)
-    for following in pieces:
-        yield piece, False
-        piece = following
-    yield piece, True
-
-
-def _rises(change: TokenChange) -> bool:
-    """Whether no hits fall, and those of each token rise."""
-    return all(min(kind) >= 0 and max(kind) > 0 for piece in pieces(change) for kind in _kinds(piece))
-
-
-def _kinds(change: TokenChange) -> set[tuple[int, int]]:
-    """The different changes of spam and innocent hits."""
-    return set(zip(change.spam, change.innocent, strict=True))
-
-
-def _worth_a_row(change: TokenChange, known: Hits) -> TokenChange:
-    """The change without tokens that would be new and have no hits."""
-    there = set(known.tokens)
-    rows = [row for row in zip(*change, strict=True) if row[0] in there or row[1] > 0 or row[2] > 0]
-    tokens, spam, innocent = zip(*rows, strict=True) if rows else ((), (), ())
-    return TokenChange(array("Q", tokens), array("i", spam), array("i", innocent))
 
 
 def _count(status: str) -> int:

@@ -1,4 +1,4 @@
-"""What is to be said of any SQL server, once its driver has asked it.  Pure."""
+"""The findings about any SQL server, from the answers that its driver got.  Pure."""
 
 from __future__ import annotations
 

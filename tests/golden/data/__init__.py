@@ -13,6 +13,17 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent
+TOTALS = {
+    "SL": "spam_learned",
+    "IL": "innocent_learned",
+    "SM": "spam_misclassified",
+    "IM": "innocent_misclassified",
+    "SC": "spam_corpusfed",
+    "IC": "innocent_corpusfed",
+    "SCl": "spam_classified",
+    "ICl": "innocent_classified",
+}
+"""The totals by their names in the recordings."""
 
 
 def rows(name: str) -> list[dict[str, Any]]:

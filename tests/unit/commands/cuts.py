@@ -31,7 +31,7 @@ Turn = tuple[str, bytes]  # "S" and what the daemon says, or "C" and what the cl
 PLAIN = "--deliver=stdout"
 MARK = b"X-DSPAM-Result: Innocent\n"
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-FROZEN_S = 0.01  # an answer that comes later than this is as good as none
+FROZEN_S = 0.01  # a later answer counts as none
 
 
 def dialogue(mail: bytes, words: str = PLAIN) -> list[Turn]:
@@ -93,7 +93,7 @@ def fill_disk(room: int) -> None:
         if len(fits) < len(data):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    spool.write_all = write_all  # dspamc.show has its own name for it
+    spool.write_all = write_all  # dspamc.show imports it by name
 
 
 def play(connection: socket.socket, turns: Sequence[Turn], point: int) -> None:

@@ -136,7 +136,7 @@ class Long(NamedTuple):
     """A long command; what of it is done, and what in the end."""
 
     words: list[str]
-    call: str  # of the store, in whose second one Ctrl-C comes
+    call: str  # of the store; Ctrl-C comes in the second one
     done: Callable[[Site], int]
     whole: int
     said: str = ""

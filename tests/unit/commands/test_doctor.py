@@ -28,7 +28,7 @@ def test_the_daemon_does_not_run(config: Path, capsys: Output) -> None:
     assert dspam_admin.main(["doctor"]) == 1
     out, err = capsys.readouterr()
     assert err == ""
-    words = " ".join(out.split())  # where lines are wrapped depends on the length of our path
+    words = " ".join(out.split())  # lines are wrapped by the length of our path
     assert f"problem daemon: no daemon answers at {config.parent}/socket: No such file" in words
     assert "do: systemctl start dspamd" in words
 

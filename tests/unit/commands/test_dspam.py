@@ -229,7 +229,7 @@ def test_who_looks_at_the_status_is_told_by_it(
     program.configure("ClassAliasSpam junk")
     trouble(program, monkeypatch)
     ended = program(f"--user bob {words}")
-    if trouble is no_configuration and "junk" in words:  # which nobody knows for spam then
+    if trouble is no_configuration and "junk" in words:  # without a configuration, no alias of spam is known
         assert (ended.status, ended.stdout) == (75, MESSAGE)
     else:
         assert (ended.status, ended.stdout) == (75, b"")
@@ -342,7 +342,7 @@ def test_the_user_in_a_retraining_address(program: Program) -> None:
 
 @pytest.mark.parametrize("named", ["", "--user spam-ann@example.org"])
 def test_a_report_that_an_alias_pipes_in(program: Program, named: str) -> None:
-    """Without a user it is for whom To names; who sent it must be told, or nobody is asked."""
+    """Without --user, To names the user; without a sender, dspam refuses the report."""
     program.configure("ParseToHeaders on", "ChangeUserOnParse full", "ChangeModeOnParse on")
     delivered = program("--user ann@example.org --deliver=innocent --stdout").stdout
     report = b"To: <spam-ann@example.org>\nContent-Type: message/rfc822\n\n" + delivered

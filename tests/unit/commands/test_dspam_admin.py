@@ -91,7 +91,7 @@ def test_the_first_preference_of_everybody_replaces_those_of_the_file(site: Site
     assert out == STORED
     assert err.startswith("warning: stored preferences of everybody replace all 2 preferences that ")
     assert dspam_admin.main(["add", "preference", "default", "optIn", "off"]) == 0
-    assert capsys.readouterr() == (STORED, "")  # said already
+    assert capsys.readouterr() == (STORED, "")  # the warning came before
     assert dspam_admin.main(["aggregate", "preference", "default"]) == 0
     assert set(capsys.readouterr().out.split()) == {"optOut=off", "optIn=off"}
 

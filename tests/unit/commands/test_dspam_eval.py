@@ -36,7 +36,7 @@ EXPECTED = [
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     handler = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(signal, "signal", lambda *_: handler)  # it is that of the tests
+    monkeypatch.setattr(signal, "signal", lambda *_: handler)  # keep the handler of the tests
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_figures_of_a_small_corpus(index: Path, tmp_path: Path, capsys: pytest.C
         assert sum(each["messages"] for each in order["reliability"]) == 160
         assert order["users"]["user"]["messages"] == 160
     assert found["configurations"][2]["settings"] == {"TrainingMode": "toe", "Feature": "whitelist"}
-    assert not (tmp_path / "cache/dspam_eval").exists()  # nothing is left over
+    assert not (tmp_path / "cache/dspam_eval").exists()  # nothing remains
 
 
 def test_the_digits_do_not_depend_on_the_number_of_processes(index: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_run_that_was_stopped_goes_on(
     assert dspam_eval.main([*words, "--json", str(tmp_path / "again.json")]) == 0
     assert steps == 160 - 40
     assert figures(tmp_path / "again.json") == expected
-    assert dspam_eval.main(words) == 0  # what is complete is only told again
+    assert dspam_eval.main(words) == 0  # a complete run is only reported again
     assert steps == 160 - 40
 
 
@@ -189,7 +189,7 @@ def test_maildirs_and_users(index: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert dspam_eval.main([*words, "--users", str(users), "--json", str(file)]) == 0
     found = figures(file)["configurations"][0]["orders"][0]["users"]
     assert {user: each["messages"] for user, each in found.items()} == {"ann": 80, "ben": 80}
-    assert found["ann"]["ham_lost"] == 0  # somebody who never saw spam
+    assert found["ann"]["ham_lost"] == 0  # a user who never got spam
 
 
 @pytest.mark.parametrize(

@@ -450,7 +450,7 @@ class Running:
 
     def __init__(self, config: Path, words: str = "--deliver=stdout") -> None:
         self.process = subprocess.Popen(
-            # `nohup make test` would have it ignore a SIGHUP.
+            # Under `nohup make test` it would ignore SIGHUP.
             ["env", "--default-signal=HUP", sys.executable, "-m", "dspamd.commands.dspamc",
              "--user", "bob", *words.split()],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -479,7 +479,7 @@ def test_a_signal_while_the_mail_is_read(client: Client, number: signal.Signals)
 def test_a_signal_ends_at_once_what_prints_no_mail(client: Client, words: str) -> None:
     running = Running(client.config, words)
     running.process.send_signal(signal.SIGTERM)
-    assert running.process.wait(60) == 75  # nobody has closed its input
+    assert running.process.wait(60) == 75  # its input is still open
     assert running.end() == Ended(75, b"", b"dspamc: ended by SIGTERM\n")
 
 

@@ -76,7 +76,7 @@ class Stranger:
     def both(self) -> Told:
         """The result of the check; the start must agree with it."""
         check, start = self.check(), self.start()
-        # An account may be known at the next start, a folder there.
+        # At the next start, the account or the folder may exist.
         later = "there is no user" in start.text or "event=cannot_start" in start.text
         assert start.status == (1 if later else check.status), (check.text, start.text)
         assert (check.status == os.EX_OK) == (start.status == os.EX_OK), (check.text, start.text)
@@ -236,7 +236,7 @@ def test_what_keeps_the_daemon_from_its_start_makes_the_configuration_unusable(
 def test_a_directive_given_twice(name: str, site: Stranger) -> None:
     option = OPTIONS[name.lower()]
     value = option.default or option.sample.removeprefix("# ") or "x"
-    if name in ("ServerPID", "ServerDomainSocketPath"):  # whose folders are not everywhere
+    if name in ("ServerPID", "ServerDomainSocketPath"):  # their folders do not exist on every machine
         value = f"{site.folder}/other"
     line = f"{name}{'' if option.bare else '.name'} {value}\n"
     site.file.write_bytes(line.encode() * 2 + site.sound)

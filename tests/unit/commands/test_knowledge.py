@@ -1,4 +1,4 @@
-"""dspam_admin seed and retrain-model: what they make of mail, what they tell, and what they leave alone."""
+"""dspam_admin seed and retrain-model: what they learn, print and leave unchanged."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ JOINT_BASE = BASE.replace("graham burton", "joint")
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logged: Logged) -> Site:
-    """Its mail is not logged to the output of the commands."""
+    """A site whose log stays out of the output of the commands."""
     folder = tmp_path / "home"
     folder.mkdir()
     site = Site(folder, monkeypatch)
@@ -118,7 +118,7 @@ def scored(mail: bytes, table: Table, lesson: Lesson | None) -> WeightedRun:
 
 
 def taught(*mails: tuple[bytes, bool]) -> Table:
-    """What mails and their classes (spam?) make of a table."""
+    """A table that has learned these mails; True: the mail is spam."""
     table = Table()
     for mail, spam in mails:
         lesson = Lesson(Label.SPAM if spam else Label.INNOCENT, Source.CORPUS)
@@ -154,7 +154,7 @@ def mailed(folder: Path, *mails: bytes) -> str:
 
 
 @pytest.mark.parametrize("algorithm", [name for name, each in SCORERS.items() if each.block])
-def test_a_user_who_begins_with_a_seed_knows_spam_of_its_kind_at_once(
+def test_a_new_user_with_a_seed_recognizes_its_kind_of_spam(
     site: Site, corpus: Path, tmp_path: Path, capsys: Output, algorithm: str
 ) -> None:
     site.configure(f"Algorithm {algorithm}")
@@ -181,9 +181,9 @@ def test_a_user_who_begins_with_a_seed_knows_spam_of_its_kind_at_once(
     on_pipeline(site, without, base=base)
 
 
-def test_own_lessons_win_over_the_seed(site: Site, tmp_path: Path) -> None:
+def test_lessons_of_a_user_outweigh_the_seed(site: Site, tmp_path: Path) -> None:
     file, extra = tmp_path / "seed", b" ".join(b"word%d" % k for k in range(40))
-    ham = mailed(tmp_path / "ham", *[HAM, HAM + extra] * 15)  # one lesson would not be enough
+    ham = mailed(tmp_path / "ham", *[HAM, HAM + extra] * 15)  # one lesson is not enough
     spam = mailed(tmp_path / "spam", *[SPAM, SPAM + extra] * 15)
     assert dspam_admin.main(["seed", str(file), "--ham", ham, "--spam", spam]) == 0
 
@@ -200,8 +200,8 @@ def test_own_lessons_win_over_the_seed(site: Site, tmp_path: Path) -> None:
     on_pipeline(site, teach, f"SeedModel {file}")
 
 
-def test_a_seed_has_nothing_of_a_single_message_and_no_text(site: Site, tmp_path: Path) -> None:
-    """A slot that one message alone had is left out, so a seed of unlike messages knows no word of them."""
+def test_a_seed_contains_no_text_and_nothing_of_a_single_message(site: Site, tmp_path: Path) -> None:
+    """The seed leaves out slots of a single message, so a seed of unlike messages has no word of them."""
     words = [b"unheard", b"singular"]
     mails = [b"%s-%s: %s\n\n%s\n" % (word, word, word, word * 3) for word in words]
     ham, spam = mailed(tmp_path / "ham", mails[0]), mailed(tmp_path / "spam", mails[1])
@@ -213,7 +213,7 @@ def test_a_seed_has_nothing_of_a_single_message_and_no_text(site: Site, tmp_path
     assert all(seed.slot(n) == (0, 0, 0, 0) for n in range(1 << 18) if sum(both.slot(n)[2:]) == 1)
 
 
-def test_what_is_wrong_is_told_before_anything_is_read(site: Site, tmp_path: Path, capsys: Output) -> None:
+def test_errors_are_reported_before_mail_is_read(site: Site, tmp_path: Path, capsys: Output) -> None:
     assert dspam_admin.main(["seed", "/nowhere/seed", "--ham", "/no", "--spam", "/no"]) == 1
     assert capsys.readouterr() == ("", "seed: /nowhere is no folder that we may write to\n")
     assert dspam_admin.main(["seed", str(tmp_path / "seed"), "--ham", "/no", "--spam", "/no"]) == 2
@@ -240,7 +240,7 @@ def test_what_is_wrong_is_told_before_anything_is_read(site: Site, tmp_path: Pat
         (["retrain-model", "bob", "--spam", "a"], "retrain-model: --ham and --spam are both needed"),
     ],
 )
-def test_words_that_are_missing_or_unknown(
+def test_missing_or_unknown_words_are_wrong_usage(
     words: list[str], complaint: str, site: Site, capsys: Output
 ) -> None:
     assert dspam_admin.main(words) == 1
@@ -251,7 +251,7 @@ def test_words_that_are_missing_or_unknown(
 
 
 @pytest.mark.parametrize("words", ["retrain-model bob", "seed FILE --ham HAM --spam HAM"])
-def test_a_scorer_without_weights_has_another_command(
+def test_an_algorithm_without_weights_is_refused(
     words: str, site: Site, tmp_path: Path, capsys: Output
 ) -> None:
     site.configure("Algorithm graham burton")
@@ -267,7 +267,7 @@ def test_a_scorer_without_weights_has_another_command(
 
 
 async def mail_of_bob(b: PipelineFixture) -> None:
-    """Three innocent mails, a spam that we missed, and one that is reported first and taken back then."""
+    """Three innocent mails, a missed spam, and a mail that the user first reports and then takes back."""
     for number in range(3):
         await b.process(HAM.replace(b"agenda", b"agenda%d" % number))
     missed = signature_of(await b.process(SPAM))
@@ -277,6 +277,15 @@ async def mail_of_bob(b: PipelineFixture) -> None:
         await b.process(b"\n\n", Request(lesson=lesson, signature=seen))
 
 
+def taught_by_bob() -> Table:
+    """A table that has learned the mail of bob."""
+    return taught(
+        *[(HAM.replace(b"agenda", b"agenda%d" % number), False) for number in range(3)],
+        (SPAM, True),
+        (HAM.replace(b"lunch", b"dinner"), False),
+    )
+
+
 def test_knowledge_is_made_anew_from_signatures(site: Site, capsys: Output) -> None:
     on_pipeline(site, mail_of_bob)
     site.on_store(lambda storage: folded(storage, b""))
@@ -284,17 +293,12 @@ def test_knowledge_is_made_anew_from_signatures(site: Site, capsys: Output) -> N
     totals = site.totals("bob")
     assert dspam_admin.main(["retrain-model", "bob"]) == 0
     assert capsys.readouterr() == ("bob: 4 ham and 1 spam used\n", "")
-    expected = taught(
-        *[(HAM.replace(b"agenda", b"agenda%d" % number), False) for number in range(3)],
-        (SPAM, True),
-        (HAM.replace(b"lunch", b"dinner"), False),
-    )
-    assert known(site, "bob").write() == expected.write()
+    assert known(site, "bob").write() == taught_by_bob().write()
     assert site.totals("bob") == totals
 
 
 async def folded(storage: Storage, data: bytes) -> None:
-    """Put data in the place of the knowledge of bob."""
+    """Replace the knowledge of bob by data."""
     uid = await storage.uid("bob", create=False)
     assert uid is not None
     version = (await storage.block(uid, "joint")).version
@@ -302,7 +306,7 @@ async def folded(storage: Storage, data: bytes) -> None:
 
 
 def keep(site: Site, owner: str, **mails: bytes) -> None:
-    """Store mails of an owner under their names, as if nobody had said or learned anything of them."""
+    """Store the signatures of mails under their names, without verdicts, lessons and corrections."""
 
     async def store(storage: Storage) -> None:
         uid = await storage.uid(owner, create=True)
@@ -315,13 +319,13 @@ def keep(site: Site, owner: str, **mails: bytes) -> None:
 
 
 def write_log(site: Site, user: str, **verdicts: str) -> None:
-    """The log of a user, with the letters of verdicts by signatures."""
+    """Write the log of a user, with the letter of the verdict for each signature."""
     file = site.folder / "data" / user / f"{user}.log"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("".join(f"1\t{letter}\tx@y\t{name}\thi\t-\t-\n" for name, letter in verdicts.items()))
 
 
-def test_mail_of_which_nobody_knows_what_it_is_is_told(site: Site, capsys: Output) -> None:
+def test_mail_of_unknown_class_is_counted_and_left_out(site: Site, capsys: Output) -> None:
     keep(site, "bob", t0000000_1=HAM, t0000000_2=SPAM, t0000000_3=HAM + b"again\n")
     write_log(site, "bob", t0000000_2="S", t0000000_1="I")
     assert dspam_admin.main(["retrain-model", "bob"]) == 0
@@ -334,7 +338,7 @@ def test_mail_of_which_nobody_knows_what_it_is_is_told(site: Site, capsys: Outpu
 
 def test_signatures_of_another_scorer_cannot_be_used(site: Site, tmp_path: Path, capsys: Output) -> None:
     on_pipeline(site, mail_of_bob, base=BASE)
-    capsys.readouterr()  # what the log of the pipeline says, unless an earlier test has led it elsewhere
+    capsys.readouterr()  # the log of the pipeline, unless an earlier test redirected it
     assert dspam_admin.main(["retrain-model", "bob"]) == 1
     out, err = capsys.readouterr()
     assert out == ""
@@ -362,28 +366,23 @@ def test_signatures_of_another_scorer_cannot_be_used(site: Site, tmp_path: Path,
 
 @pytest.mark.parametrize("settings", ["ShadowAlgorithm joint", "Algorithm joint\nShadowAlgorithm logistic"])
 def test_a_message_with_two_signatures_is_one(site: Site, capsys: Output, settings: str) -> None:
-    """One is that of the shadow; the last one read is that of this Algorithm, with what the user said."""
+    """One signature is the shadow's; the command uses that of its Algorithm, with the correction."""
     base = BASE if settings.startswith("Shadow") else re.sub("(?m)^Algorithm .*\n", "", BASE)
     on_pipeline(site, mail_of_bob, base=f"{base}{settings}\n")
     assert dspam_admin.main(["retrain-model", "bob"]) == 0
     assert capsys.readouterr() == ("bob: 4 ham and 1 spam used\n", "")
-    expected = taught(
-        *[(HAM.replace(b"agenda", b"agenda%d" % number), False) for number in range(3)],
-        (SPAM, True),
-        (HAM.replace(b"lunch", b"dinner"), False),
-    )
-    assert known(site, "bob").write() == expected.write()
+    assert known(site, "bob").write() == taught_by_bob().write()
 
 
 def test_knowledge_is_made_anew_from_folders_oldest_first(site: Site, tmp_path: Path) -> None:
     site.teach("bob", Totals(3, 3))
     mails = [HAM, HAM.replace(b"agenda", b"lunch break"), HAM.replace(b"minutes", b"hours")]
     ham, spam = mailed(tmp_path / "ham", *mails), mailed(tmp_path / "spam", SPAM)
-    for _ in range(2):  # what was known does not count
+    for _ in range(2):  # earlier knowledge does not count
         assert dspam_admin.main(["retrain-model", "bob", "--ham", ham, "--spam", spam]) == 0
         files = [Path(ham) / name for name in ("99", "98", "97")]
         first, *others = [(file.read_bytes(), False) for file in files]
-        # The first ham and the spam are of the same second: then the path decides.
+        # The first ham and the spam have the same second, so the path decides their order.
         expected = taught(first, ((Path(spam) / "99").read_bytes(), True), *others)
         assert known(site, "bob").write() == expected.write()
 
@@ -397,7 +396,7 @@ def test_a_damaged_block_is_replaced(site: Site, capsys: Output) -> None:
     assert known(site, "bob").write() == taught((HAM, False), (SPAM, True)).write()
 
 
-def test_unknown_users_stop_all_before_anything_is_done(site: Site, capsys: Output) -> None:
+def test_an_unknown_user_stops_the_run_before_it_changes_anything(site: Site, capsys: Output) -> None:
     on_pipeline(site, mail_of_bob)
     before = block(site, "bob")
     assert dspam_admin.main(["retrain-model", "bob", "nobody"]) == 1
@@ -422,7 +421,7 @@ def test_a_folder_is_no_place_for_a_seed(site: Site, tmp_path: Path, capsys: Out
     assert f"seed: {tmp_path} is a folder, the name of a file is needed\n" in capsys.readouterr().err
 
 
-def test_a_group_is_made_anew_once_with_the_logs_of_its_members(site: Site, capsys: Output) -> None:
+def test_a_group_is_retrained_once_with_the_logs_of_its_members(site: Site, capsys: Output) -> None:
     (site.folder / "group").write_text("team:shared:ann,ben\n")
     keep(site, "team", one=HAM, two=SPAM)
     write_log(site, "ann", one="I")
@@ -437,7 +436,7 @@ MARK = array("Q", [0x7ABCDEF << 32])  # a feature that no mail has
 
 
 class Busy:
-    """A store whose daemon appends lessons before looks at the block, and before the step that replaces it.
+    """A store where the daemon appends lessons before each look at the block and before its replacement.
 
     `moments` are the numbers of these; the first look has none.
     """
@@ -471,7 +470,7 @@ class Busy:
 
 
 def busy(patch: pytest.MonkeyPatch, moments: Collection[int], fold_after: int = 0) -> list[Busy]:
-    """Let the daemon work while the next commands do."""
+    """Let the daemon learn while the next commands run."""
     opened: list[Busy] = []
 
     async def owners(
@@ -489,10 +488,10 @@ def busy(patch: pytest.MonkeyPatch, moments: Collection[int], fold_after: int = 
 
 @pytest.mark.parametrize("chance", range(6))
 @pytest.mark.parametrize("has_block", [True, False])
-def test_what_the_daemon_learns_meanwhile_is_kept(
+def test_lessons_of_the_daemon_during_the_run_are_kept(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output, chance: int, has_block: bool
 ) -> None:
-    """After five looks between messages, each look and attempt to replace the block may meet a lesson."""
+    """After five looks between messages, a lesson may come before each look and each attempt to replace."""
     moments = {1 + 5, 2 + 5, *random.Random(chance).choices(range(1, 16), k=3 * chance)}
     if has_block:
         on_pipeline(site, mail_of_bob)
@@ -514,7 +513,7 @@ def test_what_the_daemon_learns_meanwhile_is_kept(
 
 
 def remembered_of(site: Site, blocks: Blocks) -> bytes:
-    """What a worker with these blocks in its memory knows of bob."""
+    """The knowledge of bob in a worker that has these blocks in memory."""
 
     async def look(storage: Storage) -> bytes:
         uid = await storage.uid("bob", create=False)
@@ -525,14 +524,14 @@ def remembered_of(site: Site, blocks: Blocks) -> bytes:
 
 
 def slot_of(feature: int) -> int:
-    """The slot of a feature: the only one that a lesson about it alone changes."""
+    """The slot of a feature: a lesson about that feature alone changes only this slot."""
     table = Table()
     table.add(Evidence(array("Q", [feature]), (table,)).lesson(True, 1e9))
     (slot,) = (n for n in range(1 << 18) if table.slot(n) != (0, 0, 0, 0))
     return slot
 
 
-def test_what_became_a_base_meanwhile_is_told(
+def test_lessons_that_were_folded_during_the_run_are_reported(
     site: Site, monkeypatch: pytest.MonkeyPatch, capsys: Output
 ) -> None:
     on_pipeline(site, mail_of_bob)
@@ -544,8 +543,8 @@ def test_what_became_a_base_meanwhile_is_told(
     assert known(site, "bob").slot(slot_of(MARK[0]))[2:] == (2, 0)
 
 
-def test_the_group_and_the_seed_have_their_say_as_they_have_in_the_daemon(site: Site, tmp_path: Path) -> None:
-    """What they know, a user need not learn."""
+def test_the_group_and_the_seed_count_as_in_the_daemon(site: Site, tmp_path: Path) -> None:
+    """A user does not learn what the group and the seed know already."""
     ham, spam = mailed(tmp_path / "ham", *[HAM] * 30), mailed(tmp_path / "spam", *[SPAM] * 30)
     file = tmp_path / "seed"
     assert dspam_admin.main(["seed", str(file), "--ham", ham, "--spam", spam]) == 0

@@ -58,7 +58,7 @@ class Mailbox:
                 return verdict.signature
 
         found = asyncio.run(judge())
-        self.output.readouterr()  # the log, which no command has sent elsewhere
+        self.output.readouterr()  # the log, which no command has redirected
         return found
 
     def move(self, mail: Path, place: str, name: str = "") -> Path:
@@ -112,7 +112,7 @@ def test_trash_is_no_verdict(mailbox: Mailbox) -> None:
     spam, ham = mailbox.move(spam, ".Trash/cur"), mailbox.move(ham, ".Trash/cur", "9.host:2,S")
     mailbox.deliver(".Trash/cur")
     assert mailbox.learn() == (0, 0, 0)
-    mailbox.move(spam, "cur")  # by way of Trash, it left Junk
+    mailbox.move(spam, "cur")  # it left Junk by way of Trash
     assert mailbox.learn() == (0, 1, 1)
 
 

@@ -156,7 +156,7 @@ def test_words_for_off(word: str) -> None:
     assert not config(f"HashAutoExtend {word}").HashAutoExtend
 
 
-# Invalid values of each kind that DSPAM accepted; nobody can tell what they mean.
+# Invalid values of each kind that DSPAM accepted, and whose meaning is unknown.
 JUNK = [
     ("ProcessorBias enabled", "on or off is expected"),
     ('ProcessorBias ""', "on or off is expected"),
@@ -553,7 +553,7 @@ def test_used_marks_what_the_program_asks_for() -> None:
     asked = {name for pair in words for name in pair} & {option.name for option in OPTIONS.values()}
     used = {option.name for option in OPTIONS.values() if option.used}
     assert not asked - used
-    # The reader carries out Include; the others ask for what dspamd always does.
+    # The reader handles Include; dspamd always does what the others ask for.
     always = {"MySQLReconnect", "MySQLWriteReconnect"}
     assert used - asked == {"Include", "OnFail", "TestConditionalTraining"} | always
 

@@ -104,7 +104,7 @@ def test_what_is_imported_outside_the_standard_library_comes_with_the_package_or
     """The drivers come with every installation; `needed_by` imports the optional libraries."""
     project = (ROOT / "pyproject.toml").read_text()
     normal, extras = project.split("[project.optional-dependencies]")
-    extras = extras.split("docs =")[0]  # from there on, they are for those who build it
+    extras = extras.split("docs =")[0]  # the rest is for building it
     assert {"asyncpg", "aiomysql"} <= set(re.findall(r'^ +"(\w+)', normal, re.M))
     wanted = set(re.findall(r'"(\w+)>=', extras))
     source = "".join(path.read_text() for path in (ROOT / "dspamd").rglob("*.py"))

@@ -73,7 +73,7 @@ async def test_sessions_are_spread_evenly() -> None:
 
 async def test_a_connection_that_the_other_leaves_is_taken_after_all() -> None:
     loads = Loads(2)
-    loads.own(1).take()  # a worker that is busy and takes none
+    loads.own(1).take()  # a busy worker, which accepts nothing
     (listening,) = listen(Endpoint(host="127.0.0.1", port=0))
     port = listening.getsockname()[1]
     acceptor = Acceptor([listening], saying(b"a"), loads.own(0))

@@ -79,7 +79,7 @@ async def test_only_a_bad_recipient_is_told_to_be_one(lda: RecordingAgent) -> No
     with pytest.raises(PermFail) as caught:
         await lda.agent("-f %s -d %r").deliver(handover)
     assert (caught.value.reply.code, caught.value.reply.enhanced) == (550, "5.1.3")
-    assert (await lda.agent("-f %s -d %u").deliver(handover)).ok  # nobody asks for it
+    assert (await lda.agent("-f %s -d %u").deliver(handover)).ok  # no client asked for it
 
 
 @pytest.mark.parametrize("status", [1, 22, 67, 75, 255])

@@ -1,9 +1,8 @@
-"""What the original made of a next hop's answers, and what it said to it.
+"""How the original handled the answers of a next hop, and what it sent.
 
-The recorded answers are played back; the outcome has to be the same: permanent
-or temporary, with the same text.  What we say is compared, too; the differences
-are those of reference/protocols.md 15: EHLO before HELO, and no empty line added
-at the end of the message.
+A sink plays the recorded answers back.  The outcome must be the same: permanent or temporary,
+with the same text.  Our commands must be the same, too, except for the differences of
+reference/protocols.md 15: EHLO before HELO, and no empty line added at the end of the message.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ OUTCOME = re.compile(r"(250|530|421) \S+ <[^>]*> (.*)\r\n")
 
 
 def played_back(turns: list[list[str]]) -> tuple[Sink, list[bytes], bytes]:
-    """A sink that answers as recorded; the recorded commands and message."""
+    """A sink that answers as recorded, with the commands and the message that were recorded."""
     sink = Sink({b"EHLO": always(b"502 5.5.1 what?\r\n")})
     commands: list[bytes] = []
     message, verb = b"", b""
@@ -60,7 +59,7 @@ async def test_the_outcome_is_that_of_the_original(row: dict[str, Any]) -> None:
     try:
         reply = await delivery.deliver(Handover(sender, recipient or b"bob@example.net", content))
     except Failure as failure:
-        # The original waited for ever for a better greeting: nothing was recorded then.
+        # The original never stopped waiting for a better greeting, so there is no recording.
         code, text = said.groups() if said else ("421", "554 go away")
         assert type(failure) is {"530": PermFail, "421": TempFail}[code]
         assert failure.text == text

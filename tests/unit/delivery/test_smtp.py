@@ -322,7 +322,7 @@ async def test_a_refusal_is_told_as_it_is(
         failure = await failure_of(delivery)
         assert type(failure) is kind
         assert failure.reply == reply
-        # And the next message goes through, over the same connection if it is in order.
+        # The next message goes through, over the same connection if that is in order.
         assert await delivery.deliver(HANDOVER) == QUEUED
     assert sink.messages[-1] == MESSAGE
 
@@ -471,7 +471,7 @@ async def test_a_code_is_told_with_its_zeros(verb: bytes) -> None:
 
 
 async def test_an_answer_that_comes_late_is_no_refusal_of_the_next_message() -> None:
-    # It arrives when the next MAIL is on its way, so each later answer is that to the command before.
+    # It arrives after the next MAIL was sent, so each later answer belongs to the command before.
     late = b"550 5.1.1 not you\r\n250 2.1.0 OK\r\n"
     sink = Sink({b"MAIL": lambda seen, line: late if seen == 1 else ANSWERS[b"MAIL"]})
     async with delivering(sink) as delivery:
@@ -552,7 +552,7 @@ async def test_a_message_whose_fate_is_unknown_is_not_sent_twice() -> None:
 
 
 async def test_a_next_hop_that_takes_data_for_nobody_gets_nothing() -> None:
-    # RFC 2920 3.1 warns of servers that answer 354 although every RCPT was refused.
+    # RFC 2920 3.1 warns of servers that answer 354 although they refused every RCPT.
     sink = Sink({b"RCPT": first(b"550 5.1.1 unknown\r\n", ANSWERS[b"RCPT"])}, careless=True)
     async with delivering(sink) as delivery:
         assert isinstance(await failure_of(delivery), PermFail)

@@ -34,7 +34,7 @@ async def found(site: Site, *checks: Check) -> list[tuple[str, Severity, str]]:
 
 
 async def test_checks_of_a_stage_run_at_the_same_time_and_are_told_in_their_order(site: Site) -> None:
-    both = threading.Barrier(2, timeout=60)  # of which each waits for the other
+    both = threading.Barrier(2, timeout=60)  # each waits for the other
 
     def meet(site: Site) -> Iterator[Diagnosis]:
         both.wait()

@@ -17,7 +17,11 @@ MB, GB, DAY = 10**6, 10**9, 86400
     ("space", "severity", "said"),
     [
         (Space(HOME, 50 * GB, 100 * GB, 10**6), Severity.FINE, "50.0 GB of 100.0 GB are free"),
-        (Space(HOME, 9 * GB, 100 * GB, None), Severity.FINE, "9.0 GB of"),  # a tenth of much is much
+        (
+            Space(HOME, 9 * GB, 100 * GB, None),
+            Severity.FINE,
+            "9.0 GB of",
+        ),  # a tenth of much is enough
         (Space(HOME, 300 * MB, 2 * GB, 10**6), Severity.FINE, "0.3 GB of 2.0 GB"),
         (Space(HOME, 900 * MB, 100 * GB, 10**6), Severity.ADVICE, "0.9 GB of"),
         (Space(HOME, 150 * MB, 2 * GB, 10**6), Severity.ADVICE, "0.1 GB of"),

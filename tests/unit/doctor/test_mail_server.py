@@ -63,7 +63,7 @@ def test_other_ways_to_us(config: Config, main: dict[str, str]) -> None:
 def test_no_way_to_us(config: Config, value: str) -> None:
     nothing = "Postfix of this host sends no mail to dspamd"
     assert told(config, front(content_filter=value), TRANSPORT, BACK) == [("problem", nothing)]
-    # Without our second listener Postfix may be here for other reasons.
+    # Without our second listener, Postfix may have another purpose here.
     assert told(config, front(content_filter=value), TRANSPORT) == [("advice", nothing)]
 
 

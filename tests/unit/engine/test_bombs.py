@@ -32,7 +32,7 @@ from dspamd.mail.transparency import END_OF_DATA, Collector, stuffed
 from dspamd.mail.view import SignaturePass
 from dspamd.request.retrain_address import in_header
 
-pytestmark = pytest.mark.no_cover  # it would count as time of what is measured here
+pytestmark = pytest.mark.no_cover  # tracing would add to the times measured here
 
 MILLION = 1_000_000
 HTML = b"Content-Type: text/html\n\n"

@@ -55,7 +55,7 @@ def test_the_model_agrees(known: list[model.Pair], spam: int, innocent: int) -> 
     got = {(token.spam, token.innocent): token.probability for token in run.explain()}
     for pair, p in zip(known, wanted, strict=True):
         assert got[pair] == pytest.approx(p, rel=1e-9, abs=1e-12)
-    # By the engine's own probabilities: near 1 the odds make much of a rounding.
+    # With the engine's own probabilities: near 1, odds magnify rounding errors.
     evidence = model.evidence(got[pair] for pair in known)
     chance = model.chance_of_spam(evidence, spam, innocent)
     assert run.result.probability == pytest.approx(chance, rel=1e-9)

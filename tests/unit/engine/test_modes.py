@@ -272,7 +272,7 @@ def test_nothing_but_the_table_and_requests_knows_a_mode_by_its_name() -> None:
     """A rule that asks for `Mode.TOE` belongs into a row of `RULES`."""
     package = Path(dspamd.__file__).parent
     allowed = {"engine/model.py", "engine/modes.py", "request/request.py", "users/preferences.py"}
-    allowed |= {"filter/consultation.py"}  # inoculation teaches others as teft, whatever they chose
+    allowed |= {"filter/consultation.py"}  # inoculation teaches the others in mode teft, whatever their mode
     found = {
         file.relative_to(package).as_posix()
         for file in package.rglob("*.p*")

@@ -13,7 +13,7 @@ from tests.support.engine import body_run, hits, learned
 
 NOISE = ScoreOptions(noise=True)
 COLLECTING = Totals(1500, 1500)  # above 1000 innocent messages: patterns are learned
-REDUCING = Totals(3000, 3000)  # above 2500: they are believed
+REDUCING = Totals(3000, 3000)  # above 2500: they count
 TOTAL = b"bnr.t|"
 
 

@@ -46,7 +46,7 @@ def test_graham(
 
 
 def test_tum_asks_for_no_more_than_twenty_hits() -> None:
-    options = replace(BIASED, sedation=10)  # 40 hits are asked for
+    options = replace(BIASED, sedation=10)  # a token needs 40 hits
     totals = Totals(600, 100)
     assert probability(20, 0, totals, options) == 0.4
     assert probability(20, 0, totals, replace(options, mode=Mode.TUM)) == 0.99

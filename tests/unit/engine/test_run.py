@@ -113,7 +113,7 @@ def test_known_senders_pass(sender: tuple[int, int], name: str) -> None:
     run = body_run(SPAM_BODY, SPAMMY | {SENDER: sender}, TOTALS, WHITELISTING, headers=HEADERS)
     assert run.result.name == name
     assert run.result.spam is (name == "Spam")
-    assert run.result.probability > 0.9  # what the statistics said stays
+    assert run.result.probability > 0.9  # the probability of the statistics stays
     assert learned(run, b"w1") == [(1, 0) if run.result.spam else (0, 1)]
 
 

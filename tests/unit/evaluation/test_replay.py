@@ -100,7 +100,7 @@ async def test_nobody_reports(items: list[Item]) -> None:
     for item in items:
         await replay.process(item)
     assert replay.record.corrections == 0
-    assert await replay.storage.signatures("user") == []  # nobody will need them
+    assert await replay.storage.signatures("user") == []  # a replay does not need them
 
 
 async def test_users_have_dictionaries_of_their_own(items: list[Item]) -> None:

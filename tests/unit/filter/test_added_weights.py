@@ -51,7 +51,7 @@ async def test_what_a_merged_group_knows_is_added(tmp_path: Path) -> None:
     (tmp_path / "group").write_text("site:merged:*\n")
     async with open_pipeline(tmp_path, base=JOINT) as b:
         assert (await found(b, SPAM, "ann"), await found(b, HAM, "ann")) == (True, False)
-        for _ in range(8):  # what members say is theirs alone, and soon has more weight for them
+        for _ in range(8):  # what members teach is theirs alone, and soon outweighs the rest for them
             seen = signature_of(await b.process(SPAM, user="ann"))
             await b.process(b"\n\n", Request(lesson=ERROR_INNOCENT, signature=seen), "ann")
         assert (await found(b, SPAM, "ann"), await found(b, SPAM, "ben")) == (False, True)

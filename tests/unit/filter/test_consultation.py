@@ -227,7 +227,7 @@ async def test_toe_past_its_start_adds_what_it_was_told() -> None:
     me.stores.know("ann", fine=0)
     asked = await me.ask()
     assert asked.learned.totals == Totals(spam_learned=1, innocent_classified=1)
-    assert steps(asked.learned.tokens) == {(1, 0), (1, 1)}  # the sender was counted in any case
+    assert steps(asked.learned.tokens) == {(1, 0), (1, 1)}  # the sender counts in any case
 
 
 @pytest.mark.parametrize("margin", [0.0, 1.0])

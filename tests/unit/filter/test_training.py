@@ -23,7 +23,7 @@ class OneSignature:
     change: Change | None = None
 
     def __init__(self, meetings: int = 0) -> None:
-        self.meetings, self.looked_up = meetings, 0  # with another client's corrections
+        self.meetings, self.looked_up = meetings, 0  # collisions with corrections of another client
 
     async def signature(self, uid: Uid, signature: str) -> Stored | None:
         self.looked_up += 1

@@ -90,7 +90,7 @@ async def test_a_correction_and_its_withdrawal_leave_what_was_before(tmp_path: P
         await correct(pipeline, signature, ERROR_INNOCENT)
         corrected = await known(pipeline)
         assert corrected != verdict
-        await pipeline.process(HAM)  # what comes between does not matter
+        await pipeline.process(HAM)  # mail in between does not matter
         between = await table(pipeline)
         await correct(pipeline, signature, ERROR_INNOCENT)
         assert (await table(pipeline)).write() == between.write()
@@ -163,7 +163,7 @@ async def test_the_header_tells_the_sum_and_the_reasons_in_words(tmp_path: Path)
             total.name,
         )
         assert total.value == outcome.verdict.result.probability
-        assert learned.name == b"learned from 1 spam and 2 ham"  # after these it was sure of the others
+        assert learned.name == b"learned from 1 spam and 2 ham"  # these made it sure of the others
         assert any(b"pills" in name or b"casino" in name for name, _ in reasons), reasons
         assert all((name[:1] == b"+") == (value > 0.5) for name, value in reasons)
         points = [abs(float(name.split()[0])) for name, _ in reasons]
@@ -183,7 +183,7 @@ async def test_spam_is_what_exceeds_the_threshold_that_is_told(tmp_path: Path, c
     assert balance is not None
     assert run.result.spam == (balance.sum > balance.threshold)
     assert run.result.probability == pytest.approx(probability(balance.sum / POINTS))
-    assert balance.threshold > 0  # doubt is ham
+    assert balance.threshold > 0  # doubtful mail is ham
 
 
 async def test_what_a_seed_adds_is_told(tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ def test_a_few_users_beside_many_are_seen(tmp_path: Path) -> None:
     assert examples(tmp_path).keys() == {Layout.NORMAL, Layout.DOMAIN}
 
 
-@pytest.mark.no_cover  # it would count as time of what is measured here
+@pytest.mark.no_cover  # tracing would add to the times measured here
 @pytest.mark.parametrize("layout", Layout)
 def test_a_look_is_bounded(tmp_path: Path, layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     """With any number of users, also if none has a file that shows the layout."""

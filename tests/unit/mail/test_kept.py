@@ -46,7 +46,7 @@ def test_what_is_released_is_what_was_kept(content: bytes, newline: bytes) -> No
     """
     content = content.replace(b"\r\n", b"\n")
     if content.startswith(b"From QUARANTINE"):
-        return  # what a message never begins with: `Message` takes it away
+        return  # no message begins with it: `Message` removes it
     head = Message(content).head
     before = head + b"\n" + content[len(head) :] if head and not head.endswith(b"\n") else content
     kept = entry(content, EPOCH)

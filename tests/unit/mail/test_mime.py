@@ -130,7 +130,7 @@ def test_bombs_are_bounded() -> None:
     assert len(mime.parts(deep)) == 1
 
 
-@pytest.mark.no_cover  # it would count as time of what is measured here
+@pytest.mark.no_cover  # tracing would add to the times measured here
 @pytest.mark.parametrize(
     "line", [b"--x\n", b"\n", b"--b\nA: b\n", b"--b\n\nx\n", b" ;\n", b"Content-Type: ;boundary\n"]
 )

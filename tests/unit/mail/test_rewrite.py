@@ -18,7 +18,7 @@ MIXED = b"Content-Type: multipart/mixed; boundary=b\n\n"
 DAMAGED = b"Content-Type: multipart/mixed; boundary=b\nThis is a message with many parts.\n"
 EMBED = Rewrite(LINES, signature="abc1")
 
-# A key made for this test; it opens nothing.
+# A key made for this test alone.
 KEY = b"""\
 -----BEGIN RSA PRIVATE KEY-----
 MIICXQIBAAKBgQDMCZc8nEXNN951x/aHWSAlkHoPRMfNSN/HfOR6+dkreWebm2jC
@@ -57,7 +57,7 @@ anything = st.lists(
         ]
     )
 ).map(b"".join)
-# The line that a quarantine wrote is dropped: test_message.py has that.
+# test_message.py tests that the line of a quarantine is dropped.
 mails = (st.binary() | anything).filter(lambda raw: not raw.startswith(b"From QUARANTINE"))
 
 

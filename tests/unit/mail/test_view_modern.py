@@ -428,7 +428,7 @@ def test_names_of_attachments_are_decoded(parameter: bytes) -> None:
     assert 'name of an attachment contains "résumé.doc"' in names(message)
 
 
-# -- words that hide
+# -- hidden words
 
 
 @pytest.mark.parametrize(

@@ -151,9 +151,9 @@ def test_each_option_that_names_a_file_or_a_program_is_looked_at(tmp_path: Path)
     named = {option.name for option in OPTIONS.values() if option.kind in (PATH, SOCKET, COMMAND)}
     lines = [
         f"{name} /dev/null/there"
-        for name in sorted(named - {"Include", "LogDirectory"})  # the reader sees to Include
+        for name in sorted(named - {"Include", "LogDirectory"})  # the reader handles Include
     ]
-    # LogDirectory is looked at for whatever is to be made there.
+    # The check looks at LogDirectory because of the files that dspamd makes there.
     found = told(tmp_path, *lines, "LogDirectory /dev/null", "Debug *")
     assert {text.split()[1] for text in found} == named - {"Include"}
 

@@ -164,7 +164,7 @@ def test_the_user_of_a_report_has_the_case_of_the_user_of_other_mail(
     assert (report.user, report.request.lesson) == (expected, SPAM)
 
     if parse == "off":
-        return  # what follows is for a mailbox of all reports
+        return  # the rest is for a mailbox of all reports
     settings = config(*PARSE, *lines, f"ChangeUserOnParse {parse}", "RetrainAddress original")
     message = Message(b"X-Original-To: spam-BOB@X.org\n\nfwd\n")
     (report,) = reports(settings, message, deliveries(settings, Request(), [Recipient(b"reports@x.org")]))

@@ -213,7 +213,7 @@ async def test_every_mix_of_line_ends_and_dots_is_read_as_the_standard_says() ->
     assert (filter.envelopes[0].content, b"") == received(wire)
 
 
-@pytest.mark.no_cover  # it would count as time of what is measured here
+@pytest.mark.no_cover  # tracing would add to the times measured here
 async def test_a_large_message_is_fast_and_keeps_nobody_waiting() -> None:
     content = (b"x" * 70 + b"\r\n") * 280_000
     filter = ScriptedFilter()
@@ -244,7 +244,7 @@ async def test_a_large_message_is_fast_and_keeps_nobody_waiting() -> None:
 
 
 def _send_blocking(client: Client, data: bytes) -> None:
-    # From a thread, so that the sender's own work is not what the other session waits for.
+    # In a thread, so that the other session does not wait for the sender's own work.
     sock = client.writer.get_extra_info("socket")
     with socket.socket(fileno=socket.dup(sock.fileno())) as copy:
         copy.setblocking(True)

@@ -114,7 +114,7 @@ def test_lmtp_on_a_socket_is_for_mail_servers(caller: Caller | None, lines: str)
     ],
 )
 def test_lmtp_on_a_socket_is_for_nobody_else(caller: Caller, name: str, lines: str) -> None:
-    # For later, not for good: the mail of a server that was forgotten must not bounce.
+    # Temporary, not permanent: mail of a server that the list lacks must not bounce.
     refused = Reply(450, "4.7.1", f"Account {name} may not speak LMTP on this socket")
     assert checked(None, caller, name.encode(), lines=lines) == refused
 

@@ -18,7 +18,7 @@ from dspamd.telemetry.log_target import File, Stderr, Syslog
 from tests.support.logged import Logged
 
 BUDGET_S = 15e-6
-SLACK = 4  # for a machine that is slow or busy with other tests
+SLACK = 4  # for a slow or busy machine
 
 
 def line_of(form: str = "logfmt", **fields: object) -> str:
@@ -130,7 +130,7 @@ def test_log_target_says_where_lines_go(tmp_path: Path) -> None:
         assert path.read_text() == "line\n"
 
 
-@pytest.mark.no_cover  # it would count as time of what is measured here
+@pytest.mark.no_cover  # tracing would add to the times measured here
 def test_a_line_costs_little(tmp_path: Path) -> None:
     logger = log.logger("info", "logfmt", File(tmp_path / "log"))
     fields = {f"field{number}": "value" for number in range(12)} | {f"ms{number}": 1.5 for number in range(8)}
@@ -155,7 +155,7 @@ def test_targets_get_one_line_at_a_time_whichever_threads_tell() -> None:
 
         def write(self, level: str, line: str) -> None:
             assert self._free.acquire(blocking=False), "two at a time"
-            time.sleep(0.0001)  # lets another thread run
+            time.sleep(0.0001)  # let another thread run
             self.lines += 1
             self._free.release()
 

@@ -15,7 +15,7 @@ from dspamd.telemetry.metric import Counter, Gauge, Histogram, Latest, Metric
 from dspamd.telemetry.metrics import STAGES, Metrics
 
 BUDGET_S = 20e-6
-SLACK = 4  # for a machine that is slow or busy with other tests
+SLACK = 4  # for a slow or busy machine
 
 
 @pytest.fixture

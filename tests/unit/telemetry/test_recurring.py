@@ -26,7 +26,7 @@ def test_a_full_disk_is_told_once_then_counted_then_over(logged: Logged) -> None
     trouble = Recurring("not_written", "written_again", clock)
     for number in range(1000):
         trouble.tell(failure(errno.ENOSPC), f"/home/user{number}.log", lost=2)
-        trouble.well()  # something small still fitted
+        trouble.well()  # a small write still succeeded
     (line,) = logged.take().splitlines()
     assert 'event=not_written file=/home/user0.log lost=2 reason="/home/user0.log: No space left' in line
 

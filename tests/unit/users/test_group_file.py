@@ -124,7 +124,7 @@ async def test_a_file_system_that_does_not_answer_delays_mail_once(
     file = GroupFile(path, clock)
     assert await group_of(file) == "g"
     path.unlink()
-    os.mkfifo(path)  # opening it waits for a writer
+    os.mkfifo(path)  # open() waits for a writer
     clock.tick()
     assert await asyncio.wait_for(group_of(file), 10) == "g"
     looking = file._look

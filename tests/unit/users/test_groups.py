@@ -45,7 +45,7 @@ def shared(name: str, *, managed: bool = False) -> Membership:
         ("g:merged:*,-bob\n", "alice", Membership(merged="g")),
         ("g:merged:*,-*@example.org,bob@example.org\n", "bob@example.org", Membership(merged="g")),
         ("g:merged:*,-*@example.org,bob@example.org\n", "alice@example.org", ALONE),
-        # The original looped for ever on these three kinds of lines.
+        # These three kinds of lines sent the original into an endless loop.
         ("g:merged:*,alice\n", "alice", Membership(merged="g")),
         ("g:merged:-bob,*\n", "bob", Membership(merged="g")),
         ("g:merged:-bob,*\n", "alice", Membership(merged="g")),
@@ -90,7 +90,7 @@ def shared(name: str, *, managed: bool = False) -> Membership:
             Membership(inoculated=("alice", "carol")),
         ),
         ("g:shared:bob\nh:inoculation:bob,carol\n", "bob", shared("g")),
-        # A report of a user must not change whose dictionary they use.
+        # A user's report must not change which dictionary they use.
         (
             "h:inoculation:bob,carol\ng:shared:bob\n",
             "bob",
@@ -153,7 +153,7 @@ def test_whatever_the_file_says(lines: list[str], user: str) -> None:
         assert len({name.lower() for name in names}) == len(names)
 
 
-@pytest.mark.no_cover  # it would count as time of what is measured here
+@pytest.mark.no_cover  # tracing would add to the times measured here
 def test_a_site_may_have_many_users_and_groups() -> None:
     """A membership takes time for each group, not for each member."""
     lines = [f"g{n}:merged:" + ",".join(f"u{n}.{m}" for m in range(1000)) for n in range(100)]

@@ -93,7 +93,7 @@ async def test_a_user_without_preferences_shares_those_of_the_domain(tmp_path: P
     golden = {row["id"]: row for row in rows("misc.jsonl") if "id" in row}
     expected = dict(
         line.split("=", 1) for line in golden["fallbackdomain-agg"]["stdout"].splitlines()
-    )  # with the configuration of that run, as far as no record overrides it
+    )  # records override the configuration of that run
     configured = [f'Preference "{name}={value}"' for name, value in expected.items() if name not in DOMAIN]
     records = Records()
     records.records["@example.net"] = {"fallbackDomain": "on"}
@@ -172,7 +172,7 @@ async def test_a_shared_group_owns_the_dictionary(tmp_path: Path) -> None:
 async def test_a_managed_group_owns_quarantine_and_log_too(tmp_path: Path) -> None:
     (tmp_path / "group").write_text("team:shared,managed:bob\n")
     (tmp_path / "opt-out").mkdir()
-    (tmp_path / "opt-out/team.nodspam").touch()  # of a user of that name; members opt out for themselves
+    (tmp_path / "opt-out/team.nodspam").touch()  # for a user of that name; each member opts out separately
     user = await bob(tmp_path, localStore="elsewhere")
     assert (user.name, user.owner, user.file_name, user.filtered) == ("bob", "team", "team", True)
 

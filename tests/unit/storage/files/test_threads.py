@@ -61,7 +61,7 @@ async def test_others_do_the_work_of_an_idle_thread(threads: Threads) -> None:
     assert await threads.idle(0)
     release = threading.Event()
     work = asyncio.create_task(threads.run(0, lambda _: release.wait(10)))
-    await asyncio.sleep(0)  # it is begun
+    await asyncio.sleep(0)  # it has started
     assert not await threads.idle(0)
     assert await threads.idle(1)
     release.set()
@@ -72,7 +72,7 @@ async def test_others_wait_for_a_thread_to_be_idle() -> None:
     threads = Threads("test", 1, 20.0, patience_s=20.0)
     release = threading.Event()
     work = asyncio.create_task(threads.run(0, lambda _: release.wait(10)))
-    await asyncio.sleep(0)  # it is begun
+    await asyncio.sleep(0)  # it has started
     waiting = asyncio.create_task(threads.idle(0))
     await asyncio.sleep(0)
     release.set()
@@ -93,7 +93,7 @@ async def test_work_that_ends_with_an_error_at_its_deadline_was_busy(threads: Th
     late = asyncio.ensure_future(threads.run(0, interrupted, 0.01))
     after = asyncio.ensure_future(threads.run(0, lambda _: over.set()))
     await asyncio.sleep(0)
-    over.wait()  # the loop is busy elsewhere meanwhile
+    over.wait()  # the loop is busy with something else
     with pytest.raises(TempFail, match="busy"):
         await late
     await after

@@ -20,7 +20,7 @@ def test_keys() -> None:
         "dspam_signature_data",
         "dspam_virtual_uids",
     ]
-    own = UserTable("accounts.people", "id", "login")  # where a view may be in its place
+    own = UserTable("accounts.people", "id", "login")  # it may be a view
     assert [each.table for each in missing_keys(found, own)] == ["dspam_signature_data"]
 
 

@@ -114,7 +114,7 @@ async def test_attempts_are_bounded(stores: dict[str, Sometimes], attempts: int,
     else:
         with pytest.raises(Unreachable):
             await new(storage, "bob")
-        await new(storage, "bob")  # the next question goes on from there
+        await new(storage, "bob")  # the next look-up starts with that store
     assert await stores["c"].uid("bob", create=False) == "bob"
     await storage.close()
 
