@@ -18,6 +18,7 @@ from functools import cached_property
 
 from dspamd.engine import _weights
 from dspamd.engine._weights import Evidence, Table
+from dspamd.engine.arrival import unmarked
 from dspamd.engine.changes import joined
 from dspamd.engine.model import (
     Explained,
@@ -78,7 +79,7 @@ class Weighted:
             return Tokens.recalled(array("Q"))
         at = len(FEATURES_MARK) + _SENDER_BYTES
         sender = int.from_bytes(signature[len(FEATURES_MARK) : at], "little")
-        return Tokens.recalled(_weights.unpacked(signature[at:]), sender or None)
+        return Tokens.recalled(_weights.unpacked(unmarked(signature)[at:]), sender or None)
 
     def take_back(self, applied: Learned) -> Learned:
         return applied.negated()._replace(block=_weights.negated(applied.block))

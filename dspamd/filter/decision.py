@@ -14,7 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from dspamd.config.config import Config
-from dspamd.engine.model import Label, Learned, Lesson, Result, Source, Totals
+from dspamd.engine.arrival import Arrival, marked
+from dspamd.engine.model import Learned, Lesson, Result, Source, Totals
 from dspamd.engine.modes import RULES
 from dspamd.engine.scorers import Run
 from dspamd.engine.tokenizer import Tokens
@@ -124,7 +125,7 @@ class Decisions:
         finding: Finding | None = None,
     ) -> Decision:
         """The decision that a scoring makes, with the signature that will be stored for it."""
-        signature, stored = await self._signature(passage, uid, scoring.run)
+        signature, stored = await self._signature(passage, uid, scoring)
         run, verdict = scoring.run, self._verdict(passage, scoring.result, signature)
         if passage.user.show_factors and finding is None:
             size = bulk(run, passage.score_options)
@@ -145,7 +146,7 @@ class Decisions:
         )
 
     async def _signature(
-        self, passage: Passage, uid: Uid | None, run: Run
+        self, passage: Passage, uid: Uid | None, scoring: Scoring
     ) -> tuple[str | None, Signature | None]:
         """The id of new mail, and its stored tokens; users who train pristine mail store none."""
         request, user = passage.request, passage.user
@@ -154,7 +155,7 @@ class Decisions:
         id_ = self._new_signature(uid)
         if uid is None or user.train_pristine:
             return id_, None
-        stored = Signature(id_, await aside(8 * len(run), lambda: run.signature))
+        stored = Signature(id_, await aside(8 * len(scoring.run), lambda: _data(passage, scoring)))
         if not await self._dictionaries.storage.has_room(uid, stored):
             # A header with this id would promise a correction that cannot work.
             log.get().warning("signature_not_kept", user=user.name, uid=uid, bytes=len(stored.data))
@@ -183,9 +184,16 @@ def _change(passage: Passage, scoring: Scoring, stored: Signature | None) -> Cha
     """What the store changes.  It keeps a provisional lesson with its signature, to take it back exactly."""
     options, correct = passage.score_options, None
     if scoring.provisional and stored is not None and not options.strict:
-        label = Label.SPAM if scoring.result.spam else Label.INNOCENT
-        correct = Correct(stored.id, None, label, provisional=True)
+        correct = Correct(stored.id, None, scoring.label, provisional=True)
     return change_of(scoring.learned, options, stored, correct)
+
+
+def _data(passage: Passage, scoring: Scoring) -> bytes:
+    """The content of a signature: the tokens, and the verdict unless nobody will ask for it."""
+    if passage.score_options.strict:
+        return scoring.run.signature
+    learned = scoring.teaches and not scoring.provisional
+    return marked(scoring.run.signature, Arrival(scoring.label, learned))
 
 
 def _needs_signature(passage: Passage, lesson: Lesson) -> bool:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dspamd.config.config import Config
-from dspamd.engine.model import Hits, Learned, Lesson, Result, ScoreOptions, Snapshot, Totals
+from dspamd.engine.model import Hits, Label, Learned, Lesson, Result, ScoreOptions, Snapshot, Totals
 from dspamd.engine.scorers import Run, Scorer, Weights, scorer
 from dspamd.engine.tokenizer import Tokens
 from dspamd.filter.blocks import MEMORY_BYTES, Blocks
@@ -42,6 +42,17 @@ class Scoring:
     run: Run = field(compare=False)
     snapshot: Snapshot = field(compare=False)
     provisional: bool = False
+
+    @property
+    def label(self) -> Label:
+        """The verdict."""
+        return Label.SPAM if self.result.spam else Label.INNOCENT
+
+    @property
+    def teaches(self) -> bool:
+        """Whether the message is learned, not only counted."""
+        totals = self.learned.totals
+        return bool(totals.spam_learned or totals.innocent_learned or self.learned.block)
 
     def but(self, result: Result, learned: Learned, *, provisional: bool = False) -> Scoring:
         """The same statistics, overruled: by a scanner, or by other users."""

@@ -23,9 +23,11 @@ import dataclasses
 from collections.abc import Awaitable, Callable
 
 from dspamd.config.config import Config
-from dspamd.engine.model import Learned, Source
+from dspamd.engine.arrival import Arrival, marked
+from dspamd.engine.model import Learned, ScoreOptions, Source
+from dspamd.engine.modes import effective
 from dspamd.errors import PermFail
-from dspamd.filter.dictionary import Dictionaries, Dictionary
+from dspamd.filter.dictionary import Dictionaries, Dictionary, Scoring
 from dspamd.filter.disposition import Disposition
 from dspamd.filter.observers.report import MessageLog
 from dspamd.filter.passage import Passage
@@ -159,8 +161,9 @@ class Reports:
         if dictionary.uid is not None and await _stored(dictionary, id_) is None:
             text = InboundMessage(Envelope(b"", (), content))
             tokens = await text.tokens(user.token_options(request), user.signature_pass(None))
-            run = (await dictionary.score(tokens, user.score_options(request))).run
-            stored = Signature(id_, await aside(8 * len(run), lambda: run.signature))
+            options = user.score_options(request)
+            scoring = await dictionary.score(tokens, options)
+            stored = Signature(id_, await aside(8 * len(scoring.run), lambda: _data(scoring, options)))
             await dictionary.storage.apply(dictionary.uid, Change(Learned.nothing(), stored))
         return id_
 
@@ -186,6 +189,16 @@ class Reports:
 async def _stored(dictionary: Dictionary, id_: str) -> Stored | None:
     """What the owner of a dictionary has under an id."""
     return None if dictionary.uid is None else await dictionary.storage.signature(dictionary.uid, id_)
+
+
+def _data(scoring: Scoring, options: ScoreOptions) -> bytes:
+    """The content of the signature of a text whose verdict nobody knows any more.
+
+    In a mode that takes nothing back by itself the text was not learned, or nothing keeps what it taught.
+    """
+    if options.strict or effective(scoring.snapshot.totals, options, None).takes_back:
+        return scoring.run.signature
+    return marked(scoring.run.signature, Arrival(None, learned=False))
 
 
 def _why(delivery: Delivery) -> str:

@@ -1,8 +1,9 @@
 """A scorer in the shadow of another: it scores and learns all mail, and decides nothing (`ShadowAlgorithm`).
 
 It learns what the other decides, until the user corrects that.  A postmaster sees in the metrics how often
-the two differ, and what the shadow says of mail that users correct, before they make it the Algorithm.  What
-it knows by then is what a user begins with after the change.
+the two differ, and what the shadow said of mail that users correct, before they make it the Algorithm.  It is
+the verdict on arrival that counts, for by now the shadow has learned our mistake; so its signature keeps
+that.  What it knows by then is what a user begins with after the change.
 
 Only a scorer with a block can be a shadow: its knowledge stands beside that of the other.  The store keeps a
 second signature for each message, which the user never sees.  The shadow works after the hand-over, and
@@ -11,17 +12,16 @@ its failures are logged and forgotten.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from dspamd.config.config import Config
+from dspamd.engine.arrival import Arrival, arrival_of, marked
 from dspamd.engine.model import Label, Lesson, Result, ScoreOptions, Source, TokenOptions
 from dspamd.engine.modes import near_errors
-from dspamd.engine.scorers import Run, scorer
+from dspamd.engine.scorers import scorer
 from dspamd.errors import Failure
 from dspamd.filter.decision import Decision
-from dspamd.filter.dictionary import Dictionaries, Dictionary, change_of
+from dspamd.filter.dictionary import Dictionaries, Scoring, change_of
 from dspamd.filter.passage import Passage
-from dspamd.filter.training import UnknownSignature, recall, teach
+from dspamd.filter.training import Recalled, UnknownSignature, recall, teach
 from dspamd.storage.contract import Correct, Signature
 from dspamd.telemetry import log
 from dspamd.telemetry.metrics import Metrics
@@ -50,7 +50,7 @@ class Shadow:
             return
         try:
             if decision.recalled is not None and passage.lesson is not None:
-                await self._correct(decision.recalled.dictionary, decision.recalled.signature, passage.lesson)
+                await self._correct(decision.recalled, passage.lesson)
             elif decision.run is not None and not decision.status:
                 await self._score(passage, decision)
         except Exception as error:  # whatever it is: the mail is delivered and learned
@@ -72,34 +72,47 @@ class Shadow:
         if passage.lesson is None:
             self._metrics.shadow_verdicts.add(_word(decision.verdict.result), _word(scoring.result))
             ours = Label.SPAM if decision.verdict.result.spam else Label.INNOCENT
-            run = scoring.run
+            said = scoring
             if scoring.result.spam != decision.verdict.result.spam:
                 # Users correct our verdicts, not these: what nobody corrects is as we said.
                 scoring = await dictionary.score(tokens, self._options, Lesson(ours, Source.CORPUS))
-            signature, correct = _kept(decision.verdict.signature, run, ours, scoring.learned.block)
+            signature, correct = _kept(decision.verdict.signature, said, ours, scoring.learned.block)
         change = change_of(scoring.learned.block_only, self._options, signature, correct)
         await dictionary.storage.apply(dictionary.uid, change)
 
-    async def _correct(self, dictionary: Dictionary, signature: str, lesson: Lesson) -> None:
+    async def _correct(self, ours: Recalled, lesson: Lesson) -> None:
         """Teach a correction; mail from before the shadow was there has no signature of it."""
         try:
-            recalled = await recall(dictionary, signature + SUFFIX)
+            recalled = await recall(ours.dictionary, ours.signature + SUFFIX)
         except UnknownSignature:
             return
-        tokens = scorer(self._options.algorithms).recall(recalled.stored.data, self._tokens)
-        said = (await dictionary.score(tokens, replace(self._options, classify_only=True))).result
-        right = said.spam == (lesson.label is Label.SPAM)
-        self._metrics.shadow_corrections.add("right" if right else "wrong")
+        said = arrival_of(recalled.stored.data)
+        if said is not None and _contradicts(lesson, ours, recalled):
+            self._metrics.shadow_corrections.add("right" if said.label is lesson.label else "wrong")
         await teach(recalled, lesson, self._tokens, self._options, block_only=True)
 
 
+def _contradicts(lesson: Lesson, ours: Recalled, shadow: Recalled) -> bool:
+    """Whether a user says for the first time that our verdict on a message was wrong.
+
+    The first correction finds nothing in force for the shadow, or something provisional; no later one does.
+    """
+    last, arrival = shadow.stored.correction, arrival_of(ours.stored.data)
+    if lesson.source is not Source.ERROR or lesson.unlearn:
+        return False
+    if last is not None and (not last.provisional or last.label is lesson.label):
+        return False
+    return arrival is None or arrival.label is not lesson.label
+
+
 def _kept(
-    signature: str | None, run: Run, label: Label, block: bytes
+    signature: str | None, said: Scoring, label: Label, block: bytes
 ) -> tuple[Signature | None, Correct | None]:
     """The second signature of a message, and its provisional lesson if it teaches the block something."""
     if signature is None:
         return None, None
-    stored = Signature(signature + SUFFIX, run.signature)
+    data = marked(said.run.signature, Arrival(said.label, learned=False))
+    stored = Signature(signature + SUFFIX, data)
     return stored, Correct(stored.id, None, label, provisional=True) if block else None
 
 

@@ -3,13 +3,19 @@
 A signature holds the tokens of the message as it was scored, so a correction needs no mail.  A signature
 belongs to its owner: an unknown one, or that of another user, changes nothing (`UnknownSignature`).
 
-A correction counts once.  With each corrected signature the store keeps the label in force and the
-exact effect of the correction.  The same correction again changes nothing; the opposite one takes
-back exactly what the last one did.  In strict compatibility every correction counts, as in
-DSPAM 3.10.2 (reference/engine.md 7.7, quirk Q-T2).
+The last word of the user holds: after any number of corrections the dictionary knows what it would know
+after the last one alone, and FN and FP count one mistake if it contradicts our verdict, else none.  The
+store keeps the label in force with the signature, and the exact effect of the correction that brought it
+there; the signature itself says what was learned on arrival (`engine.arrival`).  So
 
-In mode tone our own verdict is such a correction too, if we learned from it: a provisional one.  Users
-who confirm it change nothing.  Those who contradict it take back what it taught, and teach their own.
+* a correction that agrees with what is learned changes nothing;
+* the first one of a message that was learned takes back our lesson and teaches the user's, and the
+  opposite one takes back exactly what the last one did;
+* the first one of a message that was not learned only teaches.  It is provisional, like what mode tone
+  learns by itself: the opposite one takes it back, and then teaches.
+
+In strict compatibility every correction counts, as in DSPAM 3.10.2 (reference/engine.md 7.7, quirk Q-T2).
+Of a signature that does not say what was learned, the first correction teaches whatever was.
 """
 
 from __future__ import annotations
@@ -19,14 +25,15 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
+from dspamd.engine.arrival import Arrival, arrival_of, marked
 from dspamd.engine.model import Label, Learned, Lesson, Result, ScoreOptions, Source, TokenOptions
-from dspamd.engine.modes import only_teaching
+from dspamd.engine.modes import MISCLASSIFIED, RULES, only_teaching
 from dspamd.engine.scorers import scorer
 from dspamd.engine.tokenizer import Tokens
 from dspamd.errors import PermFail, TempFail
 from dspamd.filter.dictionary import Dictionary, change_of
 from dspamd.offload.threads import aside
-from dspamd.storage.contract import Change, Correct, Correction, Stale, Stored, Uid
+from dspamd.storage.contract import Change, Correct, Correction, Signature, Stale, Stored, Uid
 
 _ATTEMPTS = 5  # two clients that move one mail collide once; five collisions are a fault
 
@@ -70,7 +77,7 @@ async def teach(
     *,
     block_only: bool = False,
 ) -> Tokens | None:
-    """Teach a stored message; returns its tokens, None if the user has said the same before.
+    """Teach a stored message; returns its tokens, None if they teach nothing new.
 
     `block_only`: counters stay as they are, because another scorer moves them.
 
@@ -79,7 +86,7 @@ async def teach(
     """
     recall_tokens = scorer(score_options.algorithms).recall
     for _ in range(_ATTEMPTS):
-        if _in_force(recalled.stored, lesson, score_options):
+        if _changes_nothing(recalled.stored, lesson, score_options):
             return None
         data = recalled.stored.data
         tokens = await aside(len(data), partial(recall_tokens, data, token_options))
@@ -97,23 +104,66 @@ async def teach(
 
 async def _change(recalled: Recalled, tokens: Tokens, lesson: Lesson, score_options: ScoreOptions) -> Change:
     """The change that the lesson makes."""
-    guarded, last = _guarded(lesson, score_options), recalled.stored.correction
-    if last is not None and _withdraws(lesson, last, score_options):
-        withdrawn = Correct(recalled.signature, last.label, None)
-        return change_of(await _taken_back(last, score_options), score_options, correct=withdrawn)
-    if last is None or not guarded:
+    last = recalled.stored.correction
+    if not _corrects(lesson, score_options):
         learned = (await recalled.dictionary.score(tokens, score_options, lesson)).learned
-        correct = Correct(recalled.signature, None, lesson.label) if guarded else None
-        return change_of(learned, score_options, correct=correct)
+        return change_of(learned, score_options)
+    if lesson.unlearn:
+        return await _unlearned(recalled, tokens, lesson, score_options)
+    if last is None:
+        return await _first(recalled, tokens, lesson, score_options)
     learned = await _taken_back(last, score_options)
     if last.provisional:
-        teaching = only_teaching(score_options)
-        scoring = await recalled.dictionary.score(tokens, teaching, lesson, before=learned.block)
-        taught = scoring.learned
+        taught = await _taught(recalled, tokens, lesson, score_options, before=learned.block)
         learned = await aside(
             8 * len(tokens), partial(scorer(score_options.algorithms).join, learned, taught)
         )
     return change_of(learned, score_options, correct=Correct(recalled.signature, last.label, lesson.label))
+
+
+async def _first(recalled: Recalled, tokens: Tokens, lesson: Lesson, score_options: ScoreOptions) -> Change:
+    """The first correction of a message."""
+    arrival = _arrival(recalled.stored, score_options)
+    fresh = arrival is not None and not arrival.learned
+    if fresh:
+        learned = await _taught(recalled, tokens, lesson, score_options)
+    else:
+        learned = (await recalled.dictionary.score(tokens, score_options, lesson)).learned
+    if not RULES[score_options.mode].learns:  # nothing is in force, and a later one has all to do
+        return change_of(learned, score_options)
+    correct = Correct(recalled.signature, None, lesson.label, provisional=fresh)
+    return change_of(learned, score_options, correct=correct)
+
+
+async def _taught(
+    recalled: Recalled, tokens: Tokens, lesson: Lesson, score_options: ScoreOptions, *, before: bytes = b""
+) -> Learned:
+    """What a correction teaches that takes nothing back; only one that contradicts us counts a mistake."""
+    scoring = await recalled.dictionary.score(tokens, only_teaching(score_options), lesson, before=before)
+    arrival, learned = _arrival(recalled.stored, score_options), scoring.learned
+    if arrival is None or arrival.label is not lesson.label or not RULES[score_options.mode].learns:
+        return learned
+    return learned._replace(totals=learned.totals.joined(MISCLASSIFIED[lesson.label].negated()))
+
+
+async def _unlearned(
+    recalled: Recalled, tokens: Tokens, lesson: Lesson, score_options: ScoreOptions
+) -> Change:
+    """Take back what was learned of a message, which is one that was not learned from then on."""
+    id_, last, arrival = (
+        recalled.signature,
+        recalled.stored.correction,
+        _arrival(recalled.stored, score_options),
+    )
+    if last is not None and last.provisional and last.label is lesson.label:
+        withdrawn = Correct(id_, last.label, None)
+        return change_of(await _taken_back(last, score_options), score_options, correct=withdrawn)
+    learned = (await recalled.dictionary.score(tokens, score_options, lesson)).learned
+    if arrival is None:
+        return change_of(learned, score_options)
+    data = recalled.stored.data
+    data = await aside(len(data), lambda: marked(data, arrival._replace(learned=False)))
+    return change_of(learned, score_options, Signature(id_, data), Correct(id_, None, None))
 
 
 async def _taken_back(last: Correction, score_options: ScoreOptions) -> Learned:
@@ -123,21 +173,35 @@ async def _taken_back(last: Correction, score_options: ScoreOptions) -> Learned:
     return await aside(8 * len(applied.tokens.tokens), lambda: take_back(applied))
 
 
-def _withdraws(lesson: Lesson, last: Correction, score_options: ScoreOptions) -> bool:
-    """Whether a user asks to unlearn what we learned provisionally."""
-    same = last.provisional and last.label is lesson.label
-    return lesson.unlearn and same and not score_options.strict
+def _corrects(lesson: Lesson, score_options: ScoreOptions) -> bool:
+    """Whether a lesson counts once, and is taken back exactly."""
+    return lesson.source is Source.ERROR and not score_options.strict
 
 
-def _guarded(lesson: Lesson, score_options: ScoreOptions) -> bool:
-    """Whether a lesson counts once: a correction, outside of strict compatibility."""
-    return lesson.source is Source.ERROR and not lesson.unlearn and not score_options.strict
+def _arrival(stored: Stored, score_options: ScoreOptions) -> Arrival | None:
+    """What became of the message on arrival; None: that is not known, or counts for nothing.
+
+    Where the store keeps no corrections it says little: what was learned since then is not known.
+    """
+    return None if score_options.strict or not stored.corrections else arrival_of(stored.data)
 
 
-def _in_force(stored: Stored, lesson: Lesson, score_options: ScoreOptions) -> bool:
-    """Whether the user has said the same of this message before."""
-    last = stored.correction
-    return _guarded(lesson, score_options) and last is not None and last.label is lesson.label
+def _in_force(stored: Stored, score_options: ScoreOptions) -> Label | None:
+    """The label with which the message is learned; None: with none, or it is not known."""
+    if stored.correction is not None:
+        return stored.correction.label
+    arrival = _arrival(stored, score_options)
+    return arrival.label if arrival is not None and arrival.learned else None
+
+
+def _changes_nothing(stored: Stored, lesson: Lesson, score_options: ScoreOptions) -> bool:
+    """Whether the message is learned like that already, or was never learned like that."""
+    if not _corrects(lesson, score_options):
+        return False
+    as_said = _in_force(stored, score_options) is lesson.label
+    if lesson.unlearn:
+        return not as_said and _arrival(stored, score_options) is not None
+    return as_said
 
 
 def result_of(label: Label) -> Result:

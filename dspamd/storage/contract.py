@@ -48,8 +48,9 @@ class Signature(NamedTuple):
 class Correction(NamedTuple):
     """The correction in force for one signature.
 
-    `label` is the user's answer or, if the correction is `provisional`, our own verdict, which we
-    learned until the user says more.  `applied` is the effective change, after clamping at
+    `label` is the user's answer, or our own verdict, which we learned until the user says more.
+    `provisional`: it is all that was learned of the message, so one that contradicts it takes it back
+    and has a lesson of its own to teach.  `applied` is the effective change, after clamping at
     zero: a caller takes the correction back by applying the negation, which restores every
     counter exactly.  `block` is the change that the correction appended to a block; the
     scorer that made it knows the change that takes it back.
@@ -114,6 +115,7 @@ class Stored(NamedTuple):
 
     data: bytes
     correction: Correction | None
+    corrections: bool = True  # whether the store keeps any; where it does not, there may have been some
 
 
 class TokenRow(NamedTuple):

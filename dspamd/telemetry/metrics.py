@@ -69,7 +69,7 @@ class Metrics:
         )
         self.shadow_corrections = Counter(
             "dspamd_shadow_corrections_total",
-            "Corrections by what ShadowAlgorithm says of the message: it agrees with the user, or not.",
+            "Mistakes that users corrected, each once, by what ShadowAlgorithm said on arrival.",
             shadow=("right", "wrong"),
         )
         self.unfiltered = Counter(

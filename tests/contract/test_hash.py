@@ -31,7 +31,7 @@ from dspamd.errors import ConfigError, TempFail
 from dspamd.home.home import Home
 from dspamd.mail.view_classic import view
 from dspamd.maintenance.conformance.steps import all_tokens, counts, learn, learning, new, totals
-from dspamd.storage.contract import Change, Correct, Signature, Stale
+from dspamd.storage.contract import Change, Correct, Signature, Stale, Stored
 from dspamd.storage.drivers import open_storage
 from dspamd.storage.files import css
 from dspamd.storage.files.css import Shape
@@ -115,7 +115,7 @@ async def test_signatures_lie_where_dspam_has_them(tmp_path: Path) -> None:
         await storage.apply(owner, Change(Learned.nothing(), Signature(id, data)))
         assert (tmp_path / path).read_bytes() == data
         stored = await storage.signature(owner, id)
-        assert stored == (data, None)
+        assert stored == Stored(data, None)
     assert {file.suffix for file in (tmp_path / path).parent.parent.iterdir()} == {
         ".css", ".sig", ".lock", ".journal",
     }  # fmt: skip
@@ -504,7 +504,7 @@ async def test_a_purged_file_gives_its_space_back(tmp_path: Path) -> None:
         for store in (storage, other):
             assert await all_tokens(store, "bob") == before[:20]
             assert (await totals(store, "bob")).spam_learned == 1
-            assert await store.signature("bob", "s") == (b"data", None)
+            assert await store.signature("bob", "s") == Stored(b"data", None)
         await storage.compact("bob")
         assert css_file(tmp_path).stat().st_ino == small.st_ino  # nothing more to gain
 

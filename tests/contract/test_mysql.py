@@ -30,7 +30,7 @@ from dspamd.maintenance.conformance.signatures import (
     one_of_many_equal_corrections_wins,
 )
 from dspamd.maintenance.conformance.steps import all_tokens, append, counts, learn, learning, new, totals
-from dspamd.storage.contract import Change, Correct, Signature, TokenRow
+from dspamd.storage.contract import Change, Correct, Signature, Stored, TokenRow
 from dspamd.storage.drivers import open_storage
 from dspamd.storage.mysql import statements as mysql_statements
 from dspamd.storage.mysql.server import SESSION, Connections, socket_of
@@ -107,7 +107,7 @@ async def test_what_dspam_left_is_read(mariadb_server: MariaDB, recorded: str) -
             ((_, id, data, _, _),) = (
                 row for row in mysql_rows(site, "dspam_signature_data") if int(row[0]) == uid
             )
-            assert await storage.signature(uid, id) == (bytes.fromhex(data), None)
+            assert await storage.signature(uid, id) == Stored(bytes.fromhex(data), None)
             assert await storage.signatures(uid) == [(id, today)]
             assert await storage.signature(3 - uid, id) is None
 
@@ -285,7 +285,7 @@ async def _corrected_twice(storage: MySQL) -> dict[int, tuple[int, int]]:
     for _ in range(2):
         await storage.apply(uid, Change(learning([1], 1, -1), correct=Correct("s", None, Label.SPAM)))
     stored = await storage.signature(uid, "s")
-    assert stored == (b"data", None)
+    assert stored == Stored(b"data", None, corrections=False)
     assert await storage.delete_signature(uid, "s")
     await storage.delete_owner("bob")
     return await counts(storage, uid, [1])
@@ -515,7 +515,7 @@ async def test_changes_go_to_the_server_for_writing(mariadb_server: MariaDB) -> 
         assert await storage.owners() == ["bob"]
         assert await storage.signature(1, "s") is None
     async with mysql(reading, writes=writing, signatures_from_writes=True) as storage:
-        assert await storage.signature(1, "s") == (b"data", None)
+        assert await storage.signature(1, "s") == Stored(b"data", None)
     async with mysql(writing) as storage:
         assert await counts(storage, 1, [1]) == {1: (1, 0)}
         assert await storage.owners() == ["alice", "bob"]

@@ -19,6 +19,7 @@ import pytest
 
 from dspamd.app import Parts
 from dspamd.config.config import Config
+from dspamd.engine.arrival import Arrival, marked
 from dspamd.engine.model import Label, Learned, Lesson, Source, Totals
 from dspamd.errors import PermFail, TempFail
 from dspamd.filter.transaction import InboundMessage
@@ -29,7 +30,17 @@ from dspamd.maintenance.conformance.steps import all_tokens, append, counts, lea
 from dspamd.request.envelope import Envelope, Recipient
 from dspamd.request.recipients import Delivery
 from dspamd.request.request import Request
-from dspamd.storage.contract import Change, Correct, Signature, Stale, Storage, TokenRow, Uid, Unreachable
+from dspamd.storage.contract import (
+    Change,
+    Correct,
+    Signature,
+    Stale,
+    Storage,
+    Stored,
+    TokenRow,
+    Uid,
+    Unreachable,
+)
 from dspamd.storage.drivers import open_storage
 from dspamd.storage.postgres.connections import Connections
 from dspamd.storage.postgres.store import Postgres
@@ -144,7 +155,7 @@ async def test_what_dspam_left_is_read(postgres_server: PostgreSQL, change: str)
             assert await counts(storage, uid, [*tokens, 1, 2]) == tokens
             assert await all_tokens(storage, uid) == [TokenRow(t, *tokens[t], today) for t in sorted(tokens)]
         for owner, id, data, *_ in postgres_rows("dspam_signature_data"):
-            assert await storage.signature(int(owner), id) == (bytes.fromhex(data), None)
+            assert await storage.signature(int(owner), id) == Stored(bytes.fromhex(data), None)
             assert await storage.signatures(int(owner)) == [(id, today)]
             assert await storage.signature(3 - int(owner), id) is None
         assert await storage.preferences("bob") == {"spamAction": "deliver"}
@@ -157,7 +168,7 @@ async def test_signatures_may_begin_with_the_number_of_their_owner(postgres_serv
     async with postgres(server) as storage:
         for uid, id, data, *_ in postgres_rows("dspam_signature_data", POSTGRES_NUMBERED):
             assert id.startswith(f"{uid},")
-            assert await storage.signature(int(uid), id) == (bytes.fromhex(data), None)
+            assert await storage.signature(int(uid), id) == Stored(bytes.fromhex(data), None)
             assert await storage.signature(3 - int(uid), id) is None
             lesson = Change(learning([1], 1, 0, spam_learned=1), correct=Correct(id, None, Label.SPAM))
             with pytest.raises(Stale):
@@ -221,7 +232,7 @@ async def test_the_recorded_session_gives_the_recorded_rows(
         assert written(postgres_server, server, table) == sorted(postgres_rows(table)), table
     signatures = written(postgres_server, server, "dspam_signature_data", "uid, encode(data, 'hex')")
     assert signatures == sorted(
-        [uid, data.replace(POSTGRES_CONTROL, "")]
+        [uid, data.replace(POSTGRES_CONTROL, "") + marked(b"", Arrival(Label.INNOCENT, learned=True)).hex()]
         for uid, _, data, *_ in postgres_rows("dspam_signature_data")
     )
 

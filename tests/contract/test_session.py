@@ -16,6 +16,7 @@ import pytest
 
 from dspamd.app import Parts
 from dspamd.config.config import Config
+from dspamd.engine.arrival import Arrival, arrival_of, unmarked
 from dspamd.engine.model import Label, Lesson, Source, Totals
 from dspamd.engine.tokenizer import Tokens
 from dspamd.filter.transaction import InboundMessage
@@ -125,7 +126,8 @@ async def test_the_session(name: str, storage: Storage, tmp_path: Path) -> None:
             assert uid is not None
             stored = await site.storage.signature(uid, id)
             assert stored is not None
-            assert stored.data.hex() == data.replace(POSTGRES_CONTROL, "")
+            assert unmarked(stored.data).hex() == data.replace(POSTGRES_CONTROL, "")
+            assert arrival_of(stored.data) == Arrival(Label.INNOCENT, learned=True)
 
 
 class Left(NamedTuple):

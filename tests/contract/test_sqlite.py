@@ -21,7 +21,7 @@ from dspamd.errors import TempFail
 from dspamd.home.home import Home
 from dspamd.maintenance.conformance.steps import all_tokens, counts, learn, learning, new, totals
 from dspamd.maintenance.purge import Ages, Unused, purge
-from dspamd.storage.contract import Change, Correct, Signature, TokenRow
+from dspamd.storage.contract import Change, Correct, Signature, Stored, TokenRow
 from dspamd.storage.files.sqlite import SQLite
 from dspamd.storage.files.sqlite_file import MOMENT_PAGES
 from tests.dates import TURKISH
@@ -80,7 +80,7 @@ async def test_what_dspam_left_is_read(tmp_path: Path) -> None:
         assert await counts(storage, "bob", [*known, 1, 2]) == known
         assert await totals(storage, "bob") == Totals(spam_learned=1, spam_misclassified=1)
         stored = await storage.signature("bob", id)
-        assert stored == (bytes.fromhex(data), None)
+        assert stored == Stored(bytes.fromhex(data), None)
         today = NUMBER
         assert await all_tokens(storage, "bob") == [TokenRow(t, *known[t], today) for t in sorted(known)]
         assert await storage.signatures("bob") == [(id, today)]

@@ -55,6 +55,35 @@ def dspamc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
         yield Client(folder, daemon)
 
 
+def test_a_message_that_is_dragged_into_junk_and_back_is_innocent(tmp_path: Path) -> None:
+    """As imapsieve reports it, of tagged mail of which nothing was learned on arrival; and the mirror."""
+    path, mails = tmp_path / "s", {}
+    settings = (
+        f"ServerMode auto\nServerDomainSocketPath {path}\nClientHost {path}\n"
+        'Preference "spamAction=tag"\nTrainingMargin 0\n'
+    )
+    for label, words in (("spam", b"cheap pills casino"), ("innocent", b"project meeting lunch")):
+        mails[label] = b"From: ann@%s.example\nSubject: news\n\n%s\n" % (label.encode(), words)
+    scoring = "TrainingMode tone\nAlgorithm joint"
+    with Daemon(tmp_path, free_port(), settings=settings, scoring=scoring) as daemon:
+        dspamc = Client(tmp_path, daemon)
+
+        def teach(label: str, mail: bytes, source: str = "error") -> None:
+            done = dspamc("--user", "bob", f"--class={label}", f"--source={source}", stdin=mail)
+            assert done.returncode == 0, done.stderr
+
+        for label, mail in mails.items():
+            teach(label, mail, "corpus")
+        for label, other in (("spam", "innocent"), ("innocent", "spam")):
+            mail = mails[label]
+            arrived = dspamc("--user", "bob", "--deliver=innocent,spam", "--stdout", stdin=mail).stdout
+            assert message_from_bytes(arrived)["X-DSPAM-Result"].lower() == label
+            teach(label, arrived)
+            teach(other, arrived)
+            answer = dspamc("--user", "bob", "--classify", stdin=mail).stdout.decode()
+            assert f'result="{other.capitalize()}"' in answer
+
+
 def test_on_a_socket_the_account_is_enough(dspamc: Client, tmp_path: Path) -> None:
     """There is no password in this file, so it may be for everybody."""
     conf = tmp_path / "client.conf"

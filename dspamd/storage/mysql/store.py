@@ -288,7 +288,7 @@ class MySQL:
         if not rows:
             return None
         ((data, label, applied),) = rows
-        return Stored(data, correction(label, applied) if label else None)
+        return Stored(data, correction(label, applied) if label else None, tables.corrections)
 
     async def delete_signature(self, uid: Uid, signature: str) -> bool:
         if not valid(signature):

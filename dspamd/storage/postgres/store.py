@@ -314,7 +314,8 @@ class Postgres:
             if row is None:
                 return None
             data, label, applied = row
-            return Stored(data or b"", correction(label, applied) if label else None)
+            kept = correction(label, applied) if label else None
+            return Stored(data or b"", kept, statements.corrections)
 
         return await self._run(fetch)
 

@@ -125,7 +125,7 @@ async def test_what_was_written_is_counted(items: list[Item]) -> None:
     await replay.process(items[0])
     tokens = len(await _rows(replay))
     assert items[0].label is Label.INNOCENT
-    assert (replay.storage.written.rows, replay.storage.written.bytes) == (tokens + 2, 32 * tokens + 64)
+    assert (replay.storage.written.rows, replay.storage.written.bytes) == (tokens + 2, 32 * tokens + 72)
     assert list(replay.record.trained) == [1]
     assert replay.storage.size().rows == tokens
 

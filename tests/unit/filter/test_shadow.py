@@ -95,6 +95,10 @@ async def test_mail_that_nobody_corrects_is_what_the_algorithm_said(tmp_path: Pa
         await correct(pipeline, signature_of(outcome), ERROR_SPAM)
         corrected = await table(pipeline.parts.storage)
         assert corrected.innocent == before.innocent
+        for lesson in (ERROR_SPAM, ERROR_INNOCENT, ERROR_SPAM):
+            await correct(pipeline, signature_of(outcome), lesson)
+        # On arrival it was right, whatever it has learned since then.
+        assert counted(pipeline, "shadow_corrections") == {("right",): 1}
 
 
 async def test_differences_and_corrections_are_counted(tmp_path: Path) -> None:
@@ -103,7 +107,17 @@ async def test_differences_and_corrections_are_counted(tmp_path: Path) -> None:
         verdicts = counted(pipeline, "shadow_verdicts")
         assert sum(verdicts.values()) == 3
         assert verdicts["spam", "spam"] >= 1
-        assert sum(counted(pipeline, "shadow_corrections").values()) == 3
+        assert sum(counted(pipeline, "shadow_corrections").values()) == 1
+
+
+async def test_only_mistakes_of_ours_are_counted(tmp_path: Path) -> None:
+    async with open_pipeline(tmp_path, SHADOW) as pipeline:
+        await pipeline.feed()
+        mistaken, agreed = [signature_of(await pipeline.process(HAM)) for _ in range(2)]
+        await correct(pipeline, agreed, ERROR_INNOCENT)
+        for lesson in (ERROR_INNOCENT, ERROR_SPAM, ERROR_INNOCENT, ERROR_SPAM):
+            await correct(pipeline, mistaken, lesson)
+        assert counted(pipeline, "shadow_corrections") == {("wrong",): 1}
 
 
 async def test_mail_from_before_the_shadow_can_be_corrected(tmp_path: Path) -> None:

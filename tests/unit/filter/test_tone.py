@@ -110,9 +110,12 @@ async def test_what_was_not_learned_is_only_taught(tmp_path: Path) -> None:
             token: i for token, (_, i) in sure[1].items() if i
         }
         await b.process(b"\n\n", about(seen, ERROR_INNOCENT))
-        assert await state(b) == sure
+        assert (await b.totals()) == sure[0].plus(Totals(innocent_learned=1))
         await b.process(b"\n\n", about(seen, ERROR_SPAM))
         assert await state(b) == (totals, hits)
+        await b.process(b"\n\n", about(seen, Lesson(Label.SPAM, Source.ERROR, unlearn=True)))
+        assert (await b.totals()).plus(Totals(spam_misclassified=-1)) == sure[0]
+        assert (await b.dump()) == sure[1]
 
 
 async def test_a_sure_verdict_that_the_user_confirms_teaches(tmp_path: Path) -> None:
@@ -121,7 +124,7 @@ async def test_a_sure_verdict_that_the_user_confirms_teaches(tmp_path: Path) -> 
         seen = signature_of(await b.process(NOTHING_NEW))
         sure = await b.totals()
         await b.process(b"\n\n", about(seen, ERROR_INNOCENT))
-        assert await b.totals() == sure.plus(Totals(innocent_learned=1, innocent_misclassified=1))
+        assert await b.totals() == sure.plus(Totals(innocent_learned=1))
 
 
 async def test_what_is_unlearned_is_as_if_it_had_not_come(tmp_path: Path) -> None:
