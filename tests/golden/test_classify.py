@@ -191,6 +191,9 @@ def replay_recording(recording: Recording) -> HashStore:
     return replay.store
 
 
+# Thousands of messages take the way of the first one: to count its lines costs half of their time.
+pytestmark = pytest.mark.no_cover
+
 RUNS = [(file, Feeding.of(config), config["name"]) for file in FILES for config in configurations(file)]
 
 

@@ -20,6 +20,8 @@ from tests.model.run import Reference
 from tests.model.tokens import Table, Tokenizer, from_signature
 from tests.support.memory_store import MemoryStore
 
+pytestmark = pytest.mark.no_cover  # it is about the reference, not about the program
+
 HANDMADE = {row["message"]: bytes.fromhex(row["hex"]) for row in rows("handmade_messages.jsonl")}
 NUL = "nul.eml"  # the original cut it at its NUL, we drop the NUL
 

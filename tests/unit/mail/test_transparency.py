@@ -24,6 +24,9 @@ CANONICAL = st.lists(st.sampled_from([b"", b".", b"..", b". x", b"a", b"\0\xff",
     lambda lines: b"".join(line + b"\r\n" for line in lines)
 )
 
+# To count the lines of each of a million runs would take twice the time of the runs.
+many_times = pytest.mark.no_cover
+
 
 def collected(*chunks: bytes, limit: int = 0) -> tuple[Collector, bytes]:
     """Feed `chunks`, each of which is not empty; the collector and what follows the message."""
@@ -66,6 +69,7 @@ def test_no_message_can_hide_another(content: bytes) -> None:
     assert wire.endswith(b"\r\n") or not wire
 
 
+@many_times
 @pytest.mark.parametrize("size", range(8))
 def test_every_mix_of_line_ends_and_dots_is_received_however_it_is_cut(size: int) -> None:
     """All strings of so many bytes, in two pieces with each border between them, and byte by byte."""
@@ -78,6 +82,7 @@ def test_every_mix_of_line_ends_and_dots_is_received_however_it_is_cut(size: int
             assert (collector.take(), rest) == expected, chunks
 
 
+@many_times
 @pytest.mark.parametrize("size", range(8))
 def test_every_mix_of_line_ends_and_dots_is_sent_however_it_is_cut(
     size: int, monkeypatch: pytest.MonkeyPatch
