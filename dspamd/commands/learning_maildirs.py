@@ -30,6 +30,7 @@ from dspamd.evaluation.maildir_memory import ENDING, Memory, Remembered
 from dspamd.evaluation.maildirs import JUNK, SILENT, Entry, Names, Place, entries, look, read, users
 from dspamd.file_errors import explained
 from dspamd.filter.training import UnknownSignature
+from dspamd.mail.signature import id_of_text
 from dspamd.maintenance.maintenance import Lock
 from dspamd.telemetry import log
 
@@ -253,17 +254,26 @@ class Run:
             raise
 
     async def _lesson(self, user: str, signature: str, label: Label, path: str) -> None:
-        if signature:
-            with suppress(UnknownSignature):  # it is too old, or another program made it
-                await self._learner.correct(user, label, signature)
-                self._tally.by_signature += 1
-                self._count(label)
-                return
+        if signature and await self._corrected(user, signature, label):
+            return
+        message = await asyncio.to_thread(read, path, None)
+        # The user may have taught the text already, by moving the message in a mail program.
+        if await self._corrected(user, id_of_text(message), label):
+            return
         try:
-            await self._learner.feed(user, label, await asyncio.to_thread(read, path, None))
+            await self._learner.feed(user, label, message)
             self._count(label)
         except UnknownSignature:
             self._tally.unusable += 1
+
+    async def _corrected(self, user: str, signature: str, label: Label) -> bool:
+        """Whether there is such a signature: it may be too old, or another program made it."""
+        with suppress(UnknownSignature):
+            await self._learner.correct(user, label, signature)
+            self._tally.by_signature += 1
+            self._count(label)
+            return True
+        return False
 
     def _count(self, label: Label) -> None:
         if label is Label.SPAM:

@@ -109,12 +109,17 @@ class Reports:
         """The delivery of a message that its user moved to a folder, with a signature that the user has.
 
         It never is the signature of another user, whose copy of the message is in another mailbox.
+        Raises `UnknownSignature` for a user who has no dictionary: the mail server may have another name for
+        them, and what it teaches under that one would serve nobody.
         """
         request = delivery.request
         user = await self._users.resolve(await self._users.verified(delivery.user))
         if not user.filtered:
             return delivery  # to be refused
-        dictionary = await self._dictionaries.of(user, create=True)
+        dictionary = await self._dictionaries.of(user, create=False)
+        if dictionary.uid is None:
+            text = f"No mail was filtered for {user.name} yet: is this the name of the user in dspamd?"
+            raise UnknownSignature(text, detail=f"{user.owner} has no dictionary")
         id_ = None if user.train_pristine else of_header(mail.message)
         if id_ is None or await _stored(dictionary, id_) is None:
             id_ = await self._text_signature(mail.message.raw, dictionary, user, request)

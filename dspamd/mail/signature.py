@@ -59,8 +59,8 @@ def new_id(time: int, pid: int, first: int, second: int, uid: int | None = None)
 
 
 def id_of_text(content: bytes) -> str:
-    """The id of a text that has none: 31 characters, the same for the same bytes."""
-    return "t" + hashlib.blake2b(content, digest_size=15).hexdigest()
+    """The id of a text that has none: 31 characters, the same for the same text with CR LF or LF."""
+    return "t" + hashlib.blake2b(content.replace(b"\r\n", b"\n"), digest_size=15).hexdigest()
 
 
 def valid(id_: str) -> bool:

@@ -61,8 +61,9 @@ def test_who_empties_the_folder_for_spam_teaches_nothing(site: Retraining, user:
 
 
 def test_mail_that_never_came_through_the_filter_is_learned_by_its_text(site: Retraining, user: str) -> None:
+    site.deliver(user, mail())
     with site.client(user) as client:
-        assert client.append("Junk", "", "", mail())[0] == "OK"
+        assert client.append("Junk", "", "", mail(1))[0] == "OK"
     assert site.missed(user) == 1
     site.move(user, "Junk", "INBOX")
     assert site.missed(user) == 0
@@ -110,7 +111,7 @@ def test_a_lesson_that_fails_is_told_and_costs_no_mail(site: Retraining, user: s
     away.rename(socket)
     log = site.dovecot.log[said:]
     assert "dspamc: cannot connect to " in log
-    assert "failed to execute to program `dspamc'" in log
+    assert "to execute to program" in log
     with site.client(user, "Junk") as client:
         assert last(client) == "1"
     site.move(user, "Junk", "INBOX")

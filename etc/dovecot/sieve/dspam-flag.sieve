@@ -22,7 +22,8 @@ if allof (
     stop;
 }
 
-# The user of dspamd is the address. With StripRcptDomain on, the part before the "@": "*@*".
+# The user of dspamd is the name that logs in. To take its domain off, write "*@*" for "*"; to add one, write
+# "${1}@example.org" for "${1}".
 if environment :matches "imap.user" "*" {
     set "user" "${1}";
 }

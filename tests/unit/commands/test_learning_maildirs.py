@@ -14,9 +14,13 @@ from dspamd.app import Parts
 from dspamd.commands import dspam_admin
 from dspamd.commands.learner import Local
 from dspamd.config.config import Config
-from dspamd.engine.model import Totals
+from dspamd.engine.model import Label, Lesson, Source, Totals
 from dspamd.errors import TempFail
 from dspamd.evaluation.maildirs import JUNK, SILENT, Names, Place, entries, users
+from dspamd.filter.transaction import InboundMessage
+from dspamd.request.envelope import Envelope
+from dspamd.request.recipients import Delivery, recipient_of
+from dspamd.request.request import Request
 from tests.support.site import Site
 
 Output = pytest.CaptureFixture[str]
@@ -141,6 +145,24 @@ def test_a_signature_that_is_gone(mailbox: Mailbox) -> None:
     mail.write_text(text.replace("X-DSPAM-Signature: ", "X-DSPAM-Signature: 00"))
     assert [mailbox.learn(), mailbox.learn()] == [(1, 0, 0), (0, 0, 0)]
     assert mailbox.totals.spam_corpusfed == 1
+
+
+def test_a_text_that_the_user_taught_by_moving_it_is_not_taught_again(mailbox: Mailbox) -> None:
+    mailbox.deliver("cur", verdict="Innocent")
+    mail = mailbox.deliver(".Junk/cur", "pills")
+
+    async def move() -> None:
+        async with Parts(Config.load()) as parts:
+            request = Request(lesson=Lesson(Label.SPAM, Source.ERROR), filed=True)
+            moved = InboundMessage(Envelope(b"", (), mail.read_bytes().replace(b"\n", b"\r\n")))
+            bob = "bob@example.org"
+            await parts.pipeline.process(moved, Delivery(bob, recipient_of(bob), request))
+
+    asyncio.run(move())
+    mailbox.output.readouterr()
+    before = mailbox.totals
+    assert mailbox.learn() == (1, 0, 1)
+    assert mailbox.totals == before
 
 
 def test_copies_that_contradict_each_other(mailbox: Mailbox) -> None:
