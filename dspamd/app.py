@@ -10,9 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import secrets
 import sys
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -43,11 +41,11 @@ from dspamd.filter.observers.tracker import Tracker
 from dspamd.filter.outlet import Outlet
 from dspamd.filter.pipeline import Pipeline
 from dspamd.filter.scan.scanners import Scanners, local_addresses
+from dspamd.filter.signature_ids import SignatureIds
 from dspamd.home.history import History
 from dspamd.home.home import Home
 from dspamd.home.layout import layout, mixture
 from dspamd.home.templates import Texts, lacking
-from dspamd.mail import signature
 from dspamd.mail._view import keep_memory
 from dspamd.maintenance.config_checks import pitfalls
 from dspamd.maintenance.maintenance import Maintenance, ages, purging
@@ -189,30 +187,6 @@ class Profiles:
         except ConfigError as error:
             raise TempFail("Storage profile cannot be used", detail=str(error)) from error
         return await self._stack.enter_async_context(parts)
-
-
-class SignatureIds:
-    """Makes ids that are new in this process; the pid tells processes apart.
-
-    `with_uid`: they begin with the number of their owner (MySQLUIDInSignature, PgSQLUIDInSignature).
-    """
-
-    def __init__(self, *, with_uid: bool = False, clock: Callable[[], float] = time.time) -> None:
-        self._with_uid, self._clock = with_uid, clock
-        self._second = 0
-        self._given: set[str] = set()
-
-    def __call__(self, uid: Uid | None) -> str:
-        number = int(uid) if self._with_uid and uid is not None else None
-        now = int(self._clock())
-        if now != self._second:
-            self._second, self._given = now, set()
-        while True:
-            chance = divmod(secrets.randbits(62), 1 << 31)
-            made = signature.new_id(now, os.getpid(), *chance, number)
-            if made not in self._given:
-                self._given.add(made)
-                return made
 
 
 def home_of(config: Config) -> Home:

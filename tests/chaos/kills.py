@@ -168,13 +168,25 @@ def killed(
 
 
 @dataclass
-class Ledger:
-    """Our knowledge of the messages after some kills."""
+class Counts:
+    """How many messages the processes confirmed, and which ones are in the store."""
 
     kills: int = 0
     confirmed: int = 0
     corrections_confirmed: int = 0
     corrected: dict[int, bool] = field(default_factory=dict)  # by message, those in the store
+
+    def problems(self) -> Iterator[str]:
+        """Where more or fewer messages are in the store than kills explain."""
+        corrected = sum(self.corrected.values())
+        if not 0 <= len(self.corrected) - self.confirmed <= self.kills:
+            yield f"{len(self.corrected)} messages learned, {self.confirmed} confirmed"
+        if not 0 <= corrected - self.corrections_confirmed <= self.kills:
+            yield f"{corrected} messages corrected, {self.corrections_confirmed} confirmed"
+
+
+class Ledger(Counts):
+    """Our knowledge of the messages after some kills."""
 
     def __str__(self) -> str:
         corrected = sum(self.corrected.values())
@@ -193,13 +205,6 @@ class Ledger:
             for token in tokens_of(message)[len(COMMON) :]:
                 hits[token] = (0, 1) if innocent else (1, 0)
         return Totals(spam, corrected, innocent_misclassified=corrected), hits
-
-    def problems(self) -> Iterator[str]:
-        corrected = sum(self.corrected.values())
-        if not 0 <= len(self.corrected) - self.confirmed <= self.kills:
-            yield f"{len(self.corrected)} messages learned, {self.confirmed} confirmed"
-        if not 0 <= corrected - self.corrections_confirmed <= self.kills:
-            yield f"{corrected} messages corrected, {self.corrections_confirmed} confirmed"
 
 
 async def _wrong(storage: Storage, dictionary: Dictionary, ledger: Ledger) -> list[str]:

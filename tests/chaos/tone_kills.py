@@ -41,6 +41,7 @@ from tests.chaos.kills import (
     PER_KILL,
     SETTLED_S,
     Broken,
+    Counts,
     id_of,
     killed,
     main,
@@ -121,13 +122,9 @@ def differences(found: Known, wanted: Known) -> Iterator[str]:
 
 
 @dataclass
-class Ledger:
+class Ledger(Counts):
     """The knowledge that must be there after some kills, in a store in memory."""
 
-    kills: int = 0
-    confirmed: int = 0
-    corrections_confirmed: int = 0
-    corrected: dict[int, bool] = field(default_factory=dict)  # by message, those in the store
     memory: MemoryStorage = field(default_factory=MemoryStorage)
 
     def dictionary(self) -> Dictionary:
@@ -150,13 +147,6 @@ class Ledger:
             if found.corrected[message]:
                 await correct(replayed, message, answer(message))
         return found
-
-    def problems(self) -> Iterator[str]:
-        corrected = sum(self.corrected.values())
-        if not 0 <= len(self.corrected) - self.confirmed <= self.kills:
-            yield f"{len(self.corrected)} messages learned, {self.confirmed} confirmed"
-        if not 0 <= corrected - self.corrections_confirmed <= self.kills:
-            yield f"{corrected} messages corrected, {self.corrections_confirmed} confirmed"
 
 
 async def learn_for_ever(name: str, folder: Path, first: int, say: int) -> None:

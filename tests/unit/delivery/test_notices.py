@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from dspamd.app import SignatureIds
 from dspamd.delivery.notices import Notices
 from dspamd.errors import Reply, TempFail
 from dspamd.filter.outlet import Handover
 from dspamd.filter.pipeline import Pipeline
+from dspamd.filter.signature_ids import SignatureIds
 from dspamd.home.templates import Texts
 from dspamd.request.request import Request
 from tests.golden.data import rows
