@@ -8,6 +8,8 @@ takes a database of its own.
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
 import pwd
 import shutil
@@ -52,15 +54,21 @@ class MariaDB(ServerProcess):
         self.port = free_port()
 
     def install(self) -> None:
-        """Make the system's own tables."""
+        """Have the system's own tables."""
+        if os.getuid() == 0:
+            shutil.chown(self._folder, self._user)
+        copy = ("cp", "-a", "--sparse=always", _new() / "data", self._folder / "data")
+        subprocess.run(copy, check=True, timeout=WITHIN_S)
+        if self._tls:
+            self._certify()
+
+    def make(self) -> None:
+        """Make them."""
         if os.getuid() == 0:
             shutil.chown(self._folder, self._user)
         command = ("mariadb-install-db", "--no-defaults", *self._owned(), "--skip-test-db")
         method = "--auth-root-authentication-method=normal"
         subprocess.run((*command, method), check=True, stdout=subprocess.DEVNULL, cwd=self._folder)
-
-        if self._tls:
-            self._certify()
 
     def _certify(self) -> None:
         """Make a certificate that nobody signed."""
@@ -161,3 +169,12 @@ def mariadb(*, tls: bool = False) -> Iterator[MariaDB]:
     finally:
         server.stop()
         shutil.rmtree(folder)
+
+
+@functools.cache
+def _new() -> Path:
+    """The folder of a server that never ran, for each one of this process to copy: it takes seconds."""
+    folder = Path(tempfile.mkdtemp(prefix="dspamd-mariadb-new-"))
+    atexit.register(shutil.rmtree, folder)
+    MariaDB(folder).make()
+    return folder

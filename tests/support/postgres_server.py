@@ -8,6 +8,8 @@ Each test takes a database of its own.
 
 from __future__ import annotations
 
+import atexit
+import functools
 import itertools
 import os
 import shutil
@@ -43,7 +45,13 @@ class PostgreSQL(ServerProcess):
         self.port = free_port()
 
     def install(self) -> None:
-        """Make the system's own tables.  By TCP, TLS is offered and a password asked for."""
+        """Have the system's own tables.  By TCP, TLS is offered and a password asked for."""
+        if self._user is not None:
+            shutil.chown(self._folder, self._user)
+        subprocess.run(("cp", "-a", _new() / "data", self._data), check=True, timeout=WITHIN_S)
+
+    def make(self) -> None:
+        """Make them."""
         if self._user is not None:
             shutil.chown(self._folder, self._user)
         self._run("initdb", "--no-sync", f"--username={USER}", "--auth-local=trust",
@@ -139,6 +147,15 @@ def postgresql() -> Iterator[PostgreSQL]:
     finally:
         server.stop()
         shutil.rmtree(folder)
+
+
+@functools.cache
+def _new() -> Path:
+    """The folder of a server that never ran, for each one of this process to copy: initdb takes a second."""
+    folder = Path(tempfile.mkdtemp(prefix="dspamd-pg-new-"))
+    atexit.register(shutil.rmtree, folder)
+    PostgreSQL(folder).make()
+    return folder
 
 
 def _program(name: str) -> str:
