@@ -18,7 +18,7 @@ import yaml
 LINK = re.compile(r"\]\((?!\w+:)([^)#\s]+)((?:#[^)\s]*)?)\)")
 MANUAL = re.compile(r"\.[1-8]$")
 GUIDE = (
-    "getting-started", "container", "integrations", "postfix", "dovecot", "maildrop", "from-dspam",
+    "getting-started", "container", "integrations", "postfix", "dovecot", "maildrop", "qmail", "from-dspam",
     "stores", "postgresql", "mariadb", "tuning", "users-and-groups", "operating", "many-hosts", "security",
 )  # fmt: skip
 OTHERS = ("CHANGELOG.md", "SECURITY.md", "ARCHITECTURE.md", "HACKING.md")

@@ -73,7 +73,7 @@ def test_logrotate_understands_its_lines(tmp_path: Path) -> None:
 def test_it_has_the_pages_and_the_files_that_they_name(package: Path) -> None:
     """The pages as they are: their links name no compressed files."""
     done = subprocess.run(["dpkg-deb", "--contents", package], capture_output=True, text=True, timeout=60)
-    there = {line.split()[5].removeprefix(".") for line in done.stdout.splitlines()}
+    there = {line.split()[5].removeprefix(".").rstrip("/") for line in done.stdout.splitlines()}
     for page in PAGES:
         assert {f"/usr/share/doc/dspamd/docs/{page}.md", *shared_files(page)} <= there
 

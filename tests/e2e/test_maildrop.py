@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.account import TRUST
-from tests.support.daemon import PROGRAM, daemon_of
-from tests.support.documents import ROOT, blocks, text_of, with_lines
-from tests.support.local_account import LocalAccount, programs
+from tests.support.daemon import PROGRAM
+from tests.support.documents import ROOT, text_of
+from tests.support.guide_site import GuideSite, folder_for_all
+from tests.support.local_account import LocalAccount
 from tests.support.namespaces import unshare
 from tests.support.ports import free_port
 from tests.support.wait import until
@@ -30,22 +30,12 @@ FORGED = b"X-DSPAM-Result: Innocent\nX-DSPAM-Signature: 6b0d3b4e293813467115365\
 OURS = re.compile(rb"^X-DSPAM-.*\n([ \t].*\n)*", re.M)
 
 
-class Site:
-    """A daemon as the guide says; `lines` come first in dspam.conf."""
-
-    def __init__(self, folder: Path, lines: str = "") -> None:
-        folder.mkdir()
-        self.folder = folder
-        self.daemon = daemon_of("dspam.conf", folder, free_port())
-        self.programs = folder.parent / "bin"
-        (guide,) = blocks("maildrop", "conf")
-        lines = with_lines(f"{TRUST}\n{guide.text}".replace("/run/dspam", str(folder)), lines)
-        self.daemon.config.write_text(lines + self.daemon.config.read_text())
-        self.daemon.config.chmod(0o644)
+class Site(GuideSite):
+    """One with mailboxes."""
 
     def mailbox(self, user: str = "", *, opted_in: bool) -> Mailbox:
         """That of `courier`, which acts for itself alone, or a virtual one."""
-        account = LocalAccount("mail" if user else "courier")  # the sample trusts `mail`
+        account = LocalAccount("mail" if user else "courier")  # `up` trusts `mail`
         mailbox = Mailbox(self, account, user or account.name)
         if opted_in:
             file = self.folder / f"opt-in/{mailbox.user}.dspam"
@@ -115,16 +105,13 @@ def has_one_verdict(mail: bytes) -> bool:
 
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
-    """A folder that other accounts may enter, with our programs."""
-    with tempfile.TemporaryDirectory(prefix="dspamd-") as name:
-        Path(name).chmod(0o755)
-        programs(Path(name, "bin"), "dspam", "dspamc")
-        yield Path(name)
+    with folder_for_all("dspam", "dspamc") as folder:
+        yield folder
 
 
 @pytest.fixture(scope="module")
 def site(folder: Path) -> Iterator[Site]:
-    site = Site(folder / "up")
+    site = Site("maildrop", folder / "up", folder / "bin", "Trust mail\n")
     with site.daemon:
         yield site
         assert "Traceback" not in site.daemon.output
@@ -245,7 +232,9 @@ def test_maildrop_delivers_for_courier(site: Site, mailbox: Mailbox) -> None:
 
 
 def test_dspam_runs_maildrop_for_its_own_user(folder: Path) -> None:
-    site = Site(folder / "agent", 'UntrustedDeliveryAgent "/usr/bin/maildrop -d %u"\n')
+    site = Site(
+        "maildrop", folder / "agent", folder / "bin", 'UntrustedDeliveryAgent "/usr/bin/maildrop -d %u"\n'
+    )
     config = site.daemon.config
     config.write_text(re.sub("^DeliveryHost .*\n", "", config.read_text(), flags=re.M))
     site.mailbox(opted_in=True)
@@ -258,7 +247,7 @@ UNMARKED = ("--fail=tempfail", "")
 
 
 def test_without_a_daemon_mail_waits_or_arrives_unharmed(folder: Path) -> None:
-    mailbox = Site(folder / "off").mailbox(opted_in=True)
+    mailbox = Site("maildrop", folder / "off", folder / "bin").mailbox(opted_in=True)
     done = mailbox.deliver(LETTER)
     assert (done.returncode, mailbox.arrived()) == (os.EX_TEMPFAIL, [])
     assert b"cannot connect" in done.stderr
@@ -266,7 +255,7 @@ def test_without_a_daemon_mail_waits_or_arrives_unharmed(folder: Path) -> None:
 
 
 def test_without_a_database_mail_waits_or_arrives_unharmed(folder: Path) -> None:
-    site = Site(folder / "down", DOWN.format(port=free_port()))
+    site = Site("maildrop", folder / "down", folder / "bin", DOWN.format(port=free_port()))
     mailbox = site.mailbox(opted_in=True)
     with site.daemon:
         assert (mailbox.deliver(LETTER).returncode, mailbox.arrived()) == (os.EX_TEMPFAIL, [])

@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import pty
 import re
 import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.support.daemon import PROGRAM, Daemon
 from tests.support.load import ACCEPTED, NextHop, event, mail, session
+from tests.support.namespaces import unshare
 from tests.support.ports import free_port, greets
 from tests.support.wait import until
 
@@ -181,8 +183,8 @@ def laid_out(supervisor: str, tmp_path: Path) -> tuple[Daemon, Path]:
 
 
 @contextlib.contextmanager
-def supervised(supervisor: str, daemon: Daemon, service: Path) -> Iterator[None]:
-    """The real supervisor over a service; it is ended with all that it started."""
+def supervised(supervisor: str, daemon: Daemon, service: Path, inside: Sequence[str] = ()) -> Iterator[None]:
+    """The real supervisor over a service, begun by `inside`; it is ended with all that it started."""
     commands: dict[str, tuple[list[str | Path], list[str | Path]]] = {
         "daemontools": (["svscan", service.parent], ["svc", "-dx", service, service / "log"]),
         "runit": (["runsv", service], ["sv", "-w", "60", "exit", service]),
@@ -190,7 +192,10 @@ def supervised(supervisor: str, daemon: Daemon, service: Path) -> Iterator[None]
     command, end = commands[supervisor]
     with (daemon.folder / "supervisor").open("ab") as output:
         process = subprocess.Popen(
-            command, stdout=output, stderr=output, env={**os.environ, "DSPAM_CONF": str(daemon.config)}
+            [*inside, *command],
+            stdout=output,
+            stderr=output,
+            env={**os.environ, "DSPAM_CONF": str(daemon.config)},
         )
     try:
         yield
@@ -209,6 +214,7 @@ def test_supervisors_run_the_daemon(supervisor: str, tmp_path: Path) -> None:
         "runit": (["sv", "reload"], ["sv", "-w", "60", "restart"]),
     }[supervisor]
     daemon, service = laid_out(supervisor, tmp_path)
+    daemon.configure(f"ServerDomainSocketPath {tmp_path}/socket\nServerMode auto\n")
     log = tmp_path / "log/daemon/current"
 
     def logged(event: str, count: int) -> None:
@@ -228,6 +234,29 @@ def test_supervisors_run_the_daemon(supervisor: str, tmp_path: Path) -> None:
         logged("reloaded", 1)
         subprocess.run([*restart, service], check=True, timeout=90)
         logged("started", 2)
+        os.kill(int((tmp_path / "dspam.pid").read_text()), signal.SIGKILL)  # its socket and pid file stay
+        logged("started", 3)
+
+
+@pytest.mark.parametrize("supervisor", ["daemontools", "runit"])
+def test_in_a_terminal_it_stays_until_ctrl_c(supervisor: str, tmp_path: Path) -> None:
+    daemon, service = laid_out(supervisor, tmp_path)
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        ["setsid", "--ctty", service / "run"],
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        env={**os.environ, "DSPAM_CONF": str(daemon.config)},
+    )
+    os.close(slave)
+    said = b""
+    while b"event=started " not in said:
+        said += os.read(master, 4096)
+    os.write(master, b"\x03")
+    assert process.wait(60) == 0
+    os.close(master)
+    assert not (tmp_path / "dspam.pid").exists()
 
 
 def test_runit_leaves_down_what_has_a_bad_configuration(tmp_path: Path) -> None:
@@ -239,3 +268,67 @@ def test_runit_leaves_down_what_has_a_bad_configuration(tmp_path: Path) -> None:
         # Otherwise runsv says "want up".
         until(lambda: state.read_text() == "down\n", "the service to stay down", 60)
     assert log.read_text().count("TrainingMode never") == 1
+
+
+MAIL = b"From: ann@example.net\nSubject: lunch\n\nshall we meet at noon\n"
+
+
+def test_full_disks_cost_lines_and_lessons_and_no_mail(tmp_path: Path) -> None:
+    """The disk of multilog, which then reads no more, and that of Home: small ones of this service."""
+    log, home = tmp_path / "log", tmp_path / "home"
+    inside = unshare("--mount", probe=f"mount -t tmpfs tmpfs {tmp_path}")
+    mounts = "".join(f"mkdir {disk}; mount -t tmpfs -o size=2m tmpfs {disk}; " for disk in (log, home))
+    daemon, service = laid_out("daemontools", tmp_path)
+    socket = tmp_path / "socket"
+    sockets = f"ServerDomainSocketPath {socket}\nClientHost {socket}\nServerMode auto\n"
+    daemon.configure(f"ServerWorkers 1\nHome {home}\n{sockets}")
+
+    def dspamc(mail: bytes, *words: str) -> bytes:
+        done = subprocess.run(
+            [PROGRAM.with_name("dspamc"), *words],
+            input=mail,
+            stdout=subprocess.PIPE,
+            timeout=60,
+            env={**os.environ, "DSPAM_CONF": str(daemon.config)},
+        )
+        assert done.returncode == 0
+        return done.stdout
+
+    def flows(user: str, mail: bytes = MAIL) -> bool:
+        printed = dspamc(mail, "--deliver=stdout", "--user", user)
+        return re.sub(rb"^X-DSPAM-.*\n([ \t].*\n)*", b"", printed, flags=re.M) == mail
+
+    with supervised("daemontools", daemon, service, [*inside, "sh", "-euc", f'{mounts} exec "$@"', "sh"]):
+        until(lambda: greets(daemon.port), "the daemon")
+        pid = int((tmp_path / "dspam.pid").read_text())
+        there = Path(f"/proc/{pid}/root")  # what the service sees
+        current = there / str(log / "daemon/current").lstrip("/")
+        with full(there / str(log).lstrip("/")):
+            complaint = "pausing: out of disk space"
+            until(lambda: flows("bob") and complaint in (tmp_path / "supervisor").read_text(), complaint)
+            crowd = [f"user{number}" for number in range(100)]
+            for _ in range(3):  # more lines than the pipe between them takes
+                assert dspamc(MAIL, "--classify", "--user", *crowd).count(b"; class=") == len(crowd)
+            assert flows("bob")
+        until(lambda: flows("carol") and "user=carol " in current.read_text(), "the log to go on")
+        with full(there / str(home).lstrip("/")):
+            long = MAIL + b"".join(b"word%d\n" % number for number in range(20_000))
+            assert [flows(user, long) for user in ("bob", "bob", "new", "bob")] == [True] * 4
+            until(lambda: current.read_text().count("event=not_learned uid=bob") == 3, "the lost lessons")
+        assert flows("dave")
+        until(lambda: "user=dave " in current.read_text(), "the next mail")
+        said = current.read_text()
+        assert said.count("level=error") == 1  # one line has the reason
+        assert "event=not_learned uid=dave" not in said
+        assert pid == int((tmp_path / "dspam.pid").read_text())
+
+
+@contextlib.contextmanager
+def full(disk: Path) -> Iterator[None]:
+    """A disk without room; it has some again afterwards."""
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(1 << 12))
+    yield
+    filler.unlink()

@@ -8,6 +8,7 @@ The word after the fence says what a block is:
 `group`     the file of groups
 `master.cf`, `main.cf`    lines of Postfix
 `courierd`  lines of the file of that name of Courier
+`qmail`     lines of `.qmail` files
 `pgsql`, `mariadb`        statements for the administrator of that server
 """
 
@@ -26,6 +27,7 @@ PAGES = (
     "postfix",
     "dovecot",
     "maildrop",
+    "qmail",
     "stores",
     "postgresql",
     "mariadb",

@@ -34,6 +34,11 @@ class LocalAccount:
         entry = pwd.getpwnam(name) if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
         self.name, self.uid, self.gid = entry.pw_name, entry.pw_uid, entry.pw_gid
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Arguments of `subprocess.run` for its programs."""
+        return {"user": self.uid, "group": self.gid, "extra_groups": []} if os.geteuid() == 0 else {}
+
     def own(self, *paths: Path) -> None:
         """Make the account the owner of files."""
         for path in paths:
@@ -48,9 +53,6 @@ class LocalAccount:
         cwd: Path | None = None,
     ) -> subprocess.CompletedProcess[bytes]:
         """Run a program as this account, with `environment` and PATH alone."""
-        account: dict[str, Any] = {}
-        if os.geteuid() == 0:
-            account = {"user": self.uid, "group": self.gid, "extra_groups": []}
         return subprocess.run(
             words,
             input=stdin,
@@ -59,7 +61,7 @@ class LocalAccount:
             check=False,
             cwd=cwd or "/",
             env={"PATH": "/usr/bin:/bin", **(environment or {})},
-            **account,
+            **self.identity,
         )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -20,7 +21,7 @@ from tests.support.documents import PAGES, ROOT, Block, blocks, commands, shared
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SAMPLE = (ROOT / "etc/dspam.conf").read_text()
-KINDS = {"sh", "root", "conf", "group", "master.cf", "main.cf", "courierd", "pgsql", "mariadb"}
+KINDS = {"sh", "root", "conf", "group", "master.cf", "main.cf", "courierd", "qmail", "pgsql", "mariadb"}
 OTHER_PAGES = {"accuracy", "compatibility", "flow"}  # for people who work on dspamd, or measure it
 OTHER_UNITS = {"dovecot", "dspam", "postfix"}
 PROGRAMS = {
@@ -37,6 +38,8 @@ INSTALLED = {
     for path in ROOT.glob(pattern)
 }
 """Files that come with the program; `tests/e2e/test_debian.py` looks into the package."""
+
+FOLDERS = {str(Path(file).parent) for file in INSTALLED}
 
 
 def all_blocks(*kinds: str) -> list[Block]:
@@ -138,7 +141,7 @@ def test_every_page_has_its_place() -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_what_a_page_names_exists(page: str) -> None:
     text = text_of(page)
-    assert shared_files(page) <= INSTALLED
+    assert shared_files(page) <= INSTALLED | FOLDERS
     for link in re.findall(r"\]\(([^)#]+)\)", text):
         assert (ROOT / "docs" / link).is_file(), link
     for code in re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)):
