@@ -25,7 +25,7 @@ from contextlib import closing
 from pathlib import Path
 
 from dspamd.commands import tool
-from dspamd.commands.dspam import share_files
+from dspamd.commands.alone import share_files
 from dspamd.config.config import Config
 from dspamd.errors import ConfigError, Failure, UsageError
 from dspamd.storage.clock import day_number, utc_day

@@ -115,7 +115,7 @@ def configuration(profile: str = "", *, anybody: bool = False) -> Config:
     Raises `ConfigError`, UsageError for an unknown profile, `NotTrusted` unless `anybody` may do it.
     """
     # Commands without a configuration start faster without these.
-    from dspamd.commands.dspam import share_files
+    from dspamd.commands.alone import share_files
     from dspamd.config.config import Config
     from dspamd.telemetry import log
     from dspamd.telemetry.log_target import Syslog

@@ -540,8 +540,10 @@ async def test_the_user_in_a_retraining_address(client: Client) -> None:
     assert client.said[2] == b"RCPT TO: <spam-ann@example.org>\r\n"
 
 
-def test_start_up_loads_nothing_it_does_not_need() -> None:
-    code = "import sys, dspamd.commands.dspamc; print(*sys.modules)"
+@pytest.mark.parametrize("program", ["dspamc", "dspam"])
+def test_start_up_loads_nothing_it_does_not_need(program: str) -> None:
+    """Nor does `dspam --client`, which says the rest to dspamc."""
+    code = f"import sys, dspamd.commands.{program}; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-S", "-E", "-c", code], capture_output=True, text=True, check=True
     )
