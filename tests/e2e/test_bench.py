@@ -53,7 +53,7 @@ def test_the_source_says_what_went_wrong() -> None:
 
 @pytest.fixture
 def hardly_taught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(path, "TAUGHT", 1)
+    monkeypatch.setattr(path, "teach", partial(path.teach, lessons=2))
 
 
 @pytest.mark.usefixtures("hardly_taught")
