@@ -8,7 +8,6 @@ takes a database of its own.
 
 from __future__ import annotations
 
-import atexit
 import functools
 import os
 import pwd
@@ -16,7 +15,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
@@ -27,7 +25,7 @@ import pymysql
 
 from dspamd.storage.sql.common import Server
 from tests.support.ports import free_port
-from tests.support.server_process import WITHIN_S, ServerProcess
+from tests.support.server_process import WITHIN_S, ServerProcess, server_folder
 from tests.support.wait import until
 
 _OPTIONS = (
@@ -159,8 +157,8 @@ class MariaDB(ServerProcess):
 
 @contextmanager
 def mariadb(*, tls: bool = False) -> Iterator[MariaDB]:
-    """A running server, which offers TLS or not, and nothing left of it afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="dspamd-mariadb-"))  # short: the path of a socket has 107 bytes
+    """A running server, which offers TLS or not."""
+    folder = server_folder("mariadb")
     server = MariaDB(folder, tls=tls)
     try:
         server.install()
@@ -168,13 +166,11 @@ def mariadb(*, tls: bool = False) -> Iterator[MariaDB]:
         yield server
     finally:
         server.stop()
-        shutil.rmtree(folder)
 
 
 @functools.cache
 def _new() -> Path:
     """The folder of a server that never ran, for each one of this process to copy: it takes seconds."""
-    folder = Path(tempfile.mkdtemp(prefix="dspamd-mariadb-new-"))
-    atexit.register(shutil.rmtree, folder)
+    folder = server_folder("mariadb-new")
     MariaDB(folder).make()
     return folder

@@ -8,21 +8,19 @@ Each test takes a database of its own.
 
 from __future__ import annotations
 
-import atexit
 import functools
 import itertools
 import os
 import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from dspamd.storage.sql.common import Server
 from tests.support.ports import free_port
-from tests.support.server_process import WITHIN_S, ServerProcess
+from tests.support.server_process import WITHIN_S, ServerProcess, server_folder
 from tests.support.wait import until
 
 USER = "dspam"
@@ -137,8 +135,8 @@ class PostgreSQL(ServerProcess):
 
 @contextmanager
 def postgresql() -> Iterator[PostgreSQL]:
-    """A running server, and nothing left of it afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="dspamd-pg-"))  # short: the path of a socket has 107 bytes
+    """A running server."""
+    folder = server_folder("pg")
     server = PostgreSQL(folder)
     try:
         server.install()
@@ -146,14 +144,12 @@ def postgresql() -> Iterator[PostgreSQL]:
         yield server
     finally:
         server.stop()
-        shutil.rmtree(folder)
 
 
 @functools.cache
 def _new() -> Path:
     """The folder of a server that never ran, for each one of this process to copy: initdb takes a second."""
-    folder = Path(tempfile.mkdtemp(prefix="dspamd-pg-new-"))
-    atexit.register(shutil.rmtree, folder)
+    folder = server_folder("pg-new")
     PostgreSQL(folder).make()
     return folder
 

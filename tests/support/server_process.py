@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import signal
 import subprocess
+import tempfile
+from pathlib import Path
 
 WITHIN_S = 60
 """Seconds within which a server starts, answers and ends."""
@@ -29,3 +33,14 @@ class ServerProcess:
             self._signal(number)
             self._process.wait(WITHIN_S)
             self._process = None
+
+
+def server_folder(name: str) -> Path:
+    """A new folder for a server, short since the path of a socket has 107 bytes.  It goes when we end.
+
+    Not with the server: on a busy machine its hundreds of databases take minutes to remove, and the last
+    test that had one would pay with its own time.
+    """
+    folder = Path(tempfile.mkdtemp(prefix=f"dspamd-{name}-"))
+    atexit.register(shutil.rmtree, folder)
+    return folder

@@ -31,6 +31,9 @@ PROGRAMS = {
 }  # fmt: skip
 """Programs of the system that the pages call as root; we do not check their options."""
 
+EVERYWHERE = {"cp", "du", "echo", "grep", "mkdir", "umask"}
+"""Programs that each Debian has."""
+
 INSTALLED = {
     f"/usr/{place}/{path.name}"
     for place, patterns in PROJECT["tool"]["setuptools"]["data-files"].items()
@@ -111,6 +114,13 @@ def test_a_wrong_one_is_found(text: str) -> None:
 def test_every_program_of_the_system_is_used() -> None:
     used = {words[0] for block in all_blocks("root") for words in commands(block.text)}
     assert used >= PROGRAMS
+
+
+def test_the_other_programs_that_a_test_runs_are_installed_for_it() -> None:
+    """Each has the name of its package."""
+    (packages,) = re.findall(r"= test \].*packages=\"(.*)\"", (ROOT / "etc/install-packages").read_text())
+    used = {words[0] for block in all_blocks("sh") for words in commands(block.text)}
+    assert used - set(PROJECT["project"]["scripts"]) - EVERYWHERE <= set(packages.split())
 
 
 @pytest.mark.parametrize("block", all_blocks("conf"), ids=named)
