@@ -8,11 +8,13 @@ user that is there already, and nothing counts twice.  Unlike those of the origi
 include virtual users and real days, and end in semicolons.
 
 Users of file stores get numbers in the order of their names; with `--user` they keep them.
-The statements hold no signatures, blocks or preferences; `dspam_admin copy` copies these as well.
+With `--json` it prints lines for other programs instead, an object each, with the names and the forms of
+dspam-export(5).  Neither has signatures, blocks or preferences; `dspam_admin copy` copies these as well.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from array import array
@@ -23,6 +25,7 @@ from typing import TYPE_CHECKING
 from dspamd.commands import tool
 from dspamd.engine.model import Totals
 from dspamd.errors import InvalidName, UsageError
+from dspamd.maintenance.moving.archive import record_of
 from dspamd.storage.clock import day_of
 from dspamd.storage.contract import TokenRow, Uid
 from dspamd.storage.sql.common import UserTable, owner_name
@@ -30,7 +33,7 @@ from dspamd.storage.sql.common import UserTable, owner_name
 if TYPE_CHECKING:
     from dspamd.app import Parts
 
-USAGE = "syntax: dspam_2sql [--profile=PROFILE] [-d mysql_drv|pgsql_drv] [--user=USER ...]\n"
+USAGE = "syntax: dspam_2sql [--profile=PROFILE] [-d mysql_drv|pgsql_drv | --json] [--user=USER ...]\n"
 _ROWS = 500  # in one statement: some 25 kB, which every server takes
 _SIGNED = 2**63
 
@@ -80,16 +83,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(words: list[str]) -> int:
     words, profile = tool.profile_of(words)
     users, dialect = parse(words)
+    if dialect is None:
+        return tool.run(lambda parts: export_json(parts, users), profile)
     return tool.run(lambda parts: export(parts, users, dialect), profile)
 
 
-def parse(words: Sequence[str]) -> tuple[list[str], Dialect]:
-    """The users to export (none: all), and the server.  Raises UsageError."""
-    rest, dialect = list(words), _MYSQL
+def parse(words: Sequence[str]) -> tuple[list[str], Dialect | None]:
+    """The users to export (none: all), and the server; None for JSON.  Raises UsageError."""
+    rest: list[str] = [word for word in words if word != "--json"]
+    dialect = _MYSQL if len(rest) == len(words) else None
     if "-d" in rest:
         at = rest.index("-d")
         if at + 1 == len(rest) or rest[at + 1] not in DIALECTS:
             raise UsageError("invalid driver or no driver specified")
+        if dialect is None:
+            raise UsageError("-d and --json exclude each other")
         dialect = DIALECTS[rest[at + 1]]
         del rest[at : at + 2]
     if any(not word.startswith("--user=") for word in rest):
@@ -99,22 +107,10 @@ def parse(words: Sequence[str]) -> tuple[list[str], Dialect]:
 
 async def export(parts: Parts, users: Sequence[str], dialect: Dialect) -> int:
     """Print the statements for some users, or for all users of the store."""
-    table, status = UserTable.from_config(parts.config, dialect.options), os.EX_OK
+    table, source = UserTable.from_config(parts.config, dialect.options), Source(parts, users)
     exported: set[Uid] = set()
     sys.stdout.write(dialect.opening)
-    known = await parts.storage.owners()
-    for user in users or known:
-        try:
-            uid = await parts.storage.uid(owner_name(user), create=False)
-        except InvalidName as error:
-            sys.stderr.write(f"dspam_2sql: {error}\n")
-            status = 1
-            continue
-        if uid is None:
-            sys.stderr.write(f"Unable to obtain uid for user {user}\n")
-            status = 1
-            continue
-        number = uid if isinstance(uid, int) else known.index(user) + 1
+    async for user, uid, number in source.owners():
         sys.stdout.write(dialect.begin)
         name = dialect.quoted(user)
         sys.stdout.write(
@@ -126,7 +122,44 @@ async def export(parts: Parts, users: Sequence[str], dialect: Dialect) -> int:
                 sys.stdout.write(statement)
         sys.stdout.write("commit;\n")
     sys.stdout.write(dialect.end.format(table=table.table, uid=table.uid))
-    return status
+    return source.status
+
+
+async def export_json(parts: Parts, users: Sequence[str]) -> int:
+    """Print an object for each user, with their totals, and after it one for each of their tokens."""
+    source = Source(parts, users)
+    async for user, uid, number in source.owners():
+        totals = (await parts.storage.read(uid, array("Q"))).totals
+        sys.stdout.write(json.dumps({"user": user, "uid": number, "totals": totals._asdict()}) + "\n")
+        async for batch in parts.storage.tokens(uid):
+            sys.stdout.writelines(json.dumps({"user": user} | record_of(row)) + "\n" for row in batch)
+    return source.status
+
+
+class Source:
+    """The users whose dictionaries are printed: those that are named, or all of the store."""
+
+    def __init__(self, parts: Parts, users: Sequence[str]) -> None:
+        self._storage, self._users = parts.storage, users
+        self.status = os.EX_OK  # 1: one of them cannot be printed
+
+    async def owners(self) -> AsyncIterator[tuple[str, Uid, int]]:
+        """Names, keys and numbers; of others it says on standard error that they are not there."""
+        known = await self._storage.owners()
+        for user in self._users or known:
+            try:
+                uid = await self._storage.uid(owner_name(user), create=False)
+            except InvalidName as error:
+                self._miss(f"dspam_2sql: {error}")
+                continue
+            if uid is None:
+                self._miss(f"Unable to obtain uid for user {user}")
+                continue
+            yield user, uid, uid if isinstance(uid, int) else known.index(user) + 1
+
+    def _miss(self, why: str) -> None:
+        sys.stderr.write(f"{why}\n")
+        self.status = 1
 
 
 async def _dictionary(parts: Parts, uid: Uid, number: int, dialect: Dialect) -> AsyncIterator[str]:

@@ -1,10 +1,12 @@
 """dspam_crc: prints the number of a token in dictionaries (reference/cli.md 8).
 
-It reads no configuration, and everybody may call it.
+It reads no configuration, and everybody may call it.  `--json` prints an object, with the number also in
+the form of dspam-export(5).
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -13,7 +15,7 @@ from dspamd.commands import tool
 from dspamd.engine.tokenizer import crc64
 from dspamd.errors import UsageError
 
-USAGE = "syntax: dspam_crc [token]\n"
+USAGE = "syntax: dspam_crc [token] [--json]\n"
 
 
 COMMAND = tool.Command("dspam_crc", USAGE, complains_on_stdout=True)
@@ -28,7 +30,14 @@ def run(words: list[str]) -> int:
     if not words:
         raise UsageError
     token = os.fsencode(words[0])
-    sys.stdout.buffer.write(b"TOKEN: '%s' CRC: %d\n" % (token, crc64(token)))
+    number = crc64(token)
+    if words[1:] == ["--json"]:
+        from dspamd.maintenance.moving.archive import token_text  # the other form starts faster without it
+
+        found = {"text": words[0], "token": token_text(number), "crc": str(number)}
+        sys.stdout.write(json.dumps(found) + "\n")
+    else:
+        sys.stdout.buffer.write(b"TOKEN: '%s' CRC: %d\n" % (token, number))
     return os.EX_OK
 
 

@@ -1,8 +1,9 @@
 """dspam_merge: adds the dictionaries of some users to that of another (reference/cli.md 8).
 
 It adds the hits of all tokens and the learned messages; the other totals stay, as in DSPAM
-3.10.2.  Each batch of tokens is one transaction.  An interrupted merge has added a part, says so, and
-would add it twice if started again.
+3.10.2.  Each batch of tokens is one transaction, with a signature of ours that says how far the merge is.  An
+interrupted merge goes on where it was when it is called again, and adds nothing twice; a merge of other
+users is refused until then.  The signature goes at the end.
 
 The command refuses to merge users into themselves: that would count their mail twice.
 """
@@ -10,22 +11,27 @@ The command refuses to merge users into themselves: that would count their mail 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import shlex
 import sys
 from array import array
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from dspamd.commands import tool
 from dspamd.engine.model import Learned, TokenChange, Totals
 from dspamd.errors import UsageError
-from dspamd.storage.contract import Change, TokenRow, Uid
+from dspamd.maintenance.moving.importing import fit
+from dspamd.maintenance.moving.possessions import POSITION
+from dspamd.storage.clock import day_number, utc_day
+from dspamd.storage.contract import LOADED_AT_ONCE, Change, Signature, Storage, TokenRow, Uid
 
 if TYPE_CHECKING:
     from dspamd.app import Parts
 
 USAGE = "syntax: dspam_merge [user1] [user2] ... [userN] -o [user] [--profile=PROFILE]\n"
-_MOST = 2**31 - 1  # hits that one change can add
+_ID = POSITION + "merge"  # of the signature
 
 
 COMMAND = tool.Command("dspam_merge", USAGE, complaint="{error}\n", complains_on_stdout=True)
@@ -54,44 +60,99 @@ def parse(words: Sequence[str]) -> tuple[list[str], str]:
 
 
 async def merge(parts: Parts, users: Sequence[str], into: str) -> int:
+    """Add the users; 0.  Raises UsageError if another merge has to be finished first, `TempFail`."""
     sys.stderr.write(f"Destination user: {into}\n")
     destination = await parts.storage.uid(into, create=True)
     assert destination is not None
-    for user in users:
-        sys.stdout.write(f"Merging user: {user}\n")
-        uid = await parts.storage.uid(user, create=False)
-        count = 0 if uid is None else await _add(parts, uid, destination)
-        sys.stdout.write(f"processed {count} tokens\n")
-    sys.stdout.write("storing merged tokens...\ncompleted.\n")
+    merging = Merge(parts.storage, destination, await begun(parts.storage, destination, users, into))
+    try:
+        for user in users[merging.position.done :]:
+            sys.stdout.write(f"Merging user: {user}\n")
+            sys.stdout.write(f"processed {await merging.add(user)} tokens\n")
+    except asyncio.CancelledError:
+        sys.stderr.write(f"{merging.count} tokens are added; the same command goes on from there\n")
+        raise
+    sys.stdout.write("storing merged tokens...\n")
+    await tool.uninterrupted(merging.end())
+    sys.stdout.write("completed.\n")
     return os.EX_OK
 
 
-async def _add(parts: Parts, uid: Uid, destination: Uid) -> int:
-    """Add one dictionary to another; the number of its tokens."""
-    totals = (await parts.storage.read(uid, array("Q"))).totals
-    learned = Totals(spam_learned=totals.spam_learned, innocent_learned=totals.innocent_learned)
-    count = 0
-    try:
-        await tool.uninterrupted(
-            parts.storage.apply(destination, Change(Learned(learned, TokenChange.none())))
-        )
-        async for batch in parts.storage.tokens(uid):
-            count += len(batch)
-            await tool.uninterrupted(
-                parts.storage.apply(destination, Change(Learned(Totals(), _hits(batch))))
-            )
-    except asyncio.CancelledError:
-        sys.stderr.write(f"{count} tokens are added, and would be added again: see dspam_admin merge user\n")
-        raise
-    return count
+class Position(NamedTuple):
+    """How far a merge is: the users, how many of them are in, and the last token of the next one.
+
+    -1: the totals of that one are in; None: nothing of theirs.
+    """
+
+    users: tuple[str, ...]
+    done: int = 0
+    token: int | None = None
+
+    @property
+    def signature(self) -> Signature:
+        return Signature(_ID, json.dumps(self._asdict()).encode())
 
 
-def _hits(rows: Sequence[TokenRow]) -> TokenChange:
-    return TokenChange(
-        array("Q", (row.token for row in rows)),
-        array("i", (min(row.spam, _MOST) for row in rows)),
-        array("i", (min(row.innocent, _MOST) for row in rows)),
-    )
+async def begun(storage: Storage, destination: Uid, users: Sequence[str], into: str) -> Position:
+    """Where a merge begins, or goes on.  Raises UsageError if another one has to go on first."""
+    stored = await storage.signature(destination, _ID)
+    if stored is None:
+        return Position(tuple(users))
+    found = json.loads(stored.data)
+    position = Position(**found | {"users": tuple(found["users"])})
+    if position.users != tuple(users):
+        command = shlex.join(["dspam_merge", *position.users, "-o", into])
+        raise UsageError(f"a merge into {into} was interrupted, finish it first: {command}")
+    sys.stderr.write("The merge goes on where it was interrupted.\n")
+    return position
+
+
+class Merge:
+    """A merge at its position, which the store keeps: each step is one transaction with the next position."""
+
+    def __init__(self, storage: Storage, destination: Uid, position: Position) -> None:
+        self._storage, self._destination, self.position = storage, destination, position
+        self.count = 0  # tokens that are in
+
+    async def add(self, user: str) -> int:
+        """Add the next user, or what is left of them; the number of their tokens."""
+        uid = await self._storage.uid(user, create=False)
+        if uid == self._destination:
+            raise UsageError(f"{user} shares the dictionary, which cannot be merged into itself")
+        count = 0
+        if uid is not None:
+            await self._add_totals(uid)
+            async for batch in self._storage.tokens(uid):
+                count += len(batch)
+                for start in range(0, len(batch), LOADED_AT_ONCE):
+                    await self._add_hits(batch[start : start + LOADED_AT_ONCE])
+        self.position = Position(self.position.users, self.position.done + 1)
+        return count
+
+    async def end(self) -> None:
+        """Forget the position: the next merge begins anew."""
+        await self._storage.delete_signature(self._destination, _ID)
+
+    async def _add_totals(self, uid: Uid) -> None:
+        """First: hash files may not have more hits than messages."""
+        if self.position.token is not None:
+            return
+        totals = (await self._storage.read(uid, array("Q"))).totals
+        learned = Totals(spam_learned=totals.spam_learned, innocent_learned=totals.innocent_learned)
+        self.position = self.position._replace(token=-1)
+        change = Change(Learned(learned, TokenChange.none()), self.position.signature)
+        await tool.uninterrupted(self._storage.apply(self._destination, change))
+
+    async def _add_hits(self, rows: Sequence[TokenRow]) -> None:
+        """Those that are not in yet."""
+        assert self.position.token is not None
+        today, last = day_number(utc_day()), self.position.token
+        rows = [fit(row, today) for row in rows if row.token > last and (row.spam or row.innocent)]
+        if not rows:
+            return
+        self.position = self.position._replace(token=rows[-1].token)
+        self.count += len(rows)  # before: a signal ends us after this step
+        await tool.uninterrupted(self._storage.load(self._destination, rows, self.position.signature))
 
 
 if __name__ == "__main__":

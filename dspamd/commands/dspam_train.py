@@ -93,8 +93,16 @@ async def train(parts: Parts, options: Options) -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     learner = Daemon(options.profile) if options.client else Local(parts)
-    for item in items:
-        await tool.uninterrupted(_teach(learner, options.user, item))
+    taught = list[Item]()
+    try:
+        for item in items:
+            await tool.uninterrupted(_teach(learner, options.user, item, taught))
+    except asyncio.CancelledError:
+        sys.stderr.write(
+            f"dspam_train: {len(taught)} of {len(items)} messages are learned; "
+            "called again, it learns them again (with --spam and --ham it would go on)\n"
+        )
+        raise
     write("TRAINING COMPLETE\n\nTraining Snapshot:\n")
     await dspam_stats.show(parts, dspam_stats.Options("Ss", user))
     write("\nOverall Statistics:\n")
@@ -102,8 +110,8 @@ async def train(parts: Parts, options: Options) -> int:
     return os.EX_OK
 
 
-async def _teach(learner: Learner, user: str, item: Item) -> None:
-    """Classify a message, correct a wrong verdict, and print one line."""
+async def _teach(learner: Learner, user: str, item: Item, taught: list[Item]) -> None:
+    """Classify a message, correct a wrong verdict, print one line, and add the message to `taught`."""
     content = await asyncio.to_thread(item.read)
     kind = "spam" if item.label is Label.SPAM else "nonspam"
     sys.stdout.write(f"[test: {kind:<7}] {item.name[:32]:<23} result: ")
@@ -116,6 +124,7 @@ async def _teach(learner: Learner, user: str, item: Item) -> None:
         sys.stdout.write(f"FAIL ({verdict.name})\n")
         await learner.correct(user, item.label, verdict.signature)
     sys.stdout.flush()
+    taught.append(item)
 
 
 def corpus(options: Options) -> Iterator[Item]:

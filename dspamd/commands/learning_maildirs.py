@@ -16,7 +16,6 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -244,18 +243,19 @@ class Run:
         if self._options.dry_run:
             sys.stdout.write(f"{user}: {word}: {path}\n")
             return
+        if after.signature and await self._corrected(user, after.signature, label):
+            await asyncio.to_thread(memory.note, after)  # the store takes a correction once anyway
+            return
         await asyncio.to_thread(memory.note, after)
         try:
-            await self._lesson(user, after.signature, label, path)
+            await self._feed(user, label, path)
         except FileNotFoundError:  # a mail program is moving it
             memory.messages[before.key] = before
         except BaseException:
             memory.messages[before.key] = before
             raise
 
-    async def _lesson(self, user: str, signature: str, label: Label, path: str) -> None:
-        if signature and await self._corrected(user, signature, label):
-            return
+    async def _feed(self, user: str, label: Label, path: str) -> None:
         message = await asyncio.to_thread(read, path, None)
         # The user may have taught the text already, by moving the message in a mail program.
         if await self._corrected(user, id_of_text(message), label):

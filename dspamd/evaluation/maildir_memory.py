@@ -1,8 +1,8 @@
 """What is remembered of the mail in a user's maildir, so that each label is learned once.
 
 `USER.maildir` below Home has a line for each message: its key, the name of its file, the last place that said
-something, and the class that it has for us.  A line is added before its message is taught; the last line of a
-key counts.  The end of a run rewrites the file.
+something, and the class that it has for us.  A line is added before its message is taught, or after a
+correction, which the store takes once; the last line of a key counts.  The end of a run rewrites the file.
 
 The functions block: call them in a thread.
 """

@@ -22,7 +22,7 @@ SYSTEM_LINE = (
     "1795164800\tS\tjp@example.org\t{sig}\tsubject\t0.000824\t{user}\tQuarantined\t<abc@example.org>\n"
 )
 _FEATURES = 8
-_DRIVERS = {"sqlite": "sqlite3", "hash": "hash_drv", "postgres": "pgsql_drv", "mysql": "mysql_drv"}
+DRIVER_NAMES = {"sqlite": "sqlite3", "hash": "hash_drv", "postgres": "pgsql_drv", "mysql": "mysql_drv"}
 
 
 class Holdings(NamedTuple):
@@ -40,7 +40,7 @@ class Holdings(NamedTuple):
 def site(name: str, folder: Path) -> Site:
     """A site of a driver whose data are below a furnished folder; the caller opens its store."""
     file = folder / "dspam.conf"
-    file.write_text(f"TrainingMode teft\nHome {folder}\nStorageDriver {_DRIVERS[name]}\n")
+    file.write_text(f"TrainingMode teft\nHome {folder}\nStorageDriver {DRIVER_NAMES[name]}\n")
     config, home = Config.load(file), Home(folder)
     return Site(config, open_storage(config, home), home)
 

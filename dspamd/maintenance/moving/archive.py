@@ -176,6 +176,21 @@ class Archive:
         return records
 
 
+def record_of(row: TokenRow) -> Record:
+    """The record of a token."""
+    return {
+        "token": token_text(row.token),
+        "spam": row.spam,
+        "innocent": row.innocent,
+        "last_hit": day_text(row.last_hit),
+    }
+
+
+def token_text(token: int) -> str:
+    """A token as text: many readers of JSON cannot hold numbers of 64 bits."""
+    return f"{token:016x}"
+
+
 def row_of(record: Record) -> TokenRow:
     """The token of a record.  Raises ValueError, KeyError for one that cannot be."""
     token, spam, innocent = int(record["token"], 16), int(record["spam"]), int(record["innocent"])

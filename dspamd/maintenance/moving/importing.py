@@ -151,7 +151,8 @@ class Import:
                 return True
         if begun and self._mode is not Mode.REPLACE:
             raise Refused(
-                f"an import for {self.name} was interrupted: run that one again, as it was, or use --replace"
+                f"an import or a merge for {self.name} was interrupted: run that one again, as it was, "
+                "or use --replace"
             )
         return False
 
@@ -175,7 +176,7 @@ class Import:
         """Load those that are not in yet, as many at once as the store takes."""
         self.tokens += len(rows)
         today, last = day_number(utc_day()), self._position.token
-        self._rows += [_fit(row, today) for row in rows if row.token > last]
+        self._rows += [fit(row, today) for row in rows if row.token > last]
         while len(self._rows) >= LOADED_AT_ONCE:
             await self.load()
 
@@ -215,8 +216,8 @@ async def forget_position(storage: Storage, name: str, contents: Contents) -> No
         await storage.delete_signature(uid, _id(contents.digest))
 
 
-def _fit(row: TokenRow, today: int) -> TokenRow:
-    """A row that every store can add."""
+def fit(row: TokenRow, today: int) -> TokenRow:
+    """A row that every store can add; `today` is for one whose day is unknown."""
     if row.last_hit and row.spam <= _MOST >= row.innocent:
         return row
     return TokenRow(row.token, min(row.spam, _MOST), min(row.innocent, _MOST), row.last_hit or today)

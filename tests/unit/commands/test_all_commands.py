@@ -13,11 +13,12 @@ from typing import NamedTuple
 
 import pytest
 
-from dspamd.commands import dspam_logrotate
+from dspamd.commands import dspam_logrotate, dspam_merge
 from dspamd.commands.dspam_logrotate import rotate
 from dspamd.config.config import Config
 from dspamd.engine.model import Totals
-from dspamd.storage.contract import Change, Uid
+from dspamd.engine.tokenizer import crc64
+from dspamd.storage.contract import Change, Signature, TokenRow, Uid
 from dspamd.storage.files.hash import shape
 from dspamd.storage.files.hash_file import HashFile
 from dspamd.storage.measured import Measured
@@ -92,13 +93,17 @@ JSON = [
     Asked(["dspam_admin", "export", "bob", "{mail}/archive", "--json"], "records"),
     Asked(["dspam_admin", "explain", "bob", "word", "--json"], "word"),
     Asked(["dspam_admin", "learn-maildirs", "{mail}/*/Maildir", "--json"], "by_signature"),
+    Asked(["dspam_dump", "bob", "--json"], "probability"),
+    Asked(["dspam_dump", "--json", "bob", "word"], "probability"),
+    Asked(["dspam_crc", "word", "--json"], "crc"),
+    Asked(["dspam_2sql", "--json"], "bob"),
     Asked(["dspam_train", "bob", "--spam", "{mail}/1", "--json"], "per_second"),
 ]
 
 
 @pytest.mark.parametrize("asked", JSON, ids=[" ".join(asked.words[:3]) for asked in JSON])
 def test_json(asked: Asked, site: Site, monkeypatch: pytest.MonkeyPatch, capfd: Output) -> None:
-    site.teach("bob", Totals(1, 2, 3, 4), {7: (1, 0)})
+    site.teach("bob", Totals(1, 2, 3, 4), {7: (1, 0), crc64(b"word"): (1, 0)})
     site.configure("AllowOverride trainingMode")
     assert run("dspam_admin", ["add", "preference", "bob", "trainingMode", "TOE"], monkeypatch) == 0
     (site.folder / "mail" / "bob" / "Maildir" / "cur").mkdir(parents=True)
@@ -184,22 +189,51 @@ def test_interrupted(long: Long, much: Site, monkeypatch: pytest.MonkeyPatch, ca
     assert long.done(much) == long.whole
 
 
-def test_an_interrupted_merge_says_what_it_added(
-    much: Site, monkeypatch: pytest.MonkeyPatch, capfd: Output
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+def test_an_interrupted_training_says_what_it_learned(
+    number: int, status: int, much: Site, monkeypatch: pytest.MonkeyPatch, capfd: Output
 ) -> None:
+    """The form of DSPAM does not go on, so it says how far it came."""
     method, calls = Measured.apply, list[Change]()
 
     async def interrupting(store: Measured, uid: Uid, change: Change) -> None:
         calls.append(change)
-        if len(calls) == 2:
-            os.kill(os.getpid(), signal.SIGINT)
+        if len(calls) == 3:
+            os.kill(os.getpid(), number)
         await method(store, uid, change)
 
+    (much.folder / "none").mkdir()
+    words = [str(much.folder / name) for name in ("none", "more")]
     with monkeypatch.context() as patch:
         patch.setattr(Measured, "apply", interrupting)
+        assert run("dspam_train", ["bob", *words], monkeypatch) == status
+    told = capfd.readouterr().err
+    assert told.startswith(f"dspam_train: {learned(much)} of {MESSAGES} messages are learned; called again")
+    assert told.endswith("terminated.\n")
+
+
+def test_an_interrupted_merge_goes_on(much: Site, monkeypatch: pytest.MonkeyPatch, capfd: Output) -> None:
+    method, calls = Measured.load, list[Uid]()
+    monkeypatch.setattr(dspam_merge, "LOADED_AT_ONCE", TOKENS // 3)
+
+    async def interrupting(store: Measured, uid: Uid, rows: Sequence[TokenRow], to: Signature) -> None:
+        calls.append(uid)
+        if len(calls) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        await method(store, uid, rows, to)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Measured, "load", interrupting)
         assert run("dspam_merge", ["ann", "-o", "bob"], monkeypatch) == 130
-    added = int(capfd.readouterr().err.splitlines()[1].partition(" ")[0])
-    assert added == len(much.known("bob"))
+    added = len(much.known("bob"))
+    assert f"{added} tokens are added; the same command goes on" in capfd.readouterr().err
+    assert added < TOKENS
+    assert run("dspam_merge", ["dan", "-o", "bob"], monkeypatch) == 1
+    assert capfd.readouterr().err.endswith("finish it first: dspam_merge ann -o bob\n")
+    for times in (1, 2):  # the next one begins anew, as in DSPAM
+        assert run("dspam_merge", ["ann", "-o", "bob"], monkeypatch) == 0
+        assert much.known("bob") == dict.fromkeys(range(1, TOKENS + 1), (times, 0))
+        assert much.totals("bob") == Totals(times)
 
 
 def test_an_interrupted_rotation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Output) -> None:

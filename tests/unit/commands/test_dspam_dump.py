@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import subprocess
 import sys
 from datetime import date
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from dspamd.commands import dspam_dump, dspam_merge
+from dspamd.commands import dspam_2sql, dspam_crc, dspam_dump, dspam_merge
 from dspamd.engine.model import Totals
 from dspamd.engine.tokenizer import crc64
 from tests.support.site import Site
@@ -45,6 +47,32 @@ def test_sql(today: date, site: Site, capsys: Output) -> None:
     assert sorted(rows) == sorted((str(token), *pair, today.isoformat()) for token, pair in HITS.items())
     assert copy.execute("SELECT * FROM dspam_stats").fetchall() == [(0, 20, 20, 0, 0, 0, 0, 0, 0)]
     copy.close()
+
+
+def test_json(today: date, site: Site, capsys: Output) -> None:
+    """Tokens have the same form everywhere, and no reader loses their last digits."""
+    zebra = f"{crc64(b'zebra'):016x}"
+    assert dspam_dump.main(["bob", "--json"]) == 0
+    first, last = map(json.loads, capsys.readouterr().out.splitlines())
+    hits = {"spam": 9, "innocent": 1, "last_hit": today.isoformat()}
+    assert first == {"token": zebra, **hits, "probability": 0.9}
+    assert (last["token"], last["spam"], last["innocent"]) == ("f" * 16, 0, 3)
+    assert dspam_dump.main(["--json", "bob", "zebra"]) == 0
+    assert json.loads(capsys.readouterr().out) == first | {"last_hit": None}
+    assert dspam_2sql.main(["--json"]) == 0
+    owner, *tokens = map(json.loads, capsys.readouterr().out.splitlines())
+    assert owner == {"user": "bob", "uid": 1, "totals": Totals(20, 20)._asdict()}
+    assert tokens[0] == {"user": "bob", "token": zebra, **hits}
+    assert dspam_crc.main(["zebra", "--json"]) == 0
+    found = {"text": "zebra", "token": zebra, "crc": str(crc64(b"zebra"))}
+    assert json.loads(capsys.readouterr().out) == found
+
+
+@pytest.mark.parametrize("command", [dspam_dump, dspam_2sql], ids=lambda module: module.__name__)
+def test_one_form_at_a_time(command: ModuleType, capsys: Output) -> None:
+    option = {dspam_dump: "sqlite_drv", dspam_2sql: "pgsql_drv"}[command]
+    assert command.main(["--json", "-d", option, "bob"]) == 1
+    assert capsys.readouterr() == ("", "-d and --json exclude each other\n")
 
 
 def test_strangers_see_nothing(site: Site, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:

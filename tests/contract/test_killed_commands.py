@@ -1,0 +1,150 @@
+"""Commands that teach are killed (kill -9) at each step of their work, and called again until they end.
+
+Nothing is learned twice.  Nothing is missing, but for what a manual page says: of new mail that is taught,
+one message for each kill.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Coroutine, Sequence
+from itertools import cycle
+from pathlib import Path
+
+import pytest
+
+from dspamd.app import Parts
+from dspamd.commands import dspam_admin, dspam_merge, dspam_train
+from dspamd.commands.learner import Local
+from dspamd.config.config import Config
+from dspamd.engine.model import Totals
+from dspamd.storage.measured import Measured
+from tests.support.belongings import DRIVER_NAMES
+from tests.support.site import Site
+
+MESSAGES = 5
+TOKENS = 9
+POINTS = ("before", "amid", "after")
+Command = Callable[[Sequence[str]], int]
+Step = Callable[..., Coroutine[None, None, object]]
+
+
+@pytest.fixture
+def here(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, furnish: Callable[[str, Path], None]
+) -> Site:
+    furnish(name, tmp_path)
+    return Site(tmp_path, monkeypatch, DRIVER_NAMES[name])
+
+
+def in_spite_of_kills(command: Command, *words: str) -> int:
+    """Call it again and again, killed around the second change that it makes each time; how many kills."""
+    for kills, point in enumerate(cycle(POINTS)):
+        assert kills < 50, "it never ends"
+        child = os.fork()
+        if not child:
+            _end(command, words, point)
+        status = os.waitpid(child, 0)[1]
+        if os.WIFEXITED(status):
+            assert os.WEXITSTATUS(status) == os.EX_OK
+            return kills
+        assert os.WTERMSIG(status) == signal.SIGKILL
+    raise AssertionError
+
+
+def _end(command: Command, words: Sequence[str], point: str) -> None:
+    """Run it in this process, which ends with it, or before."""
+    calls: list[str] = []
+    for method in ("apply", "load", "delete_signature"):
+        setattr(Measured, method, _killing(getattr(Measured, method), point, calls))
+    try:
+        os._exit(command(words))
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(70)
+
+
+def _killing(method: Step, point: str, calls: list[str]) -> Step:
+    async def call(*given: object) -> object:
+        calls.append(point)
+        if len(calls) != 2:
+            return await method(*given)
+        if point != "before":
+            change = asyncio.ensure_future(method(*given))
+            await (asyncio.sleep(0) if point == "amid" else change)
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError
+
+    return call
+
+
+def folder_of(place: Path, word: str, head: str = "") -> Path:
+    """Mail with a word of its own in each."""
+    place.mkdir(parents=True)
+    for number in range(MESSAGES):
+        own = f"{word}{number}"
+        (place / f"{number}:2,S").write_text(f"{head}Message-ID: <{own}@example.org>\n\n{own}\n")
+    return place
+
+
+def learned(site: Site) -> int:
+    totals = site.totals("bob")
+    return totals.spam_learned + totals.innocent_learned
+
+
+def most(site: Site) -> int:
+    """The hits of the token that bob's dictionary knows best."""
+    return max(spam + innocent for spam, innocent in site.known("bob").values())
+
+
+def test_training(here: Site) -> None:
+    places = [str(folder_of(here.folder / word, word)) for word in ("spam", "ham")]
+    kills = in_spite_of_kills(dspam_train.main, "bob", "--spam", places[0], "--ham", places[1])
+    assert kills >= MESSAGES / 2
+    assert 2 * MESSAGES - kills <= learned(here) <= 2 * MESSAGES
+    assert most(here) <= learned(here)
+    assert dspam_train.main(["bob", "--spam", places[0], "--ham", places[1]]) == 0
+    assert learned(here) <= 2 * MESSAGES
+
+
+def test_maildirs_without_our_signatures(here: Site) -> None:
+    folder_of(here.folder / "mail/bob/Maildir/.Junk/cur", "spam")
+    kills = in_spite_of_kills(dspam_admin.main, "learn-maildirs", f"{here.folder}/mail/*/Maildir")
+    assert kills
+    assert MESSAGES - kills <= here.totals("bob").spam_learned == learned(here) <= MESSAGES
+
+
+def test_maildirs_with_our_signatures(here: Site) -> None:
+    """The store takes a correction once, so nothing is left out either."""
+    here.configure("Preference signatureLocation=headers")
+
+    async def judge() -> list[str]:
+        async with Parts(Config.load()) as parts:
+            mails = [b"Subject: x\n\nsome%d\n" % number for number in range(MESSAGES)]
+            found = [await Local(parts).judge("bob", mail) for mail in mails]
+            return [each.signature for each in found if each]
+
+    junk = folder_of(here.folder / "mail/bob/Maildir/.Junk/cur", "spam")
+    for path, signature in zip(sorted(junk.iterdir()), asyncio.run(judge()), strict=True):
+        path.write_text(f"X-DSPAM-Result: Innocent\nX-DSPAM-Signature: {signature}\n\nx\n")
+    assert in_spite_of_kills(dspam_admin.main, "learn-maildirs", f"{here.folder}/mail/*/Maildir")
+    assert here.totals("bob") == Totals(spam_learned=MESSAGES, spam_misclassified=MESSAGES)
+    assert set(here.known("bob").values()) <= {(1, 0), (MESSAGES, 0)}
+
+
+def test_merging(here: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dspam_merge, "LOADED_AT_ONCE", 2)
+    here.teach("ann", Totals(6, 7), {token: (1, token) for token in range(1, TOKENS + 1)})
+    here.teach("cat", Totals(3, 2), dict.fromkeys(range(TOKENS, 2 * TOKENS), (2, 0)))
+    here.teach("bob", Totals(1, 1), {1: (1, 1)})
+    assert in_spite_of_kills(dspam_merge.main, "ann", "cat", "-o", "bob") > TOKENS / 2
+    both = {token: (1, token) for token in range(1, TOKENS + 1)}
+    both |= dict.fromkeys(range(TOKENS, 2 * TOKENS), (2, 0)) | {1: (2, 2), TOKENS: (3, TOKENS)}
+    assert here.known("bob") == both
+    assert here.totals("bob") == Totals(10, 10)
