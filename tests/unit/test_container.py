@@ -125,6 +125,12 @@ def test_postfix_understands_its_files(tmp_path: Path) -> None:
     assert "unused" not in parameters
     # What these daemons refuse to start with, nobody else reports.
     assert told("postconf", "-c", str(tmp_path), "-h", "virtual_mailbox_limit", "alias_maps") == "0"
-    table = told("postconf", "-c", str(tmp_path), "-xh", "virtual_mailbox_maps")
-    for address, mailbox in (("bob@example.org", "bob/"), ("spam-bob@example.org", "retraining")):
+    tables = told("postconf", "-c", str(tmp_path), "-xh", "virtual_mailbox_maps")
+    assert "$1" not in tables, "virtual(8) passes over what puts in text of an address"
+    retraining, users = tables.split(" texthash:/etc/postfix/")
+    mailboxes = f"texthash:{CONTAINER}/postfix/{users}"
+    for address, table, mailbox in (
+        ("bob@example.org", mailboxes, "bob/"),
+        ("spam-bob@example.org", retraining, "retraining"),
+    ):
         assert told("postmap", "-c", str(tmp_path), "-q", address, table) == mailbox
