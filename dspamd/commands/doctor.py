@@ -53,17 +53,36 @@ def run(options: Options, profile: str = "") -> int:
 
 def _run(options: Options, profile: str) -> int:
     # The other functions of the command start faster without these.
-    from dspamd.doctor import configuration, report
+    from dspamd.config.config import Config
+    from dspamd.doctor import configuration
     from dspamd.doctor.examination import Examined
+    from dspamd.doctor.places import silent_places
     from dspamd.doctor.site import Site
 
-    done: list[str] = []
     try:
+        if silent := tool.finished(lambda: silent_places(Config.load())):
+            return _told([Examined("files", each) for each in silent], [], options)
         site = Site.of(tool.configuration(profile))
     except (ConfigError, LookupError) as error:
-        found = [Examined("configuration", each) for each in configuration.unusable(error)]
-    else:
-        found = tool.finished(lambda: _examined(site, done, fix=options.fix))
+        return _told([Examined("configuration", each) for each in configuration.unusable(error)], [], options)
+    return tool.finished(lambda: _of_site(site, options))
+
+
+async def _of_site(site: Site, options: Options) -> int:
+    done: list[str] = []
+    found = await _examined(site, done, fix=options.fix)
+    status = _told(found, done, options)
+    if any(each.hangs for each in found):
+        # Nothing ends a thread that waits for a file system, and a program waits for its threads.
+        sys.stdout.flush()
+        os._exit(status)
+    return status
+
+
+def _told(found: Sequence[Examined], done: Sequence[str], options: Options) -> int:
+    """Report what was found, and what was mended; the exit status."""
+    from dspamd.doctor import report
+
     if options.json:
         sys.stdout.write(report.as_json(found, done))
     else:

@@ -39,11 +39,15 @@ class Stage(NamedTuple):
 
 
 class Examined(NamedTuple):
-    """A diagnosis with its subject; `as_daemon`: what mends it needs the rights of the daemon's account."""
+    """A diagnosis with its subject; `as_daemon`: what mends it needs the rights of the daemon's account.
+
+    `hangs`: a thread still waits for what was looked at.
+    """
 
     subject: str
     diagnosis: Diagnosis
     as_daemon: bool = False
+    hangs: bool = False
 
 
 async def examine(site: Site, stages: Iterable[Stage]) -> list[Examined]:
@@ -53,14 +57,15 @@ async def examine(site: Site, stages: Iterable[Stage]) -> list[Examined]:
         with _rights(site, stage.as_daemon):
             looked = await asyncio.gather(*(_looked(site, check) for check in stage.checks))
         for check, diagnoses in zip(stage.checks, looked, strict=True):
-            found += [Examined(check.subject, each, stage.as_daemon) for each in diagnoses]
+            told = [_silent(check.deadline_s)] if diagnoses is None else diagnoses
+            found += [Examined(check.subject, each, stage.as_daemon, diagnoses is None) for each in told]
     return found
 
 
 async def mended(site: Site, found: Iterable[Examined]) -> list[str]:
     """Mend what is to be mended; a line about each, also about what could not be."""
     lines = []
-    for subject, diagnosis, as_daemon in found:
+    for subject, diagnosis, as_daemon, _ in found:
         if diagnosis.mend is not None:
             try:
                 with _rights(site, as_daemon):
@@ -102,12 +107,18 @@ async def apart(work: Callable[[], T]) -> T:
     return await ended
 
 
-async def _looked(site: Site, check: Check) -> Sequence[Diagnosis]:
+async def _looked(site: Site, check: Check) -> Sequence[Diagnosis] | None:
+    """What a check finds; None if it has no end.
+
+    Nobody waits for one whose time is up: it may hang while it cleans up, too.
+    """
+    looking = asyncio.ensure_future(check.look(site))
+    done, _ = await asyncio.wait({looking}, timeout=check.deadline_s)
+    if not done:
+        looking.cancel()
+        return None
     try:
-        async with asyncio.timeout(check.deadline_s):
-            return await check.look(site)
-    except TimeoutError:
-        return [_unknown(f"no answer within {check.deadline_s:g} s", "look why it hangs")]
+        return await looking
     except (Failure, ConfigError) as error:
         return [_unknown(str(error), "mend that first")]
     except OSError as error:
@@ -115,6 +126,10 @@ async def _looked(site: Site, check: Check) -> Sequence[Diagnosis]:
     except Exception as error:
         log.get().exception("bug", check=check.subject)
         return [_unknown(f"{error!r}, which is a fault of dspamd", "report it; the log has its place")]
+
+
+def _silent(deadline_s: float) -> Diagnosis:
+    return _unknown(f"no answer within {deadline_s:g} s", "look why it hangs")
 
 
 def _unknown(reason: str, cure: str) -> Diagnosis:

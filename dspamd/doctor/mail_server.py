@@ -87,11 +87,9 @@ def ways_to(postfix: Postfix, ours: list[Endpoint]) -> Iterator[Way]:
     for name in _TRANSPORTS:
         if leads_to(postfix, value := postfix.value(name), ours):
             yield Way(None, name, value)
-    for table in re.findall(
-        r"\{[^{}]*\}", postfix.value("transport_maps")
-    ):  # those that stand in main.cf itself
-        if leads_to(postfix, table.strip("{}").split()[-1], ours):
-            yield Way(None, "transport_maps", table.strip("{}").split()[-1])
+    for value in postfix.routes:
+        if leads_to(postfix, value, ours):
+            yield Way(None, "transport_maps", value)
 
 
 def leads_to(postfix: Postfix, value: str, ours: list[Endpoint]) -> bool:

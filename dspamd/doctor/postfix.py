@@ -5,6 +5,7 @@ Both read MAIL_CONFIG, so the doctor examines another instance if that names its
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -18,6 +19,7 @@ from dspamd.errors import TempFail
 
 _PROGRAM_S = 5.0
 _OVERRIDE = re.compile(r"([^ =]+/[^ =/]+)/(\w+) = ?(.*)")
+_PLAIN = ("regexp", "pcre", "cidr", "texthash")  # kinds of tables that are read from a text
 _VALUE = re.compile(r"(\w+) = ?(.*)")
 
 
@@ -50,6 +52,7 @@ class Service:
 class Postfix:
     parameters: Mapping[str, str]  # of main.cf, and defaults
     services: tuple[Service, ...]
+    routes: tuple[str, ...] = ()  # what the tables of transport_maps lead to
 
     def value(self, name: str, service: Service | None = None) -> str:
         """The value of a parameter, for a service if one is named."""
@@ -89,7 +92,8 @@ def read() -> Postfix:
         Service(name, kind, limit, command, own.get(f"{name}/{kind}", {}))
         for name, kind, _, _, _, _, limit, command in (line for line in lines if len(line) == 8)
     )
-    return Postfix(parameters, tuple(services))
+    maps = parameters.get("transport_maps", "")
+    return Postfix(parameters, tuple(services), tuple(dict.fromkeys(routes(maps))))
 
 
 def looked_up(key: str, maps: str) -> str | None:
@@ -99,6 +103,25 @@ def looked_up(key: str, maps: str) -> str | None:
         if done is not None and done.returncode == 0:
             return done.stdout.strip()
     return None
+
+
+def routes(maps: str) -> Iterator[str]:
+    """The values in some tables, as far as they can be listed: not those in a database or a directory."""
+    for table in tables(maps):
+        kind, _, place = table.removeprefix("proxy:").partition(":")
+        if place.startswith("{"):
+            yield from (rule.strip("{}").split()[-1] for rule in re.findall(r"\{[^{}]+\}", place))
+            continue
+        if kind in _PLAIN:
+            with contextlib.suppress(OSError):
+                yield from _last_words(Path(place).read_text("utf-8", "replace"))
+        elif (done := _run("postmap", "-s", f"{kind}:{place}")) is not None:
+            yield from _last_words(done.stdout)
+
+
+def _last_words(text: str) -> Iterator[str]:
+    lines = (line.split() for line in text.splitlines() if not line.startswith("#"))
+    return (words[-1] for words in lines if words)
 
 
 def tables(maps: str) -> Iterator[str]:

@@ -31,7 +31,7 @@ def text(found: Sequence[Examined]) -> str:
 
 
 def _lines(examined: Examined) -> Iterator[str]:
-    subject, diagnosis, _ = examined
+    subject, diagnosis, *_ = examined
     yield from _wrapped(f"{diagnosis.severity:9}", f"{subject}: {diagnosis.what}")
     if diagnosis.why:
         yield from _wrapped("   why:   ", diagnosis.why)
@@ -65,7 +65,7 @@ def as_json(found: Sequence[Examined], done: Sequence[str] = ()) -> str:
             "cure": diagnosis.cure,
             "fixable": diagnosis.mend is not None,
         }
-        for subject, diagnosis, _ in found
+        for subject, diagnosis, *_ in found
     ]
     whole = {
         "version": dspamd.__version__,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,10 +17,12 @@ from dspamd.config.config import Config
 from dspamd.diagnosis import Diagnosis
 from dspamd.doctor.mail_server import mail_server
 from dspamd.doctor.site import Site
+from tests.support.account import TRUST
 from tests.support.daemon import PROGRAM, Daemon
 from tests.support.mail_site import MailSite
 from tests.support.ports import free_port, greets
 from tests.support.postfix import Postfix
+from tests.support.silent_disk import silent_disk
 from tests.support.wait import until
 
 OURS = f"version {__version__}"
@@ -118,3 +121,28 @@ def test_a_daemon_that_is_its_own_next_hop(tmp_path: Path, monkeypatch: pytest.M
         status, found = dspam_admin(daemon.config)
     loop = f"the next hop 127.0.0.2:{daemon.port} is a dspamd, probably this one"
     assert (status, found["next hop"]) == (1, [("problem", loop)])
+
+
+def test_a_disk_that_does_not_answer(tmp_path: Path) -> None:
+    """The doctor says which, and ends."""
+    config = tmp_path / "dspam.conf"
+    config.write_text(f"Home {tmp_path}/home\nServerPID {tmp_path}/pid\nStorageDriver sqlite3\n{TRUST}\n")
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "data").mkdir()
+    for place in (home, home / "data"):
+        with silent_disk(place):
+            program = (
+                "import sys; from dspamd.doctor import places; places.PATIENCE_S = 0.5;"
+                "from dspamd.commands import dspam_admin; sys.exit(dspam_admin.main(['doctor', '--json']))"
+            )
+            done = subprocess.run(
+                [sys.executable, "-c", program],
+                env=os.environ | {"DSPAM_CONF": str(config)},
+                capture_output=True,
+                text=True,
+                timeout=60,
+            )
+        assert done.returncode == 1, done.stderr
+        found = [each["what"] for each in json.loads(done.stdout)["findings"]]
+        assert f"{place} did not answer within 0.5 s; nothing else was examined" in found

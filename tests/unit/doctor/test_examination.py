@@ -30,7 +30,7 @@ async def well(site: Site) -> Sequence[Diagnosis]:
 
 async def found(site: Site, *checks: Check) -> list[tuple[str, Severity, str]]:
     examined = await examine(site, [Stage(checks)])
-    return [(subject, each.severity, each.what) for subject, each, _ in examined]
+    return [(subject, each.severity, each.what) for subject, each, *_ in examined]
 
 
 async def test_checks_of_a_stage_run_at_the_same_time_and_are_told_in_their_order(site: Site) -> None:
@@ -77,6 +77,7 @@ async def test_a_check_that_fails_or_hangs_is_told_and_the_others_go_on(site: Si
         ("works", Severity.FINE, "all is well"),
     ]
     assert "event=bug check=stumbles" in logged.take()
+    assert [each.hangs for each in await examine(site, [Stage(tuple(checks[:2]))])] == [True, False]
     ever.set()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from dspamd.config.config import Config
 from dspamd.delivery.connection import Target
 from dspamd.delivery.dispatch import targets
 from dspamd.doctor.mail_server import judged_address, judged_postfix
-from dspamd.doctor.postfix import Postfix, Service, tables
+from dspamd.doctor.postfix import Postfix, Service, routes, tables
 
 MAIN = {"message_size_limit": "10240000", "default_process_limit": "100"}
 FRONT = {"content_filter": "dspam:[127.0.0.1]:10033", "receive_override_options": "no_address_mappings"}
@@ -51,12 +52,28 @@ def test_as_the_guide_says(config: Config) -> None:
         {"content_filter": "dspam:[127.0.0.1]:10033"},
         {"virtual_transport": "dspam:inet:127.0.0.1:10033"},
         {"mailbox_transport": "dspam:inet:[localhost]:10033"},
-        {"transport_maps": "hash:/etc/x regexp:{{/^(spam|notspam)-/ dspam:[127.0.0.1]:10033}}"},
     ],
 )
 def test_other_ways_to_us(config: Config, main: dict[str, str]) -> None:
     service = front(receive_override_options="no_address_mappings")
     assert told(config, service, TRANSPORT, BACK, main=main) == []
+
+
+def test_tables_of_transports(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables in main.cf, in texts and in databases that postmap(1) can list; others lead nowhere we know."""
+    ours = "dspam:[127.0.0.1]:10033"
+    (tmp_path / "main.cf").touch()
+    monkeypatch.setenv("MAIL_CONFIG", str(tmp_path))
+    (tmp_path / "text").write_text(f"# {ours}\n\n/^spam-/ {ours}\n/^x/\trelay:[192.0.2.1]\n")
+    (tmp_path / "listed").write_text(f"example.org\t{ours}\n")
+    subprocess.run(["postmap", f"hash:{tmp_path}/listed"], check=True, timeout=60)
+    assert list(routes(f"regexp:{tmp_path}/text")) == [ours, "relay:[192.0.2.1]"]
+    assert list(routes(f"cidr:/nonexistent/x, proxy:hash:{tmp_path}/listed")) == [ours]
+    assert list(routes("regexp:{{/^a/ smtp:} {/^(spam|notspam)-/ " + ours + "}}")) == ["smtp:", ours]
+    assert list(routes(f"hash:{tmp_path}/none ldap:/nonexistent/x")) == []
+    service = front(receive_override_options="no_address_mappings")
+    found = Postfix(MAIN, (service, TRANSPORT, BACK), (ours,))
+    assert list(judged_postfix(found, config, endpoints(config), targets(config), [])) == []
 
 
 @pytest.mark.parametrize("value", ["", "amavis:[127.0.0.1]:10024", "dspam:[192.0.2.1]:10033"])
