@@ -26,7 +26,7 @@ from dspamd.filter.scan.scanners import Finding
 from dspamd.filter.training import Recalled, UnknownSignature, recall, result_of
 from dspamd.filter.verdict import Verdict
 from dspamd.offload.threads import aside
-from dspamd.storage.contract import Change, Correct, Signature, Uid
+from dspamd.storage.contract import Change, Correct, NoChanges, Signature, Uid
 from dspamd.telemetry import log
 
 
@@ -156,8 +156,12 @@ class Decisions:
         if uid is None or user.train_pristine:
             return id_, None
         stored = Signature(id_, await aside(8 * len(scoring.run), lambda: _data(passage, scoring)))
-        if not await self._dictionaries.storage.has_room(uid, stored):
-            # A header with this id would promise a correction that cannot work.
+        # A header with an id that is not stored would promise a correction that cannot work.
+        try:
+            room = await self._dictionaries.storage.has_room(uid, stored)
+        except NoChanges:
+            return None, None  # and the message will not be learned, which the log says
+        if not room:
             log.get().warning("signature_not_kept", user=user.name, uid=uid, bytes=len(stored.data))
             return None, None
         return id_, stored

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from dspamd.engine.model import Totals
 from dspamd.errors import Failure
 from dspamd.filter.consultation import Consultation
@@ -9,7 +11,7 @@ from dspamd.filter.decision import Decision
 from dspamd.filter.dictionary import Dictionaries
 from dspamd.filter.passage import Passage
 from dspamd.filter.training import teach
-from dspamd.storage.contract import Storage
+from dspamd.storage.contract import NoChanges, Storage
 from dspamd.telemetry import log
 from dspamd.telemetry.metrics import Metrics
 from dspamd.telemetry.recurring import Recurring
@@ -55,5 +57,10 @@ class Learning:
 
     async def _apply(self, decision: Decision) -> None:
         if decision.uid is not None and decision.change is not None:
-            await self._storage.apply(decision.uid, decision.change)
+            try:
+                await self._storage.apply(decision.uid, decision.change)
+            except NoChanges:
+                self._metrics.last_unchanged.set(time.time())
+                raise
+            self._metrics.last_changed.set(time.time())
             self._unlearned.well()

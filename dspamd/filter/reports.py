@@ -122,7 +122,8 @@ class Reports:
             raise UnknownSignature(text, detail=f"{user.owner} has no dictionary")
         id_ = None if user.train_pristine else of_header(mail.message)
         if id_ is None or await _stored(dictionary, id_) is None:
-            id_ = await self._text_signature(mail.message.raw, dictionary, user, request)
+            new = id_ is None and not user.train_pristine
+            id_ = await self._text_signature(mail.message.raw, dictionary, user, request, new=new)
         return dataclasses.replace(
             delivery, request=dataclasses.replace(request, signature=id_, trusted=False)
         )
@@ -159,16 +160,18 @@ class Reports:
         return Reported(id_, each.content)
 
     async def _text_signature(
-        self, content: bytes, dictionary: Dictionary, user: User, request: Request
+        self, content: bytes, dictionary: Dictionary, user: User, request: Request, *, new: bool = False
     ) -> str:
-        """The id of a signature made of a text, which is stored."""
+        """The id of a signature made of a text, which is stored; `new`: we have not seen it before."""
         id_ = id_of_text(content)
         if dictionary.uid is not None and await _stored(dictionary, id_) is None:
             text = InboundMessage(Envelope(b"", (), content))
             tokens = await text.tokens(user.token_options(request), user.signature_pass(None))
             options = user.score_options(request)
             scoring = await dictionary.score(tokens, options)
-            stored = Signature(id_, await aside(8 * len(scoring.run), lambda: _data(scoring, options)))
+            stored = Signature(
+                id_, await aside(8 * len(scoring.run), lambda: _data(scoring, options, new=new))
+            )
             await dictionary.storage.apply(dictionary.uid, Change(Learned.nothing(), stored))
         return id_
 
@@ -196,12 +199,13 @@ async def _stored(dictionary: Dictionary, id_: str) -> Stored | None:
     return None if dictionary.uid is None else await dictionary.storage.signature(dictionary.uid, id_)
 
 
-def _data(scoring: Scoring, options: ScoreOptions) -> bytes:
-    """The content of the signature of a text whose verdict nobody knows any more.
+def _data(scoring: Scoring, options: ScoreOptions, *, new: bool) -> bytes:
+    """The content of the signature of a text whose verdict nobody knows any more, if there was one.
 
     In a mode that takes nothing back by itself the text was not learned, or nothing keeps what it taught.
     """
-    if options.strict or effective(scoring.snapshot.totals, options, None).takes_back:
+    seen = not new and effective(scoring.snapshot.totals, options, None).takes_back
+    if options.strict or seen:
         return scoring.run.signature
     return marked(scoring.run.signature, Arrival(None, learned=False))
 

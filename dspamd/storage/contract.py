@@ -160,6 +160,12 @@ class Storage(Protocol):
         Raises `Stale` if its guard does not hold, `NoBlocks`, ValueError for a block that is not allowed.
         """
 
+    async def need_changes(self) -> None:
+        """Return if the store takes changes, as far as it knows without one.
+
+        Raises `NoChanges` if not, which says why.
+        """
+
     async def need_blocks(self) -> None:
         """Return if the store has a place for blocks.
 
@@ -196,7 +202,7 @@ class Storage(Protocol):
         """Whether the store can keep a signature of that size.
 
         Callers ask before they hand over mail with its id.  The driver answers from its knowledge of
-        the store, without a round trip for each message.
+        the store, without a round trip for each message.  Raises `NoChanges` if it takes none of the owner.
         """
 
     async def signature(self, uid: Uid, signature: str) -> Stored | None:
@@ -256,6 +262,13 @@ __all__ = [
     "Totals",
     "Uid",
 ]
+
+
+class NoChanges(TempFail):
+    """The store can be read, but it takes no changes until the administrator helps."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("Storage takes no changes", detail=reason)
 
 
 class Unreachable(TempFail):

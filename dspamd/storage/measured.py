@@ -74,6 +74,9 @@ class Measured:
     async def compact(self, uid: Uid, *, whole: bool = False) -> bool:
         return await self._timed(OTHER, self._storage.compact(uid, whole=whole))
 
+    async def need_changes(self) -> None:
+        await self._timed(OTHER, self._storage.need_changes())
+
     async def need_blocks(self) -> None:
         await self._timed(OTHER, self._storage.need_blocks())
 

@@ -180,6 +180,9 @@ class MemoryStorage:
         if change.block is not None:
             _append(owner, change.block)
 
+    async def need_changes(self) -> None:
+        """It takes them."""
+
     async def need_blocks(self) -> None:
         """There is always a place for them."""
 

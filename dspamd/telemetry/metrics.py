@@ -61,6 +61,12 @@ class Metrics:
         self.not_learned = Counter(
             "dspamd_not_learned_total", "Messages that were delivered and could not be learned."
         )
+        self.last_changed = Latest(
+            "dspamd_last_change_timestamp_seconds", "When the storage took what a message teaches last."
+        )
+        self.last_unchanged = Latest(
+            "dspamd_last_change_refused_timestamp_seconds", "When the storage could be read only last."
+        )
         self.shadow_verdicts = Counter(
             "dspamd_shadow_verdicts_total",
             "New mail by our verdict and by that of ShadowAlgorithm, which decides nothing.",

@@ -5,10 +5,10 @@ password: use an address that only monitoring can reach.  Each worker listens th
 (SO_REUSEPORT), and gives the numbers of all workers (telemetry/metrics.py).  A worker that
 cannot bind the address logs that and goes on serving mail.
 
-Healthy means that mail would get through: the storage answers, and has a place for what the Algorithm
-knows, Home is writable, and the next
-hop, if we spoke to it within the last minute, answered (RFC 9110 15.6.4: 503 if not).  A worker
-asks its storage at most once a second, however often clients ask it.
+Healthy means that mail would get through, and be learned: the storage answers, takes changes, and has a
+place for what the Algorithm knows, Home is writable, and the next hop, if we spoke to it within the last
+minute, answered (RFC 9110 15.6.4: 503 if not).  A worker asks its storage at most once a second, however
+often clients ask it.
 
 No request waits longer than `PATIENCE_S`; a worker serves at most `AT_ONCE` at once.
 """
@@ -31,9 +31,9 @@ from prometheus_client.registry import Collector
 import dspamd
 from dspamd.errors import Failure
 from dspamd.storage.block import NoBlocks
-from dspamd.storage.contract import Storage
+from dspamd.storage.contract import NoChanges, Storage
 from dspamd.telemetry import log
-from dspamd.telemetry.metric import Counter, Histogram
+from dspamd.telemetry.metric import Counter, Histogram, Latest
 from dspamd.telemetry.metric import Metric as Counted
 from dspamd.telemetry.metrics import Metrics
 
@@ -88,14 +88,17 @@ class Health:
         try:
             async with asyncio.timeout(PATIENCE_S / 2):
                 await self._storage.preferences("")
+                await self._storage.need_changes()
                 if self._blocks:
                     await self._storage.need_blocks()
         except TimeoutError:
             return ["storage: no answer in time"]
-        except NoBlocks as failure:
+        except (NoBlocks, NoChanges) as failure:
             return [f"storage: {failure.detail}"]
         except Failure as failure:
             return [f"storage: {failure.text}"]
+        if self._recent(self._metrics.last_unchanged, self._metrics.last_changed):
+            return ["storage: takes no changes, see not_learned in the log"]  # another worker knows which
         return []
 
     def _file_troubles(self) -> list[str]:
@@ -109,10 +112,13 @@ class Health:
         ]
 
     def _hop_troubles(self) -> list[str]:
-        answered = self._metrics.last_handover.readings()[0].numbers[0]
-        failed = self._metrics.last_unreached.readings()[0].numbers[0]
-        recent = failed > max(answered, self._clock() - RECENT_S)
+        recent = self._recent(self._metrics.last_unreached, self._metrics.last_handover)
         return ["next hop: cannot be reached"] if recent else []
+
+    def _recent(self, failed: Latest, well: Latest) -> bool:
+        """Whether something failed within the last minute, and has not gone well since then."""
+        failure, success = (each.readings()[0].numbers[0] for each in (failed, well))
+        return failure > max(success, self._clock() - RECENT_S)
 
 
 class Exposition(Collector):

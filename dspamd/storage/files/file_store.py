@@ -12,6 +12,7 @@ files.  It notices a file that another program deleted or replaced.
 
 from __future__ import annotations
 
+import os
 import sys
 from abc import ABC, abstractmethod
 from array import array
@@ -30,7 +31,7 @@ from dspamd.home import preference_files
 from dspamd.home.home import Home
 from dspamd.storage.block import NO_BLOCK, checked
 from dspamd.storage.clock import utc_day
-from dspamd.storage.contract import Block, Change, Signature, Stored, TokenRow, Uid
+from dspamd.storage.contract import Block, Change, NoChanges, Signature, Stored, TokenRow, Uid
 from dspamd.storage.files.threads import Threads
 
 T = TypeVar("T")
@@ -107,6 +108,7 @@ class FileStore(ABC):
         self._busy_s = busy_s
         self._threads = Threads("storage", threads, deadline_s)
         self._open: list[OrderedDict[Path, OwnerFile]] = [OrderedDict() for _ in range(threads)]
+        self._unwritable: set[Path] = set()  # files that cannot be written, when we looked last
         self._open_files, self._share = open_files, max(1, open_files // threads)
         self._path = lru_cache(_PATHS)(lambda owner: home.file(owner, self.ending))
 
@@ -137,14 +139,20 @@ class FileStore(ABC):
     async def apply(self, uid: Uid, change: Change) -> None:
         if change.block is not None:
             checked(*change.block)
-        today = self._today()
-        await self._on(uid, lambda file: file.apply(change, today), None, create=True)
+        path, today = self._path(str(uid)), self._today()
+
+        def apply(file: OwnerFile) -> None:
+            self._need_writable(path)
+            file.apply(change, today)
+
+        await self._on(uid, apply, None, create=True)
 
     async def load(self, uid: Uid, rows: Sequence[TokenRow], position: Signature) -> None:
         today = self._today()
         await self._on(uid, lambda file: file.load(rows, position, today), None, create=True)
 
     async def has_room(self, uid: Uid, signature: Signature) -> bool:
+        self._need_writable(self._path(str(uid)))
         return len(signature.data) <= self.longest_signature
 
     async def signature(self, uid: Uid, signature: str) -> Stored | None:
@@ -168,6 +176,12 @@ class FileStore(ABC):
 
     async def delete_tokens(self, uid: Uid, tokens: array[int]) -> int:
         return await self._on(uid, lambda file: file.delete_tokens(tokens), 0)
+
+    async def need_changes(self) -> None:
+        """Looks at the files again that took none; whoever serves the daemon looks at Home (web/health)."""
+
+        for path in list(self._unwritable):
+            self._need_writable(path)
 
     async def need_blocks(self) -> None:  # noqa: B027  not abstract, as `open`
         """There is always a place for them."""
@@ -269,6 +283,7 @@ class FileStore(ABC):
                 return absent if file is None else work(file)
             except self.errors as error:
                 self._forget(lane, path)
+                self._need_writable(path)
                 raise TempFail("Storage is not available", detail=explained(error, path)) from error
 
         return await self._threads.run(lane, run, deadline_s)
@@ -294,6 +309,18 @@ class FileStore(ABC):
         file.until = until
         return file
 
+    def _need_writable(self, path: Path) -> None:
+        """Raises `NoChanges` for a file that is there and cannot be written.
+
+        Two system calls each time: a disk may be mounted anew, or a mode change.
+        """
+        if _writable(path) or not path.exists():
+            self._unwritable.discard(path)
+            return
+        self._unwritable.add(path)
+        reason = "look at its mode, its owner, its folder and its disk"
+        raise NoChanges(f"{path} cannot be written: {reason}")
+
     def _make_room(self, files: OrderedDict[Path, OwnerFile]) -> None:
         """Close some of a lane's files while all lanes together have enough, and this one has its share."""
         while len(files) >= self._share and sum(map(len, self._open)) >= self._open_files:
@@ -303,6 +330,13 @@ class FileStore(ABC):
         file = self._open[lane].pop(path, None)
         if file is not None:
             file.close()
+
+
+def _writable(path: Path) -> bool:
+    """Whether we may change a file, and make others beside it, as each change does."""
+    return os.access(path, os.W_OK, effective_ids=True) and os.access(
+        path.parent, os.W_OK | os.X_OK, effective_ids=True
+    )
 
 
 def _closing(files: OrderedDict[Path, OwnerFile]) -> Callable[[float], None]:

@@ -32,13 +32,14 @@ from dspamd.mail.signature import valid
 from dspamd.offload.threads import aside
 from dspamd.storage.block import NO_BLOCK, checked
 from dspamd.storage.clock import utc_day
-from dspamd.storage.contract import Block, Change, Signature, Stored, TokenRow, Uid
+from dspamd.storage.contract import Block, Change, NoChanges, Signature, Stored, TokenRow, Uid
 from dspamd.storage.correction import correction, rises
 from dspamd.storage.mysql import block_statements as block_sql
 from dspamd.storage.mysql import statements as sql
 from dspamd.storage.mysql import tables as mysql_tables
 from dspamd.storage.mysql.corrections import correct
 from dspamd.storage.mysql.server import (
+    DENIED,
     DOES_NOT_FIT,
     DUPLICATE,
     NO_DEFAULT,
@@ -165,7 +166,7 @@ class MySQL:
         return await self._reads.run(read)
 
     async def apply(self, uid: Uid, change: Change) -> None:
-        tables = await self._known()
+        tables = await self._taking_changes()
         owner, day = int(uid), change.day or self._today()
         tokens = change.learned.tokens
         size = 8 * len(tokens.tokens)
@@ -203,7 +204,13 @@ class MySQL:
 
         alone = guard is not None and tables.without_transactions
         async with self._owner_lock.held(owner):
-            await self._writes.run(apply_alone if alone else apply)
+            try:
+                await self._writes.run(apply_alone if alone else apply)
+            except TempFail as failure:
+                if isinstance(failure.__cause__, Error) and number(failure.__cause__) in DENIED:
+                    self._tables = None  # somebody took a right from us: look again
+                    await self._taking_changes()
+                raise
 
     async def load(self, uid: Uid, rows: Sequence[TokenRow], position: Signature) -> None:
         tables, owner = await self._known(), int(uid)
@@ -257,12 +264,30 @@ class MySQL:
         rows = await self._reads.run(lambda connection: connection.rows(block_sql.names(int(uid))))
         return sorted(name for (name,) in rows)
 
-    async def need_blocks(self) -> None:
+    async def need_changes(self) -> None:
+        await self._taking_changes()
+
+    async def _taking_changes(self) -> Tables:
+        """The tables.  Raises `NoChanges` if we lack a right that every change needs."""
         tables = await self._known()
-        if not tables.blocks and self._refusals.look_again():
+        if tables.no_changes:
+            tables = await self._seen_again(tables)
+        if tables.no_changes:
+            raise NoChanges(tables.no_changes)
+        return tables
+
+    async def _seen_again(self, tables: Tables) -> Tables:
+        """The tables as they are by now, if it is time for a look."""
+        if self._refusals.look_again():
             await self._reads.renew()
             await self._writes.renew()
             tables = self._tables = await self._adopted()
+        return tables
+
+    async def need_blocks(self) -> None:
+        tables = await self._known()
+        if not tables.blocks:
+            tables = await self._seen_again(tables)
         if not tables.blocks:
             raise self._refusals.refused(tables.no_blocks(self._refused))
         self._refusals.kept()
@@ -277,7 +302,7 @@ class MySQL:
             raise TempFail("Storage is not available", detail=detail)
 
     async def has_room(self, uid: Uid, signature: Signature) -> bool:
-        return not _lack(signature, await self._known())
+        return not _lack(signature, await self._taking_changes())
 
     async def signature(self, uid: Uid, signature: str) -> Stored | None:
         if not valid(signature):

@@ -50,6 +50,15 @@ _USES = (
     "DELETE FROM dspamd_block_change WHERE FALSE",
 )
 
+# So for what every message changes.
+_CHANGES = (
+    "INSERT INTO dspam_token_data SELECT * FROM dspam_token_data WHERE FALSE",
+    "UPDATE dspam_token_data SET uid = uid WHERE FALSE",
+    "INSERT INTO dspam_stats SELECT * FROM dspam_stats WHERE FALSE",
+    "UPDATE dspam_stats SET uid = uid WHERE FALSE",
+    "REPLACE INTO dspam_signature_data SELECT * FROM dspam_signature_data WHERE FALSE",
+)
+
 # It never makes a table, because no table has that name.  The server checks our rights first.
 _TRY = "CREATE TABLE dspamd_block_change LIKE dspamd_none"
 
@@ -113,6 +122,7 @@ class Tables:
     statement_bytes: int  # of the longest statement that the server takes
     grant: str  # the statement that lets us make our tables, and use them
     denied: str = ""  # the error of the server when we use the tables of blocks
+    no_changes: str = ""  # why nothing can be learned, and what the administrator has to do
 
     @property
     def missing(self) -> range:
@@ -137,8 +147,10 @@ async def inspect(connection: Connection) -> Tables:
     )
     corrections, blocks = (_step(comment) for *_, comment in ours)
     denied = await _denied(connection, *_USES) if blocks else ""
+    there = "dspam_token_data" in columns
+    refused = await _denied(connection, *_CHANGES) if there else ""
     return Tables(
-        there="dspam_token_data" in columns,
+        there=there,
         tokens_are_text="char" in tokens[0],
         signature_length=signatures[1],
         signature_bytes=data or 0,
@@ -149,6 +161,7 @@ async def inspect(connection: Connection) -> Tables:
         statement_bytes=packet,
         grant=_grant(account, database),
         denied=denied,
+        no_changes=f"{refused}: {_grant(account, database)}" if refused else "",
     )
 
 

@@ -135,6 +135,8 @@ class Connections:
         except _MIXED_UP as error:
             raise TempFail("Storage is not available", detail=f"{POOLER}: {error.args[0]}") from error
         except (*_BROKEN, asyncpg.PostgresError) as error:
+            if isinstance(error, asyncpg.InsufficientPrivilegeError):
+                await self.renew()  # the driver looks at our rights on each new one
             raise _unavailable(TempFail, error) from error
 
     async def renew(self) -> None:

@@ -37,6 +37,10 @@ SELECT to_regclass('dspam_token_data') IS NOT NULL AS tokens,
     (SELECT coalesce(bool_and(has_table_privilege(to_regclass(name), power)), false)
         FROM unnest(ARRAY['dspamd_block', 'dspamd_block_change']) AS name,
             unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS power) AS block_ours,
+    (SELECT string_agg(name || ' ' || power, ', ') FROM unnest(
+            ARRAY['dspam_token_data', 'dspam_signature_data', 'dspam_stats']) AS name,
+            unnest(ARRAY['INSERT', 'UPDATE']) AS power
+        WHERE NOT has_table_privilege(to_regclass(name), power)) AS denied,
     quote_ident(current_schema()) AS schema, quote_ident(current_user) AS account"""
 
 LOCK_SCHEMA = "SELECT pg_advisory_xact_lock(4422436)"  # an arbitrary number, the same for all daemons

@@ -34,6 +34,7 @@ from dspamd.storage.clock import day_number, utc_day
 from dspamd.storage.contract import (
     Block,
     Change,
+    NoChanges,
     Signature,
     Stored,
     TokenRow,
@@ -46,7 +47,7 @@ from dspamd.storage.postgres import changes, corrections
 from dspamd.storage.postgres import statements as sql
 from dspamd.storage.postgres.connections import Connections, transaction
 from dspamd.storage.postgres.statements import BIGINT, DECIMAL, Statements
-from dspamd.storage.postgres.tables import CORRECTIONS, Refused, look, make, no_blocks
+from dspamd.storage.postgres.tables import CORRECTIONS, Refused, look, make, no_blocks, no_changes
 from dspamd.storage.sql.common import EVERYBODY, Server, UserTable, owner_name, storable, unsigned
 from dspamd.storage.sql.owner_lock import OwnerLock
 from dspamd.storage.sql.refusals import Refusals
@@ -87,6 +88,7 @@ class Postgres:
         self._statements: Statements
         self._refused: Refused | None = None  # steps of the schema; None until the driver has tried them
         self._corrections = True  # until the driver has looked for their table
+        self._no_changes = ""  # why nothing can be learned
         self._no_blocks = ""  # why there is no place for blocks
         self._refusals = Refusals()
         self._owner_lock = OwnerLock(deadline_s)
@@ -132,7 +134,7 @@ class Postgres:
             reason = refused.get(CORRECTIONS, "it is gone")
             log.get().warning("corrections_not_kept", table="dspamd_correction", reason=reason)
         self._refused, self._corrections = refused, layout.corrections
-        self._no_blocks = no_blocks(layout, refused)
+        self._no_blocks, self._no_changes = no_blocks(layout, refused), no_changes(layout)
         tokens = DECIMAL if layout.decimal else BIGINT
         self._statements = Statements(
             self._users, tokens, corrections=layout.corrections, blocks=layout.blocks
@@ -181,6 +183,7 @@ class Postgres:
         """
         if change.block is not None:
             checked(*change.block)
+        await self._take_changes()
         learned, size = change.learned, 8 * len(change.learned.tokens.tokens)
         many = len(learned.tokens.tokens) > AT_ONCE
         rising = await aside(size, lambda: changes.rise(learned.tokens))
@@ -246,6 +249,16 @@ class Postgres:
             else:
                 await self._run(apply, whole=True)
 
+    async def need_changes(self) -> None:
+        await self._run(_nothing)  # a first connection looks at our rights
+        await self._take_changes()
+
+    async def _take_changes(self) -> None:
+        """Raises `NoChanges` if we lack a right that every change needs."""
+        await self._look_again()
+        if self._no_changes:
+            raise NoChanges(self._no_changes)
+
     async def need_blocks(self) -> None:
         await self._look_again()
 
@@ -300,12 +313,14 @@ class Postgres:
         self._refusals.kept()
 
     async def _look_again(self) -> None:
-        """While there is no place for blocks, now and then connect and look at the tables again."""
-        if self._no_blocks and self._refusals.look_again():
+        """While we lack a place or a right, now and then connect and look at the tables again."""
+        if (self._no_blocks or self._no_changes) and self._refusals.look_again():
             self._refused = None
             await self._connections.renew()
+            await self._run(_nothing)
 
     async def has_room(self, uid: Uid, signature: Signature) -> bool:
+        await self._take_changes()
         return len(signature.data) <= _LONGEST_SIGNATURE
 
     async def signature(self, uid: Uid, signature: str) -> Stored | None:
@@ -447,6 +462,10 @@ def _fitting(failure: Callable[[str], PermFail], work: Work[T]) -> Work[T]:
             raise failure(str(error)) from error
 
     return fitting
+
+
+async def _nothing(_: Connection, __: Statements) -> None:
+    """Work that needs a connection alone."""
 
 
 def _snapshot(row: Sequence[Any]) -> Snapshot:

@@ -30,6 +30,7 @@ class Layout(NamedTuple):
     correction: int | None
     block: int | None
     block_ours: bool  # whether we may use the tables of blocks
+    denied: str | None  # what we may not do to the tables of DSPAM
     schema: str | None  # where we make tables; a name as in a statement
     account: str
 
@@ -60,6 +61,15 @@ def no_blocks(layout: Layout, refused: Refused) -> str:
         return f"account {layout.account} may not use it: {_RIGHTS} {layout.account};"
     reason, file = refused.get(schema.BLOCKS, "it is not there"), schema.file("postgres", schema.BLOCKS)
     return f"{reason} or load {file} as the owner of the database and {_RIGHTS} {layout.account};"
+
+
+def no_changes(layout: Layout) -> str:
+    """Why nothing can be learned, and what the administrator has to do; empty if it can."""
+    if not layout.denied:
+        return ""
+    tables = "dspam_token_data, dspam_signature_data, dspam_stats"
+    grant = f"GRANT SELECT, INSERT, UPDATE, DELETE ON {tables} TO {layout.account};"
+    return f"account {layout.account} lacks {layout.denied}: {grant}"
 
 
 async def look(connection: Connection) -> Layout:

@@ -162,6 +162,9 @@ class Failover:
         store, uid = _giver(uid)
         return await store.compact(uid, whole=whole)
 
+    async def need_changes(self) -> None:
+        await self._ask(lambda store: store.need_changes())
+
     async def need_blocks(self) -> None:
         await self._ask(lambda store: store.need_blocks())
 

@@ -348,6 +348,14 @@ async def test_a_moved_message_without_a_signature_of_its_user_is_learned_by_its
         assert await d.corrected(CAROL) == (0, 0)
 
 
+async def test_the_last_folder_of_a_message_that_we_never_judged_counts(tmp_path: Path) -> None:
+    async with desk(tmp_path, "Tokenizer word") as d:
+        await d.inbound(HAM)
+        for label, hits in ((Label.SPAM, (1, 0)), (Label.INNOCENT, (0, 1)), (Label.SPAM, (1, 0))):
+            await file(d, SPAM, label)
+            assert await learned(d, "casino") == [hits]
+
+
 @pytest.mark.parametrize(
     ("line", "text"),
     [
