@@ -44,7 +44,7 @@ def test_the_socket_is_for_the_group_alone(site: Retraining) -> None:
 
 @pytest.mark.parametrize("way", ["MOVE", "COPY"])
 def test_the_last_move_counts(site: Retraining, user: str, way: str) -> None:
-    site.deliver(user, mail())
+    site.deliver(user.capitalize(), mail())
     lessons = site.lessons
     for (source, target), missed in zip(pairwise(("INBOX", "Junk", "INBOX", "Junk")), (1, 0, 1), strict=True):
         site.move(user, source, target, way=way)

@@ -64,6 +64,7 @@ ServerDomainSocketPath {folder}/socket
 ServerHost 127.0.0.1
 ClientHost {folder}/socket
 StripRcptDomain off
+Broken case
 DeliveryProto LMTP
 DeliveryHost {next_hop}
 """
