@@ -11,6 +11,7 @@ from dspamd.doctor.configuration import configuration
 from dspamd.doctor.database import database
 from dspamd.doctor.dictionaries import dictionaries
 from dspamd.doctor.examination import Check, Stage, blocking
+from dspamd.doctor.exit_statuses import exit_statuses
 from dspamd.doctor.files import files
 from dspamd.doctor.host import clock, disk, open_files
 from dspamd.doctor.mail_server import mail_server
@@ -31,6 +32,7 @@ STAGES = (
             Check("versions", blocking(libraries)),
             Check("Postfix", blocking(mail_server), 30),
             Check("Dovecot", blocking(retraining), 30),
+            Check("qmail, Courier", blocking(exit_statuses)),
             Check("quarantines", blocking(quarantines), 60),
         )
     ),

@@ -7,6 +7,7 @@ fresh roots.
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -76,6 +77,8 @@ def test_it_has_the_pages_and_the_files_that_they_name(package: Path) -> None:
     there = {line.split()[5].removeprefix(".").rstrip("/") for line in done.stdout.splitlines()}
     for page in PAGES:
         assert {f"/usr/share/doc/dspamd/docs/{page}.md", *shared_files(page)} <= there
+    scripts = [line for line in done.stdout.splitlines() if re.search("/(daemontools|runit)/.*[a-z]$", line)]
+    assert len([line for line in scripts if line.startswith("-rwxr-xr-x")]) == 5
 
 
 def test_it_lives_from_installation_to_purge(package: Path, tmp_path: Path) -> None:

@@ -330,5 +330,7 @@ def full(disk: Path) -> Iterator[None]:
     with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while True:
             file.write(bytes(1 << 12))
-    yield
-    filler.unlink()
+    try:
+        yield
+    finally:
+        filler.unlink()  # or multilog would wait for ever

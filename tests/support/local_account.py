@@ -9,10 +9,11 @@ import os
 import pwd
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import structlog
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = """\
@@ -72,7 +73,7 @@ def programs(folder: Path, *names: str) -> Path:
     """
     folder.mkdir()
     scripts = [folder / name for name in names]
-    folders = [str(ROOT), sysconfig.get_path("purelib")]
+    folders = [str(ROOT), str(Path(structlog.__file__).parents[1])]
     complaints = ""
     for python in os.path.realpath(sys.executable), "/usr/bin/python3":
         for script in scripts:
