@@ -21,6 +21,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 bin := .venv/bin
 stamp := .venv/.complete
+packager := build/packager
 # Tests run in an order of chance.  It belongs to the files: each commit gets another one, and whoever runs the
 # tests of a commit again meets what failed there.  SEED=number chooses, SEED=files keeps the order of the files.
 seed = $(or $(SEED),$(shell printf '%d' 0x$$(git rev-parse --short=7 'HEAD^{tree}' 2>/dev/null || echo 1)))
@@ -99,9 +100,17 @@ bench: build ## measure against the budgets (ONLY=engine|path|default|storage|pu
 	$(if $(filter-out engine commands,$(or $(ONLY),all)),etc/install-packages test)
 	$(bin)/python -m bench $(ONLY)
 
-deb: build ## the Debian package for the Python of this Debian, in dist (WHEELS=folder: with libraries from there)
+deb: $(packager)/.complete ## the Debian package for the Python of this Debian, in dist (WHEELS=folder: with libraries from there)
 	etc/install-packages deb
-	$(bin)/python -m release.deb $$($(bin)/python -m release.sdist dist) dist $(WHEELS)
+	$(packager)/bin/python -m release.deb $$($(packager)/bin/python -m release.sdist dist) dist $(WHEELS)
+
+# What makes a source distribution, and no more: an environment for development takes minutes to make.
+$(packager)/.complete: pyproject.toml
+	etc/install-packages build
+	$(PYTHON) -m venv $(packager)
+	$(packager)/bin/pip install -q --disable-pip-version-check $$($(PYTHON) -c \
+	    'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"])')
+	@touch $@
 
 deb-test: build ## make the package on fresh roots of Debian 12 and 13, and live through it (as root; SUITES=bookworm|trixie: on one)
 	etc/install-packages test

@@ -17,12 +17,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.account import TRUST
-from tests.support.daemon import PROGRAM, Daemon
+from tests.support.daemon import Daemon
 from tests.support.documents import PAGES, ROOT, Block, blocks, with_lines
 from tests.support.labelled_mail import unpacked
 from tests.support.mariadb_server import mariadb
 from tests.support.ports import free_port
 from tests.support.postgres_server import postgresql
+from tests.support.warm import programs
 
 TAUGHT = Block(
     "sh", "dspam --user alice@example.org --class=spam --source=corpus <message.eml", "before a page"
@@ -33,11 +34,12 @@ ASKS_THE_DAEMON = re.compile(r"^(dspamc|curl) ", re.M)
 class Reader:
     """Somebody with a site below `folder`.
 
-    `places` are ours for those of the pages, `settings` lines of dspam.conf that our servers need.
+    `commands` is the folder of the commands, `places` are ours for those of the pages, `settings` lines of
+    dspam.conf that our servers need.
     """
 
-    def __init__(self, folder: Path, places: Mapping[str, str], settings: str = "") -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, commands: Path, places: Mapping[str, str], settings: str = "") -> None:
+        self._folder, self._commands = folder, commands
         self._config = folder / "etc/dspam/dspam.conf"
         self._daemon = Daemon(folder, free_port())
         self._daemon.config = self._config
@@ -98,7 +100,7 @@ class Reader:
             timeout=100,
             cwd=self._folder,
             env={
-                "PATH": f"{PROGRAM.parent}:/usr/bin:/bin",
+                "PATH": f"{self._commands}:/usr/bin:/bin",
                 "HOME": str(self._folder),
                 "DSPAM_CONF": str(self._config),
                 "LC_ALL": "C.UTF-8",
@@ -110,7 +112,13 @@ class Reader:
 
 
 @pytest.fixture(scope="module")
-def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with programs(tmp_path_factory.mktemp("programs")) as commands:
+        yield commands
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory, commands: Path) -> Path:
     """A site where Alice has mail, good and bad, and taught a message."""
     folder = tmp_path_factory.mktemp("begun")
     mail, maildir = folder / "mail", folder / "vmail/example.org/alice/Maildir"
@@ -124,7 +132,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "Maildir").symlink_to("vmail/example.org/alice/Maildir")
     shutil.copy(maildir / ".Junk/cur/0:2,S", folder / "message.eml")
     shutil.rmtree(mail)
-    Reader(folder, {}).follow(TAUGHT)
+    Reader(folder, commands, {}).follow(TAUGHT)
     return folder
 
 
@@ -135,8 +143,8 @@ def place(begun: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def reader(place: Path) -> Iterator[Reader]:
-    somebody = Reader(place, {})
+def reader(place: Path, commands: Path) -> Iterator[Reader]:
+    somebody = Reader(place, commands, {})
     yield somebody
     somebody.stop_daemon()
 
@@ -147,7 +155,7 @@ def test_the_commands_of_a_page_work(page: str, reader: Reader) -> None:
         reader.follow(block)
 
 
-def test_the_commands_for_postgresql_work(place: Path) -> None:
+def test_the_commands_for_postgresql_work(place: Path, commands: Path) -> None:
     """The server is as Debian installs it: `postgres` is its administrator, and we have no account."""
     with postgresql() as server:
         folder = server.new_database().host
@@ -159,16 +167,16 @@ def test_the_commands_for_postgresql_work(place: Path) -> None:
 
         administer("CREATE ROLE postgres SUPERUSER LOGIN", "dspam")
         administer("ALTER ROLE dspam RENAME TO installer")
-        reader = Reader(place, {"/var/run/postgresql": folder}, f"PgSQLPort {server.port}\n")
+        reader = Reader(place, commands, {"/var/run/postgresql": folder}, f"PgSQLPort {server.port}\n")
         for block in blocks("postgresql"):
             if block.kind == "pgsql":
                 administer(block.text)
             reader.follow(block)
 
 
-def test_the_commands_for_mariadb_work(place: Path) -> None:
+def test_the_commands_for_mariadb_work(place: Path, commands: Path) -> None:
     with mariadb() as server:
-        reader = Reader(place, {"/run/mysqld/mysqld.sock": str(server.socket)})
+        reader = Reader(place, commands, {"/run/mysqld/mysqld.sock": str(server.socket)})
         for block in blocks("mariadb"):
             if block.kind == "mariadb":
                 server.queries([line for line in block.text.split(";\n") if line.strip()])
