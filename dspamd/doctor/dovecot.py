@@ -17,7 +17,8 @@ from dspamd.errors import TempFail
 
 _PROGRAM_S = 5.0
 _SCRIPT = re.compile(
-    r"plugin/imapsieve_mailbox\w+_(?:before|after)|(?:.*/)?sieve_script [^/]+/(?:sieve_script_)?path"
+    r"plugin/imapsieve_mailbox\w+_(?:before|after)"
+    r"|(?P<block>(?:.*/)?sieve_script [^/]+/(?:sieve_script_)?)path"
 )
 _ACCOUNT = re.compile(r"mail_uid|userdb[^/]*/fields/uid")
 _PIPE = re.compile(r'\bpipe\s(?:[^;"]*\s)?"([^"]+)"')
@@ -65,7 +66,9 @@ class Dovecot:
     def scripts(self) -> Iterator[Script]:
         """The scripts of the administrator for mail that users move or mark."""
         for name, value in self.settings.items():
-            if _SCRIPT.fullmatch(name):
+            found = _SCRIPT.fullmatch(name)
+            # The scripts of users, and those for delivery, have no cause.
+            if found and (not found["block"] or f"{found['block']}cause" in self.settings):
                 path = Path(value.removeprefix("file:").partition(";")[0])
                 try:
                     text = path.read_text(errors="replace")

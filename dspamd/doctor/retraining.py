@@ -38,8 +38,9 @@ def judged_dovecot(dovecot: Dovecot, config: Config) -> Iterator[Diagnosis]:
         for name in script.programs or ()
         if name.startswith("dspam")
     }  # fmt: skip
-    lost = [script.path for script in dovecot.scripts() if script.programs is None]
-    if not programs and not antispam and not any("dspam" in path.name for path in lost):
+    scripts = [script.path for script in dovecot.scripts() if script.programs is None]
+    lost = [path for path in scripts if "dspam" in path.name]
+    if not programs and not antispam and not lost:
         yield fine("Dovecot does not call dspamd when users move mail (docs/dovecot.md: how it can)")
         return
     found = [*_antispam(dovecot)] if antispam else [*_scripts(dovecot, lost), *_programs(dovecot, programs)]

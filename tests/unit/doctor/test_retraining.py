@@ -65,6 +65,16 @@ protocol imap {{
     imap_sieve = yes
   }}
 }}
+mailbox Other {{
+  sieve_script other {{
+    cause = copy
+    path = /nowhere/other.sieve
+    type = before
+  }}
+}}
+sieve_script personal {{
+  path = ~/dspam
+}}
 imapsieve_from Junk {{
   sieve_script dspam-innocent {{
     cause = copy
@@ -116,7 +126,7 @@ def test_as_the_guide_says(folder: Path, text: str) -> None:
 def test_what_dovecot_says_of_itself(text: str, version: str) -> None:
     dovecot = parsed(text)
     assert (dovecot.version, dovecot.account) == (version, "nobody")
-    assert [script.programs for script in dovecot.scripts()] == [("dspamc",)]
+    assert [script.programs for script in dovecot.scripts() if script.programs] == [("dspamc",)]
 
 
 @pytest.mark.parametrize(
