@@ -35,4 +35,4 @@ def judged_statuses(server: str, config: Config) -> Iterator[Diagnosis]:
         yield advice(f"{server} tries again after exit status {status}", why, "CorrectionFailureExit 100")
     if clamav(config) is not None and config.ClamAVResponse == "reject":
         why = "with `dspamc ... | program` an empty mail arrives in place of one with a virus"
-        yield advice(f"{server} may pipe mail through dspamc", why, "ClamAVResponse spam, or accept")
+        yield advice(f"{server} may pipe mail through dspamc", why, "ClamAVResponse spam, or dspam-pipe")

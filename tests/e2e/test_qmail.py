@@ -45,15 +45,26 @@ class Site(GuideSite):
         self._vdelivermail = self.home / "vdelivermail"
         self._vdelivermail.write_text(VDELIVERMAIL)
         self._vdelivermail.chmod(0o755)
-        for file in FILES.iterdir():
-            self.instruct(file.name.removeprefix("dot"), file.read_text())
+        for file in FILES.glob("dot-*"):
+            self.instruct(file.name.removeprefix("dot-qmail"), file.read_text())
         self.vpopmail.own(self.home, self.home / "bob")
 
-    def instruct(self, name: str, text: str) -> None:
-        """Write a `.qmail` file with our places."""
-        text = text.replace("/usr/bin/dspam", f"{self.programs}/dspam")
-        path = self.home / name.replace("-qmail", ".qmail")
-        path.write_text(text.replace("/home/vpopmail/bin/vdelivermail", str(self._vdelivermail)))
+    def instruct(self, extension: str, text: str) -> None:
+        """Write a `.qmail` file."""
+        (self.home / f".qmail{extension}").write_text(self._here(text))
+
+    def install(self, name: str, dspamc: str) -> None:
+        """Install a script of ours that runs another command in place of dspamc."""
+        script = self.programs / name
+        script.write_text(self._here((FILES / name).read_text().replace("/usr/bin/dspamc", dspamc)))
+        script.chmod(0o755)
+
+    def _here(self, text: str) -> str:
+        """A text with our places."""
+        text = text.replace("/usr/bin/dspam", f"{self.programs}/dspam").replace(
+            "/usr/local/bin", str(self.programs)
+        )
+        return text.replace("/home/vpopmail/bin/vdelivermail", str(self._vdelivermail))
 
     def deliver(self, mail: bytes, extension: str = "bob", **environment: str) -> Delivered:
         qmail = QmailLocal(self.vpopmail, DOMAIN, self.home)
@@ -127,10 +138,30 @@ def test_the_last_program_says_what_becomes_of_the_mail(site: Site) -> None:
     assert b"Sorry, no mailbox here by that name.\n" in ended.output  # beside the complaint of dspamc
 
 
+@pytest.mark.parametrize(
+    ("dspamc", "status", "arrives"),
+    [
+        ("/usr/bin/dspamc", DELIVERED, True),
+        ("sh -c 'kill -9 $$'", SOFT, False),
+        ("sh -c 'exit 69'", HARD, False),
+    ],
+)
+def test_a_script_gives_no_empty_mail_to_a_program(
+    site: Site, dspamc: str, status: int, arrives: bool
+) -> None:
+    """Not even if dspamc is killed, or refuses the mail."""
+    site.install("dspam-pipe", dspamc)
+    site.instruct("-bob", blocks("qmail", "qmail")[1].text)
+    ended = site.deliver(LETTER)
+    (site.home / ".qmail-bob").unlink()
+    assert ended.status == status
+    if arrives:
+        assert OURS.sub(b"", site.arrived()) == LETTER
+    assert not (site.home / "bob/mail").exists()
+
+
 def test_each_line_has_the_whole_mail(site: Site) -> None:
-    site.instruct(
-        ".qmail-list", "# two\n| cat >first\n" + "| /usr/bin/dspamc --user bob --deliver=stdout >second"
-    )
+    site.instruct("-list", "# two\n| cat >first\n" + "| /usr/bin/dspamc --user bob --deliver=stdout >second")
     assert site.deliver(LETTER, "list") == Delivered(DELIVERED, b"")
     assert (site.home / "first").read_bytes() == LETTER
     assert OURS.sub(b"", (site.home / "second").read_bytes()) == LETTER
@@ -148,7 +179,7 @@ def test_users_correct_verdicts_by_mail(site: Site) -> None:
 
 
 def test_a_program_delivers_for_the_daemon(site: Site, agent: RecordingAgent) -> None:
-    site.instruct(".qmail-dave", blocks("qmail", "qmail")[1].text)
+    site.instruct("-dave", blocks("qmail", "qmail")[2].text)
     assert site.deliver(LETTER, "dave") == Delivered(DELIVERED, b"")
     assert agent.words == [b"-d", b"dave@" + DOMAIN.encode()]
     assert OURS.sub(b"", agent.message) == LETTER
