@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 import re
-import sys
 import threading
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
@@ -20,12 +19,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from dspamd.config.config import Config
 from dspamd.telemetry.log_target import File, Stderr, Syslog, Target
-
-# structlog loads it where it is installed, a third of the time of each start; we write nothing in colours.
-sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
-import structlog  # noqa: E402
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 

@@ -62,6 +62,7 @@ class Health:
     ) -> None:
         self._storage, self._home, self._metrics, self._clock = storage, home, metrics, clock
         self._blocks = blocks
+        self._changes = metrics.last_unchanged, metrics.last_changed
         self._asking = asyncio.Lock()
         self._asked, self._troubles = 0.0, list[str]()
 
@@ -78,7 +79,7 @@ class Health:
 
     def told(self, troubles: list[str]) -> str:
         """The text of the answer, a line for each fact."""
-        seen = self._metrics.last_handover.readings()[0].numbers[0]
+        seen = _when(self._metrics.last_handover)
         hop = f"{self._clock() - seen:.0f} s ago" if seen else "never"
         return "\n".join(
             ["not ready" if troubles else "ready", *troubles, f"next hop: answered last {hop}", ""]
@@ -97,9 +98,9 @@ class Health:
             return [f"storage: {failure.detail}"]
         except Failure as failure:
             return [f"storage: {failure.text}"]
-        if self._recent(self._metrics.last_unchanged, self._metrics.last_changed):
-            return ["storage: takes no changes, see not_learned in the log"]  # another worker knows which
-        return []
+        # Another worker may know which.  One user's file stops nobody while those of others take changes.
+        refused, taken = (_when(each) > self._clock() - RECENT_S for each in self._changes)
+        return ["storage: takes no changes, see not_learned in the log"] if refused and not taken else []
 
     def _file_troubles(self) -> list[str]:
         """Whether Home is writable, and its folder of users, which may belong to another account."""
@@ -117,8 +118,12 @@ class Health:
 
     def _recent(self, failed: Latest, well: Latest) -> bool:
         """Whether something failed within the last minute, and has not gone well since then."""
-        failure, success = (each.readings()[0].numbers[0] for each in (failed, well))
-        return failure > max(success, self._clock() - RECENT_S)
+        return _when(failed) > max(_when(well), self._clock() - RECENT_S)
+
+
+def _when(latest: Latest) -> float:
+    """Seconds since 1970; 0.0 for what never happened."""
+    return latest.readings()[0].numbers[0]
 
 
 class Exposition(Collector):

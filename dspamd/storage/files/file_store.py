@@ -108,7 +108,6 @@ class FileStore(ABC):
         self._busy_s = busy_s
         self._threads = Threads("storage", threads, deadline_s)
         self._open: list[OrderedDict[Path, OwnerFile]] = [OrderedDict() for _ in range(threads)]
-        self._unwritable: set[Path] = set()  # files that cannot be written, when we looked last
         self._open_files, self._share = open_files, max(1, open_files // threads)
         self._path = lru_cache(_PATHS)(lambda owner: home.file(owner, self.ending))
 
@@ -177,11 +176,8 @@ class FileStore(ABC):
     async def delete_tokens(self, uid: Uid, tokens: array[int]) -> int:
         return await self._on(uid, lambda file: file.delete_tokens(tokens), 0)
 
-    async def need_changes(self) -> None:
-        """Looks at the files again that took none; whoever serves the daemon looks at Home (web/health)."""
-
-        for path in list(self._unwritable):
-            self._need_writable(path)
+    async def need_changes(self) -> None:  # noqa: B027  not abstract, as `open`
+        """A file is one user's and says nothing of the others'; whoever serves the daemon looks at Home."""
 
     async def need_blocks(self) -> None:  # noqa: B027  not abstract, as `open`
         """There is always a place for them."""
@@ -314,12 +310,8 @@ class FileStore(ABC):
 
         Two system calls each time: a disk may be mounted anew, or a mode change.
         """
-        if _writable(path) or not path.exists():
-            self._unwritable.discard(path)
-            return
-        self._unwritable.add(path)
-        reason = "look at its mode, its owner, its folder and its disk"
-        raise NoChanges(f"{path} cannot be written: {reason}")
+        if path.exists() and not _writable(path):
+            raise NoChanges(f"{path} cannot be written: look at its mode, its owner, its folder and its disk")
 
     def _make_room(self, files: OrderedDict[Path, OwnerFile]) -> None:
         """Close some of a lane's files while all lanes together have enough, and this one has its share."""
