@@ -9,16 +9,17 @@ can be added in any order, and a lesson is taken back by adding its negation.
     Table     the slots of one user, or of the seed that all start with
     Evidence  what tables say of the features of a message, and the change that a lesson makes
 
-`dspamd.engine.joint` is the readable face; weights.pxi says how a table and a change are written as bytes.
+`dspamd.engine.joint` is the readable face; table.pxi says how a table and a change are written as bytes, slots.pxi
+how a table is kept in memory.
 """
 
 cimport cython
 from cpython cimport array
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.math cimport exp, fabs, floor, log, sqrt, tanh
-from libc.stdint cimport int16_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc, qsort
-from libc.string cimport memcpy, memset
+from libc.stdint cimport int8_t, int16_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc, qsort, realloc
+from libc.string cimport memcpy, memmove, memset
 
 import array
 import zlib
@@ -27,5 +28,9 @@ cdef extern from "<endian.h>" nogil:
     uint32_t le32toh(uint32_t)
     uint32_t htole32(uint32_t)
 
+cdef extern from * nogil:
+    void prefetch "__builtin_prefetch"(const void*)
+
+include "slots.pxi"
 include "table.pxi"
 include "evidence.pxi"

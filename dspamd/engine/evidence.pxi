@@ -1,10 +1,13 @@
 # What tables say of a message, and what a lesson adds to the first of them.
 #
-# Two experts see the same features.  The first is logistic regression with AdaGrad steps; each feature has the
+# Three experts are asked.  The first is logistic regression with AdaGrad steps; each feature has the
 # value n^-1/4, where n is the size of its group, and all values together have length 1.  The second takes each
 # feature by itself: how clearly its counters speak for one class, and how often it was seen (EDDC, exponential
-# differential document counts).  The evidence of the second is summed by the same values, limited, and added to the
-# log-odds of the first.  Each expert learns where its own margin is too small.
+# differential document counts).  The third is the first once more, but reads words alone: it does not lean on
+# where a mail comes from and how it is built.  The log-odds are the mean of the first and the third, and the evidence
+# of the second, summed by the values of features and limited.  Each expert learns where its own margin is too small.
+#
+# The weight that the third gives a feature is in the neighbour of its slot: no room of its own, one look at memory.
 #
 # A message follows the label that a user gave it.  Users err, too: a label against a verdict that was very sure moves
 # the weights only as far as this message needs to follow it, and counts nothing.
@@ -12,12 +15,16 @@
 cdef enum:
     GROUPS = 16
     MOST_TABLES = 4
+    READ = 2  # groups below are words of the text and the subject, which the third expert reads
 
 cdef double RATE = 0.3  # of a step of the first expert
 cdef double BOOST = 2.0  # how much larger its first steps are, ...
 cdef double BOOSTED = 200.0  # ... while it had fewer lessons than about this
 cdef double EPSILON = 1e-5
-cdef double NEAR = 0.01  # it learns unless its probability is as near to the label
+cdef double NEAR = 0.02  # it learns unless its probability is as near to the label, ...
+cdef double READ_NEAR = 0.08  # ... and the third expert unless its own is as near
+cdef double READ_SHARE = 0.5  # of the third expert in the mean, ...
+cdef double UNREAD = 20.0  # ... half of that after so many of its lessons: an older block has none
 cdef double FEW = 0.25  # how much the difference of two counters must stand out
 cdef double RARE = 8.0  # a feature that was seen less often than about this has less confidence
 cdef double SUREST = 1e-6  # a single feature is never surer than this
@@ -37,15 +44,23 @@ cdef struct Part:  # a slot that the message has
     uint32_t slot
     uint32_t first  # index of its first feature
     double value
+    double read  # its value for the third expert
 
 
-ctypedef const Slot* SlotsOfTable
+cdef struct Step:  # how an expert learns
+    double error
+    double pull
+    bint moves
+
+
+ctypedef const Slots* SlotsOfTable
 
 
 cdef struct Known:  # what the tables know of a slot, together
     double weight
     double spam
     double innocent
+    double read  # weight of the third expert
 
 
 cdef int by_slot(const void* a, const void* b) noexcept nogil:
@@ -54,6 +69,20 @@ cdef int by_slot(const void* a, const void* b) noexcept nogil:
     if x.slot != y.slot:
         return 1 if x.slot > y.slot else -1
     return <int>(x.first > y.first) - <int>(x.first < y.first)
+
+
+cdef uint32_t merged(Part* parts, uint32_t length) noexcept nogil:
+    """Sort parts by slot and join those of one slot; how many are left."""
+    cdef uint32_t k, kept = 0
+    qsort(parts, length, sizeof(Part), by_slot)
+    for k in range(length):
+        if kept and parts[kept - 1].slot == parts[k].slot:
+            parts[kept - 1].value += parts[k].value
+            parts[kept - 1].read += parts[k].read
+        else:
+            parts[kept] = parts[k]
+            kept += 1
+    return kept
 
 
 cdef inline uint32_t slot_of(uint32_t feature) noexcept nogil:
@@ -97,6 +126,16 @@ cdef inline double evidence(double spam, double innocent) noexcept nogil:
     return log(p / (1 - p))
 
 
+cdef void find_values(double* values, const uint32_t* sizes, int groups) noexcept nogil:
+    """The value of a feature of each group, if the first so many groups are seen."""
+    cdef double length = 0
+    cdef int group
+    for group in range(groups):
+        length += sqrt(<double>sizes[group])
+    for group in range(GROUPS):
+        values[group] = 1 / sqrt(sqrt(<double>sizes[group]) * length) if group < groups and sizes[group] else 0
+
+
 @cython.final
 cdef class Evidence:
     """What tables say of the features of a message.
@@ -109,14 +148,15 @@ cdef class Evidence:
     cdef Part* parts
     cdef readonly uint32_t count  # features
     cdef readonly uint32_t length  # parts
-    cdef readonly double weighed, counted_up  # log-odds of the first expert, sum of the second
-    cdef double values  # their sum
+    cdef readonly double weighed, counted_up, read  # log-odds of the first and third expert, sum of the second
+    cdef double values, seen  # sums of all values, and of those of features that some lesson had
+    cdef double read_share
     cdef bint counted
     cdef tuple tables
     cdef SlotsOfTable[MOST_TABLES] slots
     cdef int table_count
-    cdef int64_t lessons, spam, innocent
-    cdef double spam_scale, innocent_scale  # 0: a class without lessons gives no evidence
+    cdef int64_t lessons, readings, spam, innocent
+    cdef double spam_scale, innocent_scale
 
     def __cinit__(self, values, tuple tables not None, Py_ssize_t sender=-1, bint counted=True):
         cdef const uint64_t[::1] numbers = values
@@ -125,16 +165,18 @@ cdef class Evidence:
             raise ValueError(f"{len(tables)} tables, 1 to {MOST_TABLES} are possible")
         self.tables, self.counted, self.table_count = tables, counted, <int>len(tables)
         for i, table in enumerate(tables):
-            self.slots[<int>i] = table.slots
+            self.slots[<int>i] = &table.slots
             self.spam += table.spam
             self.innocent += table.innocent
+            self.readings += table.readings
+        self.read_share = READ_SHARE * <double>self.readings / (UNREAD + <double>self.readings)
         self.lessons = (<Table>tables[0]).lessons
         self.parts = <Part*>malloc((<size_t>numbers.shape[0] + 1) * sizeof(Part))
         if self.parts == NULL:
             raise MemoryError
-        with nogil:
-            self.place(numbers, sender)
-            self.weigh()
+        # Python's lock is kept: another thread could add to a table, and move its cells, and features are few.
+        self.place(numbers, sender)
+        self.weigh()
 
     def __dealloc__(self):
         free(self.parts)
@@ -142,9 +184,8 @@ cdef class Evidence:
     cdef void place(self, const uint64_t[::1] values, Py_ssize_t sender) noexcept nogil:
         """Find the slots and the values of the features."""
         cdef uint32_t[GROUPS] sizes
-        cdef double[GROUPS] share
+        cdef double[GROUPS] share, read
         cdef uint32_t feature, count = 0, k
-        cdef double length = 0
         cdef int group
         cdef Py_ssize_t i
         memset(sizes, 0, sizeof(sizes))
@@ -152,58 +193,68 @@ cdef class Evidence:
             if i != sender:
                 feature = <uint32_t>(values[i] >> 32)
                 sizes[feature >> 28] += 1
-                self.parts[count] = Part(slot_of(feature), <uint32_t>i, <double>(feature >> 28))
+                self.parts[count] = Part(slot_of(feature), <uint32_t>i, <double>(feature >> 28), 0)
                 count += 1
-        for group in range(GROUPS):
-            length += sqrt(<double>sizes[group])
-        for group in range(GROUPS):
-            share[group] = 1 / sqrt(sqrt(<double>sizes[group]) * length) if sizes[group] else 0
+        find_values(share, sizes, GROUPS)
+        find_values(read, sizes, READ)
         for k in range(count):
-            self.parts[k].value = share[<int>self.parts[k].value]
-            self.values += self.parts[k].value
+            group = <int>self.parts[k].value
+            self.parts[k].value, self.parts[k].read = share[group], read[group]
+            self.values += share[group]
         self.count = self.length = count
 
-    cdef void merge(self) noexcept nogil:
-        """Sort the parts by slot and join those of one slot."""
-        cdef uint32_t k, kept = 0
-        qsort(self.parts, self.length, sizeof(Part), by_slot)
-        for k in range(self.length):
-            if kept and self.parts[kept - 1].slot == self.parts[k].slot:
-                self.parts[kept - 1].value += self.parts[k].value
-            else:
-                self.parts[kept] = self.parts[k]
-                kept += 1
-        self.length = kept
-
-    cdef Known known(self, uint32_t slot) noexcept nogil:
+    cdef inline Known known(self, uint32_t slot) noexcept nogil:
         """What the tables know of a slot; counters are scaled."""
-        cdef Known known = Known(0, 0, 0)
+        cdef Known known = Known(0, 0, 0, 0)
+        cdef Slot found
+        cdef int16_t neighbour = 0
         cdef int i
         for i in range(self.table_count):
-            known.weight += self.slots[i][slot].weight
-            known.spam += self.slots[i][slot].spam
-            known.innocent += self.slots[i][slot].innocent
+            found = slot_beside(self.slots[i], slot, &neighbour)
+            known.weight += found.weight
+            known.spam += found.spam
+            known.innocent += found.innocent
+            known.read += neighbour
         known.weight *= WEIGHT_UNIT
+        known.read *= WEIGHT_UNIT
         known.spam *= self.spam_scale
         known.innocent *= self.innocent_scale
         return known
 
     cdef void weigh(self) noexcept nogil:
-        """Ask both experts."""
+        """Ask the experts."""
         cdef double most = <double>max(self.spam, self.innocent)
         cdef Known known
         cdef uint32_t k
-        if self.counted and self.spam and self.innocent:
+        cdef int i
+        self.spam_scale = self.innocent_scale = 1
+        if self.spam and self.innocent:
             self.spam_scale, self.innocent_scale = most / <double>self.spam, most / <double>self.innocent
         for k in range(self.count):
+            for i in range(self.table_count):
+                if k + AHEAD < self.count:
+                    fetch_page(self.slots[i], self.parts[k + AHEAD].slot)
             known = self.known(self.parts[k].slot)
             self.weighed += known.weight * self.parts[k].value
-            self.counted_up += evidence(known.spam, known.innocent) * self.parts[k].value
+            self.read += known.read * self.parts[k].read
+            self.counted_up += self.counts_for(known) * self.parts[k].value
+            if known.spam + known.innocent > 0:
+                self.seen += self.parts[k].value
+
+    cdef double counts_for(self, Known known) noexcept nogil:
+        """The evidence of a slot for the second expert, who says nothing before both classes have a lesson."""
+        return evidence(known.spam, known.innocent) if self.counted and self.spam and self.innocent else 0
 
     @property
     def logit(self):
         """The log-odds of spam."""
-        return self.weighed + LIMIT * tanh(WEIGHT * self.counted_up / LIMIT)
+        cdef double mean = self.weighed + self.read_share * (self.read - self.weighed)
+        return mean + LIMIT * tanh(WEIGHT * self.counted_up / LIMIT)
+
+    @property
+    def familiar(self):
+        """How much of the message some lesson had, from 0 to 1: with less of it the log-odds are to be believed less."""
+        return self.seen / self.values if self.values else 0.0
 
     @property
     def threshold(self):
@@ -228,82 +279,114 @@ cdef class Evidence:
         cdef int64_t spam = 0, innocent = 0
         cdef int i
         for i in range(self.table_count):
-            spam += self.slots[i][part.slot].spam
-            innocent += self.slots[i][part.slot].innocent
-        cdef double weight = known.weight + limited * evidence(known.spam, known.innocent)
-        return part.first, spam, innocent, weight * part.value
+            spam += slot_at(self.slots[i], part.slot).spam
+            innocent += slot_at(self.slots[i], part.slot).innocent
+        cdef double weight = (1 - self.read_share) * known.weight + limited * self.counts_for(known)
+        return part.first, spam, innocent, weight * part.value + self.read_share * known.read * part.read
 
     def lesson(self, bint spam, double margin=1.0, bint turns=True):
-        """The change that teaches a label, as bytes; empty if both experts are sure of it, or there are no features.
+        """The change that teaches a label, as bytes; empty if all experts are sure of it, or there are no features.
 
         `margin` is a multiple of the margins within which they learn.  0: they learn if they are wrong.  `turns`: the message
         follows the label afterwards; else it moves by an ordinary step, however wrong they are.
         """
-        cdef double error = (1.0 if spam else 0.0) - sigma(self.weighed)
-        cdef double right = self.counted_up if spam else -self.counted_up
-        cdef bint moves = fabs(error) >= 0.5 - margin * (0.5 - NEAR)
-        cdef bint counts = moves  # a seed and the list of features need counters, whether or not they have a say
-        cdef double against = (self.threshold - self.logit) * (1.0 if spam else -1.0)
-        cdef double pull = RATE * (1 + BOOST * BOOSTED / (BOOSTED + <double>self.lessons)) * error, turn
+        cdef double side = 1.0 if spam else -1.0
+        cdef Step first = self.step(spam, self.weighed, NEAR, margin), third = self.step(spam, self.read, READ_NEAR, margin)
+        cdef bint counts = first.moves  # a seed and the list of features need counters, whether or not they have a say
+        cdef double against = (self.threshold - self.logit) * side
         cdef bint doubtful = against > SURE * (1 + UNTRIED / (1 + <double>self.lessons))
+        cdef Part* read
+        cdef uint32_t length
         if not self.count:
             return b""
         if self.counted:
-            counts = right < margin * min(ENOUGH, MARGIN * self.values) or not (self.spam if spam else self.innocent)
-        if turns and against >= 0:
-            moves, counts, error = True, counts and not doubtful, 0.0 if doubtful else error
-            turn = (against + TURNED) / self.reach(error)
-            pull = (turn if doubtful else max(turn, fabs(pull))) * (1.0 if spam else -1.0)
-        return self.change(moves, counts and spam, counts and not spam, error, pull) if moves or counts else b""
+            counts = self.counted_up * side < margin * min(ENOUGH, MARGIN * self.values)
+            counts = counts or not (self.spam if spam else self.innocent)
+        read = <Part*>malloc((<size_t>self.count + 1) * sizeof(Part))
+        if read == NULL:
+            raise MemoryError
+        try:
+            self.length = merged(self.parts, self.length)
+            length = self.neighbours(read)
+            if turns and against >= 0:
+                counts = counts and not doubtful
+                self.turn(&first, &third, read, length, side, against + TURNED, doubtful)
+            third.moves = third.moves and length
+            change = self.record(self.parts, self.length, first, spam if counts else -1, 1) if first.moves or counts else b""
+            return change + self.record(read, length, third, -1, READING) if third.moves else change
+        finally:
+            free(read)
 
-    cdef double reach(self, double error) noexcept:
-        """By how much `change` moves the log-odds for each unit of `pull`."""
-        cdef const Slot* own = self.slots[0]
+    cdef Step step(self, bint spam, double logit, double near, double margin) noexcept nogil:
+        """How an expert learns a label of whose log-odds it is as sure as `logit`."""
+        cdef double error = (1.0 if spam else 0.0) - sigma(logit)
+        cdef double rate = RATE * (1 + BOOST * BOOSTED / (BOOSTED + <double>self.lessons))
+        return Step(error, rate * error, fabs(error) >= 0.5 - margin * (0.5 - near))
+
+    cdef uint32_t neighbours(self, Part* read) noexcept nogil:
+        """The slots of the third expert, with its values; how many there are."""
+        cdef uint32_t k, length = 0
+        for k in range(self.length):
+            if self.parts[k].read > 0:
+                read[length] = Part(self.parts[k].slot ^ 1, self.parts[k].first, self.parts[k].read, 0)
+                length += 1
+        return merged(read, length)
+
+    cdef void turn(
+        self, Step* first, Step* third, const Part* read, uint32_t length, double side, double wanted, bint doubtful
+    ) noexcept nogil:
+        """Let the log-odds move at least as far as is wanted.  What is doubtful moves them no farther, and is no error."""
+        cdef double reach, reads, lacks
+        first.moves = third.moves = True
+        if doubtful:
+            first.error = first.pull = third.error = third.pull = 0
+        reach = (1 - self.read_share) * self.reach(self.parts, self.length, first.error)
+        reads = self.read_share * self.reach(read, length, third.error)
+        lacks = wanted - (first.pull * reach + third.pull * reads) * side
+        if lacks > 0:
+            first.pull += lacks / (reach + reads) * side
+            third.pull += lacks / (reach + reads) * side
+
+    cdef double reach(self, const Part* parts, uint32_t length, double error) noexcept nogil:
+        """By how much `record` moves the log-odds of an expert for each unit of `pull`."""
+        cdef const Slots* own = self.slots[0]
         cdef double reach = 0, gradient
         cdef uint32_t k
-        with nogil:
-            self.merge()
-            for k in range(self.length):
-                gradient = error * self.parts[k].value
-                reach += self.parts[k].value * self.parts[k].value / sqrt(
-                    EPSILON + (own[self.parts[k].slot].squares * SQUARES_UNIT + gradient * gradient)
-                )
+        for k in range(length):
+            gradient = error * parts[k].value
+            reach += parts[k].value * parts[k].value / sqrt(
+                EPSILON + (slot_at(own, parts[k].slot).squares * SQUARES_UNIT + gradient * gradient)
+            )
         return reach
 
-    cdef bytes change(self, bint moves, bint spam, bint innocent, double error, double pull):
-        """A record of table.pxi.
-
-        It moves weights by shares of `pull`, and remembers the gradient of the error, or counts a spam or an innocent message,
-        or both.
-        """
-        cdef const Slot* own = self.slots[0]
-        cdef uint64_t lesson = <uint64_t>(self.lessons + self.spam + self.innocent)
+    cdef bytes record(self, const Part* parts, uint32_t length, Step step, int label, int kind):
+        """A record of table.pxi: an expert's step, and the label (spam 1, innocent 0, none -1) that is counted."""
+        cdef const Slots* own = self.slots[0]
+        cdef uint64_t lesson = <uint64_t>(self.lessons + self.readings + self.spam + self.innocent)
         cdef double gradient, squares
-        cdef int64_t step, more, before = -1
+        cdef int64_t weight, more, before = -1
         cdef uint32_t k, slot
         cdef size_t n = 0
-        cdef uint8_t* out = <uint8_t*>malloc((<size_t>self.count + 4) * 3 * MOST_BYTES)
+        cdef uint8_t* out = <uint8_t*>malloc((<size_t>length + 4) * 3 * MOST_BYTES)
         if out == NULL:
             raise MemoryError
-        with nogil:
-            self.merge()
-            n += put(out + n, unsigned(moves))
-            n += put(out + n, unsigned(spam))
-            n += put(out + n, unsigned(innocent))
-            n += put(out + n, self.length)
-            for k in range(self.length):
-                slot, step, more = self.parts[k].slot, 0, 0
-                if moves:
-                    gradient = error * self.parts[k].value
-                    squares = own[slot].squares * SQUARES_UNIT + gradient * gradient
-                    more = rounded(gradient * gradient / SQUARES_UNIT, dither(slot, lesson))
-                    step = rounded(
-                        pull * self.parts[k].value / sqrt(EPSILON + squares) / WEIGHT_UNIT, dither(~slot, lesson)
-                    )
-                n += put(out + n, <uint64_t>(<int64_t>slot - before))
-                n += put(out + n, unsigned(step))
-                n += put(out + n, unsigned(more))
-                before = slot
+        n += put(out + n, unsigned(kind if step.moves else 0))
+        n += put(out + n, unsigned(label == 1))
+        n += put(out + n, unsigned(label == 0))
+        n += put(out + n, length)
+        for k in range(length):
+            slot, weight, more = parts[k].slot, 0, 0
+            if step.moves:
+                gradient = step.error * parts[k].value
+                squares = slot_at(own, slot).squares * SQUARES_UNIT + gradient * gradient
+                more = rounded(gradient * gradient / SQUARES_UNIT, dither(slot, lesson))
+                weight = rounded(
+                    step.pull * parts[k].value / sqrt(EPSILON + squares) / WEIGHT_UNIT, dither(~slot, lesson)
+                )
+            n += put(out + n, <uint64_t>(<int64_t>slot - before))
+            n += put(out + n, unsigned(weight))
+            n += put(out + n, unsigned(more))
+            before = slot
         try:
             return <bytes>out[:<Py_ssize_t>n]
         finally:

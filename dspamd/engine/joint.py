@@ -1,9 +1,10 @@
 """The scorers with weights: logistic regression, alone or beside counters, over hashed features.
 
-`joint` asks two experts about the features of the modern view: logistic regression, which ranks mail best
-once it has seen much, and counters of each feature, which make the fewest mistakes while it has seen
-little.  Both live in one table of slots (`_weights`), which the store keeps as a block.  `logistic` is the
-first expert alone.
+`joint` asks three experts about the features of the modern view: logistic regression, which ranks mail
+best once it has seen much; counters of each feature, which make the fewest mistakes while it has seen
+little; and logistic regression over the words alone.  They live in one table of slots (`_weights`),
+which the store keeps as a block.  `logistic` asks no counters.  A message of which much is unknown has a
+probability nearer to one half.
 
 A lesson is a sum of integers.  The store keeps it with the signature, so a correction takes back exactly what
 was added, whatever came between.  The sender (automatic whitelist) stays a token with hits, as in DSPAM.
@@ -39,8 +40,6 @@ from dspamd.engine.reasons import POINTS, Balance, Share, factors, merged, proba
 from dspamd.engine.tokenizer import FEATURES_MARK, Tokens
 from dspamd.mail._features import AREAS
 
-_TEMPER = 1.5  # log-odds are this many times too sure; it gives the least log loss
-_POINTS = POINTS / _TEMPER
 _DOUBT = 4  # lessons of the rarer class at which confidence is half of what the odds say
 _SENDER_SHARE = 15  # innocent messages for each spam of a sender who passes (engine.md 6.2)
 _ALWAYS = 1e9  # a margin that includes everything
@@ -53,12 +52,15 @@ _EMPTY = Table()
 
 
 class Weighted:
-    """A scorer with weights; `counted`: counters count beside them."""
+    """A scorer with weights; `counted`: counters count beside them.
+
+    Log-odds of a message that is known well are `temper` times too sure; it gives the least log loss.
+    """
 
     view = "modern"
 
-    def __init__(self, block: str, *, counted: bool) -> None:
-        self.block, self._counted = block, counted
+    def __init__(self, block: str, *, counted: bool, temper: float) -> None:
+        self.block, self.counted, self.temper = block, counted, temper
 
     def wanted(self, tokens: Tokens) -> array[int]:
         """The tokens whose hits count: that of the sender."""
@@ -71,7 +73,7 @@ class Weighted:
     def score(
         self, tokens: Tokens, snapshot: Snapshot, options: ScoreOptions, lesson: Lesson | None = None
     ) -> WeightedRun:
-        return WeightedRun(tokens, snapshot, options, lesson, self._counted)
+        return WeightedRun(tokens, snapshot, options, lesson, self)
 
     def recall(self, signature: bytes, options: TokenOptions) -> Tokens:
         """The features that a signature keeps; none, if it is that of another scorer."""
@@ -101,11 +103,11 @@ class WeightedRun:
         snapshot: Snapshot,
         options: ScoreOptions,
         lesson: Lesson | None,
-        counted: bool,
+        scorer: Weighted,
     ) -> None:
         if lesson is not None and options.classify_only:
             raise ValueError("a message is either classified or taught")
-        self._tokens, self._options, self._lesson, self._counted = tokens, options, lesson, counted
+        self._tokens, self._options, self._lesson, self._scorer = tokens, options, lesson, scorer
         self._tables = _tables(snapshot)
         self._evidence = self._asked(self._tables)
         self._rules = effective(snapshot.totals, options, lesson)
@@ -125,7 +127,7 @@ class WeightedRun:
         """What tables say of the features; the sender is none."""
         sender = self._tokens.whitelist
         at = -1 if sender is None else self._tokens.index(sender)
-        return Evidence(self._tokens.values, tables, at, self._counted)
+        return Evidence(self._tokens.values, tables, at, self._scorer.counted)
 
     def weigh(self, hits: Hits) -> None:
         """Raises RuntimeError: there are no patterns."""
@@ -136,7 +138,7 @@ class WeightedRun:
             spam = self._lesson.label is Label.SPAM
             return Result(spam, "Spam" if spam else "Innocent", 1.0 if spam else 0.0, 0.0)
         logit = self._evidence.logit
-        chance = probability(logit / _TEMPER)
+        chance = probability(logit * self._evidence.familiar / self._scorer.temper)
         known = self._evidence.experience / (self._evidence.experience + _DOUBT)
         confidence = abs(2 * chance - 1) * known
         if logit > self._evidence.threshold and not (self._options.whitelist and self._known_sender(hits)):
@@ -185,7 +187,9 @@ class WeightedRun:
     def _shares(self) -> Iterator[Share]:
         for part in range(self._evidence.length):
             i, spam, innocent, logit = self._evidence.share(part)
-            yield Share(self._tokens.name(i), self._tokens.topic(i), spam, innocent, logit / _TEMPER)
+            yield Share(
+                self._tokens.name(i), self._tokens.topic(i), spam, innocent, logit / self._scorer.temper
+            )
 
     @property
     def factors(self) -> list[Factor]:
@@ -214,15 +218,16 @@ class WeightedRun:
         """How the points of all features add up; None for a lesson."""
         if self._lesson is not None:
             return None
+        points = POINTS / self._scorer.temper
         own, shares = self._tables[0], [self._evidence.share(part) for part in range(self._evidence.length)]
         values, areas = self._tokens.values, dict.fromkeys(AREAS.values(), 0.0)
         for i, _, _, logit in shares:
-            areas[AREAS[values[i] >> _GROUP_SHIFT]] += _POINTS * logit
+            areas[AREAS[values[i] >> _GROUP_SHIFT]] += points * logit
         return Balance(
-            _POINTS * math.fsum(share[-1] for share in shares if share[-1] > 0),
-            _POINTS * math.fsum(share[-1] for share in shares if share[-1] < 0),
-            _POINTS * self._evidence.threshold,
-            _POINTS * (self._evidence.logit - self._asked((own,)).logit),
+            points * math.fsum(share[-1] for share in shares if share[-1] > 0),
+            points * math.fsum(share[-1] for share in shares if share[-1] < 0),
+            points * self._evidence.threshold,
+            points * (self._evidence.logit - self._asked((own,)).logit),
             (own.spam, own.innocent),
             tuple(areas.items()),
         )
@@ -244,5 +249,5 @@ def _tables(snapshot: Snapshot) -> tuple[Table, ...]:
     return tables or (_EMPTY,)
 
 
-JOINT = Weighted("joint", counted=True)
-LOGISTIC = Weighted("logistic", counted=False)
+JOINT = Weighted("joint", counted=True, temper=1.2)
+LOGISTIC = Weighted("logistic", counted=False, temper=0.6)

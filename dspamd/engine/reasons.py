@@ -1,9 +1,10 @@
 """Why a verdict is what it is: reasons in words, strongest first, and the sum of their points.
 
-A scorer that adds up evidence says what each token or feature adds to the log-odds.  Ten points are one unit
-of them: every 7 points double the odds of spam, but with Algorithm confidence, whose verdict is less sure
-than the sum.  A message is spam if the sum of its points exceeds the threshold.  Features that say nearly the
-same (they have one topic) are one reason, in the words of the strongest of them and with the points of all.
+A scorer that adds up evidence says what each token or feature adds to the log-odds.  Ten points are one
+unit of them: every 7 points double the odds of spam.  With Algorithm confidence, and for a message of
+which weights know little, the verdict is less sure than the sum.  A message is spam if the sum of its
+points exceeds the threshold.  Features that say nearly the same (they have one topic) are one reason, in
+the words of the strongest of them and with the points of all.
 
 `X-DSPAM-Factors` shows the sum and the first reasons in DSPAM's form: a name, and the probability that it
 gives alone.

@@ -47,11 +47,11 @@ class Blocks:
         if block.base is not None or kept is None:
             kept = await _read(uid, name, block.base or b"", block.base_version, scorer)
             since = block.base_version
-            self._keep((uid, name), kept)
         for version, change in enumerate(block.changes, since + 1):
             if version == kept.version + 1:  # another task may have been faster
                 _add(kept, change, uid, name)
                 kept.version = version
+        self._keep((uid, name), kept)  # weights grow with what they learn
         if kept.whole and block.version - block.base_version >= FOLD_AFTER and kept.version == block.version:
             await _fold(storage, uid, name, kept)
         return kept.weights
@@ -64,6 +64,8 @@ class Blocks:
     def _keep(self, key: tuple[Uid, str], kept: _Remembered) -> None:
         if _size(kept) <= self._kept.maxsize:
             self._kept[key] = kept
+        else:
+            self._kept.pop(key, None)
 
 
 def _size(kept: _Remembered) -> int:

@@ -188,16 +188,21 @@ def hash_file(data: bytes) -> None:
 def weights(data: bytes) -> None:
     """The block of a user, or a change of it, that is damaged; and any features."""
     table = Table()
-    for read in (table.add, Table.read, _table_of, negated):
+    for read in (table.add, Table.read, _first_form, _second_form, negated):
         with contextlib.suppress(ValueError):
             read(data)
     evidence = Evidence(array("Q", data[: len(data) // 8 * 8]), (table, Table()))
     assert all(evidence.share(part)[0] < evidence.count for part in range(evidence.length))
     table.add(evidence.lesson(spam=True))
+    assert table.copy().write() == table.write()
 
 
-def _table_of(numbers: bytes) -> Table:
+def _first_form(numbers: bytes) -> Table:
     return Table.read(b"dspamd weights 1\n" + zlib.compress(numbers))
+
+
+def _second_form(numbers: bytes) -> Table:
+    return Table.read(b"dspamd weights 2\n" + zlib.compress(numbers))
 
 
 TARGETS: dict[str, Target] = {

@@ -26,47 +26,62 @@ class Slot(NamedTuple):
 class Table:
     slots: dict[int, Slot] = field(default_factory=dict)
     lessons: int = 0
+    readings: int = 0
     spam: int = 0
     innocent: int = 0
 
     def add(self, lesson: Lesson, sign: int = 1) -> None:
         """Add a lesson, or with sign -1 take it back."""
         self.lessons = max(0, self.lessons + sign * lesson.lessons)
+        self.readings = max(0, self.readings + sign * lesson.readings)
         self.spam = max(0, self.spam + sign * lesson.spam)
         self.innocent = max(0, self.innocent + sign * lesson.innocent)
         for slot, (step, squares) in lesson.steps.items():
-            old = self.slots.get(slot, Slot())
-            new = Slot(
-                min(32767, max(-32768, old.weight + sign * step)),
-                min(65535, max(0, old.squares + sign * squares)),
-                min(65535, max(0, old.spam + sign * lesson.spam)),
-                min(65535, max(0, old.innocent + sign * lesson.innocent)),
-            )
-            self.slots[slot] = new
+            self._move(slot, sign * step, sign * squares, sign * lesson.spam, sign * lesson.innocent)
+        for slot, (step, squares) in lesson.reading_steps.items():
+            self._move(slot, sign * step, sign * squares, 0, 0)
+
+    def _move(self, slot: int, step: int, squares: int, spam: int, innocent: int) -> None:
+        old = self.slots.get(slot, Slot())
+        self.slots[slot] = Slot(
+            min(32767, max(-32768, old.weight + step)),
+            min(65535, max(0, old.squares + squares)),
+            min(65535, max(0, old.spam + spam)),
+            min(65535, max(0, old.innocent + innocent)),
+        )
 
 
 class Lesson(NamedTuple):
-    """`lessons` is 1 if weights move, `spam` or `innocent` is 1 if the message is counted."""
+    """`lessons`, `readings`: 1 if the expert moves; `spam`, `innocent`: 1 if the message is counted."""
 
     lessons: int
+    readings: int
     spam: int
     innocent: int
     steps: dict[int, tuple[int, int]]  # slot: step of the weight, more squares
+    reading_steps: dict[int, tuple[int, int]]
 
 
 def slot_of(feature: int) -> int:
     return (feature * 2654435761 % 2**32) >> (32 - BITS)
 
 
-def placed(features: Sequence[int]) -> list[tuple[int, float]]:
-    """Slot and value of each feature."""
+def placed(features: Sequence[int], groups: int = 16) -> list[tuple[int, float]]:
+    """Slot and value of each feature of the first groups."""
     sizes = Counter(feature >> 28 for feature in features)
     length = 0.0
-    for group in range(16):
+    for group in range(groups):
         length += math.sqrt(sizes[group])
     return [
-        (slot_of(feature), 1 / math.sqrt(math.sqrt(sizes[feature >> 28]) * length)) for feature in features
+        (slot_of(feature), 1 / math.sqrt(math.sqrt(sizes[feature >> 28]) * length))
+        for feature in features
+        if feature >> 28 < groups
     ]
+
+
+def read(features: Sequence[int]) -> list[tuple[int, float]]:
+    """The slots of the expert who reads words, which are the neighbours of those of the words."""
+    return [(slot ^ 1, value) for slot, value in placed(features, 2)]
 
 
 def evidence(spam: float, innocent: float) -> float:
@@ -80,25 +95,42 @@ def evidence(spam: float, innocent: float) -> float:
     return math.log(p / (1 - p))
 
 
-def experts(features: Sequence[int], tables: Sequence[Table], *, counted: bool) -> tuple[float, float]:
-    """The log-odds of the first expert, and the sum of the second."""
+class Asked(NamedTuple):
+    """What the experts say: log-odds, the sum of the second, log-odds; and the share that was seen before."""
+
+    weighed: float
+    counted_up: float
+    read: float
+    familiar: float
+
+
+def experts(features: Sequence[int], tables: Sequence[Table], *, counted: bool) -> Asked:
     spam_lessons, innocent_lessons = sum(t.spam for t in tables), sum(t.innocent for t in tables)
     most = max(spam_lessons, innocent_lessons)
-    heard = counted and spam_lessons and innocent_lessons
-    weighed = counted_up = 0.0
+    both = spam_lessons and innocent_lessons
+    weighed = counted_up = by_words = seen = 0.0
     for slot, value in placed(features):
         known = [table.slots.get(slot, Slot()) for table in tables]
         weighed += sum(each.weight for each in known) * WEIGHT_UNIT * value
-        if heard:
-            spam = sum(each.spam for each in known) * (most / spam_lessons)
-            innocent = sum(each.innocent for each in known) * (most / innocent_lessons)
-            counted_up += evidence(spam, innocent) * value
-    return weighed, counted_up
+        spam, innocent = sum(each.spam for each in known), sum(each.innocent for each in known)
+        seen += value if spam + innocent else 0.0
+        if counted and both:
+            counted_up += evidence(spam * (most / spam_lessons), innocent * (most / innocent_lessons)) * value
+    for slot, value in read(features):
+        by_words += sum(table.slots.get(slot, Slot()).weight for table in tables) * WEIGHT_UNIT * value
+    values = sum(value for _, value in placed(features))
+    return Asked(weighed, counted_up, by_words, seen / values if features else 0.0)
+
+
+def read_share(tables: Sequence[Table]) -> float:
+    readings = sum(table.readings for table in tables)
+    return 0.5 * readings / (20.0 + readings)
 
 
 def logit(features: Sequence[int], tables: Sequence[Table], *, counted: bool) -> float:
-    weighed, counted_up = experts(features, tables, counted=counted)
-    return weighed + 6 * math.tanh(6.25 * counted_up / 6)
+    asked = experts(features, tables, counted=counted)
+    mean = asked.weighed + read_share(tables) * (asked.read - asked.weighed)
+    return mean + 6 * math.tanh(6.25 * asked.counted_up / 6)
 
 
 def threshold(tables: Sequence[Table]) -> float:
@@ -117,6 +149,45 @@ def rounded(number: float, share: float) -> int:
     return whole + (number - whole > share)
 
 
+@dataclass
+class Expert:
+    """One who learns: the error, the pull, whether it moves, and the values of the slots."""
+
+    error: float
+    near: float
+    parts: Sequence[tuple[int, float]]
+    own: Table
+
+    def __post_init__(self) -> None:
+        self.pull = 0.3 * (1 + 2.0 * 200.0 / (200.0 + self.own.lessons)) * self.error
+        self.values: dict[int, float] = {}
+        for slot, value in self.parts:
+            self.values[slot] = self.values.get(slot, 0.0) + value
+
+    def errs(self, margin: float) -> bool:
+        return abs(self.error) >= 0.5 - margin * (0.5 - self.near)
+
+    def squares(self, slot: int) -> float:
+        return self.own.slots.get(slot, Slot()).squares * SQUARES_UNIT
+
+    def reach(self) -> float:
+        return sum(
+            value * value / math.sqrt(1e-5 + (self.squares(slot) + (self.error * value) ** 2))
+            for slot, value in sorted(self.values.items())
+        )
+
+    def steps(self, number: int) -> dict[int, tuple[int, int]]:
+        steps = {}
+        for slot, value in self.values.items():
+            gradient = self.error * value
+            more = rounded(gradient * gradient / SQUARES_UNIT, dither(slot, number))
+            step = (
+                self.pull * value / math.sqrt(1e-5 + (self.squares(slot) + gradient * gradient)) / WEIGHT_UNIT
+            )
+            steps[slot] = rounded(step, dither(~slot % 2**32, number)), more
+        return steps
+
+
 def lesson(
     features: Sequence[int],
     tables: Sequence[Table],
@@ -126,37 +197,38 @@ def lesson(
     counted: bool,
     turns: bool = True,
 ) -> Lesson | None:
-    """The lesson of a label for the first table; None if both experts are sure."""
-    weighed, counted_up = experts(features, tables, counted=counted)
-    error = spam - 1 / (1 + math.exp(-weighed))
-    moves = abs(error) >= 0.5 - margin * (0.5 - 0.01)
+    """The lesson of a label for the first table; None if all experts are sure."""
+    asked, own, side = experts(features, tables, counted=counted), tables[0], 1.0 if spam else -1.0
+    first = Expert(spam - 1 / (1 + math.exp(-asked.weighed)), 0.02, placed(features), own)
+    third = Expert(spam - 1 / (1 + math.exp(-asked.read)), 0.08, read(features), own)
+    moves, reads = first.errs(margin), third.errs(margin)
     none_yet = not sum(table.spam if spam else table.innocent for table in tables)
     wanted = margin * min(1.7, 0.07 * sum(value for _, value in placed(features)))
-    counts = (counted_up if spam else -counted_up) < wanted or none_yet if counted else moves
-    values: dict[int, float] = {}
-    for slot, value in placed(features):
-        values[slot] = values.get(slot, 0.0) + value
-    own = tables[0]
-    squares = {slot: own.slots.get(slot, Slot()).squares * SQUARES_UNIT for slot in values}
-    side = 1.0 if spam else -1.0
+    counts = asked.counted_up * side < wanted or none_yet if counted else moves
     against = (threshold(tables) - logit(features, tables, counted=counted)) * side
-    pull = 0.3 * (1 + 2.0 * 200.0 / (200.0 + own.lessons)) * error
     doubtful = against > 7.0 * (1 + 60.0 / (1 + own.lessons))
-    if turns and features and against >= 0:
-        moves, counts, error = True, counts and not doubtful, 0.0 if doubtful else error
-        reach = sum(
-            values[slot] * values[slot] / math.sqrt(1e-5 + (squares[slot] + (error * values[slot]) ** 2))
-            for slot in sorted(values)
-        )
-        turn = (against + 1.0) / reach
-        pull = (turn if doubtful else max(turn, abs(pull))) * side
-    if not features or not (moves or counts):
+    if not features:
         return None
-    number = own.lessons + sum(table.spam + table.innocent for table in tables)
-    steps = {}
-    for slot, value in values.items():
-        gradient = error * value if moves else 0.0
-        more = rounded(gradient * gradient / SQUARES_UNIT, dither(slot, number)) if moves else 0
-        step = pull * value / math.sqrt(1e-5 + (squares[slot] + gradient * gradient)) / WEIGHT_UNIT
-        steps[slot] = (rounded(step, dither(~slot % 2**32, number)) if moves else 0, more)
-    return Lesson(int(moves), int(counts and spam), int(counts and not spam), steps)
+    if turns and against >= 0:
+        moves = reads = True
+        counts = counts and not doubtful
+        if doubtful:
+            first.error = first.pull = third.error = third.pull = 0.0
+        share = read_share(tables)
+        reach, reach_of_words = (1 - share) * first.reach(), share * third.reach()
+        lacks = against + 1.0 - (first.pull * reach + third.pull * reach_of_words) * side
+        if lacks > 0:
+            first.pull += lacks / (reach + reach_of_words) * side
+            third.pull += lacks / (reach + reach_of_words) * side
+    reads = reads and bool(third.values)
+    if not (moves or counts or reads):
+        return None
+    number = own.lessons + own.readings + sum(table.spam + table.innocent for table in tables)
+    return Lesson(
+        int(moves),
+        int(reads),
+        int(counts and spam),
+        int(counts and not spam),
+        first.steps(number) if moves else dict.fromkeys(first.values, (0, 0)) if counts else {},
+        third.steps(number) if reads else {},
+    )

@@ -524,10 +524,10 @@ def remembered_of(site: Site, blocks: Blocks) -> bytes:
 
 
 def slot_of(feature: int) -> int:
-    """The slot of a feature: a lesson about that feature alone changes only this slot."""
+    """The slot of a feature: a lesson about that feature alone is counted only in this slot."""
     table = Table()
     table.add(Evidence(array("Q", [feature]), (table,)).lesson(True, 1e9))
-    (slot,) = (n for n in range(1 << 18) if table.slot(n) != (0, 0, 0, 0))
+    (slot,) = (n for n in range(1 << 18) if table.slot(n)[2:] != (0, 0))
     return slot
 
 

@@ -89,6 +89,24 @@ async def test_only_so_many_blocks_are_remembered(owner: Owner) -> None:
     assert blocks.remembered == 3
 
 
+async def test_a_block_that_grows_makes_others_forgotten(owner: Owner) -> None:
+    blocks = Blocks(memory=2 * Table().memory + 2048)
+    other = await owner.storage.uid("other", create=True)
+    assert other is not None
+    await blocks.weights(owner.storage, other, "joint", JOINT)
+    for remembered in (2, 1):
+        assert await owner.seen(blocks) == owner.expected.write()
+        assert blocks.remembered == remembered
+        features = array("Q", [n << 40 for n in range(1000)])
+        change = Evidence(features, (owner.expected,)).lesson(True, 1e9)
+        owner.expected.add(change)
+        await owner.append(change)
+    alone = Blocks(memory=Table().memory)
+    await alone.weights(owner.storage, other, "joint", JOINT)
+    assert await owner.seen(alone) == owner.expected.write()
+    assert alone.remembered == 1
+
+
 async def test_a_damaged_block_is_logged_and_neither_stops_mail_nor_is_overwritten(
     owner: Owner, capfd: pytest.CaptureFixture[str]
 ) -> None:
