@@ -197,7 +197,9 @@ def _install(folder: Path) -> None:
 
     Another account runs it, who may be unable to see the Python and the source tree of the tests.
     """
-    shutil.copytree(ROOT / "dspamd", folder / "lib/dspamd", ignore=shutil.ignore_patterns("*.so", "*.c"))
+    shutil.copytree(
+        ROOT / "dspamd", folder / "lib/dspamd", ignore=shutil.ignore_patterns("__pycache__", "*.so", "*.c")
+    )
     (folder / "sieve-pipe").mkdir()
     program = folder / "sieve-pipe/dspamc"
     program.write_text(
@@ -205,6 +207,8 @@ def _install(folder: Path) -> None:
         f'exec /usr/bin/python3 -m dspamd.commands.dspamc "$@"\n'
     )
     program.chmod(0o755)
+    # Bytecode for those who may not write there.
+    subprocess.run([program, "--version"], check=True, capture_output=True, timeout=60)
 
 
 def _daemon(folder: Path, server: Dovecot, settings: str) -> Daemon:
