@@ -54,17 +54,20 @@ def run(options: Options, profile: str = "") -> int:
 def _run(options: Options, profile: str) -> int:
     # The other functions of the command start faster without these.
     from dspamd.config.config import Config
+    from dspamd.diagnosis import Diagnosis
     from dspamd.doctor import configuration
     from dspamd.doctor.examination import Examined
-    from dspamd.doctor.places import silent_places
-    from dspamd.doctor.site import Site
+    from dspamd.doctor.places import silent_places, site_of
 
     try:
         if silent := tool.finished(lambda: silent_places(Config.load())):
             return _told([Examined("files", each) for each in silent], [], options)
-        site = Site.of(tool.configuration(profile))
+        config = tool.configuration(profile)
+        site = tool.finished(lambda: site_of(config))
     except (ConfigError, LookupError) as error:
         return _told([Examined("configuration", each) for each in configuration.unusable(error)], [], options)
+    if isinstance(site, Diagnosis):
+        return _told([Examined("files", site)], [], options)
     return tool.finished(lambda: _of_site(site, options))
 
 

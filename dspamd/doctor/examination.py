@@ -107,18 +107,24 @@ async def apart(work: Callable[[], T]) -> T:
     return await ended
 
 
-async def _looked(site: Site, check: Check) -> Sequence[Diagnosis] | None:
-    """What a check finds; None if it has no end.
+async def within(seconds: float, looking: Awaitable[T]) -> T:
+    """The result of a look.  Raises TimeoutError if it has no end.
 
     Nobody waits for one whose time is up: it may hang while it cleans up, too.
     """
-    looking = asyncio.ensure_future(check.look(site))
-    done, _ = await asyncio.wait({looking}, timeout=check.deadline_s)
-    if not done:
-        looking.cancel()
-        return None
+    look = asyncio.ensure_future(looking)
+    if not (await asyncio.wait({look}, timeout=seconds))[0]:
+        look.cancel()
+        raise TimeoutError
+    return await look
+
+
+async def _looked(site: Site, check: Check) -> Sequence[Diagnosis] | None:
+    """What a check finds; None if it has no end."""
     try:
-        return await looking
+        return await within(check.deadline_s, check.look(site))
+    except TimeoutError:
+        return None
     except (Failure, ConfigError) as error:
         return [_unknown(str(error), "mend that first")]
     except OSError as error:

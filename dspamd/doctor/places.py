@@ -9,7 +9,8 @@ from pathlib import Path
 
 from dspamd.config.config import Config
 from dspamd.diagnosis import Diagnosis, problem
-from dspamd.doctor.examination import apart
+from dspamd.doctor.examination import apart, within
+from dspamd.doctor.site import Site
 from dspamd.telemetry import log
 
 PATIENCE_S = 10.0
@@ -22,14 +23,27 @@ async def silent_places(config: Config) -> Sequence[Diagnosis]:
     if config.TxtDirectory:
         folders.append(Path(config.TxtDirectory))
     looked = await asyncio.gather(*map(_answers, dict.fromkeys(folders)))
-    return [judged_silence(folder) for folder, answers in looked if not answers]
+    return [judged_silence(str(folder)) for folder, answers in looked if not answers]
+
+
+async def site_of(config: Config) -> Site | Diagnosis:
+    """The site of a configuration, for which the folders of users are looked at.
+
+    Raises `ConfigError`, `LookupError`.
+    """
+    try:
+        return await within(PATIENCE_S, apart(lambda: Site.of(config)))
+    except TimeoutError:
+        return judged_silence(f"a folder below {config.Home}")
 
 
 async def _answers(folder: Path) -> tuple[Path, bool]:
     """Whether a folder can be listed, or cannot for a reason that is told."""
-    looking = asyncio.ensure_future(apart(lambda: _list(folder)))
-    done, _ = await asyncio.wait({looking}, timeout=PATIENCE_S)
-    return folder, bool(done)
+    try:
+        await within(PATIENCE_S, apart(lambda: _list(folder)))
+    except TimeoutError:
+        return folder, False
+    return folder, True
 
 
 def _list(folder: Path) -> None:
@@ -40,7 +54,7 @@ def _list(folder: Path) -> None:
         return  # other checks say more
 
 
-def judged_silence(folder: Path) -> Diagnosis:
+def judged_silence(folder: str) -> Diagnosis:
     what = f"{folder} did not answer within {PATIENCE_S:g} s; nothing else was examined"
     why = "the daemon waits for it as we do: mail waits, and the daemon replaces each worker that hangs"
     cure = (

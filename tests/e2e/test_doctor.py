@@ -128,9 +128,9 @@ def test_a_disk_that_does_not_answer(tmp_path: Path) -> None:
     config = tmp_path / "dspam.conf"
     config.write_text(f"Home {tmp_path}/home\nServerPID {tmp_path}/pid\nStorageDriver sqlite3\n{TRUST}\n")
     home = tmp_path / "home"
-    home.mkdir()
-    (home / "data").mkdir()
-    for place in (home, home / "data"):
+    user = home / "data" / "bob"
+    user.mkdir(parents=True)
+    for place, named in ((home, home), (home / "data", home / "data"), (user, f"a folder below {home}")):
         with silent_disk(place):
             program = (
                 "import sys; from dspamd.doctor import places; places.PATIENCE_S = 0.5;"
@@ -145,4 +145,4 @@ def test_a_disk_that_does_not_answer(tmp_path: Path) -> None:
             )
         assert done.returncode == 1, done.stderr
         found = [each["what"] for each in json.loads(done.stdout)["findings"]]
-        assert f"{place} did not answer within 0.5 s; nothing else was examined" in found
+        assert f"{named} did not answer within 0.5 s; nothing else was examined" in found
