@@ -9,6 +9,7 @@ The word after the fence says what a block is:
 `master.cf`, `main.cf`    lines of Postfix
 `courierd`  lines of the file of that name of Courier
 `qmail`     lines of `.qmail` files
+`exim`      lines of files of Exim
 `pgsql`, `mariadb`        statements for the administrator of that server
 """
 
@@ -28,6 +29,7 @@ PAGES = (
     "dovecot",
     "maildrop",
     "qmail",
+    "exim",
     "stores",
     "postgresql",
     "mariadb",

@@ -25,16 +25,18 @@ def folder_for_all(*names: str) -> Iterator[Path]:
 
 
 class GuideSite:
-    """A daemon, not started, with etc/dspam.conf and the lines of a page of docs/.
+    """A daemon, not started, with etc/dspam.conf and the first lines of a page of docs/.
 
-    `lines` replace those of the same name; `programs` is where our programs are for all accounts.
+    `lines` replace those of the same name; `programs` is where our programs are for all accounts, `back` the
+    port to which the daemon returns mail.
     """
 
     def __init__(self, page: str, folder: Path, programs: Path, lines: str = "") -> None:
         folder.mkdir()
         self.folder, self.programs = folder, programs
-        self.daemon = daemon_of("dspam.conf", folder, free_port())
-        (guide,) = blocks(page, "conf")
+        self.back = free_port()
+        self.daemon = daemon_of("dspam.conf", folder, self.back)
+        guide, *_ = blocks(page, "conf")
         lines = with_lines(guide.text.replace("/run/dspam", str(folder)), lines)
         text = with_lines(self.daemon.config.read_text(), lines)
         self.daemon.config.write_text(f"{TRUST}\n{text}")

@@ -21,13 +21,25 @@ from tests.support.documents import PAGES, ROOT, Block, blocks, commands, shared
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SAMPLE = (ROOT / "etc/dspam.conf").read_text()
-KINDS = {"sh", "root", "conf", "group", "master.cf", "main.cf", "courierd", "qmail", "pgsql", "mariadb"}
+KINDS = {
+    "sh",
+    "root",
+    "conf",
+    "group",
+    "master.cf",
+    "main.cf",
+    "courierd",
+    "qmail",
+    "exim",
+    "pgsql",
+    "mariadb",
+}
 OTHER_PAGES = {"accuracy", "compatibility", "flow"}  # for people who work on dspamd, or measure it
-OTHER_UNITS = {"dovecot", "dspam", "postfix"}
+OTHER_UNITS = {"dovecot", "dspam", "exim4", "postfix"}
 PROGRAMS = {
     "apt", "chgrp", "chmod", "chown", "cp", "docker", "doveadm", "journalctl", "ln", "mkdir", "openssl",
     "postfix", "postqueue", "postsuper", "python3", "sed", "sievec", "systemd-analyze", "systemd-sysusers",
-    "systemd-tmpfiles", "tar",
+    "systemd-tmpfiles", "tar", "update-exim4.conf",
 }  # fmt: skip
 """Programs of the system that the pages call as root; we do not check their options."""
 

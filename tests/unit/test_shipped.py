@@ -26,6 +26,7 @@ LOADED = {
     "etc/dovecot/2.4/": "tests/e2e/test_dovecot_retraining.py::test_the_last_move_counts",
     "etc/dovecot/sieve/": "tests/e2e/test_dovecot_retraining.py::test_the_last_move_counts",
     "etc/dspam.conf": "tests/e2e/test_samples.py::test_mail_passes_unchanged_and_a_user_corrects_a_verdict",
+    "etc/exim/": "tests/e2e/test_exim.py::test_mail_from_outside_has_a_verdict",
     "etc/ignore-headers.txt": "tests/unit/config/test_config.py::test_the_sample_file_is_up_to_date",
     "etc/install-libraries": "tests/e2e/test_make.py::test_what_cannot_be_fetched_is_told_in_one_sentence",
     "etc/install-packages": "tests/unit/test_shipped.py::test_the_packages_to_build_are_there",
