@@ -218,7 +218,7 @@ class Training:
              "first day. What they teach themselves soon counts more.")
     BlockMemory = Number(SIZE, "64M",
         help="Memory of each worker for the knowledge of recently served users, by Algorithm joint or "
-             "logistic: 0.3 MiB a user after 200 lessons, 0.7 after 1,000, 1.2 at most.")
+             "logistic: 0.3 MiB a user after 200 lessons, 0.7 after 1,000, 1.1 after 6,000.")
     QuarantineAfter = Number(COUNT, "0", "10",
         help="Tag spam instead of quarantining it until a user has learned so many messages of each class; "
              "0: quarantine at once.")
