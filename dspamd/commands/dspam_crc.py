@@ -15,10 +15,12 @@ from dspamd.commands import tool
 from dspamd.engine.tokenizer import crc64
 from dspamd.errors import UsageError
 
-USAGE = "syntax: dspam_crc [token] [--json]\n"
+USAGE = "syntax: dspam_crc [token]\n"
 
 
-COMMAND = tool.Command("dspam_crc", USAGE, complains_on_stdout=True)
+COMMAND = tool.Command(
+    "dspam_crc", USAGE, complains_on_stdout=True, further="\t--json: print an object (after the token)\n"
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

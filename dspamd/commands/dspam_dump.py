@@ -33,7 +33,7 @@ from dspamd.users.trust import login_name, trusted
 if TYPE_CHECKING:
     from dspamd.app import Parts
 
-USAGE = "syntax: dspam_dump [--profile=Profile] [-d sqlite_drv | --json] username [token]\n"
+USAGE = "syntax: dspam_dump [--profile=Profile] [-d sqlite_drv] username [token]\n"
 _DAY_S = 86_400
 
 
@@ -45,7 +45,9 @@ class Form(enum.Enum):
     JSON = "json"
 
 
-COMMAND = tool.Command("dspam_dump", USAGE, complaint="{error}\n")
+COMMAND = tool.Command(
+    "dspam_dump", USAGE, complaint="{error}\n", further="\t--json: print an object for each token\n"
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

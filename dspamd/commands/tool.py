@@ -45,6 +45,8 @@ class Command:
 
     `complaint` is the text for a command line that it cannot carry out: with the error, the usage,
     and the name by which it was `called`.  For an error without text it writes the usage alone.
+
+    The usage is that of DSPAM where the command is; `further` are options of ours, which --help adds.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Command:
     complaint: str = "{error}\n{usage}"
     complains_on_stdout: bool = False
     wrong_usage: int = UsageError.exit_status
+    further: str = ""
 
 
 def command(
@@ -84,7 +87,8 @@ def _answered(command: Command, words: Sequence[str]) -> bool:
     """
     match [word for word in words if not word.startswith("--profile=")][:1]:
         case [("-h" | "--help") as word]:
-            (sys.stderr if word in command.help_on_stderr else sys.stdout).write(command.usage)
+            text = command.usage + command.further * (word == "--help")
+            (sys.stderr if word in command.help_on_stderr else sys.stdout).write(text)
         case ["--version"]:
             sys.stdout.write(f"{command.name} (dspamd) {__version__}\n")
         case _:
