@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from release.moment import moment
+from release.moment import environment, moment
 
 _CHANGELOG = """\
 dspamd ({version}) unstable; urgency=medium
@@ -46,14 +46,14 @@ def build(sdist: Path, folder: Path, wheels: Path | None = None) -> Path:
                 date=email.utils.formatdate(when),
             )
         )
-        environment = {**os.environ, "SOURCE_DATE_EPOCH": str(when)}
+        variables = environment(tree)
         if wheels:
-            environment["WHEELS"] = str(wheels.absolute())
+            variables["WHEELS"] = str(wheels.absolute())
         subprocess.run(
             # -d: etc/install-packages sees to what it needs; build-essential has compilers that it does not.
             ["dpkg-buildpackage", "-d", "-b", "-us", "-uc"],
             cwd=tree,
-            env=environment,
+            env=variables,
             stdout=sys.stderr,
             check=True,
         )

