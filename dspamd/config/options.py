@@ -242,6 +242,11 @@ class Training:
         help="Another word for --class=innocent.")
     ImprobabilityDrive = Flag("off",
         help="Add X-DSPAM-Improbability.")
+    SpamHeaders = Flag("off",
+        help="Say the verdict in X-Spam-Flag, X-Spam-Score, X-Spam-Status and X-Spam-Level, too, for rules "
+             "that were written for SpamAssassin, and remove such fields that came from outside. The score "
+             "is ten times the probability, at least 5.0 for spam and at most 4.9 for other mail; it never "
+             "reaches 10. Leave it off if SpamAssassin stands in front of dspamd.")
     DataSource = Text(choice("mail", "document"), "mail",
         help="Input is mail, or text without headers.")
     ParseToHeaders = Flag("off", "on",

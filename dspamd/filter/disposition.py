@@ -19,7 +19,7 @@ from dspamd.filter.action import Action, choose, status, untouched
 from dspamd.filter.outlet import Handover, Outlet
 from dspamd.filter.passage import Passage
 from dspamd.filter.transaction import InboundMessage
-from dspamd.filter.verdict import Outcome, Verdict, header_lines
+from dspamd.filter.verdict import Outcome, Verdict, header_lines, twin_lines
 from dspamd.home.templates import Texts
 from dspamd.mail.kept import released
 from dspamd.mail.message import Message
@@ -89,12 +89,14 @@ class Disposition:
         inbound = verdict.source is None
         embed = inbound and verdict.signature and not user.signature_in_headers and not user.train_pristine
         tagged = user.tag_spam if spam else user.tag_nonspam
+        twins = self._config.SpamHeaders
         return Rewrite(
-            lines=tuple(header_lines(verdict)),
+            lines=(*header_lines(verdict), *(twin_lines(verdict) if twins else ())),
             utf8=b"SMTPUTF8" in map(bytes.upper, mail.envelope.parameters),
             subject_tag=user.spam_subject if spam and _spam_action(user, verdict) == "tag" else b"",
             text_tag=self._texts.text("msgtag.spam" if spam else "msgtag.nonspam") if tagged else b"",
             signature=verdict.signature if embed else None,
+            drop_twins=twins,
         )
 
     async def _bring(

@@ -188,7 +188,8 @@ class Pipeline:
 
     async def _pass_unfiltered(self, mail: InboundMessage, delivery: Delivery, failure: TempFail) -> Outcome:
         """Deliver the message marked as unfiltered, as configured, because the store is down."""
-        content = rewrite(mail.message, Rewrite(lines=tuple(unfiltered_lines(failure.text))))
+        lines = tuple(unfiltered_lines(failure.text))
+        content = rewrite(mail.message, Rewrite(lines=lines, drop_twins=self._config.SpamHeaders))
         outcome = await self._disposition.pass_on(mail, delivery, content, "Unfiltered")
         self._log.passed(mail, delivery, outcome, reason="storage", detail=str(failure))
         return outcome

@@ -31,6 +31,9 @@ from dspamd.mail import headers, mime, signature
 from dspamd.mail.message import Message
 
 _HTML_END = (re.compile(rb"(?i)</body"), re.compile(rb"(?i)</html"))
+TWINS = (b"x-spam-flag", b"x-spam-score", b"x-spam-status", b"x-spam-level")
+"""Fields that say a verdict as SpamAssassin does (`SpamHeaders`), lower case."""
+
 _FOR_PEOPLE = (b"plain", b"html")
 _ENCODINGS = (b"", b"7bit", b"8bit", b"binary", b"base64", b"quoted-printable")
 _ARMOR = b"-----BEGIN PGP "
@@ -51,6 +54,7 @@ class Rewrite:
                   must bring back this one
     drop_foreign  remove X-DSPAM-* headers that came in: anybody can write
                   `X-DSPAM-Result: Innocent`
+    drop_twins    remove `TWINS` that came in, for the same reason, where we write such fields
     """
 
     lines: tuple[bytes, ...] = ()
@@ -59,13 +63,15 @@ class Rewrite:
     text_tag: bytes = b""
     signature: str | None = None
     drop_foreign: bool = True
+    drop_twins: bool = False
 
 
 def rewrite(message: Message, changes: Rewrite) -> bytes:
     """The message with `changes` made, in its own style of line ends."""
     head = message.head
-    if changes.drop_foreign:
-        head, _ = headers.drop(head, b"x-dspam-")
+    foreign = (b"x-dspam-",) * changes.drop_foreign + TWINS * changes.drop_twins
+    for prefix in foreign:
+        head, _ = headers.drop(head, prefix)
     head = headers.append(head, changes.lines, message.newline)
     if changes.subject_tag:
         head = headers.prefix_subject(head, changes.subject_tag, message.newline, utf8=changes.utf8)

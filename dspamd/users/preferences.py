@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from dspamd.config.config import Config
 from dspamd.engine.model import Lesson, Mode, ScoreOptions, TokenOptions
 from dspamd.engine.scorers import view_of
+from dspamd.mail.rewrite import TWINS
 from dspamd.mail.view import SignaturePass
 from dspamd.request.request import Request
 from dspamd.storage.drivers import driver_name
@@ -204,13 +205,14 @@ class Defaults:
 
     @classmethod
     def of(cls, config: Config) -> Defaults:
+        unread = {name.lower().encode("utf-8", "surrogateescape") for name in config.IgnoreHeader}
+        if config.SpamHeaders:  # a corrected message has our own verdict in them
+            unread.update(TWINS)
         tokens = TokenOptions(
             tokenizer=config.Tokenizer,
             view=view_of(config.Algorithm) or config.MessageView,
             url_context=config.ProcessorURLContext,
-            ignore_headers=frozenset(
-                name.lower().encode("utf-8", "surrogateescape") for name in config.IgnoreHeader
-            ),
+            ignore_headers=frozenset(unread),
             document=config.DataSource == "document",
             our_hosts=frozenset(
                 name.lower().encode("utf-8", "surrogateescape") for name in config.AuthenticationHost

@@ -224,6 +224,33 @@ async def test_classifying_answers_for_unknown_users_and_makes_none(tmp_path: Pa
         assert await b.parts.storage.uid("nobody", create=False) is None
 
 
+FORGED = b"X-Spam-Status: No, score=-9\r\nX-Spam-Level: \r\n"
+
+
+@pytest.mark.parametrize("strict", ["on", "off"])
+async def test_the_fields_of_spamassassin_beside_ours(tmp_path: Path, strict: str) -> None:
+    """Forged ones go; a message that is learned from its text teaches nothing by ours."""
+    lines = ("SpamHeaders on", f"StrictCompatibility {strict}")
+    async with open_pipeline(tmp_path, *lines) as b:
+        await b.feed()
+        await b.process(FORGED + SPAM)
+        content = b.outlet.delivered[-1].content
+        assert header(content, "X-DSPAM-Result") == "Spam"
+        assert header(content, "X-Spam-Flag") == "YES"
+        assert header(content, "X-Spam-Status") == "Yes, score=9.9 required=5.0 tests=DSPAM_SPAM"
+        assert content.count(b"X-Spam-") == 4
+        known = await b.dump()
+        await b.process(b"".join(content.partition(b"X-Spam-Flag")[1:]), Request(lesson=CORPUS_INNOCENT))
+        assert (await b.dump()).keys() == known.keys()
+
+
+async def test_the_fields_of_spamassassin_are_those_of_others_by_default(tmp_path: Path) -> None:
+    async with open_pipeline(tmp_path) as b:
+        await b.process(FORGED + HAM)
+        assert b.outlet.delivered[-1].content.startswith(FORGED)
+        assert b.outlet.delivered[-1].content.count(b"X-Spam-") == 2
+
+
 @pytest.mark.parametrize(
     ("parameters", "tag"), [((), b"=?utf-8?b?W1NQw4RNXQ==?="), ((b"smtputf8",), "[SPÄM]".encode())]
 )

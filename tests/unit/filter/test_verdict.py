@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dspamd.engine.model import Factor, Result, Source
-from dspamd.filter.verdict import Verdict, header_lines, summary_line, unfiltered_lines
+from dspamd.filter.verdict import Verdict, header_lines, summary_line, twin_lines, unfiltered_lines
 from tests.support.day import EARLIER
 
 SPAM = Result(True, "Spam", 1.0, 0.9899)
@@ -32,6 +32,27 @@ def test_all_headers_in_the_order_of_the_original() -> None:
 def test_a_correction_tells_the_class_alone() -> None:
     verdict = Verdict(SPAM, EARLIER, Source.ERROR, signature="6b0", improbability=True)
     assert header_lines(verdict) == [b"X-DSPAM-Reclassified: Spam"]
+
+
+@pytest.mark.parametrize(
+    ("result", "score", "stars"),
+    [
+        (SPAM, "9.9", 9),
+        (Result(True, "Spam", 0.5123, 0.1), "5.1", 5),
+        (Result(True, "Virus", 0.3, 1.0), "5.0", 5),
+        (Result(False, "Innocent", 0.89, 0.1), "4.9", 4),
+        (Result(False, "Innocent", 0.234, 0.5), "2.3", 2),
+        (WHITELISTED, "0.0", 0),
+    ],
+)
+def test_the_fields_of_spamassassin_agree_with_the_verdict(result: Result, score: str, stars: int) -> None:
+    word = "Yes" if result.spam else "No"
+    expected = ["X-Spam-Flag: YES"] * result.spam + [
+        f"X-Spam-Score: {score}",
+        f"X-Spam-Status: {word}, score={score} required=5.0 tests=DSPAM_{result.name.upper()}",
+    ]
+    expected += [f"X-Spam-Level: {'*' * stars}"] * bool(stars)
+    assert twin_lines(Verdict(result)) == [line.encode() for line in expected]
 
 
 @pytest.mark.parametrize("source", [Source.CORPUS, Source.INOCULATION])

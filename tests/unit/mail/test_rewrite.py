@@ -90,6 +90,14 @@ def test_foreign_headers_go_and_the_text_about_them_stays() -> None:
     assert stamped(raw, Rewrite(drop_foreign=False)) == raw
 
 
+def test_twins_that_came_in_go_only_where_they_are_ours() -> None:
+    theirs = b"x-spam-flag : NO\r\nX-Spam-Status: No,\r\n\tscore=-9\r\n"
+    others = b"X-Spam-Report: c\r\n\r\nX-Spam-Flag: NO\r\n"
+    raw = theirs + others
+    assert stamped(raw, Rewrite(drop_twins=True)) == others
+    assert stamped(raw, Rewrite()) == raw
+
+
 @given(mails)
 def test_nothing_asked_for_changes_nothing(raw: bytes) -> None:
     assert stamped(raw, Rewrite(drop_foreign=False)) == raw
