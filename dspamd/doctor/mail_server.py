@@ -25,6 +25,7 @@ _TRANSPORTS = (
     "default_transport",
 )
 _NEXT_HOP = re.compile(r"(?:inet:)?\[?([^\[\]]*?)\]?:(\w+)$")
+_PROGRAM = re.compile(r"/dspamc?\b")
 _ADDRESSES = ("transport_maps", "virtual_alias_maps", "virtual_mailbox_maps", "alias_maps")
 _ONCE = "no_address_mappings"
 _RELOAD = "postfix reload"
@@ -66,7 +67,7 @@ def judged_postfix(
     """The settings of Postfix against ours; nothing listens at the `silent` ones of the next hops."""
     ways = list(ways_to(postfix, ours))
     back = next((each for hop in hops for each in postfix.listeners() if listens_at(each, hop)), None)
-    if not ways:
+    if not ways and not _PROGRAM.search(postfix.value("mailbox_command")):
         yield _no_way(ours, sure=back is not None)
     for hop in silent if ways and _speaks_smtp(config) else ():
         if not any(listens_at(each, hop) for each in postfix.listeners()):
@@ -97,13 +98,18 @@ def leads_to(postfix: Postfix, value: str, ours: list[Endpoint]) -> bool:
     if not value:
         return False
     transport = postfix.transport(value)
-    if transport and transport.program == "pipe" and re.search(r"/dspamc?\b", transport.command):
+    if transport and transport.program == "pipe" and _PROGRAM.search(transport.command):
         return True
     hop = value.partition(":")[2]
     if hop.startswith("unix:"):
-        return hop.removeprefix("unix:") in {endpoint.path for endpoint in ours}
+        return bool(_paths(postfix, hop.removeprefix("unix:")) & {endpoint.path for endpoint in ours})
     place = _NEXT_HOP.match(hop)
     return place is not None and any(_same(place[1], place[2], endpoint) for endpoint in ours)
+
+
+def _paths(postfix: Postfix, path: str) -> set[str]:
+    """What the path of a socket may be: a client of Postfix works in its queue, and may be shut in there."""
+    return {path, f"{postfix.value('queue_directory')}/{path.removeprefix('/')}"}
 
 
 def _same(host: str, port: str, endpoint: Endpoint) -> bool:

@@ -18,12 +18,11 @@ import pytest
 
 from tests.support.daemon import PROGRAM, Daemon, daemon_of
 from tests.support.documents import blocks
+from tests.support.guide_postfix import GuidePostfix, shipped
 from tests.support.ports import free_port
-from tests.support.postfix import DOMAIN, SENDER, Postfix, let_cool, stuffed
+from tests.support.postfix import DOMAIN, SENDER, Postfix, stuffed
 from tests.support.wait import until
 
-ROOT = Path(__file__).parents[2]
-POSTFIX = ROOT / "etc/postfix"
 ALICE = f"alice@{DOMAIN}"
 MAIL = b"From: x@example.net\r\nSubject: hello\r\n\r\n.A text\r\nwith two lines\r\n"
 INLINE = (
@@ -33,44 +32,25 @@ INLINE = (
 
 
 (PAGE,) = blocks("postfix", "master.cf")
-MASTERS = {"etc": (POSTFIX / "master.cf").read_text(), "page": PAGE.text}
+MASTERS = {"etc": shipped("master.cf"), "page": PAGE.text}
 CONFIGURATIONS = ("dspam.conf", "run.conf")
 
 
-class SamplePostfix(Postfix):
-    """Postfix with the shipped lines in place of those of the tests."""
+class SamplePostfix(GuidePostfix):
+    """Postfix as the guide says."""
 
     def __init__(self, master: str, filter_port: int, back: int, *, advice: bool = False) -> None:
         """`advice`: with the lines that are commented out, and clients of this machine are strangers."""
-        super().__init__(f"dspam:[127.0.0.1]:{filter_port}", ["alice"], back=back)
-        self._sample, self._filter_port, self._advice = master, filter_port, advice
-
-    def _lay_out(self) -> None:
-        super()._lay_out()
-        etc = self.folder / "etc"
-        (etc / "mailboxes").write_text(f"{ALICE} alice/\n")
-        ours = (etc / "main.cf").read_text()
-        shipped = (POSTFIX / "main.cf").read_text().replace("/etc/postfix", str(etc))
-        shipped = shipped.replace("[127.0.0.1]:10033", f"[127.0.0.1]:{self._filter_port}")
-        if self._advice:
-            shipped = re.sub(r"^#   (?! *-o)", "", shipped, flags=re.M) + "mynetworks = 192.0.2.0/24\n"
-        names = re.findall(r"^(\w+) *=", shipped, re.M)
-        rest = re.sub(rf"^({'|'.join(names)}) =.*\n", "", ours, flags=re.M)
-        (etc / "main.cf").write_text(f"{rest}default_database_type = hash\n{shipped}")
-        let_cool(etc)
-        subprocess.run(["postmap", "-c", etc, f"hash:{etc}/mailboxes"], check=True, timeout=30)
-        sample = (
-            self._sample.replace("smtp      inet", f"127.0.0.1:{self.inbound} inet")
-            .replace("127.0.0.1:10034", f"127.0.0.1:{self.back}")
-            .replace("[127.0.0.1]:10033", f"[127.0.0.1]:{self._filter_port}")
+        main = shipped("main.cf")
+        if advice:
+            main = re.sub(r"^#   (?! *-o)", "", main, flags=re.M) + "mynetworks = 192.0.2.0/24\n"
+        super().__init__(
+            ["alice"],
+            main=f"default_database_type = hash\n{main}",
+            master=master,
+            places={"[127.0.0.1]:10033": f"[127.0.0.1]:{filter_port}"},
+            back=back,
         )
-        services = re.sub(
-            rf"^(127.0.0.1:({self.inbound}|{self.back})|dspam) .*\n(  .*\n)*",
-            "",
-            (etc / "master.cf").read_text(),
-            flags=re.M,
-        )
-        (etc / "master.cf").write_text(services + sample)
 
 
 @contextlib.contextmanager

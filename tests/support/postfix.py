@@ -176,6 +176,10 @@ class Postfix:
         assert self._master.poll() is None, f"Postfix ended at once:\n{self.log}"
         return greets(self.inbound) and greets(self.back)
 
+    @property
+    def pid(self) -> int:
+        return self._master.pid
+
     def stop(self) -> None:
         """Stop it; mail and queue stay."""
         self._master.send_signal(signal.SIGTERM)

@@ -52,11 +52,25 @@ def test_as_the_guide_says(config: Config) -> None:
         {"content_filter": "dspam:[127.0.0.1]:10033"},
         {"virtual_transport": "dspam:inet:127.0.0.1:10033"},
         {"mailbox_transport": "dspam:inet:[localhost]:10033"},
+        {"mailbox_command": '/usr/bin/dspamc --user "$USER" --deliver=stdout | /usr/bin/maildrop'},
     ],
 )
 def test_other_ways_to_us(config: Config, main: dict[str, str]) -> None:
     service = front(receive_override_options="no_address_mappings")
     assert told(config, service, TRANSPORT, BACK, main=main) == []
+
+
+@pytest.mark.parametrize(
+    "path", ["dspam/dspam.sock", "/dspam/dspam.sock", "/var/spool/postfix/dspam/dspam.sock"]
+)
+def test_a_socket_in_the_queue_of_postfix(tmp_path: Path, path: str) -> None:
+    (tmp_path / "dspam.conf").write_text(
+        f"Home {tmp_path}\nServerDomainSocketPath /var/spool/postfix/dspam/dspam.sock\n"
+        "DeliveryHost 127.0.0.1\nDeliveryPort 10034\nDeliveryProto SMTP\n"
+    )
+    main = {"queue_directory": "/var/spool/postfix"}
+    service = front(**FRONT | {"content_filter": f"dspam:unix:{path}"})
+    assert told(Config.load(tmp_path / "dspam.conf"), service, TRANSPORT, BACK, main=main) == []
 
 
 def test_tables_of_transports(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
