@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -56,3 +57,11 @@ async def storage(name: str, tmp_path: Path, furnish: Callable[[str, Path], None
     await store.open()
     yield store
     await store.close()
+
+
+@pytest.fixture
+def clock_of_servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our clock is that of the servers, and of the file system, whatever day the tests are told."""
+    (tmp_path / "now").touch()
+    ahead_s, ours = time.time() - (tmp_path / "now").stat().st_mtime, time.time
+    monkeypatch.setattr(time, "time", lambda: ours() - ahead_s)

@@ -21,6 +21,9 @@ from tests.support.mariadb_server import MariaDB
 from tests.support.pgbouncer import pgbouncer
 from tests.support.postgres_server import PostgreSQL
 
+# With another clock than the server's, each database would have a fault.
+pytestmark = pytest.mark.usefixtures("clock_of_servers")
+
 POOLED = "PgSQLPreparedStatements has to be off, since a pooler"
 
 

@@ -17,6 +17,9 @@ from dspamd.storage.sql.common import Server
 from tests.support.mariadb_server import MariaDB
 from tests.support.postgres_server import PostgreSQL
 
+# With another clock than the server's, each database would have a fault.
+pytestmark = pytest.mark.usefixtures("clock_of_servers")
+
 KEY = "the table dspam_token_data has no unique index of (uid, token)"
 HALVED = "where a crash leaves messages half learned"
 
