@@ -37,12 +37,16 @@ class Account:
         return cls(user, entry.pw_uid, gid_of(group) if group else entry.pw_gid)
 
     def assume(self) -> None:
-        """Become this account permanently; does nothing if we are this account.  Raises `PermissionError`."""
+        """Become this account permanently; does nothing if we are this account.  Raises `PermissionError`.
+
+        Its home is ours then: drivers of databases look for certificates there.
+        """
         if (os.geteuid(), os.getegid()) == (self.uid, self.gid):
             return
         os.initgroups(self.name, self.gid)
         os.setgid(self.gid)
         os.setuid(self.uid)
+        os.environ["HOME"] = user_entry(self.name).pw_dir
 
     @contextlib.contextmanager
     def borrowed(self) -> Iterator[None]:

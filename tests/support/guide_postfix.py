@@ -44,6 +44,8 @@ class GuidePostfix(Postfix):
             before, lines = map(_single_spaced, ((etc / file).read_text(), self._here(self._guide[file])))
             names = "|".join(map(re.escape, re.findall(f"^{name}", lines, re.M))) or "-"
             (etc / file).write_text(re.sub(rf"^({names}) .*\n(  .*\n)*", "", before, flags=re.M) + lines)
+        for table in FILES.glob("pgsql-*.cf"):
+            (etc / table.name).write_text(self._here(table.read_text()))
         let_cool(etc)
         subprocess.run(["postmap", "-c", etc, f"hash:{etc}/mailboxes"], check=True, timeout=30)
 

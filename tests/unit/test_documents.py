@@ -38,8 +38,8 @@ OTHER_PAGES = {"accuracy", "compatibility", "flow"}  # for people who work on ds
 OTHER_UNITS = {"dovecot", "dspam", "exim4", "postfix"}
 PROGRAMS = {
     "apt", "chgrp", "chmod", "chown", "cp", "docker", "doveadm", "journalctl", "ln", "mkdir", "openssl",
-    "postfix", "postqueue", "postsuper", "python3", "sed", "sievec", "systemd-analyze", "systemd-sysusers",
-    "systemd-tmpfiles", "tar", "update-exim4.conf",
+    "postalias", "postfix", "postqueue", "postsuper", "python3", "sed", "sievec", "systemd-analyze",
+    "systemd-sysusers", "systemd-tmpfiles", "tar", "update-exim4.conf",
 }  # fmt: skip
 """Programs of the system that the pages call as root; we do not check their options."""
 
