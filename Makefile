@@ -44,7 +44,7 @@ sanitized = LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-n
     ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONPATH=build/sanitized:. $(bin)/python -P
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo run check test coverage dates deb deb-test release minimum docs container fuzz fuzz-kernel fuzz-dialogue chaos bench clean
+.PHONY: help build demo run check test coverage dates deb deb-test release minimum docs container fuzz fuzz-kernel fuzz-dialogue chaos site bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -95,6 +95,10 @@ chaos: build ## kill processes that learn (KILLS=300, a quarter of it with joint
 	$(bin)/python -m tests.chaos.kills $(KILLS) $(SEED)
 	$(bin)/python -m tests.chaos.tone_kills $$(($(KILLS) / 4)) $(SEED)
 	$(bin)/python -m tests.chaos $(MAILS) $(SEED)
+
+site: build ## a site with 200 users, all kinds of groups, a directory, a virus scanner and a blacklist (MAILS=10000): is everything where it should be?
+	etc/install-packages test
+	$(bin)/python -m tests.support.whole_site $(if $(filter command%,$(origin MAILS)),$(MAILS),10000)
 
 bench: build ## measure against the budgets (ONLY=engine|path|default|storage|purge|daemon|commands), table and build/bench.json
 	$(if $(filter-out engine commands,$(or $(ONLY),all)),etc/install-packages test)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import signal
-import socket
-import subprocess
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -19,28 +16,7 @@ from dspamd.errors import PermFail, TempFail
 from dspamd.users.lookup import Lookup
 from dspamd.users.lookup_ldap import escaped
 from dspamd.users.lookup_source import AT_ONCE
-from tests.support.ports import free_port
-from tests.support.wait import until
-
-CONFIGURATION = """\
-include /etc/ldap/schema/core.schema
-include /etc/ldap/schema/cosine.schema
-include /etc/ldap/schema/inetorgperson.schema
-pidfile {folder}/pid
-argsfile {folder}/args
-modulepath /usr/lib/ldap
-moduleload back_mdb
-TLSCACertificateFile {folder}/cert.pem
-TLSCertificateFile {folder}/cert.pem
-TLSCertificateKeyFile {folder}/key.pem
-database mdb
-suffix "dc=example,dc=org"
-directory {folder}
-rootdn "cn=dspam,dc=example,dc=org"
-rootpw secret
-access to dn.subtree="ou=hidden,dc=example,dc=org" by users read by * none
-access to * by * read
-"""
+from tests.support.slapd import BASE, Slapd
 
 PEOPLE = {  # uid: organizational unit, cn, mail
     "bob": ("people", "Bob", ["bob@example.org", "robert@example.org"]),
@@ -51,8 +27,6 @@ PEOPLE = {  # uid: organizational unit, cn, mail
     "eve": ("hidden", "Eve", ["eve@example.org"]),
     "odd": ("people", "Odd", ["o(d)d*\\ö@example.org"]),
 }
-
-BASE = "dc=example,dc=org"
 
 
 def _data() -> str:
@@ -70,51 +44,8 @@ def _data() -> str:
     return "\n\n".join(entries) + "\n"
 
 
-class Slapd:
-    """One server below `folder`."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.port = folder, free_port()
-        names = ("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost")
-        files = ("-keyout", folder / "key.pem", "-out", folder / "cert.pem")
-        subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *names, *files],
-            check=True,
-            capture_output=True,
-        )
-        (folder / "slapd.conf").write_text(CONFIGURATION.format(folder=folder))
-        (folder / "data.ldif").write_text(_data())
-        add = ("/usr/sbin/slapadd", "-f", folder / "slapd.conf", "-l", folder / "data.ldif")
-        subprocess.run(add, check=True, capture_output=True)
-
-    def start(self) -> None:
-        self._process = subprocess.Popen(
-            [
-                "/usr/sbin/slapd",
-                "-f",
-                self.folder / "slapd.conf",
-                "-h",
-                f"ldap://127.0.0.1:{self.port}",
-                "-d",
-                "0",
-            ],
-            stderr=subprocess.DEVNULL,
-        )
-        until(self._listens, "slapd to listen")
-
-    def _listens(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
-
-    def stop(self) -> None:
-        self._process.terminate()
-        self._process.wait(20)
-
-    def freeze(self) -> None:
-        self._process.send_signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        self._process.send_signal(signal.SIGCONT)
+class Directory(Slapd):
+    """The server with these people."""
 
     def lookup(
         self, *lines: str, host: str = "127.0.0.1", mode: str = "strict", port: int | None = None
@@ -184,15 +115,15 @@ def _collected() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def slapd() -> Iterator[Slapd]:
+def slapd() -> Iterator[Directory]:
     with tempfile.TemporaryDirectory() as folder:
-        server = Slapd(Path(folder))
+        server = Directory(Path(folder), _data())
         server.start()
         yield server
         server.stop()
 
 
-async def test_users_are_found_by_their_addresses(slapd: Slapd) -> None:
+async def test_users_are_found_by_their_addresses(slapd: Directory) -> None:
     lookup = slapd.lookup()
     assert await lookup.user("robert@example.org") == "bob"
     assert await lookup.user("ann@example.org") == "ann"
@@ -201,7 +132,7 @@ async def test_users_are_found_by_their_addresses(slapd: Slapd) -> None:
     assert await slapd.lookup(mode="map").user("carol@example.org") == "carol@example.org"
 
 
-async def test_who_is_only_verified_keeps_his_name(slapd: Slapd) -> None:
+async def test_who_is_only_verified_keeps_his_name(slapd: Directory) -> None:
     for attribute in ("uid", '""'):
         lookup = slapd.lookup(f"ExtLookupLDAPAttribute {attribute}", mode="verify")
         assert await lookup.user("bob@example.org") == "bob@example.org"
@@ -209,35 +140,35 @@ async def test_who_is_only_verified_keeps_his_name(slapd: Slapd) -> None:
             await lookup.user("carol@example.org")
 
 
-async def test_more_than_one_entry_is_nobody(slapd: Slapd) -> None:
+async def test_more_than_one_entry_is_nobody(slapd: Directory) -> None:
     with pytest.raises(PermFail):
         await slapd.lookup().user("twins@example.org")
 
 
-async def test_the_last_value_counts_and_its_name_in_any_case(slapd: Slapd) -> None:
+async def test_the_last_value_counts_and_its_name_in_any_case(slapd: Directory) -> None:
     assert await slapd.lookup("ExtLookupLDAPAttribute MAIL").user("bob@example.org") == "robert@example.org"
     with pytest.raises(PermFail):
         await slapd.lookup("ExtLookupLDAPAttribute telephoneNumber").user("bob@example.org")
 
 
 @pytest.mark.parametrize("name", ["*", "*@example.org", "bob@example.org)(uid=*", "a\0b", "\\2a", "\udce4"])
-async def test_a_name_is_never_part_of_the_filter(slapd: Slapd, name: str) -> None:
+async def test_a_name_is_never_part_of_the_filter(slapd: Directory, name: str) -> None:
     with pytest.raises(PermFail):
         await slapd.lookup().user(name)
 
 
-async def test_odd_names_are_found(slapd: Slapd) -> None:
+async def test_odd_names_are_found(slapd: Directory) -> None:
     assert await slapd.lookup().user("o(d)d*\\ö@example.org") == "odd"
 
 
-async def test_the_scope(slapd: Slapd) -> None:
+async def test_the_scope(slapd: Directory) -> None:
     with pytest.raises(PermFail):
         await slapd.lookup("ExtLookupLDAPScope one").user("bob@example.org")
     people = f'ExtLookupDB "ou=people,{BASE}"'
     assert await slapd.lookup("ExtLookupLDAPScope one", people).user("bob@example.org") == "bob"
 
 
-async def test_the_base_alone(slapd: Slapd) -> None:
+async def test_the_base_alone(slapd: Directory) -> None:
     alone = "ExtLookupLDAPScope base"
     with pytest.raises(PermFail):
         await slapd.lookup(alone).user("bob@example.org")
@@ -247,7 +178,7 @@ async def test_the_base_alone(slapd: Slapd) -> None:
     assert await as_it_was.user("bob@example.org") == "bob"
 
 
-async def test_a_connection_is_used_again(slapd: Slapd) -> None:
+async def test_a_connection_is_used_again(slapd: Directory) -> None:
     async with Road(slapd.port) as road:
         lookup = slapd.lookup(port=road.port)
         assert await lookup.user("bob@example.org") == "bob"
@@ -261,7 +192,7 @@ async def test_a_connection_is_used_again(slapd: Slapd) -> None:
         assert road.travelled <= AT_ONCE
 
 
-async def test_a_connection_that_was_closed_is_replaced(slapd: Slapd) -> None:
+async def test_a_connection_that_was_closed_is_replaced(slapd: Directory) -> None:
     async with Road(slapd.port) as road:
         lookup = slapd.lookup(port=road.port)
         assert await lookup.user("bob@example.org") == "bob"
@@ -270,7 +201,7 @@ async def test_a_connection_that_was_closed_is_replaced(slapd: Slapd) -> None:
         assert road.travelled == 2
 
 
-async def test_a_connection_that_fell_silent_costs_one_answer(slapd: Slapd) -> None:
+async def test_a_connection_that_fell_silent_costs_one_answer(slapd: Directory) -> None:
     async with Road(slapd.port) as road:
         lookup = slapd.lookup("ExtLookupTimeout 1", port=road.port)
         assert await lookup.user("bob@example.org") == "bob"
@@ -281,7 +212,7 @@ async def test_a_connection_that_fell_silent_costs_one_answer(slapd: Slapd) -> N
         assert road.travelled == 2
 
 
-async def test_a_connection_on_which_a_search_failed_is_not_used_again(slapd: Slapd) -> None:
+async def test_a_connection_on_which_a_search_failed_is_not_used_again(slapd: Directory) -> None:
     async with Road(slapd.port) as road:
         lookup = slapd.lookup('ExtLookupDB "dc=elsewhere"', port=road.port)
         for travelled in (1, 2):
@@ -290,7 +221,7 @@ async def test_a_connection_on_which_a_search_failed_is_not_used_again(slapd: Sl
             assert road.travelled == travelled
 
 
-async def test_login(slapd: Slapd) -> None:
+async def test_login(slapd: Directory) -> None:
     login = f'ExtLookupLogin "cn=dspam,{BASE}"'
     assert await slapd.lookup(login, "ExtLookupPassword secret").user("eve@example.org") == "eve"
     with pytest.raises(PermFail):
@@ -299,7 +230,7 @@ async def test_login(slapd: Slapd) -> None:
         await slapd.lookup(login, "ExtLookupPassword wrong").user("eve@example.org")
 
 
-async def test_encryption(slapd: Slapd, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_encryption(slapd: Directory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(slapd.folder / "cert.pem"))
     tls = "ExtLookupCrypto tls"
     assert await slapd.lookup(tls, host="localhost").user("bob@example.org") == "bob"
@@ -310,12 +241,12 @@ async def test_encryption(slapd: Slapd, monkeypatch: pytest.MonkeyPatch) -> None
         await slapd.lookup(tls, host="localhost").user("bob@example.org")
 
 
-async def test_a_base_that_is_not_there_lets_mail_wait(slapd: Slapd) -> None:
+async def test_a_base_that_is_not_there_lets_mail_wait(slapd: Directory) -> None:
     with pytest.raises(TempFail, match="noSuchObject"):
         await slapd.lookup('ExtLookupDB "dc=elsewhere"', mode="map").user("bob@example.org")
 
 
-async def test_while_the_directory_is_down_mail_waits(slapd: Slapd) -> None:
+async def test_while_the_directory_is_down_mail_waits(slapd: Directory) -> None:
     lookup = slapd.lookup()
     slapd.stop()
     with pytest.raises(TempFail):
@@ -324,7 +255,7 @@ async def test_while_the_directory_is_down_mail_waits(slapd: Slapd) -> None:
     assert await lookup.user("bob@example.org") == "bob"
 
 
-async def test_a_directory_that_hangs_does_not_hold_us(slapd: Slapd) -> None:
+async def test_a_directory_that_hangs_does_not_hold_us(slapd: Directory) -> None:
     lookup = slapd.lookup("ExtLookupTimeout 1")
     slapd.freeze()
     try:

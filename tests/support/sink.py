@@ -59,6 +59,7 @@ class Sink:
     connections: int = 0
     lines: list[bytes] = field(default_factory=list)  # commands, as they came
     wire: list[bytes] = field(default_factory=list)  # messages with their stuffing and final dot
+    recipients: list[tuple[bytes, ...]] = field(default_factory=list)  # of each message, as they came
     seen: Counter[bytes] = field(default_factory=Counter)
     arrived: defaultdict[bytes, asyncio.Event] = field(default_factory=lambda: defaultdict(asyncio.Event))
     port: int = 0
@@ -117,7 +118,7 @@ class Sink:
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         line, verb = b"", b""
-        recipients = 0
+        recipients: list[bytes] = []
         while True:
             if verb == b"DATA" and not recipients and not self.careless:
                 answer: bytes | None = b"554 5.5.1 no valid recipients\r\n"
@@ -134,9 +135,9 @@ class Sink:
             if verb == b"STARTTLS" and self.tls and answer.startswith(b"220"):
                 writer = await _encrypted(reader, writer, self.tls)
             if verb == b"RCPT" and answer.startswith(b"2"):
-                recipients += 1
+                recipients.append(line.partition(b"<")[2].partition(b">")[0])
             elif verb in (b"RSET", b"."):
-                recipients = 0
+                recipients = []
             if verb == b"QUIT" or answer.startswith(b"421"):
                 return
             if verb == b"DATA" and answer.startswith(b"354"):
@@ -144,6 +145,7 @@ class Sink:
                     await reader.readexactly(self.close_after)
                     return
                 self.wire.append(await _message(reader))
+                self.recipients.append(tuple(recipients))
                 verb = b"."
                 continue
             line = await reader.readuntil(b"\r\n")
