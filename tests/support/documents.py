@@ -29,6 +29,7 @@ PAGES = (
     "dovecot",
     "maildrop",
     "qmail",
+    "qpsmtpd",
     "exim",
     "stores",
     "postgresql",
