@@ -31,6 +31,7 @@ PAGES = (
     "qmail",
     "qpsmtpd",
     "exim",
+    "opensmtpd",
     "stores",
     "postgresql",
     "mariadb",

@@ -16,8 +16,8 @@ UNPACKED = Path(__file__).parents[2] / "build/unpacked"
 class Machine:
     """This machine as some programs see it, with these packages and with the files of a test in their places.
 
-    `folder` has the files that come before those of the packages, as `etc/passwd`, and `var`, where the
-    programs may write: each `/var/*/*` in it is theirs.  The machine itself stays as it is.
+    `folder` has the files that come before those of the packages, as `etc/passwd`, and places where the
+    programs may write: `/var/*/*` and `/run`, if they are there.  The machine itself stays as it is.
     """
 
     def __init__(self, folder: Path, *packages: str) -> None:
@@ -37,6 +37,8 @@ class Machine:
         lines += [
             f"mount --bind {place} /{place.relative_to(self.folder)}" for place in self.folder.glob("var/*/*")
         ]
+        if (self.folder / "run").is_dir():
+            lines.append(f"mount --bind {self.folder}/run /run")
         return "\n".join(lines)
 
     def _command(self, words: Sequence[str | Path]) -> list[str | Path]:

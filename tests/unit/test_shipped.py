@@ -39,6 +39,7 @@ LOADED = {
     "etc/postfix/main-plus.cf": "tests/e2e/test_postfix_ways.py::test_extensions",
     "etc/postfix/main-relay.cf": "tests/e2e/test_postfix_ways.py::test_mail_for_an_imap_server",
     "etc/postfix/main-sql.cf": "tests/e2e/test_postfix_ways.py::test_tables_in_a_database",
+    "etc/opensmtpd/": "tests/e2e/test_opensmtpd.py::test_mail_from_outside_has_a_verdict",
     "etc/postfix/main.cf": "tests/e2e/test_samples.py::test_mail_passes_unchanged_and_a_user_corrects",
     "etc/postfix/master-pipe.cf": "tests/e2e/test_postfix_ways.py::test_a_pipe",
     "etc/postfix/master-socket.cf": "tests/e2e/test_postfix_ways.py::test_a_socket_in_the_chroot",
