@@ -30,6 +30,7 @@ PAGES = (
     "maildrop",
     "qmail",
     "qpsmtpd",
+    "spamassassin",
     "exim",
     "opensmtpd",
     "stores",

@@ -54,6 +54,7 @@ LOADED = {
     "etc/runit/": "tests/e2e/test_systemd.py::test_supervisors_run_the_daemon",
     "etc/runit/finish": "tests/e2e/test_systemd.py::test_runit_leaves_down_what_has_a_bad_configuration",
     "etc/runit/log/": "tests/e2e/test_systemd.py::test_supervisors_run_the_daemon",
+    "etc/spamassassin/": "tests/e2e/test_spamassassin.py::test_it_teaches_both_classes",
     "etc/txt/": "tests/unit/home/test_templates.py::test_the_shipped_texts",
     "systemd/sysusers.d/dspamd.conf": "tests/e2e/test_systemd.py::test_accounts_and_folders_are_understood",
     "systemd/tmpfiles.d/dspamd.conf": "tests/e2e/test_systemd.py::test_accounts_and_folders_are_understood",
