@@ -42,6 +42,7 @@ include "features/words.pxi"
 include "features/links.pxi"
 include "features/markup.pxi"
 include "features/fields.pxi"
+include "features/style.pxi"
 include "features/entities.pxi"
 
 _fill_kinds()

@@ -1,4 +1,4 @@
-"""The modern view finds the words that a plain model finds, whatever a text is made of."""
+"""The modern view finds the words and the style that a plain model finds, whatever a text is made of."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from dspamd.mail import view_modern
 from tests.model import words as plain
+from tests.model.style import style
 
 PIECES = (
     list("abcXYZ019.:?!-_@/&%$#+ \n\t\"'()=,;*~")
@@ -30,6 +31,9 @@ def test_words(text: str) -> None:
     start = 'body contains "'
     head = b"Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: base64\n\n"
     features = view_modern.view(head + base64.encodebytes(text.encode()))
-    names = [features.name(i).decode() for i, value in enumerate(features.values) if value >> 60 == 0]
-    found = {name[len(start) : -1] for name in names if name.startswith(start)}
+    names = {features.name(i).decode(): value >> 60 for i, value in enumerate(features.values)}
+    found = {name[len(start) : -1] for name, group in names.items() if group == 0 and name.startswith(start)}
     assert found == plain.words(text)
+    assert {name for name, group in names.items() if group == 7 and ": about " in name} == style(
+        text.encode()
+    )

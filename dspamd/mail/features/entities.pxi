@@ -27,6 +27,7 @@ cdef struct Work:  # what is needed while a message is read
     size_t parts, lines
     size_t left  # bytes of texts that may still be looked at
     bint cuts_tags
+    Style style
     Strings ignored  # names of fields that are left out
     Strings our_hosts  # whose checks are believed
 
@@ -52,6 +53,7 @@ cdef int read_message(Features features, Work* work, const uint8_t* text, size_t
         while at < length and work.parts < MOST_PARTS:
             at = read_entity(features, work, text, at, length, top)
             top = False
+    touch_style(features, &work.style)
     return touch_magnitude(features, "size of the message is 2^", "the message", length)
 
 
@@ -185,6 +187,7 @@ cdef int touch_text(
     words.seed, words.field, words.field_length = 0, NULL, 0
     words.left, words.looks_for_disguise, words.links = <size_t>PART_WORDS, True, True
     split_text(features, read.at, read.length, &words)
+    read_style(&work.style, read.at, read.length)
     if work.hidden.length:
         touch_fact(features, HIDING_FACT, "HTML has hidden text")
         words.kind = words.cased = HIDDEN_WORD

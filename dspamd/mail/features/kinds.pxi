@@ -71,7 +71,8 @@ cdef enum Kind:
     HOP_ADDRESS = 49
     HOP_ADDRESS_AT = 50
     MAGNITUDE = 51
-    KINDS = 52
+    STEP = 52
+    KINDS = 53
 
 
 cdef uint8_t[KINDS] GROUP_OF
@@ -131,6 +132,7 @@ _KINDS = {
     CHECKED_DOMAIN: (CHECKS, b"our server found %g of %t"),
     SIZE: (SIZES, b"%g%t"),
     MAGNITUDE: (SIZES, b"size of %g is %s", b"size of %g"),
+    STEP: (SIZES, b"%g: about %t", b"%g"),
     HIDDEN_WORD: (HIDING, b'hidden text contains "%t"'),
     SPACED_WORD: (HIDING, b'letters with gaps spell "%t"'),
     DISGUISED_WORD: (HIDING, b'digits or foreign letters spell "%t"'),

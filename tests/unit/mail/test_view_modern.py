@@ -371,6 +371,18 @@ def test_sizes_are_told_in_bytes(length: int, words: str) -> None:
     assert f"size of the message is {words}" in names(b"x" * length, document=True)
 
 
+def test_how_the_texts_are_written() -> None:
+    page = b"\n--b\nContent-Type: text/html\n\n<p>YES?<script>$$$$</script>\n"
+    text = b"Content-Type: multipart/mixed; boundary=b\n\n--b\n\nNow 5 cheap, BIG pills!\n\n> it\n  in" + page
+    assert of("capitals in 1,000 letters: ", text) == {"about 256"}  # 7 of 23
+    assert of("dollar signs in 10,000 characters: ", text) == {"about 0"}
+    assert of("exclamation marks in 10,000 characters: ", text) == {"about 256"}  # 1 of 39
+    assert of("empty lines in 100: ", text) == {"about 32"}  # 2 of 6
+    assert of("quoted lines in 100: ", text) == of("indented lines in 100: ", text) == {"about 16"}
+    assert of("characters in the longest line: ", text) == {"about 16"}
+    assert of("capitals in 1,000 letters: ", TEXT) == set()
+
+
 CHECKED = (
     b"Authentication-Results: mx.Example.org 1;\n spf=pass (ok; dkim=no) smtp.mailfrom=bob@bank.example;\n"
     b" DKIM=fail header.d=evil.example\nAuthentication-Results: other.example; dmarc=pass\n\n"
