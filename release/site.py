@@ -19,8 +19,8 @@ LINK = re.compile(r"\]\((?!\w+:)([^)#\s]+)((?:#[^)\s]*)?)\)")
 MANUAL = re.compile(r"\.[1-8]$")
 GUIDE = (
     "getting-started", "container", "integrations", "postfix", "dovecot", "maildrop", "qmail", "qpsmtpd",
-    "spamassassin", "exim", "opensmtpd", "from-dspam", "stores", "postgresql", "mariadb", "tuning",
-    "users-and-groups", "operating", "many-hosts", "security",
+    "spamassassin", "rspamd", "exim", "opensmtpd", "from-dspam", "stores", "postgresql", "mariadb",
+    "tuning", "users-and-groups", "operating", "many-hosts", "security",
 )  # fmt: skip
 OTHERS = ("CHANGELOG.md", "SECURITY.md", "ARCHITECTURE.md", "HACKING.md")
 

@@ -31,6 +31,7 @@ PAGES = (
     "qmail",
     "qpsmtpd",
     "spamassassin",
+    "rspamd",
     "exim",
     "opensmtpd",
     "stores",

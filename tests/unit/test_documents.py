@@ -35,7 +35,7 @@ KINDS = {
     "mariadb",
 }
 OTHER_PAGES = {"accuracy", "compatibility", "flow"}  # for people who work on dspamd, or measure it
-OTHER_UNITS = {"dovecot", "dspam", "exim4", "opensmtpd", "postfix", "qpsmtpd", "spamd"}
+OTHER_UNITS = {"dovecot", "dspam", "exim4", "opensmtpd", "postfix", "qpsmtpd", "rspamd", "spamd"}
 PROGRAMS = {
     "apt", "chgrp", "chmod", "chown", "cp", "docker", "doveadm", "journalctl", "ln", "mkdir", "openssl",
     "postalias", "postfix", "postqueue", "postsuper", "python3", "sed", "sievec", "systemd-analyze",

@@ -50,6 +50,7 @@ LOADED = {
     "etc/prometheus/alerts.yml": "tests/unit/test_alerts.py::test_a_rule_has_what_prometheus_expects",
     "etc/qmail/": "tests/e2e/test_qmail.py::test_mail_comes_out_whole_with_a_verdict",
     "etc/qpsmtpd/": "tests/e2e/test_qpsmtpd.py::test_mail_has_a_verdict_of_its_recipient",
+    "etc/rspamd/local.d/": "tests/e2e/test_rspamd.py::test_a_mail_has_both_verdicts_once",
     "etc/run.conf": "tests/e2e/test_samples.py::test_mail_passes_unchanged_and_a_user_corrects_a_verdict",
     "etc/runit/": "tests/e2e/test_systemd.py::test_supervisors_run_the_daemon",
     "etc/runit/finish": "tests/e2e/test_systemd.py::test_runit_leaves_down_what_has_a_bad_configuration",
