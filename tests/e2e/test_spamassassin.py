@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.daemon import PROGRAM
 from tests.support.documents import ROOT
 from tests.support.guide_site import GuideSite, folder_for_all
 from tests.support.local_account import LocalAccount
@@ -24,6 +25,7 @@ HEAD = b"From: ann@example.net\nTo: bob@example.org\nMessage-ID: <%d.123456789@e
 LETTER = HEAD + b"Subject: lunch\n\nshall we meet at noon in the garden\n"
 OFFER = HEAD + b"Subject: pills\n\ncheap pills, buy now, no prescription, casino winner\n"
 RULES = """\
+report_safe 0
 use_bayes 1
 bayes_auto_learn 1
 bayes_auto_learn_threshold_nonspam 1.0
@@ -137,6 +139,20 @@ def test_it_teaches_both_classes_and_the_user_has_the_last_word(site: Site) -> N
     assert (done.returncode, done.stderr) == (0, b"")
     assert " autolearn=ham " in re.sub(r"\s+", " ", field(done.stdout, "X-Spam-Status"))
     assert (field(done.stdout, "X-DSPAM-Result"), taught(site, "Innocent")) == ("Spam", 2)
+
+
+def test_without_signatures_it_teaches_the_text(site: Site) -> None:
+    subprocess.run(
+        [PROGRAM.with_name("dspam_admin"), "ch", "pref", "carol@example.org", "trainPristine", "on"],
+        check=True,
+        capture_output=True,
+        timeout=60,
+        env={**os.environ, "DSPAM_CONF": str(site.daemon.config)},
+    )
+    done = site.filter(TEACHER.replace("bob", "carol"), OFFER % 70 + b"for carol\n")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"\nSubject: pills\n" in done.stdout.partition(b"\n\n")[0]
+    assert re.search("user=carol@example.org .*result=Spam source=corpus", site.daemon.output)
 
 
 def test_a_stranger_teaches_nothing(site: Site) -> None:
