@@ -160,6 +160,15 @@ def test_a_script_gives_no_empty_mail_to_a_program(
     assert not (site.home / "bob/mail").exists()
 
 
+def test_the_script_without_a_program_keeps_the_mail_in_the_queue() -> None:
+    for words in ["bob"], ["bob", ""], []:
+        ended = subprocess.run(
+            ["sh", FILES / "dspam-pipe", *words], input=LETTER, capture_output=True, timeout=60, check=False
+        )
+        assert (ended.returncode, ended.stdout) == (SOFT, b"")
+        assert ended.stderr.startswith(b"usage: dspam-pipe USER PROGRAM")
+
+
 def test_each_line_has_the_whole_mail(site: Site) -> None:
     site.instruct("-list", "# two\n| cat >first\n" + "| /usr/bin/dspamc --user bob --deliver=stdout >second")
     assert site.deliver(LETTER, "list") == Delivered(DELIVERED, b"")
