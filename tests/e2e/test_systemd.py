@@ -144,12 +144,12 @@ def test_services_are_shut_in(service: str) -> None:
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("kind", ["sysusers", "tmpfiles"])
 def test_the_daemon_can_tell_the_accounts_at_its_socket() -> None:
     """In a user namespace of its own the kernel would call each of them `nobody`."""
     assert "\nPrivateUsers=no\n" in (UNITS / "dspamd.service").read_text()
 
 
+@pytest.mark.parametrize("kind", ["sysusers", "tmpfiles"])
 def test_accounts_and_folders_are_understood(kind: str, tmp_path: Path) -> None:
     root = tmp_path / "root"
     (root / "etc").mkdir(parents=True)
