@@ -26,6 +26,7 @@ _TRANSPORTS = (
 )
 _NEXT_HOP = re.compile(r"(?:inet:)?\[?([^\[\]]*?)\]?:(\w+)$")
 _PROGRAM = re.compile(r"/dspamc?\b")
+_RETRAINING = re.compile(r"^(?!!)(?!.*\(\?!).*(?<![a-z])(?:not)?spam(?![a-z])", re.IGNORECASE)
 _ADDRESSES = ("transport_maps", "virtual_alias_maps", "virtual_mailbox_maps", "alias_maps")
 _ONCE = "no_address_mappings"
 _RELOAD = "postfix reload"
@@ -46,6 +47,7 @@ class Way(NamedTuple):
     service: Service | None
     name: str
     value: str
+    retrains: bool = False  # it is for the addresses of corrections alone
 
 
 def mail_server(site: Site) -> Iterator[Diagnosis]:
@@ -65,10 +67,14 @@ def judged_postfix(
     postfix: Postfix, config: Config, ours: list[Endpoint], hops: list[Target], silent: list[Target]
 ) -> Iterator[Diagnosis]:
     """The settings of Postfix against ours; nothing listens at the `silent` ones of the next hops."""
-    ways = list(ways_to(postfix, ours))
+    settings = list(_settings(postfix))
+    ways = [way for way in settings if leads_to(postfix, way.value, ours)]
     back = next((each for hop in hops for each in postfix.listeners() if listens_at(each, hop)), None)
-    if not ways and not _PROGRAM.search(postfix.value("mailbox_command")):
-        yield _no_way(ours, sure=back is not None)
+    astray = [way for way in settings if way not in ways and _is_astray(postfix, way)]
+    yield from (_astray(way, ours) for way in astray)
+    asked = _PROGRAM.search(postfix.value("mailbox_command"))
+    if not asked and all(way.retrains for way in (*ways, *astray)):
+        yield _no_way(ours, sure=back is not None, corrections=bool(ways))
     for hop in silent if ways and _speaks_smtp(config) else ():
         if not any(listens_at(each, hop) for each in postfix.listeners()):
             yield _no_listener(hop)
@@ -78,19 +84,15 @@ def judged_postfix(
         yield from _on_the_way(postfix, way, back, config)
 
 
-def ways_to(postfix: Postfix, ours: list[Endpoint]) -> Iterator[Way]:
-    """The settings that lead mail to us."""
+def _settings(postfix: Postfix) -> Iterator[Way]:
+    """The settings that say where mail goes, to us or elsewhere."""
     for service in (*postfix.listeners(), None):
-        value = postfix.value("content_filter", service)
-        inherited = service is not None and "content_filter" not in service.own
-        if not inherited and leads_to(postfix, value, ours):
-            yield Way(service, "content_filter", value)
+        if service is None or "content_filter" in service.own:  # others inherit it
+            yield Way(service, "content_filter", postfix.value("content_filter", service))
     for name in _TRANSPORTS:
-        if leads_to(postfix, value := postfix.value(name), ours):
-            yield Way(None, name, value)
-    for value in postfix.routes:
-        if leads_to(postfix, value, ours):
-            yield Way(None, "transport_maps", value)
+        yield Way(None, name, postfix.value(name))
+    for addresses, value in postfix.routes:
+        yield Way(None, "transport_maps", value, _RETRAINING.search(addresses) is not None)
 
 
 def leads_to(postfix: Postfix, value: str, ours: list[Endpoint]) -> bool:
@@ -100,11 +102,39 @@ def leads_to(postfix: Postfix, value: str, ours: list[Endpoint]) -> bool:
     transport = postfix.transport(value)
     if transport and transport.program == "pipe" and _PROGRAM.search(transport.command):
         return True
-    hop = value.partition(":")[2]
+    hops = map(str.strip, value.partition(":")[2].split(","))
+    return any(_is_ours(postfix, hop, ours) for hop in hops)
+
+
+def _is_ours(postfix: Postfix, hop: str, ours: list[Endpoint]) -> bool:
     if hop.startswith("unix:"):
         return bool(_paths(postfix, hop.removeprefix("unix:")) & {endpoint.path for endpoint in ours})
     place = _NEXT_HOP.match(hop)
     return place is not None and any(_same(place[1], place[2], endpoint) for endpoint in ours)
+
+
+def _is_astray(postfix: Postfix, way: Way) -> bool:
+    """Whether a setting is meant for us, by the name of its transport, and leads elsewhere on this host."""
+    name, _, hop = way.value.partition(":")
+    transport = postfix.transport(way.value)
+    if not name.startswith("dspam") or transport is None or transport.program not in ("lmtp", "smtp"):
+        return False
+    place = _NEXT_HOP.match(hop)
+    return place[1] in LOCAL if place else hop.startswith("unix:")
+
+
+def _astray(way: Way, ours: list[Endpoint]) -> Diagnosis:
+    where = f"{way.name} of {way.service.name}" if way.service else way.name
+    listens = " and ".join(map(_next_hop, ours))
+    name = way.value.partition(":")[0]
+    what = f"{where} of Postfix is {way.value}, but dspamd listens at {listens}"
+    why = "users cannot correct a verdict by mail" if way.retrains else "all mail waits in the queue"
+    return problem(what, why, f"set it to {name}:{_next_hop(ours[0])}, then {_RELOAD}")
+
+
+def _next_hop(place: Endpoint) -> str:
+    """An endpoint of ours, as Postfix names it."""
+    return f"unix:{place.path}" if place.path else f"[{place.host or '127.0.0.1'}]:{place.port}"
 
 
 def _paths(postfix: Postfix, path: str) -> set[str]:
@@ -150,9 +180,8 @@ def _no_listener(hop: Target) -> Diagnosis:
     return problem(what, "all mail waits in the queue", cure)
 
 
-def _no_way(ours: list[Endpoint], *, sure: bool) -> Diagnosis:
-    place = ours[0]
-    hop = f"unix:{place.path}" if place.path else f"[{place.host or '127.0.0.1'}]:{place.port}"
+def _no_way(ours: list[Endpoint], *, sure: bool, corrections: bool) -> Diagnosis:
+    hop = _next_hop(ours[0])
     cure = (
         "postconf -M dspam/unix='dspam unix - - n - 20 lmtp'\n"
         "postconf -P dspam/unix/lmtp_send_xforward_command=yes "
@@ -160,7 +189,7 @@ def _no_way(ours: list[Endpoint], *, sure: bool) -> Diagnosis:
         f"postconf -P smtp/inet/content_filter='dspam:{hop}' "
         f"smtp/inet/receive_override_options={_ONCE}\n{_RELOAD}"
     )
-    what = "Postfix of this host sends no mail to dspamd"
+    what = f"Postfix of this host sends no mail to dspamd{' but corrections' * corrections}"
     return (problem if sure else advice)(what, "no mail is filtered, unless another host sends it", cure)
 
 

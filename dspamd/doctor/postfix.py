@@ -10,16 +10,18 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from dspamd.errors import TempFail
 
 _PROGRAM_S = 5.0
 _OVERRIDE = re.compile(r"([^ =]+/[^ =/]+)/(\w+) = ?(.*)")
 _PLAIN = ("regexp", "pcre", "cidr", "texthash")  # kinds of tables that are read from a text
+_LINE_END = re.compile(r"\n(?![ \t])")  # a line that begins with a blank continues the one before
 _VALUE = re.compile(r"(\w+) = ?(.*)")
 
 
@@ -48,11 +50,18 @@ class Service:
         return self.name.rpartition(":")[2]
 
 
+class Route(NamedTuple):
+    """A line of a table of transports: an address, a domain or a pattern of them, and where to."""
+
+    addresses: str
+    value: str
+
+
 @dataclass(frozen=True, slots=True)
 class Postfix:
     parameters: Mapping[str, str]  # of main.cf, and defaults
     services: tuple[Service, ...]
-    routes: tuple[str, ...] = ()  # what the tables of transport_maps lead to
+    routes: tuple[Route, ...] = ()  # the lines of the tables of transport_maps
 
     def value(self, name: str, service: Service | None = None) -> str:
         """The value of a parameter, for a service if one is named."""
@@ -105,23 +114,23 @@ def looked_up(key: str, maps: str) -> str | None:
     return None
 
 
-def routes(maps: str) -> Iterator[str]:
-    """The values in some tables, as far as they can be listed: not those in a database or a directory."""
+def routes(maps: str) -> Iterator[Route]:
+    """The lines of some tables, as far as they can be listed: not those in a database or a directory."""
     for table in tables(maps):
         kind, _, place = table.removeprefix("proxy:").partition(":")
         if place.startswith("{"):
-            yield from (rule.strip("{}").split()[-1] for rule in re.findall(r"\{[^{}]+\}", place))
+            yield from _split(rule.strip("{}") for rule in re.findall(r"\{[^{}]+\}", place))
             continue
         if kind in _PLAIN:
             with contextlib.suppress(OSError):
-                yield from _last_words(Path(place).read_text("utf-8", "replace"))
+                yield from _split(_LINE_END.split(Path(place).read_text("utf-8", "replace")))
         elif (done := _run("postmap", "-s", f"{kind}:{place}")) is not None:
-            yield from _last_words(done.stdout)
+            yield from _split(done.stdout.splitlines())
 
 
-def _last_words(text: str) -> Iterator[str]:
-    lines = (line.split() for line in text.splitlines() if not line.startswith("#"))
-    return (words[-1] for words in lines if words)
+def _split(lines: Iterable[str]) -> Iterator[Route]:
+    words = (line.rsplit(None, 1) for line in lines if not line.startswith("#"))
+    return (Route(each[0].strip(), each[1]) for each in words if len(each) == 2)
 
 
 def tables(maps: str) -> Iterator[str]:

@@ -13,7 +13,7 @@ from dspamd.config.config import Config
 from dspamd.delivery.connection import Target
 from dspamd.delivery.dispatch import targets
 from dspamd.doctor.mail_server import judged_address, judged_postfix
-from dspamd.doctor.postfix import Postfix, Service, routes, tables
+from dspamd.doctor.postfix import Postfix, Route, Service, routes, tables
 
 MAIN = {"message_size_limit": "10240000", "default_process_limit": "100"}
 FRONT = {"content_filter": "dspam:[127.0.0.1]:10033", "receive_override_options": "no_address_mappings"}
@@ -51,6 +51,7 @@ def test_as_the_guide_says(config: Config) -> None:
     [
         {"content_filter": "dspam:[127.0.0.1]:10033"},
         {"virtual_transport": "dspam:inet:127.0.0.1:10033"},
+        {"virtual_transport": "dspam:[127.0.0.1]:10099, [127.0.0.1]:10033"},
         {"mailbox_transport": "dspam:inet:[localhost]:10033"},
         {"mailbox_command": '/usr/bin/dspamc --user "$USER" --deliver=stdout | /usr/bin/maildrop'},
     ],
@@ -81,13 +82,43 @@ def test_tables_of_transports(config: Config, tmp_path: Path, monkeypatch: pytes
     (tmp_path / "text").write_text(f"# {ours}\n\n/^spam-/ {ours}\n/^x/\trelay:[192.0.2.1]\n")
     (tmp_path / "listed").write_text(f"example.org\t{ours}\n")
     subprocess.run(["postmap", f"hash:{tmp_path}/listed"], check=True, timeout=60)
-    assert list(routes(f"regexp:{tmp_path}/text")) == [ours, "relay:[192.0.2.1]"]
-    assert list(routes(f"cidr:/nonexistent/x, proxy:hash:{tmp_path}/listed")) == [ours]
-    assert list(routes("regexp:{{/^a/ smtp:} {/^(spam|notspam)-/ " + ours + "}}")) == ["smtp:", ours]
+    assert list(routes(f"regexp:{tmp_path}/text")) == [("/^spam-/", ours), ("/^x/", "relay:[192.0.2.1]")]
+    assert list(routes(f"cidr:/nonexistent/x, proxy:hash:{tmp_path}/listed")) == [("example.org", ours)]
+    assert list(routes("regexp:{{/^a/ smtp:} {/^(spam|notspam)-/ " + ours + "}}")) == [
+        ("/^a/", "smtp:"), ("/^(spam|notspam)-/", ours)
+    ]  # fmt: skip
     assert list(routes(f"hash:{tmp_path}/none ldap:/nonexistent/x")) == []
     service = front(receive_override_options="no_address_mappings")
-    found = Postfix(MAIN, (service, TRANSPORT, BACK), (ours,))
+    found = Postfix(MAIN, (service, TRANSPORT, BACK), (Route("example.org", ours),))
     assert list(judged_postfix(found, config, endpoints(config), targets(config), [])) == []
+
+
+@pytest.mark.parametrize(
+    ("addresses", "retrain"),
+    [
+        (r"/^(spam|notspam)-[^@]+@example\.org$/", True),
+        ("spam-bob@example.org", True),
+        ("spam@example.org", True),
+        ("example.org", False),
+        ("*", False),
+        ("nospammers.example.org", False),
+        ("!/^spam-/", False),
+        ("/^(?!spam-|notspam-).*@example.org$/", False),
+    ],
+)
+def test_a_route_for_corrections_is_no_way_for_mail(config: Config, addresses: str, retrain: bool) -> None:
+    route = Route(addresses, FRONT["content_filter"])
+    postfix = Postfix(MAIN, (front(), TRANSPORT, BACK), (route,))
+    found = judged_postfix(postfix, config, endpoints(config), targets(config), [])
+    expected = ["Postfix of this host sends no mail to dspamd but corrections"] if retrain else []
+    assert [each.what for each in found] == expected
+
+
+@pytest.mark.parametrize("hop", ["[127.0.0.1]:10035", "unix:dspam/other.sock"])
+def test_a_way_that_leads_to_none_of_our_listeners(config: Config, hop: str) -> None:
+    (astray,) = told(config, front(content_filter=f"dspam:{hop}"), TRANSPORT, BACK)
+    what = f"content_filter of smtp of Postfix is dspam:{hop}, but dspamd listens at [127.0.0.1]:10033"
+    assert astray == ("problem", what)
 
 
 @pytest.mark.parametrize("value", ["", "amavis:[127.0.0.1]:10024", "dspam:[192.0.2.1]:10033"])
