@@ -28,8 +28,18 @@ from dspamd.maintenance.conformance.owners import (
 from dspamd.maintenance.conformance.signatures import (
     corrections_are_taken_back_exactly,
     one_of_many_equal_corrections_wins,
+    signatures_come_back_as_stored,
 )
-from dspamd.maintenance.conformance.steps import all_tokens, append, counts, learn, learning, new, totals
+from dspamd.maintenance.conformance.steps import (
+    Violation,
+    all_tokens,
+    append,
+    counts,
+    learn,
+    learning,
+    new,
+    totals,
+)
 from dspamd.storage.contract import Change, Correct, Signature, Stored, TokenRow
 from dspamd.storage.drivers import open_storage
 from dspamd.storage.mysql import statements as mysql_statements
@@ -533,3 +543,19 @@ def test_localhost_means_the_socket(tmp_path: Path, mariadb_server: MariaDB) -> 
         ("/a/socket", 0, "/a/socket"),
     ):
         assert socket_of(replace(site, host=host, port=port), usual) == found
+
+
+async def test_the_limit_of_a_server_is_no_fault(mariadb_server: MariaDB) -> None:
+    """16 MB, as a fresh server has it, has no room for a signature as large; 64 KB is too little."""
+    site = mariadb_server.new_database()
+    try:
+        for packet in (16 << 20, 1 << 16):
+            mariadb_server.query(f"SET GLOBAL max_allowed_packet = {packet}")
+            async with mysql(site) as storage:
+                if packet == 16 << 20:
+                    await signatures_come_back_as_stored(storage, "bob")
+                else:
+                    with pytest.raises(Violation, match="has room: False"):
+                        await signatures_come_back_as_stored(storage, "bob")
+    finally:
+        mariadb_server.query(f"SET GLOBAL max_allowed_packet = {64 * 2**20}")

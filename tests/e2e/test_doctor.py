@@ -77,10 +77,12 @@ def test_postfix_whose_second_listener_sends_mail_to_us_again(
     assert "sends its mail to dspamd again" in loop.what
 
 
-def test_postfix_that_does_not_know_us(postfix: Postfix, tmp_path: Path) -> None:
-    ours = free_port()
-    (missing,) = examined(tmp_path, ours, postfix.back)
-    assert (missing.severity, missing.what) == ("problem", "Postfix of this host sends no mail to dspamd")
+def test_postfix_that_sends_mail_where_we_do_not_listen(postfix: Postfix, ours: int, tmp_path: Path) -> None:
+    elsewhere = free_port()
+    for astray in (found := examined(tmp_path, elsewhere, postfix.back)):
+        listens = f"is dspam:[127.0.0.1]:{ours}, but dspamd listens at [127.0.0.1]:{elsewhere}"
+        assert (astray.severity, listens in astray.what) == ("problem", True)
+    assert {each.what.partition(" ")[0] for each in found} == {"content_filter", "transport_maps"}
 
 
 def dspam_admin(config: Path, *words: str) -> tuple[int, dict[str, list[tuple[str, str]]]]:

@@ -56,7 +56,8 @@ async def diagnoses(config: Config, home: Home, workers: int) -> list[Diagnosis]
     seen = await _asked(server, config, _facts)
     ours = workers * config.MySQLConnectionCache
     found = list(judged(seen, users, ours, create=config.MySQLCreateSchema, server=server))
-    return found or [fine(f"MySQL or MariaDB {seen.version} answers, and has all that dspamd needs")]
+    room = f"max_allowed_packet has room for signatures of {seen.tables.statement_bytes / 2**21:.1f} MB"
+    return found or [fine(f"MySQL or MariaDB {seen.version} answers, and has all that dspamd needs; {room}")]
 
 
 async def _asked(server: Server, config: Config, question: Callable[[Connection], Awaitable[T]]) -> T:
