@@ -5,6 +5,9 @@ It adds the hits of all tokens and the learned messages; the other totals stay, 
 interrupted merge goes on where it was when it is called again, and adds nothing twice; a merge of other
 users is refused until then.  The signature goes at the end.
 
+No purge of ours removes that signature, but a script for the database may.  A file below Home says that a
+merge is under way, or which one has just ended: without the signature, it is refused rather than added twice.
+
 The command refuses to merge users into themselves: that would count their mail twice.
 """
 
@@ -17,15 +20,17 @@ import shlex
 import sys
 from array import array
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from dspamd.commands import tool
 from dspamd.engine.model import Learned, TokenChange, Totals
 from dspamd.errors import UsageError
+from dspamd.files import atomic_replace
+from dspamd.home import user_files
 from dspamd.maintenance.moving.importing import fit
-from dspamd.maintenance.moving.possessions import POSITION
 from dspamd.storage.clock import day_number, utc_day
-from dspamd.storage.contract import LOADED_AT_ONCE, Change, Signature, Storage, TokenRow, Uid
+from dspamd.storage.contract import LOADED_AT_ONCE, POSITION, Change, Signature, Storage, TokenRow, Uid
 
 if TYPE_CHECKING:
     from dspamd.app import Parts
@@ -64,7 +69,10 @@ async def merge(parts: Parts, users: Sequence[str], into: str) -> int:
     sys.stderr.write(f"Destination user: {into}\n")
     destination = await parts.storage.uid(into, create=True)
     assert destination is not None
-    merging = Merge(parts.storage, destination, await begun(parts.storage, destination, users, into))
+    marker = parts.home.file(into, user_files.ADDING)
+    position = await begun(parts.storage, destination, users, into, marker)
+    merging = Merge(parts.storage, destination, position, await asyncio.to_thread(parts.home.prepare, marker))
+    await merging.begin()
     try:
         for user in users[merging.position.done :]:
             sys.stdout.write(f"Merging user: {user}\n")
@@ -93,9 +101,23 @@ class Position(NamedTuple):
         return Signature(_ID, json.dumps(self._asdict()).encode())
 
 
-async def begun(storage: Storage, destination: Uid, users: Sequence[str], into: str) -> Position:
-    """Where a merge begins, or goes on.  Raises UsageError if another one has to go on first."""
+async def begun(
+    storage: Storage, destination: Uid, users: Sequence[str], into: str, marker: Path
+) -> Position:
+    """Where a merge begins, or goes on.
+
+    Raises UsageError if another one has to go on first, or if nobody knows where this one was.
+    """
     stored = await storage.signature(destination, _ID)
+    marked = await asyncio.to_thread(lambda: marker.read_text() if marker.exists() else None)
+    if stored is None and marked == _ended(users):
+        return Position(tuple(users), len(users))
+    if stored is None and marked == "":
+        raise UsageError(
+            f"a merge into {into} was interrupted, and its position, signature {_ID}, was removed since: "
+            f"a part of the tokens is in, and would count twice. Put the dictionary of {into} back from a "
+            f"backup, remove {marker}, and call this again"
+        )
     if stored is None:
         return Position(tuple(users))
     found = json.loads(stored.data)
@@ -107,12 +129,25 @@ async def begun(storage: Storage, destination: Uid, users: Sequence[str], into: 
     return position
 
 
+def _ended(users: Sequence[str]) -> str:
+    """What the marker says when all are in."""
+    return json.dumps(list(users))
+
+
 class Merge:
     """A merge at its position, which the store keeps: each step is one transaction with the next position."""
 
-    def __init__(self, storage: Storage, destination: Uid, position: Position) -> None:
+    def __init__(self, storage: Storage, destination: Uid, position: Position, marker: Path) -> None:
         self._storage, self._destination, self.position = storage, destination, position
+        self._marker = marker
         self.count = 0  # tokens that are in
+
+    async def begin(self) -> None:
+        """Keep the position before anything is in, then say that there is one."""
+        if self.position == Position(self.position.users):
+            await tool.uninterrupted(self._keep())
+        if self.position.done < len(self.position.users):
+            await self._mark("")
 
     async def add(self, user: str) -> int:
         """Add the next user, or what is left of them; the number of their tokens."""
@@ -131,7 +166,16 @@ class Merge:
 
     async def end(self) -> None:
         """Forget the position: the next merge begins anew."""
+        await self._mark(_ended(self.position.users))
         await self._storage.delete_signature(self._destination, _ID)
+        await asyncio.to_thread(self._marker.unlink)
+
+    async def _mark(self, text: str) -> None:
+        await asyncio.to_thread(atomic_replace, self._marker, text.encode(), durable=True)
+
+    async def _keep(self) -> None:
+        change = Change(Learned.nothing(), self.position.signature)
+        await self._storage.apply(self._destination, change)
 
     async def _add_totals(self, uid: Uid) -> None:
         """First: hash files may not have more hits than messages."""

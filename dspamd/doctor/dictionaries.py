@@ -16,7 +16,7 @@ from dspamd.errors import Failure
 from dspamd.maintenance.maintenance import Maintenance
 from dspamd.maintenance.purge import Ages
 from dspamd.storage.clock import day_number, utc_day
-from dspamd.storage.contract import Storage, Unreachable
+from dspamd.storage.contract import POSITION, Storage, Unreachable
 from dspamd.storage.drivers import open_storage, server_prefix
 from dspamd.users.users import Users
 
@@ -82,7 +82,7 @@ async def _with(census: Census, storage: Storage, owner: str, oldest: int) -> Ce
     if uid is None:
         return census
     totals = (await storage.read(uid, array("Q"))).totals
-    days = [day for _, day in await storage.signatures(uid)]
+    days = [day for id_, day in await storage.signatures(uid) if not id_.startswith(POSITION)]
     return _plus(census, totals, days, oldest)
 
 

@@ -39,10 +39,10 @@ STORES = (
 )
 """Endings of the files of drivers."""
 
-RENAMING, MERGING = "renaming", "merging"
-"""Endings of files that are there while a user gets another name, or that of another user."""
+RENAMING, MERGING, ADDING = "renaming", "merging", "adding"
+"""Endings of files that are there while a user gets another name, or the name or tokens of another user."""
 
-_REMADE = ("mbox.size", "mbox.stamp", "tmp", "prefs.lock", RENAMING, MERGING)
+_REMADE = ("mbox.size", "mbox.stamp", "tmp", "prefs.lock", RENAMING, MERGING, ADDING)
 
 KEPT_APART = frozenset((*STORES, *_REMADE))
 """Endings of files that are the business of the store, or that programs make again by themselves."""

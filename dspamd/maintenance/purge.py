@@ -26,7 +26,7 @@ from dspamd.engine.model import ScoreOptions, Totals
 from dspamd.engine.modes import RULES, Rules
 from dspamd.engine.token_probabilities import classic, probabilities
 from dspamd.errors import TempFail
-from dspamd.storage.contract import Storage, TokenRow, Uid
+from dspamd.storage.contract import POSITION, Storage, TokenRow, Uid
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -149,8 +149,9 @@ async def purge(
 async def _purge_signatures(
     storage: Storage, uid: Uid, age: int, today: int, patient: _Patient
 ) -> AsyncIterator[Purged]:
-    """Corrections go with their signatures."""
-    known = await _gently(storage.signatures(uid))
+    """Corrections go with their signatures.  Without the position of a copy, that would add twice later."""
+    found = await _gently(storage.signatures(uid))
+    known = [each for each in found if not each[0].startswith(POSITION)]
     old = [signature for signature, created in known if _past(today - created, age)]
     gone = 0
 

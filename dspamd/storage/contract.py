@@ -37,6 +37,9 @@ Uid = int | str
 LOADED_AT_ONCE = 10_000
 """Rows that `load` takes: some hundred milliseconds, and a statement of half a megabyte."""
 
+POSITION = "dspamdimport"
+"""How the ids of signatures begin that hold how far a copy by `load` came.  They never age."""
+
 
 class Signature(NamedTuple):
     """The tokens of a message as first seen, kept so that a correction needs no mail."""

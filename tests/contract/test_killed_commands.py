@@ -18,10 +18,11 @@ from pathlib import Path
 import pytest
 
 from dspamd.app import Parts
-from dspamd.commands import dspam_admin, dspam_merge, dspam_train
+from dspamd.commands import dspam_admin, dspam_clean, dspam_merge, dspam_train
 from dspamd.commands.learner import Local
 from dspamd.config.config import Config
 from dspamd.engine.model import Totals
+from dspamd.storage.contract import Storage
 from dspamd.storage.measured import Measured
 from tests.support.belongings import DRIVER_NAMES
 from tests.support.site import Site
@@ -56,11 +57,11 @@ def in_spite_of_kills(command: Command, *words: str) -> int:
     raise AssertionError
 
 
-def _end(command: Command, words: Sequence[str], point: str) -> None:
+def _end(command: Command, words: Sequence[str], point: str, at: int = 2) -> None:
     """Run it in this process, which ends with it, or before."""
     calls: list[str] = []
     for method in ("apply", "load", "delete_signature"):
-        setattr(Measured, method, _killing(getattr(Measured, method), point, calls))
+        setattr(Measured, method, _killing(getattr(Measured, method), point, calls, at))
     try:
         os._exit(command(words))
     except BaseException:
@@ -70,10 +71,10 @@ def _end(command: Command, words: Sequence[str], point: str) -> None:
         os._exit(70)
 
 
-def _killing(method: Step, point: str, calls: list[str]) -> Step:
+def _killing(method: Step, point: str, calls: list[str], at: int) -> Step:
     async def call(*given: object) -> object:
         calls.append(point)
-        if len(calls) != 2:
+        if len(calls) != at:
             return await method(*given)
         if point != "before":
             change = asyncio.ensure_future(method(*given))
@@ -136,6 +137,51 @@ def test_maildirs_with_our_signatures(here: Site) -> None:
     assert in_spite_of_kills(dspam_admin.main, "learn-maildirs", f"{here.folder}/mail/*/Maildir")
     assert here.totals("bob") == Totals(spam_learned=MESSAGES, spam_misclassified=MESSAGES)
     assert set(here.known("bob").values()) <= {(1, 0), (MESSAGES, 0)}
+
+
+def killed_at(command: Command, words: Sequence[str], change: int) -> None:
+    """Run it, killed after that change."""
+    child = os.fork()
+    if not child:
+        _end(command, words, "after", change)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+
+
+def test_merging_after_a_purge(
+    here: Site, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """One of ours leaves the position alone; after another one the merge is refused, not done twice."""
+    monkeypatch.setattr(dspam_merge, "LOADED_AT_ONCE", 2)
+    here.teach("ann", Totals(6, 7), {token: (1, token) for token in range(1, TOKENS + 1)})
+    here.teach("bob", Totals(1, 1), {1: (1, 1)}, "some")
+    words = ["ann", "-o", "bob"]
+    killed_at(dspam_merge.main, words, 4)
+    assert dspam_clean.main(["-s0"]) == 0
+    part = here.known("bob")
+    assert 1 < len(part) < TOKENS
+
+    async def signatures(storage: Storage) -> list[str]:
+        uid = await storage.uid("bob", create=False)
+        assert uid is not None
+        return [id_ for id_, _ in await storage.signatures(uid)]
+
+    (position,) = here.on_store(signatures)
+    assert dspam_merge.main(words) == 0
+    both = {token: (1, token) for token in range(1, TOKENS + 1)} | {1: (2, 2)}
+    assert (here.known("bob"), here.totals("bob")) == (both, Totals(7, 8))
+
+    async def purge(storage: Storage) -> None:
+        uid = await storage.uid("bob", create=False)
+        assert uid is not None
+        assert await storage.delete_signature(uid, position)
+
+    killed_at(dspam_merge.main, words, 4)
+    here.on_store(purge)
+    part = here.known("bob")
+    capfd.readouterr()
+    assert dspam_merge.main(words) == 1
+    assert f"its position, signature {position}, was removed" in capfd.readouterr().err
+    assert here.known("bob") == part
 
 
 def test_merging(here: Site, monkeypatch: pytest.MonkeyPatch) -> None:

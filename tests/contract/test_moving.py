@@ -19,9 +19,9 @@ from dspamd.maintenance.moving.exporting import export
 from dspamd.maintenance.moving.importing import Import, Mode, Refused, forget_position
 from dspamd.maintenance.moving.leaving import remove
 from dspamd.maintenance.moving.merging import NotMerged, merge
-from dspamd.maintenance.moving.possessions import POSITION, Site, Tally, tally
+from dspamd.maintenance.moving.possessions import Site, Tally, tally
 from dspamd.maintenance.moving.renaming import NotRenamed, rename
-from dspamd.storage.contract import Change, Signature
+from dspamd.storage.contract import POSITION, Change, Signature
 from dspamd.storage.sql.common import Server
 from tests.support.belongings import Breaking, Killed, furnish_user, holdings, site
 from tests.support.drivers import DRIVERS

@@ -32,10 +32,11 @@ from dspamd.maintenance.moving.archive import (
 from dspamd.maintenance.moving.arriving_blocks import ArrivingBlocks
 from dspamd.maintenance.moving.arriving_files import ArrivingFiles
 from dspamd.maintenance.moving.leaving import remove
-from dspamd.maintenance.moving.possessions import POSITION, Site, known, signatures
+from dspamd.maintenance.moving.possessions import Site, known, signatures
 from dspamd.storage.clock import day_number, day_of, utc_day
 from dspamd.storage.contract import (
     LOADED_AT_ONCE,
+    POSITION,
     Change,
     Correct,
     Correction,

@@ -14,11 +14,8 @@ from typing import NamedTuple
 from dspamd.config.config import Config
 from dspamd.home import system_log, user_files
 from dspamd.home.home import Home
-from dspamd.storage.contract import Storage, TokenRow, Uid
+from dspamd.storage.contract import POSITION, Storage, TokenRow, Uid
 from dspamd.storage.drivers import family
-
-POSITION = "dspamdimport"
-"""How the ids of signatures begin that hold how far an import came."""
 
 
 class Site(NamedTuple):
