@@ -279,3 +279,7 @@ class Unreachable(TempFail):
 
     The server did nothing, so a caller may ask another one instead.
     """
+
+
+class ReadOnly(NoChanges, Unreachable):
+    """The server is read-only as a whole; another one may take changes."""

@@ -19,6 +19,7 @@ from dspamd.maintenance.conformance.steps import counts, learn, new, totals
 from dspamd.storage.contract import Unreachable
 from dspamd.storage.mysql.server import IDLE_S, Connection, Connections
 from dspamd.storage.mysql.store import MySQL
+from dspamd.storage.sql import refusals
 from dspamd.storage.sql.common import Server
 from tests.support.drivers import VIRTUAL_USERS
 from tests.support.mariadb_server import MariaDB, mariadb
@@ -355,7 +356,10 @@ async def test_a_host_that_does_not_answer_cannot_be_reached(broken_server: Mari
                     await storage.uid("bob", create=True)
 
 
-async def test_a_server_that_became_a_copy_is_left(broken_server: MariaDB) -> None:
+async def test_a_server_that_became_a_copy_is_left(
+    broken_server: MariaDB, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refusals, "LOOK_AGAIN_S", 0.0)
     server = replace(broken_server.new_database(), user="site")
     broken_server.query(f"GRANT ALL ON {server.database}.* TO site@localhost IDENTIFIED BY ''")
     async with mysql(server) as storage:

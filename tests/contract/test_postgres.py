@@ -44,6 +44,7 @@ from dspamd.storage.contract import (
 from dspamd.storage.drivers import open_storage
 from dspamd.storage.postgres.connections import Connections
 from dspamd.storage.postgres.store import Postgres
+from dspamd.storage.sql import refusals
 from dspamd.storage.sql.common import Server, UserTable
 from tests.support.day import LAST_OF_A_MONTH, NUMBER, TODAY
 from tests.support.drivers import VIRTUAL_USERS, address
@@ -670,7 +671,10 @@ async def test_a_busy_owner_leaves_connections_to_the_others(postgres_server: Po
         assert await counts(storage, bob, [1]) == {1: (6, 0)}
 
 
-async def test_a_server_that_became_a_copy_is_left(postgres_server: PostgreSQL) -> None:
+async def test_a_server_that_became_a_copy_is_left(
+    postgres_server: PostgreSQL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refusals, "LOOK_AGAIN_S", 0.0)
     server = postgres_server.new_database()
     read_only = f"ALTER DATABASE {server.database} SET default_transaction_read_only ="
     async with postgres(server) as storage, session(server) as other:

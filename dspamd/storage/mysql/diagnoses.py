@@ -96,6 +96,7 @@ def judged(facts: Facts, users: UserTable, ours: int, *, create: bool, server: S
         yield advice(
             "there is no table dspamd_correction, and we may make none", why, "turn MySQLCreateSchema on"
         )
+    yield from sql.judged_changes(tables.no_changes)
     for table in tables.without_transactions:
         what = f"{table.name} is a table of {table.engine}, where a crash leaves messages half learned"
         why = "what is half learned stays wrong; and each lesson locks the table for all users"

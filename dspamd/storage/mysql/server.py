@@ -50,14 +50,16 @@ SESSION = (
 
 # Names that the library does not have.
 _NODE_NOT_READY = 1047  # of a Galera cluster
-_READ_ONLY = {ER.OPTION_PREVENTS_STATEMENT, 1836}  # after a fail-over
+READ_ONLY = {ER.OPTION_PREVENTS_STATEMENT, 1792, 1836}  # after a fail-over, or tx_read_only
 _KILLED = 1927
 
 _GAVE_UP = {ER.LOCK_DEADLOCK, ER.LOCK_WAIT_TIMEOUT}
-_REFUSED = {_NODE_NOT_READY, *_READ_ONLY}
+_REFUSED = {_NODE_NOT_READY, *READ_ONLY}
 _LOST = {*_REFUSED, _KILLED, CR.CR_SERVER_GONE_ERROR, CR.CR_SERVER_LOST}
 PASSING = _GAVE_UP | _LOST  # a repetition may succeed
 DENIED = {ER.TABLEACCESS_DENIED_ERROR, ER.DBACCESS_DENIED_ERROR}
+ABSENT = {ER.NO_SUCH_TABLE}
+UNCHANGEABLE = DENIED | READ_ONLY | ABSENT  # until somebody helps
 DUPLICATE = {ER.DUP_ENTRY}
 NO_DEFAULT = {ER.NO_DEFAULT_FOR_FIELD}
 DOES_NOT_FIT = {  # characters that a column cannot hold, or too many of them

@@ -32,17 +32,17 @@ from dspamd.mail.signature import valid
 from dspamd.offload.threads import aside
 from dspamd.storage.block import NO_BLOCK, checked
 from dspamd.storage.clock import utc_day
-from dspamd.storage.contract import Block, Change, NoChanges, Signature, Stored, TokenRow, Uid
+from dspamd.storage.contract import Block, Change, NoChanges, ReadOnly, Signature, Stored, TokenRow, Uid
 from dspamd.storage.correction import correction, rises
 from dspamd.storage.mysql import block_statements as block_sql
 from dspamd.storage.mysql import statements as sql
 from dspamd.storage.mysql import tables as mysql_tables
 from dspamd.storage.mysql.corrections import correct
 from dspamd.storage.mysql.server import (
-    DENIED,
     DOES_NOT_FIT,
     DUPLICATE,
     NO_DEFAULT,
+    UNCHANGEABLE,
     Connection,
     Connections,
     Error,
@@ -207,8 +207,8 @@ class MySQL:
             try:
                 await self._writes.run(apply_alone if alone else apply)
             except TempFail as failure:
-                if isinstance(failure.__cause__, Error) and number(failure.__cause__) in DENIED:
-                    self._tables = None  # somebody took a right from us: look again
+                if isinstance(failure.__cause__, Error) and number(failure.__cause__) in UNCHANGEABLE:
+                    self._tables = None  # somebody took a right from us, or a table: look again
                     await self._taking_changes()
                 raise
 
@@ -265,7 +265,11 @@ class MySQL:
         return sorted(name for (name,) in rows)
 
     async def need_changes(self) -> None:
-        await self._taking_changes()
+        tables = await self._taking_changes()
+        ((read_only,),) = await self._writes.run(lambda connection: connection.rows("SELECT @@read_only"))
+        if read_only != tables.read_only:
+            self._tables = None
+            await self._taking_changes()
 
     async def _taking_changes(self) -> Tables:
         """The tables.  Raises `NoChanges` if we lack a right that every change needs."""
@@ -273,7 +277,7 @@ class MySQL:
         if tables.no_changes:
             tables = await self._seen_again(tables)
         if tables.no_changes:
-            raise NoChanges(tables.no_changes)
+            raise (ReadOnly if tables.bound else NoChanges)(tables.no_changes)
         return tables
 
     async def _seen_again(self, tables: Tables) -> Tables:

@@ -11,11 +11,20 @@ beside the tables of DSPAM only those that make our own.  It never alters a tabl
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from dspamd.storage.mysql.server import DENIED, PASSING, Connection, Error, number
+from dspamd.storage.mysql.server import (
+    ABSENT,
+    DENIED,
+    PASSING,
+    READ_ONLY,
+    UNCHANGEABLE,
+    Connection,
+    Error,
+    number,
+)
 from dspamd.storage.sql import schema
 from dspamd.storage.sql.common import UserTable
 from dspamd.telemetry import log
@@ -36,7 +45,7 @@ WHERE c.table_schema = DATABASE() AND (
 
 
 _BOUNDS = """
-SELECT @@max_allowed_packet, CURRENT_USER(), DATABASE(),
+SELECT @@max_allowed_packet, @@read_only, CURRENT_USER(), DATABASE(),
     (SELECT character_octet_length FROM information_schema.columns
     WHERE table_schema = DATABASE() AND table_name = 'dspam_signature_data' AND column_name = 'data')"""
 
@@ -61,6 +70,8 @@ _CHANGES = (
 
 # It never makes a table, because no table has that name.  The server checks our rights first.
 _TRY = "CREATE TABLE dspamd_block_change LIKE dspamd_none"
+
+_WRITABLE = "make it writable (SET GLOBAL read_only = OFF;), or name the server that is"
 
 _OFF = "MySQLCreateSchema is off: turn it on,"
 
@@ -123,6 +134,8 @@ class Tables:
     grant: str  # the statement that lets us make our tables, and use them
     denied: str = ""  # the error of the server when we use the tables of blocks
     no_changes: str = ""  # why nothing can be learned, and what the administrator has to do
+    read_only: object = 0  # the setting of the server, which binds accounts without privileges
+    bound: bool = False  # whether it binds us
 
     @property
     def missing(self) -> range:
@@ -140,7 +153,7 @@ class Tables:
 async def inspect(connection: Connection) -> Tables:
     """The tables of the database as they are."""
     columns = {table: column for table, _, *column in await connection.rows(_COLUMNS)}
-    ((packet, account, database, data),) = await connection.rows(_BOUNDS)
+    ((packet, read_only, account, database, data),) = await connection.rows(_BOUNDS)
     tokens, signatures, *ours = (
         columns.get(table, ("", 0, "", 0, ""))
         for table in ("dspam_token_data", "dspam_signature_data", "dspamd_correction", "dspamd_block")
@@ -148,7 +161,7 @@ async def inspect(connection: Connection) -> Tables:
     corrections, blocks = (_step(comment) for *_, comment in ours)
     denied = await _denied(connection, *_USES) if blocks else ""
     there = "dspam_token_data" in columns
-    refused = await _denied(connection, *_CHANGES) if there else ""
+    refusal = await _refusal(connection, _CHANGES, UNCHANGEABLE) if there else None
     return Tables(
         there=there,
         tokens_are_text="char" in tokens[0],
@@ -161,7 +174,9 @@ async def inspect(connection: Connection) -> Tables:
         statement_bytes=packet,
         grant=_grant(account, database),
         denied=denied,
-        no_changes=f"{refused}: {_grant(account, database)}" if refused else "",
+        no_changes=_no_changes(refusal, _grant(account, database)) if refusal else "",
+        read_only=read_only,
+        bound=refusal is not None and number(refusal) in READ_ONLY,
     )
 
 
@@ -176,7 +191,7 @@ async def adopt(connection: Connection, users: Names, *, create: bool) -> tuple[
             for statement in _statements(_STEPS[step - 1], users):
                 await connection.execute(statement)
         except Error as error:
-            if number(error) in PASSING:
+            if number(error) in (PASSING - READ_ONLY if tables.there else PASSING):
                 raise
             refused[step] = _told(error, tables)
     return await inspect(connection) if tables.missing else tables, refused
@@ -212,13 +227,29 @@ async def refusal(connection: Connection, *, create: bool) -> str:
 
 async def _denied(connection: Connection, *statements: str) -> str:
     """The error of the server for the first of these statements that we have no right to; empty if none."""
+    error = await _refusal(connection, statements, DENIED)
+    return str(error.args[-1]) if error else ""
+
+
+async def _refusal(connection: Connection, statements: Sequence[str], numbers: set[int]) -> Error | None:
+    """The first error of these numbers for one of the statements."""
     for statement in statements:
         try:
             await connection.execute(statement)
         except Error as error:
-            if number(error) in DENIED:
-                return str(error.args[-1])
-    return ""
+            if number(error) in numbers:
+                return error
+    return None
+
+
+def _no_changes(refusal: Error, grant: str) -> str:
+    """Why nothing can be learned, and what the administrator has to do."""
+    told = refusal.args[-1]
+    if number(refusal) in READ_ONLY:
+        return f"the server is read-only ({told}): {_WRITABLE}"
+    if number(refusal) in ABSENT:
+        return f"{told}: restore it from a backup, or make it as in {schema.file('mysql', 1)}"
+    return f"{told}: {grant}"
 
 
 def _told(error: Error, tables: Tables) -> str:

@@ -15,7 +15,7 @@ from dspamd.diagnosis import Diagnosis, advice, fine, problem
 from dspamd.errors import TempFail
 from dspamd.home.home import Home
 from dspamd.storage.postgres.connections import POOLER, Connections, nothing, transaction
-from dspamd.storage.postgres.tables import look
+from dspamd.storage.postgres.tables import look, no_changes
 from dspamd.storage.sql import diagnoses as sql
 from dspamd.storage.sql.common import Server, UserTable
 from dspamd.storage.sql.diagnoses import Missing
@@ -67,6 +67,7 @@ class Facts(NamedTuple):
     there: bool  # the tables of DSPAM
     corrections: bool  # our table of them
     denied: str  # the right to make tables, as a statement that gives it; empty if we have it
+    no_changes: str = ""  # why nothing can be learned
     pooled: bool = False
 
 
@@ -118,6 +119,7 @@ async def _facts(connection: Connection) -> Facts:
         layout.tokens,
         layout.corrections,
         denied,
+        no_changes(layout) if layout.tokens else "",
     )
 
 
@@ -127,6 +129,7 @@ def judged(
     """The judgement of a database; `ours` is how many connections the daemon may open."""
     if not create or facts.denied:
         yield from _lacking(facts, facts.denied if create else "turn PgSQLCreateSchema on")
+    yield from sql.judged_changes(facts.no_changes)
     missing = sql.missing_keys(facts.keys, users)
     yield from sql.judged_keys(missing, _statement, partial(_make, server))
     yield from _kept(facts)

@@ -41,7 +41,13 @@ SELECT to_regclass('dspam_token_data') IS NOT NULL AS tokens,
             ARRAY['dspam_token_data', 'dspam_signature_data', 'dspam_stats']) AS name,
             unnest(ARRAY['INSERT', 'UPDATE']) AS power
         WHERE NOT has_table_privilege(to_regclass(name), power)) AS denied,
+    (SELECT string_agg(name, ', ') FROM unnest(
+            ARRAY['dspam_token_data', 'dspam_signature_data', 'dspam_stats']) AS name
+        WHERE to_regclass(name) IS NULL) AS absent,
+    current_setting('transaction_read_only')::bool AS read_only,
     quote_ident(current_schema()) AS schema, quote_ident(current_user) AS account"""
+
+READ_ONLY = "SELECT current_setting('transaction_read_only')::bool"  # a hot standby says so, too
 
 LOCK_SCHEMA = "SELECT pg_advisory_xact_lock(4422436)"  # an arbitrary number, the same for all daemons
 

@@ -35,6 +35,7 @@ from dspamd.storage.contract import (
     Block,
     Change,
     NoChanges,
+    ReadOnly,
     Signature,
     Stored,
     TokenRow,
@@ -89,6 +90,7 @@ class Postgres:
         self._refused: Refused | None = None  # steps of the schema; None until the driver has tried them
         self._corrections = True  # until the driver has looked for their table
         self._no_changes = ""  # why nothing can be learned
+        self._read_only = False  # as the server said to the last new connection
         self._no_blocks = ""  # why there is no place for blocks
         self._refusals = Refusals()
         self._owner_lock = OwnerLock(deadline_s)
@@ -135,6 +137,7 @@ class Postgres:
             log.get().warning("corrections_not_kept", table="dspamd_correction", reason=reason)
         self._refused, self._corrections = refused, layout.corrections
         self._no_blocks, self._no_changes = no_blocks(layout, refused), no_changes(layout)
+        self._read_only = layout.read_only
         tokens = DECIMAL if layout.decimal else BIGINT
         self._statements = Statements(
             self._users, tokens, corrections=layout.corrections, blocks=layout.blocks
@@ -250,14 +253,16 @@ class Postgres:
                 await self._run(apply, whole=True)
 
     async def need_changes(self) -> None:
-        await self._run(_nothing)  # a first connection looks at our rights
+        if await self._run(_read_only) != self._read_only:  # a first connection looks at our rights
+            await self._connections.renew()
+            await self._run(_nothing)
         await self._take_changes()
 
     async def _take_changes(self) -> None:
         """Raises `NoChanges` if we lack a right that every change needs."""
         await self._look_again()
         if self._no_changes:
-            raise NoChanges(self._no_changes)
+            raise (ReadOnly if self._read_only else NoChanges)(self._no_changes)
 
     async def need_blocks(self) -> None:
         await self._look_again()
@@ -466,6 +471,10 @@ def _fitting(failure: Callable[[str], PermFail], work: Work[T]) -> Work[T]:
 
 async def _nothing(_: Connection, __: Statements) -> None:
     """Work that needs a connection alone."""
+
+
+async def _read_only(connection: Connection, _: Statements) -> bool:
+    return bool(await connection.fetchval(sql.READ_ONLY))
 
 
 def _snapshot(row: Sequence[Any]) -> Snapshot:

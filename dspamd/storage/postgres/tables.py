@@ -31,6 +31,8 @@ class Layout(NamedTuple):
     block: int | None
     block_ours: bool  # whether we may use the tables of blocks
     denied: str | None  # what we may not do to the tables of DSPAM
+    absent: str | None  # tables of DSPAM that are not there
+    read_only: bool  # whether the server takes no changes, at least from new connections
     schema: str | None  # where we make tables; a name as in a statement
     account: str
 
@@ -65,6 +67,14 @@ def no_blocks(layout: Layout, refused: Refused) -> str:
 
 def no_changes(layout: Layout) -> str:
     """Why nothing can be learned, and what the administrator has to do; empty if it can."""
+    if layout.read_only:
+        return (
+            "the server is read-only (a standby, or default_transaction_read_only): "
+            "make it writable, or name the server that is"
+        )
+    if layout.absent:
+        script = schema.file("postgres", 1)
+        return f"there is no table {layout.absent}: restore it from a backup, or make it as in {script}"
     if not layout.denied:
         return ""
     tables = "dspam_token_data, dspam_signature_data, dspam_stats"

@@ -70,6 +70,14 @@ def judged_keys(
         yield problem(what, why, cure, partial(make, each))
 
 
+def judged_changes(reason: str) -> Iterator[Diagnosis]:
+    """Whether the database takes changes; `reason` why not, with a colon before what helps."""
+    what, _, cure = reason.partition(": ")
+    if reason:
+        why = "nothing is learned, and mail gets no signature"
+        yield problem(f"the database takes no changes: {what}", why, cure)
+
+
 def judged_connections(found: Connections, option: str) -> Iterator[Diagnosis]:
     """Whether the server allows as many connections as the workers may open; `option` sets that number."""
     allowed, others, ours = found
