@@ -1,7 +1,9 @@
 """dspam_merge: adds the dictionaries of some users to that of another (reference/cli.md 8).
 
-It adds the hits of all tokens and the learned messages; the other totals stay, as in DSPAM
-3.10.2.  Each batch of tokens is one transaction, with a signature of ours that says how far the merge is.  An
+It adds the hits of all tokens, the learned messages, and what scorers with a block know; the other totals
+stay, as in DSPAM 3.10.2.  Blocks are added by the code that joins users (`maintenance/moving`).
+
+Each batch of tokens is one transaction, with a signature of ours that says how far the merge is.  An
 interrupted merge goes on where it was when it is called again, and adds nothing twice; a merge of other
 users is refused until then.  The signature goes at the end.
 
@@ -19,8 +21,9 @@ import os
 import shlex
 import sys
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from dspamd.commands import tool
@@ -28,6 +31,8 @@ from dspamd.engine.model import Learned, TokenChange, Totals
 from dspamd.errors import UsageError
 from dspamd.files import atomic_replace
 from dspamd.home import user_files
+from dspamd.maintenance.moving.arriving_blocks import ArrivingBlocks
+from dspamd.maintenance.moving.exporting import block_records
 from dspamd.maintenance.moving.importing import fit
 from dspamd.storage.clock import day_number, utc_day
 from dspamd.storage.contract import LOADED_AT_ONCE, POSITION, Change, Signature, Storage, TokenRow, Uid
@@ -89,16 +94,18 @@ async def merge(parts: Parts, users: Sequence[str], into: str) -> int:
 class Position(NamedTuple):
     """How far a merge is: the users, how many of them are in, and the last token of the next one.
 
-    -1: the totals of that one are in; None: nothing of theirs.
+    -1: the totals of that one are in; None: nothing of theirs.  `blocks` has the versions that their blocks
+    make of those of the destination.
     """
 
     users: tuple[str, ...]
     done: int = 0
     token: int | None = None
+    blocks: Mapping[str, int] = MappingProxyType({})
 
     @property
     def signature(self) -> Signature:
-        return Signature(_ID, json.dumps(self._asdict()).encode())
+        return Signature(_ID, json.dumps(self._asdict(), default=dict).encode())
 
 
 async def begun(
@@ -161,6 +168,7 @@ class Merge:
                 count += len(batch)
                 for start in range(0, len(batch), LOADED_AT_ONCE):
                     await self._add_hits(batch[start : start + LOADED_AT_ONCE])
+            await tool.uninterrupted(self._add_blocks(uid))
         self.position = Position(self.position.users, self.position.done + 1)
         return count
 
@@ -197,6 +205,20 @@ class Merge:
         self.position = self.position._replace(token=rows[-1].token)
         self.count += len(rows)  # before: a signal ends us after this step
         await tool.uninterrupted(self._storage.load(self._destination, rows, self.position.signature))
+
+    async def _add_blocks(self, uid: Uid) -> None:
+        """Those that are not in yet."""
+        arriving = ArrivingBlocks(self._storage, self._destination, self.position.blocks, self._note_block)
+        async for records in block_records(self._storage, uid):
+            for record in records:
+                await arriving.take(record)
+        await arriving.end()
+        for name in arriving.left_out:
+            sys.stderr.write(f"block {name} is left out: no scorer knows how to add it\n")
+
+    async def _note_block(self, name: str, version: int) -> None:
+        self.position = self.position._replace(blocks={**self.position.blocks, name: version})
+        await self._keep()
 
 
 if __name__ == "__main__":

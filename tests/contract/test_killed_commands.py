@@ -21,10 +21,10 @@ from dspamd.app import Parts
 from dspamd.commands import dspam_admin, dspam_clean, dspam_merge, dspam_train
 from dspamd.commands.learner import Local
 from dspamd.config.config import Config
-from dspamd.engine.model import Totals
-from dspamd.storage.contract import Storage
+from dspamd.engine.model import Learned, Totals
+from dspamd.storage.contract import Block, BlockChange, Change, Storage
 from dspamd.storage.measured import Measured
-from tests.support.belongings import DRIVER_NAMES
+from tests.support.belongings import DRIVER_NAMES, first_slots, lesson
 from tests.support.site import Site
 
 MESSAGES = 5
@@ -60,7 +60,7 @@ def in_spite_of_kills(command: Command, *words: str) -> int:
 def _end(command: Command, words: Sequence[str], point: str, at: int = 2) -> None:
     """Run it in this process, which ends with it, or before."""
     calls: list[str] = []
-    for method in ("apply", "load", "delete_signature"):
+    for method in ("apply", "load", "fold", "delete_signature"):
         setattr(Measured, method, _killing(getattr(Measured, method), point, calls, at))
     try:
         os._exit(command(words))
@@ -72,12 +72,12 @@ def _end(command: Command, words: Sequence[str], point: str, at: int = 2) -> Non
 
 
 def _killing(method: Step, point: str, calls: list[str], at: int) -> Step:
-    async def call(*given: object) -> object:
+    async def call(*given: object, **named: object) -> object:
         calls.append(point)
         if len(calls) != at:
-            return await method(*given)
+            return await method(*given, **named)
         if point != "before":
-            change = asyncio.ensure_future(method(*given))
+            change = asyncio.ensure_future(method(*given, **named))
             await (asyncio.sleep(0) if point == "amid" else change)
         os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError
@@ -189,8 +189,25 @@ def test_merging(here: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     here.teach("ann", Totals(6, 7), {token: (1, token) for token in range(1, TOKENS + 1)})
     here.teach("cat", Totals(3, 2), dict.fromkeys(range(TOKENS, 2 * TOKENS), (2, 0)))
     here.teach("bob", Totals(1, 1), {1: (1, 1)})
+    lessons = {"ann": lesson(1, 2, 3), "cat": lesson(3, 4), "bob": lesson(1, 4, 5)}
+
+    async def weigh(storage: Storage) -> None:
+        for name, change in lessons.items():
+            uid = await storage.uid(name, create=False)
+            assert uid is not None
+            await storage.apply(uid, Change(Learned.nothing(), block=BlockChange("joint", change)))
+
+    here.on_store(weigh)
     assert in_spite_of_kills(dspam_merge.main, "ann", "cat", "-o", "bob") > TOKENS / 2
     both = {token: (1, token) for token in range(1, TOKENS + 1)}
     both |= dict.fromkeys(range(TOKENS, 2 * TOKENS), (2, 0)) | {1: (2, 2), TOKENS: (3, TOKENS)}
     assert here.known("bob") == both
     assert here.totals("bob") == Totals(10, 10)
+
+    async def weights(storage: Storage) -> list[tuple[int, int, int, int]]:
+        uid = await storage.uid("bob", create=False)
+        assert uid is not None
+        return first_slots(await storage.block(uid, "joint"))
+
+    alone = Block(1, 0, b"", tuple(lessons.values()))
+    assert here.on_store(weights) == first_slots(alone)

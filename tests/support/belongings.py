@@ -14,7 +14,7 @@ from dspamd.home.home import Home
 from dspamd.maintenance.conformance.counters import EDGES
 from dspamd.maintenance.conformance.steps import all_tokens, new, totals
 from dspamd.maintenance.moving.possessions import Site, signatures
-from dspamd.storage.contract import BlockChange, Change, Correct, Signature, Storage, Stored
+from dspamd.storage.contract import Block, BlockChange, Change, Correct, Signature, Storage, Stored
 from dspamd.storage.drivers import open_storage
 
 TOTALS = Totals(7, 6, 5, 4, 3, 2, 1, 8)
@@ -48,6 +48,14 @@ def site(name: str, folder: Path) -> Site:
 def lesson(*features: int) -> bytes:
     """A change of the block `joint`."""
     return Evidence(array("Q", features), (Table(),)).lesson(True, 1e9)
+
+
+def first_slots(block: Block) -> list[tuple[int, int, int, int]]:
+    """Those of a whole block `joint`."""
+    table = Table.read(block.base or b"")
+    for change in block.changes:
+        table.add(change)
+    return [table.slot(n) for n in range(_FEATURES)]
 
 
 async def furnish_user(site: Site, name: str, features: int = 3) -> None:
@@ -90,10 +98,6 @@ async def holdings(site: Site, name: str) -> Holdings:
     """Everything of a user."""
     storage, home = site.storage, site.home
     uid = await new(storage, name)
-    block = await storage.block(uid, "joint")
-    table = Table.read(block.base or b"")
-    for change in block.changes:
-        table.add(change)
     files = {ending: path.read_bytes() for ending, path in user_files.others(home, name)}
     for ending in (*user_files.LINES, user_files.MAILBOX):
         path = home.file(name, ending)
@@ -104,7 +108,7 @@ async def holdings(site: Site, name: str) -> Holdings:
         await totals(storage, uid),
         {row.token: (row.spam, row.innocent) for row in await all_tokens(storage, uid)},
         {id_: await storage.signature(uid, id_) for id_, _ in await signatures(storage, uid)},
-        [table.slot(n) for n in range(_FEATURES)],
+        first_slots(await storage.block(uid, "joint")),
         dict(await storage.preferences(name)),
         files,
         [line for line in system if f"\t{name}\t" in line],

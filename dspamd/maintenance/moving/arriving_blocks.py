@@ -69,16 +69,23 @@ class ArrivingBlocks:
             version = max(there.version + AHEAD, first_version())
             await self._note(arrived.name, version)
         scorer = next((each for each in SCORERS.values() if each.block == arrived.name), None)
-        if scorer is not None and there.base_version < version:
-            joined = await asyncio.to_thread(_joined, scorer, there, arrived)
-            await self._storage.fold(self._uid, arrived.name, version, joined)
-        elif scorer is None and there.version and there.base_version != version:
+        if scorer is not None:
+            await self._join(scorer, there, arrived, version)
+        elif there.version and there.base_version != version:
             self.left_out.append(arrived.name)
-        elif scorer is None:
+        else:
             await self._storage.fold(self._uid, arrived.name, version, arrived.base)
             for data in arrived.changes[len(there.changes) :]:
                 change = Change(Learned.nothing(), block=BlockChange(arrived.name, data))
                 await self._storage.apply(self._uid, change)
+
+    async def _join(self, scorer: Scorer, there: Block, arrived: _Arrived, version: int) -> None:
+        """Add it to the one in the store, once more if the user has learned something meanwhile."""
+        while there.base_version < version:
+            joined = await asyncio.to_thread(_joined, scorer, there, arrived)
+            if await self._storage.fold(self._uid, arrived.name, version, joined, expected=there.version):
+                return
+            there = await self._storage.block(self._uid, arrived.name)
 
 
 def _joined(scorer: Scorer, there: Block, arrived: _Arrived) -> bytes:

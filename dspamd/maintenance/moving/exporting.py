@@ -80,10 +80,16 @@ async def _dictionary(writer: Writer, storage: Storage, uid: Uid, told: Told) ->
             told(rows[-1].token / 2**64)
     async for record in _signatures(storage, uid, told):
         writer.add([record])
+    async for records in block_records(storage, uid):
+        writer.add(records)
+
+
+async def block_records(storage: Storage, uid: Uid) -> AsyncIterator[list[Record]]:
+    """The records of the blocks of an owner, those of each block at once."""
     for name in await storage.blocks(uid):
         block = await storage.block(uid, name)
-        writer.add([{"block": name, "base": packed(block.base or b"")}])
-        writer.add({"change": packed(change), "of": name} for change in block.changes)
+        records: list[Record] = [{"block": name, "base": packed(block.base or b"")}]
+        yield records + [{"change": packed(change), "of": name} for change in block.changes]
 
 
 async def _signatures(storage: Storage, uid: Uid, told: Told) -> AsyncIterator[Record]:
