@@ -6,9 +6,12 @@ These functions block: call them in a thread.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+DIRECTORY_MODE = 0o770  # the web pages run under another account of the same group
 
 
 def atomic_replace(
@@ -56,3 +59,33 @@ def is_still(path: Path, descriptor: int) -> bool:
         return os.path.samestat(path.stat(), os.fstat(descriptor))
     except FileNotFoundError:
         return False
+
+
+def make_folders(folder: Path) -> None:
+    """Make a folder and those above it, as `make_folder` does.  Raises OSError."""
+    if not folder.is_dir():
+        make_folders(folder.parent)
+        make_folder(folder)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for all accounts that share the one above it, unless it is there.
+
+    Its group is that of the folder above, also for what will be in it, whoever makes that and whatever the
+    umask is; it stays that of the account if this is not in the group.  Raises OSError.
+    """
+    try:
+        folder.mkdir(mode=DIRECTORY_MODE)
+    except FileExistsError:  # perhaps another process was faster, and sets its mode
+        return
+    group, found = folder.parent.stat().st_gid, folder.stat()
+    if found.st_gid != group:
+        with suppress(PermissionError):
+            os.chown(folder, -1, group)
+    # A process that may not set this bit (RestrictSUIDSGID of systemd) gets it from the folder above.
+    if stat.S_IMODE(found.st_mode) != stat.S_ISGID | DIRECTORY_MODE:
+        try:
+            folder.chmod(stat.S_ISGID | DIRECTORY_MODE)
+        except PermissionError:
+            if found.st_mode & 0o777 != DIRECTORY_MODE:
+                folder.chmod(DIRECTORY_MODE)

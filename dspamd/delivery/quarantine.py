@@ -23,7 +23,7 @@ from weakref import WeakValueDictionary
 
 from dspamd.errors import Reply, TempFail
 from dspamd.file_errors import explained
-from dspamd.files import is_still
+from dspamd.files import is_still, make_folders
 from dspamd.mail.kept import entry
 
 _THREADS = 4
@@ -68,7 +68,7 @@ def _append(mailbox: Path, text: bytes, lock: Lock, deadline: float) -> None:
     if not lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
         raise TimeoutError
     try:
-        mailbox.parent.mkdir(mode=0o770, parents=True, exist_ok=True)
+        make_folders(mailbox.parent)
         with _locked(mailbox, deadline) as file:
             _write(file, mailbox, text)
     finally:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from dspamd.daemon.account import Account
 from dspamd.diagnosis import Diagnosis, advice, fine, problem
 from dspamd.doctor.site import Site
-from dspamd.home.home import DIRECTORY_MODE
+from dspamd.files import DIRECTORY_MODE
 from dspamd.telemetry import log
 
 _WITHIN_S = 15.0  # for looking at files; then the rest goes unseen

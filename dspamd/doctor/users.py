@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from dspamd.diagnosis import Diagnosis, advice, fine
@@ -21,7 +23,10 @@ _QUIET_S = 90 * 86_400.0
 
 def quarantines(site: Site) -> Iterator[Diagnosis]:
     """The sizes of the quarantines."""
-    sizes = {owner: site.home.file(owner, "mbox").stat().st_size for owner in site.home.owners("mbox")}
+    sizes = {}
+    for owner in site.home.owners("mbox"):
+        with suppress(FileNotFoundError, PermissionError):  # the check of files names it
+            sizes[owner] = site.home.file(owner, "mbox").stat().st_size
     yield judged_quarantines(sizes, site.config.QuarantineWarnSize, notified=site.config.Notifications)
 
 
@@ -70,7 +75,10 @@ def _unknown(home: Home, known: set[str], quiet_s: float) -> list[Path]:
 
 
 def _newest(folder: Path) -> float:
-    return max((file.stat().st_mtime for file in folder.iterdir()), default=0.0)
+    try:
+        return max((file.stat().st_mtime for file in folder.iterdir()), default=0.0)
+    except PermissionError:
+        return math.inf
 
 
 def judged_folders(lost: Sequence[Path]) -> Diagnosis:

@@ -24,8 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dspamd.errors import InvalidName
-
-DIRECTORY_MODE = 0o770  # the web pages run under another account of the same group
+from dspamd.files import make_folders
 
 _NAME_MAX = 255  # bytes in one name of a file (POSIX, every usual file system)
 _LONGEST_ENDING = len(".retrain.log.new")
@@ -89,7 +88,7 @@ class Home:
 
     def prepare(self, file: Path) -> Path:
         """Make the directory of a file; returns the file.  Blocks; raises OSError."""
-        _make(file.parent)
+        make_folders(file.parent)
         return file
 
     def owners(self, *endings: str) -> list[str]:
@@ -106,7 +105,7 @@ class Home:
                 name = directory.name
                 if self.layout is Layout.DOMAIN and directory.parent.name != "local":
                     name = f"{name}@{directory.parent.name}"
-                if any(file.exists() for file in files) and self.directory(name) == directory:
+                if any(map(_may_be_there, files)) and self.directory(name) == directory:
                     found.append(name)
         return sorted(found)
 
@@ -131,13 +130,9 @@ def _too_long(part: str) -> bool:
     return len(os.fsencode(part)) > _NAME_MAX - _LONGEST_ENDING
 
 
-def _make(directory: Path) -> None:
-    """Make a directory and those above it, with our mode whatever the umask is."""
-    if directory.is_dir():
-        return
-    _make(directory.parent)
+def _may_be_there(file: Path) -> bool:
+    """Whether a file is there; one that we may not look for may be, and who reads it gets the reason."""
     try:
-        directory.mkdir()
-    except FileExistsError:  # another process was faster, and sets its mode
-        return
-    directory.chmod(DIRECTORY_MODE)
+        return file.exists()
+    except PermissionError:
+        return True

@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
 
-from dspamd.files import atomic_replace, is_still
+from dspamd.files import atomic_replace, is_still, make_folders
 from dspamd.home.home import Home
 
 STORES = (
@@ -186,7 +186,7 @@ def add_file(path: Path, content: bytes) -> bool:
     """Make a file unless there is one; whether it was made."""
     if path.exists():
         return False
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folders(path.parent)
     atomic_replace(path, content, mode=_MODE)
     return True
 
@@ -232,7 +232,7 @@ def _join_folder(path: Path, target: Path) -> None:
     for file in sorted(path.rglob("*")):
         place = target / file.relative_to(path)
         if file.is_file() and not place.exists():
-            place.parent.mkdir(parents=True, exist_ok=True)
+            make_folders(place.parent)
             file.rename(place)
     shutil.rmtree(path)
 

@@ -20,11 +20,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from dspamd.files import replacement
+from dspamd.files import make_folder, replacement
 from dspamd.storage.block import NO_BLOCK, Block, begins_anew, first_version
 from dspamd.storage.files.journal import write_all, write_file
 
-_FILE_MODE, _FOLDER_MODE = 0o660, 0o770
+_FILE_MODE = 0o660
 _HEAD = struct.Struct("<QQII")  # version, version of the base, length of data, CRC-32 of all but itself
 _CHECKED = _HEAD.size - 4
 _TAIL = struct.Struct("<I")  # length of data again, to read backwards
@@ -80,7 +80,7 @@ def fold(path: Path, version: int, data: bytes, expected: int | None = None) -> 
         return False
     rest = block.changes[max(0, version - block.base_version) :]
     records = [_packed(at, version, part) for at, part in enumerate((data, *rest), version)]
-    path.parent.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+    make_folder(path.parent)
     with replacement(path, _UNFINISHED) as fresh:
         write_file(fresh, b"".join(records), durable=True)
     return True
@@ -102,7 +102,7 @@ def _opened(path: Path, *, create: bool = False) -> Iterator[int | None]:
         if not create:
             yield None
             return
-        path.parent.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+        make_folder(path.parent)
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
         os.fchmod(file, _FILE_MODE)  # whatever the umask is
     try:

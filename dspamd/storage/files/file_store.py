@@ -306,11 +306,11 @@ class FileStore(ABC):
         return file
 
     def _need_writable(self, path: Path) -> None:
-        """Raises `NoChanges` for a file that is there and cannot be written.
+        """Raises `NoChanges` for a file that is there and cannot be written; not if we may not look for it.
 
         Two system calls each time: a disk may be mounted anew, or a mode change.
         """
-        if path.exists() and not _writable(path):
+        if os.access(path, os.F_OK) and not _writable(path):
             raise NoChanges(f"{path} cannot be written: look at its mode, its owner, its folder and its disk")
 
     def _make_room(self, files: OrderedDict[Path, OwnerFile]) -> None:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from dspamd.files import make_folder
 from dspamd.storage.contract import Stored
 from dspamd.storage.correction import correction
 from dspamd.storage.files.journal import write_file
@@ -49,7 +50,7 @@ class SignatureFiles:
             try:
                 write_file(self.folder / name, content, day=day)
             except FileNotFoundError:
-                self.folder.mkdir(mode=0o770)
+                make_folder(self.folder)
                 write_file(self.folder / name, content, day=day)
 
     def restore(self, files: Mapping[str, bytes | None]) -> None:

@@ -12,9 +12,12 @@ from dspamd.diagnosis import Diagnosis
 from dspamd.doctor import dictionaries as subject
 from dspamd.doctor.dictionaries import Census, dictionaries, judged
 from dspamd.doctor.site import Site
+from dspamd.doctor.users import quarantines
 from dspamd.engine.model import Learned, Totals
 from dspamd.storage.contract import Change, Signature, Storage
+from dspamd.storage.drivers import open_storage
 from tests.support.site import Site as Stores
+from tests.support.stranger import folder_of_stranger, stranger
 
 
 async def purge() -> str:
@@ -99,3 +102,22 @@ async def test_a_damaged_dictionary_does_not_hide_the_others(stores: Stores) -> 
     assert damaged.what.startswith("1 dictionaries cannot be read: bob: ")
     assert str(file) in damaged.what
     assert mail.what.startswith("110 messages of 1 users, and nobody")
+
+
+async def test_a_folder_that_nobody_may_enter_ends_no_check() -> None:
+    """An account outside the group of the daemon made it."""
+    with folder_of_stranger() as folder, stranger():
+        (folder / "dspam.conf").write_text(f"Home {folder}\nStorageDriver sqlite3_drv\n")
+        site = Site.of(Config.load(folder / "dspam.conf"))
+        storage = open_storage(site.config, site.home)
+        await storage.open()
+        try:
+            for owner in ("ann", "bob", "gus"):
+                assert await storage.uid(owner, create=True) is not None
+        finally:
+            await storage.close()
+        site.home.directory("bob").chmod(0)
+        lost, mail, _ = await dictionaries(site)
+        assert lost.what.startswith("1 dictionaries cannot be read: bob: ")
+        assert mail.what == "no mail was ever filtered for 2 users"
+        assert [each.severity for each in quarantines(site)] == ["fine"]

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dspamd.errors import PermFail
+from dspamd.files import make_folder
 from dspamd.home.home import Home, Layout
 from tests.golden.data import rows
 
@@ -106,6 +107,21 @@ def test_directories_are_made_with_their_mode_whatever_the_umask(tmp_path: Path)
         os.umask(umask)
     assert file == tmp_path / "new/data/example.org/bob/bob.mbox"
     assert [path.stat().st_mode & 0o777 for path in file.parents[:4]] == [0o770] * 4
+
+
+def test_new_folders_belong_to_the_group_of_home(tmp_path: Path) -> None:
+    """Whoever makes them: the daemon, or a user who is in its group."""
+    home = Home(tmp_path / "home", Layout.DOMAIN)
+    home.path.mkdir()
+    ours = os.getegid()
+    group = 65534 if os.geteuid() == 0 else next((each for each in os.getgroups() if each != ours), ours)
+    os.chown(home.path, -1, group)
+    file = home.prepare(home.file("bob@example.org", "mbox"))
+    file.touch()
+    make_folder(file.parent / "bob.sig")
+    made = [file, file.parent / "bob.sig", *list(file.parents)[:3]]
+    assert [path.stat().st_gid for path in made] == [group] * 5
+    assert [path.stat().st_mode & 0o7777 for path in made[1:]] == [0o2770] * 4
 
 
 @pytest.mark.parametrize("layout", Layout)
