@@ -6,7 +6,7 @@ password: use an address that only monitoring can reach.  Each worker listens th
 cannot bind the address logs that and goes on serving mail.
 
 Healthy means that mail would get through, and be learned: the storage answers, takes changes, and has a
-place for what the Algorithm knows, Home is writable, and the next hop, if we spoke to it within the last
+place for what the Algorithm knows, Home takes a file, and the next hop, if we spoke to it within the last
 minute, answered (RFC 9110 15.6.4: 503 if not).  A worker asks its storage at most once a second, however
 often clients ask it.
 
@@ -17,8 +17,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import platform
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import accumulate
@@ -43,6 +45,8 @@ LOOK_S = 1.0
 RECENT_S = 60.0
 
 _HEAD_BYTES = 8192
+_PROBE = bytes(1 << 16)  # a mail may change as much
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, our share of it, our limit for a file
 
 
 class Health:
@@ -65,6 +69,7 @@ class Health:
         self._changes = metrics.last_unchanged, metrics.last_changed
         self._asking = asyncio.Lock()
         self._asked, self._troubles = 0.0, list[str]()
+        self._looking: asyncio.Task[list[str]] | None = None
 
     async def troubles(self) -> list[str]:
         """The reasons why mail would not get through; none if it would."""
@@ -72,7 +77,7 @@ class Health:
             if not self._asked <= self._clock() < self._asked + LOOK_S:
                 self._troubles = [
                     *await self._storage_troubles(),
-                    *await asyncio.to_thread(self._file_troubles),
+                    *await self._file_troubles(),
                 ]
                 self._asked = self._clock()
         return self._troubles + self._hop_troubles()
@@ -102,15 +107,15 @@ class Health:
         refused, taken = (_when(each) > self._clock() - RECENT_S for each in self._changes)
         return ["storage: takes no changes, see not_learned in the log"] if refused and not taken else []
 
-    def _file_troubles(self) -> list[str]:
-        """Whether Home is writable, and its folder of users, which may belong to another account."""
-        data = self._home / "data"
-        folders = {"home": self._home} | ({"data": data} if data.exists() else {})
-        return [
-            f"{name}: cannot be written"
-            for name, folder in folders.items()
-            if not os.access(folder, os.W_OK | os.X_OK)
-        ]
+    async def _file_troubles(self) -> list[str]:
+        """What keeps files from being written; a disk that hangs holds no more than one thread."""
+        if self._looking is None:
+            self._looking = asyncio.create_task(asyncio.to_thread(_file_troubles, self._home))
+        done, _ = await asyncio.wait([self._looking], timeout=PATIENCE_S / 4)
+        if not done:
+            return ["home: no answer in time"]
+        looked, self._looking = self._looking, None
+        return looked.result()
 
     def _hop_troubles(self) -> list[str]:
         recent = self._recent(self._metrics.last_unreached, self._metrics.last_handover)
@@ -119,6 +124,25 @@ class Health:
     def _recent(self, failed: Latest, well: Latest) -> bool:
         """Whether something failed within the last minute, and has not gone well since then."""
         return _when(failed) > max(_when(well), self._clock() - RECENT_S)
+
+
+def _file_troubles(home: Path) -> list[str]:
+    """Whether Home can be written, and its folder of users, which may be on another disk."""
+    data = home / "data"
+    folders = {"home": home} | ({"data": data} if data.exists() else {})
+    found = {name: _trouble(folder) for name, folder in folders.items()}
+    return [f"{name}: {trouble}" for name, trouble in found.items() if trouble]
+
+
+def _trouble(folder: Path) -> str:
+    """Why a file cannot be made in a folder and filled; empty if it can."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:  # without a name, so that nothing stays
+            file.write(_PROBE)
+            file.flush()
+    except OSError as error:
+        return "no space left" if error.errno in _FULL else "cannot be written"
+    return ""
 
 
 def _when(latest: Latest) -> float:

@@ -22,6 +22,7 @@ from dspamd.storage.drivers import diagnoses
 from dspamd.storage.sql import refusals
 from dspamd.web.health import Health
 from tests.support.drivers import address
+from tests.support.full_disk import full_beyond
 from tests.support.logged import Logged
 from tests.support.mariadb_server import MariaDB
 from tests.support.pipeline import BASE, HAM, PipelineFixture, open_pipeline, signature_of
@@ -169,3 +170,17 @@ async def test_it_promises_nothing_and_says_why(
         assert uid is not None
         assert await b.parts.storage.signature(uid, signature) is not None
         assert await troubles(site, b) == []
+
+
+def names(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir())
+
+
+async def test_a_full_disk_is_no_health(tmp_path: Path) -> None:
+    async with open_pipeline(tmp_path) as b:
+        health, again = (Health(b.parts.storage, tmp_path, b.parts.metrics, blocks=False) for _ in range(2))
+        before = names(tmp_path)
+        with full_beyond(10_000):
+            assert await health.troubles() == ["home: no space left"]
+        assert await again.troubles() == []
+        assert names(tmp_path) == before
