@@ -56,13 +56,13 @@ cdef inline uint32_t cells_before(const Page* page, uint32_t place) noexcept nog
 
 
 cdef inline bint has_cell(const Page* page, uint32_t place) noexcept nogil:
-    return page.used[place >> 6] >> (place & 63) & 1
+    return (page.used[place >> 6] >> (place & 63) & 1) != 0
 
 
 cdef inline Slot unpacked_slot(const Slots* slots, uint32_t cell) noexcept nogil:
     if cell & 255 == WIDE_MARK:
         return slots.wide[cell >> 8]
-    return Slot(<int8_t>(cell & 255), cell >> 8 & 255, cell >> 16 & 255, cell >> 24)
+    return Slot(<int8_t>(cell & 255), <uint8_t>(cell >> 8), <uint8_t>(cell >> 16), <uint8_t>(cell >> 24))
 
 
 cdef inline Slot slot_at(const Slots* slots, uint32_t number) noexcept nogil:

@@ -10,6 +10,7 @@ Trouble with the disk is the same for all files; other trouble counts for each f
 from __future__ import annotations
 
 import errno
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -59,7 +60,7 @@ class Recurring:
         """
         with self._turn:
             now, kind = self._clock(), self._kind(error, file)
-            trouble = self._troubles.setdefault(kind, _Trouble(0, 0, now - AGAIN_S, now))
+            trouble = self._troubles.setdefault(kind, _Trouble(0, 0, -math.inf, now))
             trouble.lost, trouble.untold, trouble.last = trouble.lost + lost, trouble.untold + lost, now
             if now < trouble.told + AGAIN_S:
                 return 0

@@ -84,8 +84,9 @@ def test_mail_waits_while_the_next_hop_is_down_and_arrives_once(own_site: MailSi
     own_site.mailboxes.stop()
     for number in range(20):
         own_site.front.send(compose(f"Patience {number}", "No hurry."), "alice", "bob")
-    until(lambda: own_site.front.log.count("status=deferred") >= 20, "20 deferrals")
-    assert len(own_site.front.queue()) == 20
+    until(lambda: own_site.front.log.count("status=deferred") >= 40, "a deferral for each recipient")
+    # A mail that moves from one queue to another while they are listed may be there twice.
+    assert len({mail["queue_id"] for mail in own_site.front.queue()}) == 20
     own_site.mailboxes.start()
     own_site.front.drained()
     for user in ("alice", "bob"):

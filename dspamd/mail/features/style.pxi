@@ -23,9 +23,9 @@ cdef void read_style(Style* style, const uint8_t* text, size_t length) noexcept 
         while first < end and KIND[text[first]] & SPACE:
             first += 1
         style.lines += 1
-        style.blank += first == end
-        style.indented += at < first < end
-        style.quoted += first < end and text[first] == b">"
+        style.blank += <size_t>(first == end)
+        style.indented += <size_t>(at < first < end)
+        style.quoted += <size_t>(first < end and text[first] == b">")
         style.longest = max(style.longest, end - at)
         at = end + 1
 

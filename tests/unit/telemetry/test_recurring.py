@@ -65,3 +65,11 @@ def test_no_trouble_is_not_told(logged: Logged) -> None:
     trouble.well()
     trouble.close()
     assert logged.take() == ""
+
+
+def test_the_first_failure_is_told_at_any_time(logged: Logged) -> None:
+    """Also where a difference of floats and its sum are not the same number again."""
+    clock = Clock()
+    for number in range(1000):
+        clock.now = number * 0.123456789
+        assert Recurring("not_written", "written_again", clock).due(failure(errno.ENOSPC), "a file") == 1
