@@ -109,7 +109,8 @@ def judged_files(entries: Iterable[Entry], account: Account, home: Path) -> Iter
         what = f"{len(lost)} files and folders cannot be used by {account.name}: {_named(lost)}"
         why = "mail of these users waits, or is not learned"
         owner = f"{account.name}:{account.gid}"
-        cure = f"chown -R {owner} {' '.join(str(home / tree) for tree in _TREES if (home / tree).exists())}"
+        trees = " ".join(str(home / tree) for tree in _TREES if (home / tree).exists())
+        cure = f"chown -R {owner} {trees}; chmod -R u+rwX {trees}"
         change = partial(_given, account)
         yield problem(what, why, cure, partial(_changed, home, lost, change, f"gave them to {account.name}"))
 

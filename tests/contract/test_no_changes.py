@@ -7,6 +7,7 @@ mended, without a restart.
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -184,3 +185,27 @@ async def test_a_full_disk_is_no_health(tmp_path: Path) -> None:
             assert await health.troubles() == ["home: no space left"]
         assert await again.troubles() == []
         assert names(tmp_path) == before
+
+
+def mode(home: Path, name: str, new: int | None = None) -> int:
+    """The mode of a file, after it was changed."""
+    (file,) = home.rglob(name)
+    if new is not None:
+        file.chmod(new)
+    return stat.S_IMODE(file.stat().st_mode)
+
+
+async def test_what_sqlite_made_beside_a_file_is_mended_with_it() -> None:
+    """It gives its files the mode of the database, which may be that of a bad moment."""
+    with folder_of_stranger() as home, stranger():
+        async with open_pipeline(home) as b:
+            await b.process(HAM)
+        mode(home, "bob.sdb", 0o440)
+        async with open_pipeline(home) as b:
+            assert not await promised(b)
+            assert mode(home, "bob.sdb-shm") == 0o440
+            mode(home, "bob.sdb", 0o660)
+            for _ in range(2):
+                signature = signature_of(await b.process(HAM))
+                assert await b.parts.storage.signature("bob", signature) is not None
+            assert mode(home, "bob.sdb-shm") == 0o660

@@ -13,6 +13,7 @@ files.  It notices a file that another program deleted or replaced.
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from abc import ABC, abstractmethod
 from array import array
@@ -92,6 +93,7 @@ class FileStore(ABC):
     endings: ClassVar[tuple[str, ...]]  # of the owner's files, in the order of their removal
     longest_signature: ClassVar[int] = sys.maxsize  # bytes of its data
     ending: ClassVar[str]  # of the one that is there if the owner is known
+    beside: ClassVar[tuple[str, ...]] = ()  # what the library adds to its name for files that it makes
 
     def __init__(
         self,
@@ -108,6 +110,7 @@ class FileStore(ABC):
         self._busy_s = busy_s
         self._threads = Threads("storage", threads, deadline_s)
         self._open: list[OrderedDict[Path, OwnerFile]] = [OrderedDict() for _ in range(threads)]
+        self._opened_read_only = set[Path]()
         self._open_files, self._share = open_files, max(1, open_files // threads)
         self._path = lru_cache(_PATHS)(lambda owner: home.file(owner, self.ending))
 
@@ -292,7 +295,8 @@ class FileStore(ABC):
         except FileNotFoundError:
             inode = None
         file = files.get(path)
-        if file is not None and file.inode != inode:
+        mended = path in self._opened_read_only and self._obstacle(path) is None
+        if file is not None and (file.inode != inode or mended):
             self._forget(lane, path)
             file = None
         if file is None:
@@ -300,6 +304,8 @@ class FileStore(ABC):
                 return None
             self._home.prepare(path)
             self._make_room(files)
+            if inode is not None and self._obstacle(path):
+                self._opened_read_only.add(path)
             files[path] = file = self._file(path, until)
         files.move_to_end(path)
         file.until = until
@@ -308,18 +314,28 @@ class FileStore(ABC):
     def _need_writable(self, path: Path) -> None:
         """Raises `NoChanges` for a file that is there and cannot be written; not if we may not look for it.
 
-        Two system calls each time: a disk may be mounted anew, or a mode change.
+        A few system calls each time: a disk may be mounted anew, or a mode change.
         """
-        if os.access(path, os.F_OK) and not _writable(path):
-            raise NoChanges(f"{path} cannot be written: look at its mode, its owner, its folder and its disk")
+        if os.access(path, os.F_OK) and (file := self._obstacle(path)):
+            raise NoChanges(f"{file} cannot be written: look at its mode, its owner, its folder and its disk")
+
+    def _obstacle(self, path: Path) -> Path | None:
+        """The file that keeps an owner's from being changed: itself, or one beside it."""
+        if not _writable(path):
+            return path
+        others = (Path(f"{path}{ending}") for ending in self.beside)
+        return next((other for other in others if not _mended(other, path)), None)
 
     def _make_room(self, files: OrderedDict[Path, OwnerFile]) -> None:
         """Close some of a lane's files while all lanes together have enough, and this one has its share."""
         while len(files) >= self._share and sum(map(len, self._open)) >= self._open_files:
-            files.popitem(last=False)[1].close()
+            path, file = files.popitem(last=False)
+            self._opened_read_only.discard(path)
+            file.close()
 
     def _forget(self, lane: int, path: Path) -> None:
         file = self._open[lane].pop(path, None)
+        self._opened_read_only.discard(path)
         if file is not None:
             file.close()
 
@@ -329,6 +345,23 @@ def _writable(path: Path) -> bool:
     return os.access(path, os.W_OK, effective_ids=True) and os.access(
         path.parent, os.W_OK | os.X_OK, effective_ids=True
     )
+
+
+def _mended(other: Path, path: Path) -> bool:
+    """Whether we may change a file beside that of an owner, which need not be there.
+
+    If it was made while the owner's could not be written, it has that mode still: it gets the new one.
+    """
+    if os.access(other, os.W_OK, effective_ids=True):
+        return True
+    try:
+        if stat.S_ISREG(other.lstat().st_mode):
+            other.chmod(stat.S_IMODE(path.stat().st_mode))
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return os.access(other, os.W_OK, effective_ids=True)
 
 
 def _closing(files: OrderedDict[Path, OwnerFile]) -> Callable[[float], None]:

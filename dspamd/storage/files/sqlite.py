@@ -33,6 +33,7 @@ class SQLite(FileStore):
     errors = (sqlite3.Error, OSError)
     longest_signature = 10**9 - 1000  # a row of SQLite has 10^9 bytes at most
     ending = "sdb"
+    beside = ("-wal", "-shm")
     endings = ("sdb-wal", "sdb-shm", "sdb-journal", "sdb")  # a leftover log would damage the next database
 
     def __init__(

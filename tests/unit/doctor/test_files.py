@@ -116,4 +116,5 @@ async def test_only_files_that_lie_there_are_given_to_the_daemon(data: Path, tmp
     assert stat.S_IMODE(elsewhere.stat().st_mode) == 0o000
     (found,) = judged_files(entries, DAEMON, tmp_path / "home")
     assert found.what.startswith(f"4 files and folders cannot be used by nobody: {own}, ")
-    assert found.cure == f"chown -R nobody:65534 {tmp_path}/home/data"
+    tree = f"{tmp_path}/home/data"
+    assert found.cure == f"chown -R nobody:65534 {tree}; chmod -R u+rwX {tree}"
