@@ -6,12 +6,12 @@ import grp
 import os
 import pwd
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from dspamd.config.config import Config
-from dspamd.diagnosis import Diagnosis, fine, problem
+from dspamd.diagnosis import Diagnosis, advice, fine, problem
 from dspamd.doctor.dovecot import Dovecot, in_use, read
 from dspamd.doctor.site import Site
 from dspamd.users.trust import trusted
@@ -32,19 +32,19 @@ def retraining(site: Site) -> Iterator[Diagnosis]:
 def judged_dovecot(dovecot: Dovecot, config: Config) -> Iterator[Diagnosis]:
     """The settings of Dovecot against ours, and the files that they name."""
     antispam = dovecot.value("antispam_backend") == "dspam"
-    programs = {
-        name
-        for script in dovecot.scripts()
-        for name in script.programs or ()
-        if name.startswith("dspam")
-    }  # fmt: skip
+    piping = {script.path: [*filter(_is_ours, script.programs or ())] for script in dovecot.scripts()}
+    programs = {name for names in piping.values() for name in names}
+    ours = [path for path, names in piping.items() if names]
     scripts = [script.path for script in dovecot.scripts() if script.programs is None]
     lost = [path for path in scripts if "dspam" in path.name]
     if not programs and not antispam and not lost:
         yield fine("Dovecot does not call dspamd when users move mail (docs/dovecot.md: how it can)")
         return
-    found = [*_antispam(dovecot)] if antispam else [*_scripts(dovecot, lost), *_programs(dovecot, programs)]
-    found += _account(dovecot, config)
+    if antispam:
+        found = [*_antispam(dovecot)]
+    else:
+        found = [*_scripts(dovecot, lost), *_programs(dovecot, programs), *_compiled(ours)]
+    found += _account(dovecot, config, () if antispam else ours)
     yield from found or [fine("Dovecot teaches dspamd what users move")]
 
 
@@ -52,7 +52,7 @@ def _scripts(dovecot: Dovecot, lost: list[Path]) -> Iterator[Diagnosis]:
     """Whether scripts run, and may pipe."""
     cure = f"cp /usr/share/dspamd/dovecot/{dovecot.version}/95-dspam.conf /etc/dovecot/conf.d/ && {_RELOAD}"
     for path in lost:
-        copy = f"cp /usr/share/dspamd/dovecot/sieve/{path.name} {path} && sievec {path}"
+        copy = f"cp /usr/share/dspamd/dovecot/sieve/{path.name} {path} && {_RELOAD} && sievec {path}"
         yield problem(f"Dovecot's script {path} is not there, or cannot be read", _UNLEARNED, copy)
     if "imap_sieve" not in dovecot.plugins:
         yield problem("Dovecot has scripts for dspamd, but not the plugin imap_sieve", _UNLEARNED, cure)
@@ -74,6 +74,20 @@ def _programs(dovecot: Dovecot, programs: set[str]) -> Iterator[Diagnosis]:
             yield problem(what, _UNLEARNED, cure)
 
 
+def _is_ours(program: str) -> bool:
+    return program.startswith("dspam")
+
+
+def _compiled(scripts: Sequence[Path]) -> Iterator[Diagnosis]:
+    """Whether the scripts are compiled: the account of the mail may not write beside them."""
+    for path in scripts:
+        binary = path.with_suffix(".svbin")
+        if not binary.exists() or binary.stat().st_mtime < path.stat().st_mtime:
+            why = "Dovecot compiles it for each message, and its log has an error each time"
+            what = f"Dovecot's script {path} is not compiled, or was changed since"
+            yield advice(what, why, f"{_RELOAD}; sievec {path}")
+
+
 def _antispam(dovecot: Dovecot) -> Iterator[Diagnosis]:
     """Whether the plugin dovecot-antispam runs, and its program is there."""
     why = "what users move to Junk, or out of it, is not learned, or cannot be moved"
@@ -86,7 +100,7 @@ def _antispam(dovecot: Dovecot) -> Iterator[Diagnosis]:
         yield problem(f"the plugin antispam calls {program}, which is not there", why, cure)
 
 
-def _account(dovecot: Dovecot, config: Config) -> Iterator[Diagnosis]:
+def _account(dovecot: Dovecot, config: Config, scripts: Sequence[Path]) -> Iterator[Diagnosis]:
     """Whether the account of the mail may teach: nobody can see that if each user has an account."""
     name = dovecot.account
     if not name:
@@ -99,6 +113,19 @@ def _account(dovecot: Dovecot, config: Config) -> Iterator[Diagnosis]:
         return
     groups = {entry.pw_gid, *_numbers(dovecot.words("mail_access_groups"))}
     yield from judged_account(entry, groups, config)
+    yield from judged_reader(entry, groups, scripts)
+
+
+def judged_reader(entry: pwd.struct_passwd, groups: set[int], scripts: Sequence[Path]) -> Iterator[Diagnosis]:
+    """The rights of an account to the scripts and what they are compiled to."""
+    for path in scripts:
+        binary = path.with_suffix(".svbin")
+        files = [path, binary] if binary.exists() else [path]
+        shut = [file for file in files if not may(file, entry.pw_uid, groups, _READ)]
+        if shut:
+            what = f"Dovecot's account {entry.pw_name} may not read {' and '.join(map(str, shut))}"
+            cure = f"chmod 755 {path.parent}; chmod 644 {' '.join(map(str, files))}"
+            yield problem(what, _UNLEARNED, cure)
 
 
 def judged_account(entry: pwd.struct_passwd, groups: set[int], config: Config) -> Iterator[Diagnosis]:

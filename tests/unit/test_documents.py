@@ -98,6 +98,14 @@ def check_command(words: Sequence[str]) -> None:
             assert list(ROOT.glob(word)), f"{word} is not in this tree"
 
 
+def test_sievec_comes_after_the_restart_of_dovecot() -> None:
+    """It has the settings from the Dovecot that runs, and knows no extension that this has not read."""
+    compiling = [block.text for block in all_blocks("root") if "sievec" in block.text]
+    assert compiling
+    for text in compiling:
+        assert text.index("systemctl restart dovecot") < text.index("sievec ")
+
+
 @pytest.mark.parametrize("block", all_blocks("root"), ids=named)
 def test_a_command_for_root_is_understood(block: Block) -> None:
     for words in commands(block.text):

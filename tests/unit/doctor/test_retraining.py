@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import pwd
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,76 +14,76 @@ import pytest
 
 from dspamd.config.config import Config
 from dspamd.doctor.dovecot import Dovecot, parsed
-from dspamd.doctor.retraining import judged_account, judged_dovecot
+from dspamd.doctor.retraining import judged_account, judged_dovecot, judged_reader
 
 SCRIPTS = Path(__file__).parents[3] / "etc/dovecot/sieve"
-DOVECOT_2_3 = f"""\
+DOVECOT_2_3 = """\
 # 2.3.19.1 (9b53102964): /etc/dovecot/dovecot.conf
 # Pigeonhole version 0.5.19 (4eae2f79)
 mail_access_groups = dspam
-namespace inbox {{
-  mailbox Junk {{
+namespace inbox {
+  mailbox Junk {
     special_use = \\Junk
-  }}
-}}
-passdb {{
+  }
+}
+passdb {
   args = uid=root
-}}
-plugin {{
-  imapsieve_mailbox1_before = file:{SCRIPTS}/dspam-spam.sieve
+}
+plugin {
+  imapsieve_mailbox1_before = file:SIEVE/dspam-spam.sieve
   imapsieve_mailbox1_causes = COPY APPEND
   imapsieve_mailbox1_name = Junk
   sieve_global_extensions = +vnd.dovecot.pipe
   sieve_pipe_bin_dir = BIN
   sieve_plugins = sieve_imapsieve sieve_extprograms
-}}
-userdb {{
+}
+userdb {
   args = home=/var/vmail/%u uid=nobody gid=nogroup
   driver = static
-}}
-protocol imap {{
+}
+protocol imap {
   mail_plugins = " imap_sieve"
-}}
+}
 """
-DOVECOT_2_4 = f"""\
+DOVECOT_2_4 = """\
 # 2.4.1-4 (7d8c0e5759): /etc/dovecot/dovecot.conf
 dovecot_config_version = 2.4.0
 mail_access_groups = dspam
-sieve_global_extensions {{
+sieve_global_extensions {
   vnd.dovecot.pipe = yes
-}}
+}
 sieve_pipe_bin_dir = BIN
-sieve_plugins {{
+sieve_plugins {
   sieve_imapsieve = yes
   sieve_extprograms = yes
-}}
-userdb static {{
-  fields {{
+}
+userdb static {
+  fields {
     uid = nobody
-  }}
-}}
-protocol imap {{
-  mail_plugins {{
+  }
+}
+protocol imap {
+  mail_plugins {
     imap_sieve = yes
-  }}
-}}
-mailbox Other {{
-  sieve_script other {{
+  }
+}
+mailbox Other {
+  sieve_script other {
     cause = copy
     path = /nowhere/other.sieve
     type = before
-  }}
-}}
-sieve_script personal {{
+  }
+}
+sieve_script personal {
   path = ~/dspam
-}}
-imapsieve_from Junk {{
-  sieve_script dspam-innocent {{
+}
+imapsieve_from Junk {
+  sieve_script dspam-innocent {
     cause = copy
-    path = {SCRIPTS}/dspam-innocent.sieve
+    path = SIEVE/dspam-innocent.sieve
     type = before
-  }}
-}}
+  }
+}
 """
 ANTISPAM = """\
 # 2.3.19.1 (9b53102964): /etc/dovecot/dovecot.conf
@@ -103,6 +105,9 @@ def folder() -> Iterator[Path]:
         folder.chmod(0o755)
         (folder / "bin").mkdir()
         (folder / "bin/dspamc").symlink_to("/bin/true")
+        shutil.copytree(SCRIPTS, folder / "sieve")
+        for script in (folder / "sieve").glob("*.sieve"):
+            script.with_suffix(".svbin").touch()
         (folder / "socket").touch()
         (folder / "socket").chmod(0o660)
         (folder / "dspam.conf").write_text(f"Home {folder}\nTrust vmail\nClientHost {folder}/socket\n")
@@ -111,7 +116,7 @@ def folder() -> Iterator[Path]:
 
 def told(folder: Path, text: str) -> list[tuple[str, str]]:
     """What is told of Dovecot; its account is not looked at."""
-    dovecot = parsed(text.replace("BIN", f"{folder}/bin"))
+    dovecot = parsed(text.replace("BIN", f"{folder}/bin").replace("SIEVE", f"{folder}/sieve"))
     users = {name: value for name, value in dovecot.settings.items() if not name.startswith("userdb")}
     found = judged_dovecot(Dovecot(dovecot.version, users), Config.load(folder / "dspam.conf"))
     return [(str(each.severity), each.what) for each in found]
@@ -124,7 +129,7 @@ def test_as_the_guide_says(folder: Path, text: str) -> None:
 
 @pytest.mark.parametrize(("text", "version"), [(DOVECOT_2_3, "2.3"), (DOVECOT_2_4, "2.4")])
 def test_what_dovecot_says_of_itself(text: str, version: str) -> None:
-    dovecot = parsed(text)
+    dovecot = parsed(text.replace("SIEVE", str(SCRIPTS)))
     assert (dovecot.version, dovecot.account) == (version, "nobody")
     assert [script.programs for script in dovecot.scripts() if script.programs] == [("dspamc",)]
 
@@ -149,9 +154,24 @@ def test_a_program_or_a_script_that_is_not_there(folder: Path, text: str) -> Non
     assert told(folder, text) == [
         ("problem", f"Dovecot cannot run {folder}/bin/dspamc: sieve_pipe_bin_dir is {folder}/bin")
     ]
-    ((severity, what),) = told(folder, text.replace(str(SCRIPTS), "/nowhere"))
+    ((severity, what),) = told(folder, text.replace("SIEVE", "/nowhere"))
     assert severity == "problem"
     assert what.startswith("Dovecot's script /nowhere/dspam-")
+
+
+def test_a_script_that_is_not_compiled_or_that_the_account_cannot_reach(folder: Path) -> None:
+    script = folder / "sieve/dspam-spam.sieve"
+    binary = script.with_suffix(".svbin")
+    vmail = pwd.struct_passwd(("vmail", "x", 99999, 99999, "", "/", "/bin/false"))
+    uncompiled = ("advice", f"Dovecot's script {script} is not compiled, or was changed since")
+    assert list(judged_reader(vmail, {99999}, [script])) == []
+    os.utime(binary, (1, 1))
+    assert told(folder, DOVECOT_2_3) == [uncompiled]
+    binary.unlink()
+    assert told(folder, DOVECOT_2_3) == [uncompiled]
+    script.parent.chmod(0o700)
+    (shut,) = judged_reader(vmail, {99999}, [script])
+    assert (shut.severity, shut.what) == ("problem", f"Dovecot's account vmail may not read {script}")
 
 
 def test_the_plugin_antispam_without_itself_or_its_program(folder: Path) -> None:
