@@ -19,7 +19,7 @@ USAGE = "syntax: dspam_crc [token]\n"
 
 
 COMMAND = tool.Command(
-    "dspam_crc", USAGE, complains_on_stdout=True, further="\t--json: print an object (after the token)\n"
+    "dspam_crc", USAGE, complains_on_stdout=True, further="\t--json: print an object (beside the token)\n"
 )
 
 
@@ -31,12 +31,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(words: list[str]) -> int:
     if not words:
         raise UsageError
-    token = os.fsencode(words[0])
+    as_json = len(words) == 2 and "--json" in words  # alone it is a token, as any text
+    text = words[1] if as_json and words[0] == "--json" else words[0]
+    token = os.fsencode(text)
     number = crc64(token)
-    if words[1:] == ["--json"]:
+    if as_json:
         from dspamd.maintenance.moving.archive import token_text  # the other form starts faster without it
 
-        found = {"text": words[0], "token": token_text(number), "crc": str(number)}
+        found = {"text": text, "token": token_text(number), "crc": str(number)}
         sys.stdout.write(json.dumps(found) + "\n")
     else:
         sys.stdout.buffer.write(b"TOKEN: '%s' CRC: %d\n" % (token, number))

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, NoReturn
 from dspamd.commands import tool
 from dspamd.commands.arguments import Arguments
 from dspamd.commands.progress import Bar
+from dspamd.config.config import default_path
 from dspamd.errors import ConfigError, Failure, UsageError
 from dspamd.evaluation import saved
 from dspamd.evaluation.configurations import Configuration, configurations
@@ -237,7 +238,7 @@ def _task(configuration: Configuration, order: str, corpus: str, options: Option
 def _items(options: Options, compared: Sequence[Configuration], folder: Path) -> list[Item]:
     """The messages, with their users.  Raises `UnusableCorpus`, and `Ended` as the stores of the site do."""
     if options.history:
-        return _history(options.history, compared, folder)
+        return _history(options.history, compared, options.config, folder)
     users = Users(by_folder=options.users == "folder")
     if options.users and not users.by_folder:
         users = Users.read(Path(options.users))
@@ -246,13 +247,14 @@ def _items(options: Options, compared: Sequence[Configuration], folder: Path) ->
     return users.of(from_folders(options.ham, options.spam, options.order))
 
 
-def _history(user: str, compared: Sequence[Configuration], folder: Path) -> list[Item]:
+def _history(user: str, compared: Sequence[Configuration], base: Path | None, folder: Path) -> list[Item]:
     """The messages that the site still knows of a user."""
     found: list[Item] = []
+    hint = "" if base else f"; --config {default_path()} measures with the tokens of the site"
 
     async def read(parts: Parts) -> int:
         for name, reason in replayable(Defaults.of(parts.config).tokens, compared).items():
-            raise UnusableCorpus(f"{name}: {reason}")
+            raise UnusableCorpus(f"{name}: {reason}{hint}")
         resolved = await parts.users.resolve(user)
         log = parts.home.file(resolved.file_name, "log")
         known = await kept(parts.storage, resolved, log, folder)

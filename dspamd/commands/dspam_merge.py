@@ -70,12 +70,21 @@ def parse(words: Sequence[str]) -> tuple[list[str], str]:
 
 
 async def merge(parts: Parts, users: Sequence[str], into: str) -> int:
-    """Add the users; 0.  Raises UsageError if another merge has to be finished first, `TempFail`."""
+    """Add the users; 0.
+
+    Raises UsageError if the store knows none of them, or if another merge has to be finished first, and
+    `TempFail`.
+    """
     sys.stderr.write(f"Destination user: {into}\n")
+    marker = parts.home.file(into, user_files.ADDING)
+    position = await begun(parts.storage, users, into, marker)
+    unknown = [user for user in users if await parts.storage.uid(user, create=False) is None]
+    for user in unknown:  # DSPAM goes on with the others
+        sys.stderr.write(f"{user}: there is no such user in the store\n")
+    if len(unknown) == len(users) and position == Position(tuple(users)):
+        raise UsageError("nothing was added")
     destination = await parts.storage.uid(into, create=True)
     assert destination is not None
-    marker = parts.home.file(into, user_files.ADDING)
-    position = await begun(parts.storage, destination, users, into, marker)
     merging = Merge(parts.storage, destination, position, await asyncio.to_thread(parts.home.prepare, marker))
     await merging.begin()
     try:
@@ -108,14 +117,13 @@ class Position(NamedTuple):
         return Signature(_ID, json.dumps(self._asdict(), default=dict).encode())
 
 
-async def begun(
-    storage: Storage, destination: Uid, users: Sequence[str], into: str, marker: Path
-) -> Position:
+async def begun(storage: Storage, users: Sequence[str], into: str, marker: Path) -> Position:
     """Where a merge begins, or goes on.
 
     Raises UsageError if another one has to go on first, or if nobody knows where this one was.
     """
-    stored = await storage.signature(destination, _ID)
+    destination = await storage.uid(into, create=False)
+    stored = None if destination is None else await storage.signature(destination, _ID)
     marked = await asyncio.to_thread(lambda: marker.read_text() if marker.exists() else None)
     if stored is None and marked == _ended(users):
         return Position(tuple(users), len(users))

@@ -152,7 +152,7 @@ def guarded(work: Callable[[], int]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python complains about the rest of its output
         return os.EX_OK
     except OSError as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{explained(error)}\n")
         return os.EX_TEMPFAIL
 
 

@@ -164,6 +164,10 @@ class Connections:
     async def _once(self, work: Work[T], within: bool) -> T:
         try:
             connection = await self._pool.acquire()
+        except OSError as error:
+            raise Unreachable(
+                "Storage is not available", detail=f"{_place(self._server)}: {error}"
+            ) from error
         except (*_BROKEN, asyncpg.PostgresError) as error:
             raise _unavailable(Unreachable, error) from error
         try:
@@ -229,6 +233,12 @@ async def nothing(connection: Connection) -> None:
 
 def _gave_up(error: Exception) -> bool:
     return isinstance(error, _GIVEN_UP)
+
+
+def _place(server: Server) -> str:
+    if server.host:
+        return f"PgSQLServer {server.host}, port {server.port or 5432}"
+    return "PgSQLServer is not set, and no PostgreSQL answers on a socket in /run/postgresql or on localhost"
 
 
 def _unavailable(kind: type[TempFail], error: Exception) -> TempFail:

@@ -96,6 +96,7 @@ JSON = [
     Asked(["dspam_dump", "bob", "--json"], "probability"),
     Asked(["dspam_dump", "--json", "bob", "word"], "probability"),
     Asked(["dspam_crc", "word", "--json"], "crc"),
+    Asked(["dspam_crc", "--json", "word"], "crc"),
     Asked(["dspam_2sql", "--json"], "bob"),
     Asked(["dspam_train", "bob", "--spam", "{mail}/1", "--json"], "per_second"),
 ]
@@ -234,6 +235,13 @@ def test_an_interrupted_merge_goes_on(much: Site, monkeypatch: pytest.MonkeyPatc
         assert run("dspam_merge", ["ann", "-o", "bob"], monkeypatch) == 0
         assert much.known("bob") == dict.fromkeys(range(1, TOKENS + 1), (times, 0))
         assert much.totals("bob") == Totals(times)
+
+
+def test_a_merge_of_somebody_unknown(site: Site, monkeypatch: pytest.MonkeyPatch, capfd: Output) -> None:
+    site.teach("ann", Totals(1), {7: (1, 0)})
+    assert run("dspam_merge", ["nobody", "-o", "bob"], monkeypatch) == 1
+    assert capfd.readouterr().err.endswith("nobody: there is no such user in the store\nnothing was added\n")
+    assert site.on_store(lambda storage: storage.owners()) == ["ann"]
 
 
 def test_an_interrupted_rotation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Output) -> None:

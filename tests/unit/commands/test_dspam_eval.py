@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -262,7 +262,7 @@ async def test_history_of_a_site(tmp_path: Path) -> None:
         str(config),
     ]
 
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
+    def run(*words: str, command: Sequence[str] = command) -> subprocess.CompletedProcess[str]:
         return subprocess.run([*command, *words], env=environment, capture_output=True, text=True)
 
     file = tmp_path / "figures.json"
@@ -274,6 +274,10 @@ async def test_history_of_a_site(tmp_path: Path) -> None:
     done = run("word:Tokenizer=word")
     assert (done.returncode, done.stdout) == (2, "")
     assert "word: it makes other tokens than those that the signatures hold" in done.stderr
+    assert "--config" not in done.stderr
+    done = run(command=command[:-2])
+    assert done.returncode == 2
+    assert done.stderr.endswith(f"; --config {config} measures with the tokens of the site\n")
     for log in home.rglob("bob.log"):
         log.unlink()
     done = run("teft:")

@@ -11,6 +11,7 @@ import pytest
 from dspamd.commands import dspam_stats
 from dspamd.commands.dspam_stats import Figures, Options, parse
 from dspamd.engine.model import Totals
+from tests.support.ports import free_port
 from tests.support.site import Site
 
 Output = pytest.CaptureFixture[str]
@@ -71,3 +72,13 @@ def test_everybody_may_see_his_own(site: Site, monkeypatch: pytest.MonkeyPatch, 
     assert capsys.readouterr().out.startswith("nobody\n")
     assert dspam_stats.main(["nobody", "bob"]) == 1
     assert capsys.readouterr().out == ""
+
+
+def test_a_database_that_is_down_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    port = free_port()
+    site = Site(tmp_path, monkeypatch, "pgsql_drv")
+    site.configure("PgSQLServer 127.0.0.1", f"PgSQLPort {port}", "PgSQLUser dspam", "PgSQLDb dspam")
+    assert dspam_stats.main(["bob"]) == 75
+    assert f"PgSQLServer 127.0.0.1, port {port}: " in capsys.readouterr().err

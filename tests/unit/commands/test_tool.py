@@ -106,6 +106,7 @@ def test_what_root_writes_belongs_to_the_group_of_home(
     [
         (TempFail("Storage is busy", detail="three seconds"), "Storage is busy: three seconds\n"),
         (OSError(28, "No space left on device"), "[Errno 28] No space left on device\n"),
+        (OSError(28, "No space left on device", "/data/x"), "/data/x: No space left on device\n"),
     ],
 )
 def test_failures_are_told(trouble: Exception, told: str, site: Site, capsys: Output) -> None:
