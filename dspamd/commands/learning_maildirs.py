@@ -29,6 +29,7 @@ from dspamd.errors import Failure, TempFail, UsageError
 from dspamd.evaluation.maildir_memory import ENDING, Memory, Remembered
 from dspamd.evaluation.maildirs import JUNK, SILENT, Entry, Names, Place, entries, look, read, users
 from dspamd.file_errors import explained
+from dspamd.filter.dictionary import Dictionaries
 from dspamd.filter.training import UnknownSignature
 from dspamd.mail.signature import id_of_text
 from dspamd.maintenance.maintenance import Lock
@@ -43,6 +44,7 @@ syntax: dspam_admin learn-maildirs [PATTERN] [option ...] [--profile=PROFILE]
 Learn from what users do with the mail in their maildirs, which PATTERN or Maildirs of dspam.conf names.
 
 	--user NAME      only this user; may be repeated
+	--new-users      also users for whom no mail was filtered yet; they are passed over otherwise
 	--kept DAYS      mail that was read and kept so long is ham (14); off: it says nothing
 	--junk FOLDER    a folder for spam; may be repeated
 	--silent FOLDER  a folder that says nothing; may be repeated
@@ -65,6 +67,7 @@ class Options(NamedTuple):
     names: Names
     kept: float | None  # days; None: mail that is kept says nothing
     limit: int
+    new_users: bool
     dry_run: bool
     verbose: bool
     json: bool
@@ -78,7 +81,7 @@ def parse(words: Sequence[str]) -> Options:
         parser.add_argument(f"--{name}", action="append", default=[])
     parser.add_argument("--kept", default=str(_KEPT_DAYS))
     parser.add_argument("--limit", type=int, default=_AT_ONCE)
-    parser.flags("dry-run", "verbose", "json")
+    parser.flags("new-users", "dry-run", "verbose", "json")
     found = parser.parse_intermixed_args(list(words))
     if found.kept != "off" and not found.kept.isdecimal():
         raise UsageError(f"learn-maildirs: --kept: '{found.kept}' is neither days nor off")
@@ -88,6 +91,7 @@ def parse(words: Sequence[str]) -> Options:
         Names.of(found.junk or JUNK, found.silent or SILENT),
         None if found.kept == "off" else float(found.kept),
         found.limit,
+        found.new_users,
         found.dry_run,
         found.verbose,
         found.json,
@@ -177,6 +181,12 @@ class Run:
 
     async def _learn(self, user: str, maildir: Path) -> None:
         """Learn from the mail of one user.  Raises OSError, `TempFail`, `PermFail`."""
+        if not self._options.new_users and not await self._is_known(user):
+            text = (
+                f"no mail was filtered for {user} yet: is this the name of the user in dspamd? (--new-users)"
+            )
+            sys.stderr.write(f"learn-maildirs: {text}\n")
+            return
         home = self._parts.home
         memory = await asyncio.to_thread(Memory, home.file(user, ENDING))
         found = await asyncio.to_thread(self._found, maildir, memory)
@@ -197,6 +207,13 @@ class Run:
             if not self._options.dry_run:
                 present = {before.key for before, _ in found}
                 await asyncio.to_thread(memory.save, present, int(self._now // _DAY_S))
+
+    async def _is_known(self, user: str) -> bool:
+        """Whether the user has a dictionary: what another name is taught would serve nobody."""
+        users = self._parts.users
+        dictionaries = Dictionaries.of_site(self._parts.config, self._parts.storage)
+        resolved = await users.resolve(await users.verified(user))
+        return (await dictionaries.of(resolved, create=False)).uid is not None
 
     def _found(self, maildir: Path, memory: Memory) -> list[tuple[Remembered, list[Entry]]]:
         """The messages in a maildir, as we remember them, with their files.  Blocks; raises OSError."""

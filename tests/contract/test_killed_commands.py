@@ -116,7 +116,8 @@ def test_training(here: Site) -> None:
 
 def test_maildirs_without_our_signatures(here: Site) -> None:
     folder_of(here.folder / "mail/bob/Maildir/.Junk/cur", "spam")
-    kills = in_spite_of_kills(dspam_admin.main, "learn-maildirs", f"{here.folder}/mail/*/Maildir")
+    words = ("learn-maildirs", "--new-users", f"{here.folder}/mail/*/Maildir")
+    kills = in_spite_of_kills(dspam_admin.main, *words)
     assert kills
     assert MESSAGES - kills <= here.totals("bob").spam_learned == learned(here) <= MESSAGES
 

@@ -161,7 +161,9 @@ AGAIN, NEXT = "the same command goes on", "the next run goes on"
 LONG = [
     Long(["dspam_train", "bob", "--ham", "{mail}/../more"], "apply", learned, MESSAGES, AGAIN),
     Long(["dspam_train", "bob", "--spam", "{mail}/../more"], "apply", learned, MESSAGES, AGAIN),
-    Long(["dspam_admin", "learn-maildirs", "{mail}/*/Maildir"], "apply", learned, MESSAGES, NEXT),
+    Long(
+        ["dspam_admin", "learn-maildirs", "--new-users", "{mail}/*/Maildir"], "apply", learned, MESSAGES, NEXT
+    ),
     Long(["dspam_clean", "-u0,0,0,0"], "delete_tokens", purged, TOKENS),
 ]
 

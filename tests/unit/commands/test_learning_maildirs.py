@@ -71,7 +71,7 @@ class Mailbox:
 
     def learn(self, *words: str, status: int = 0) -> tuple[int, int, int]:
         """Run it: spam, ham, and how many of them by signature."""
-        assert dspam_admin.main(["learn-maildirs", "--json", *words]) == status
+        assert dspam_admin.main(["learn-maildirs", "--new-users", "--json", *words]) == status
         found = json.loads(self.output.readouterr().out)
         return found["spam"], found["ham"], found["by_signature"]
 
@@ -178,7 +178,7 @@ def test_copies_that_contradict_each_other(mailbox: Mailbox) -> None:
 def test_limit_and_dry_run(mailbox: Mailbox) -> None:
     for _ in range(3):
         mailbox.deliver(".Junk/cur", "pills")
-    assert dspam_admin.main(["learn-maildirs", "--dry-run"]) == 0
+    assert dspam_admin.main(["learn-maildirs", "--new-users", "--dry-run"]) == 0
     lines = mailbox.output.readouterr().out.splitlines()
     assert sorted(line.rpartition("/")[2] for line in lines) == ["1.host", "2.host", "3.host"]
     assert {line.partition(": /")[0] for line in lines} == {"bob@example.org: spam"}
@@ -198,11 +198,24 @@ def test_what_fails_is_done_by_the_next_run(mailbox: Mailbox, monkeypatch: pytes
     assert [mailbox.learn(), mailbox.learn()] == [(1, 0, 0), (0, 0, 0)]
 
 
+def test_who_got_no_mail_through_the_filter_is_passed_over(mailbox: Mailbox) -> None:
+    """The name may be one that the mail server alone has: what it is taught would serve nobody."""
+    mailbox.deliver(".Junk/cur", "pills")
+    assert dspam_admin.main(["learn-maildirs", "--json"]) == 0
+    out, err = mailbox.output.readouterr()
+    assert json.loads(out)["spam"] == 0
+    assert err.startswith("learn-maildirs: no mail was filtered for bob@example.org yet: is this the name")
+    assert not (mailbox.site.folder / "data").exists()
+    mailbox.deliver("cur", verdict="Innocent")
+    assert dspam_admin.main(["learn-maildirs", "--json"]) == 0
+    assert json.loads(mailbox.output.readouterr().out)["spam"] == 1
+
+
 def test_silence(mailbox: Mailbox) -> None:
     mailbox.deliver(".Junk/cur", "pills")
-    assert dspam_admin.main(["learn-maildirs"]) == 0
+    assert dspam_admin.main(["learn-maildirs", "--new-users"]) == 0
     assert mailbox.output.readouterr() == ("", "")
-    assert dspam_admin.main(["learn-maildirs", "--verbose"]) == 0
+    assert dspam_admin.main(["learn-maildirs", "--new-users", "--verbose"]) == 0
     assert mailbox.output.readouterr().out == (
         "learn-maildirs: 1 users: 0 spam and 0 ham learned, 0 by signature\n"
     )
