@@ -113,7 +113,7 @@ def field(mail: bytes, name: str) -> str:
 
 
 def test_a_mail_has_both_verdicts(site: Site) -> None:
-    mail = site.filter(IN_FRONT, LETTER % 1).stdout
+    mail = site.filter(IN_FRONT.replace("bob", "ann"), LETTER % 1).stdout
     assert field(mail, "X-Spam-Status").startswith("No, ")
     assert field(mail, "X-DSPAM-Result") == "Innocent"
     assert mail.endswith(LETTER.partition(b"\n\n")[2])
@@ -124,10 +124,11 @@ def taught(site: Site, result: str) -> int:
 
 
 def test_it_teaches_both_classes_and_the_user_has_the_last_word(site: Site) -> None:
-    done = site.filter(TEACHER, OFFER % 2)
+    before = taught(site, "Spam")
+    done = site.filter(TEACHER, OFFER % 2 + b"for bob\n")  # SpamAssassin learns a text once
     assert (done.returncode, done.stderr) == (0, b"")
     assert " autolearn=spam " in re.sub(r"\s+", " ", field(done.stdout, "X-Spam-Status"))
-    assert (field(done.stdout, "X-DSPAM-Result"), taught(site, "Spam")) == ("Innocent", 1)
+    assert (field(done.stdout, "X-DSPAM-Result"), taught(site, "Spam")) == ("Innocent", before + 1)
     signature = field(done.stdout, "X-DSPAM-Signature")
     said = site.filter(f"{BOB} --source=error --class=innocent --signature={signature}", b"")
     assert (said.returncode, said.stderr, taught(site, "Innocent")) == (0, b"", 1)
@@ -135,7 +136,7 @@ def test_it_teaches_both_classes_and_the_user_has_the_last_word(site: Site) -> N
     for number in range(4):
         said = site.filter(f"{BOB} --source=corpus --class=spam", LETTER % (10 + number))
         assert said.returncode == 0
-    done = site.filter(TEACHER, LETTER % 20 + b"bring the minutes\n")  # SpamAssassin learns a text once
+    done = site.filter(TEACHER, LETTER % 20 + b"bring the minutes\n")
     assert (done.returncode, done.stderr) == (0, b"")
     assert " autolearn=ham " in re.sub(r"\s+", " ", field(done.stdout, "X-Spam-Status"))
     assert (field(done.stdout, "X-DSPAM-Result"), taught(site, "Innocent")) == ("Spam", 2)
@@ -159,16 +160,19 @@ def test_a_stranger_teaches_nothing(site: Site) -> None:
     """Who writes fields of SpamAssassin, into a mail that spamc passes on as it came or into another."""
     forged = b"X-Spam-Status: Yes, score=99 required=5.0 tests=X autolearn=spam version=4\n"
     before = taught(site, "Spam")
+    teacher = TEACHER.replace("bob", "eve")
     for size in 0, 600_000:
         mail = forged + LETTER % 30 + b"meet at noon in the garden\n" * (size // 27)
-        assert site.filter(TEACHER, mail).returncode == 0
+        assert site.filter(teacher, mail).returncode == 0
     assert taught(site, "Spam") == before
 
 
 def test_it_counts_the_verdict_of_dspamd(site: Site) -> None:
+    dan = BOB.replace("bob", "dan")
     for number in range(6):
-        assert site.filter(f"{BOB} --source=corpus --class=spam", OFFER % (40 + number)).returncode == 0
-    mail = site.filter(BEHIND, OFFER % 50).stdout
+        lesson = site.filter(f"{dan} --source=corpus --class=spam", OFFER % (40 + number))
+        assert lesson.returncode == 0
+    mail = site.filter(BEHIND.replace("bob", "dan"), OFFER % 50 + b"for dan\n").stdout
     assert field(mail, "X-DSPAM-Result") == "Spam"
     assert "DSPAM_SPAM" in field(mail, "X-Spam-Status")
 
