@@ -16,7 +16,7 @@ how a table is kept in memory.
 cimport cython
 from cpython cimport array
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from libc.math cimport exp, fabs, floor, log, sqrt, tanh
+from libc.math cimport INFINITY, exp, fabs, floor, fmax, log, sqrt, tanh
 from libc.stdint cimport int8_t, int16_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, qsort, realloc
 from libc.string cimport memcpy, memmove, memset

@@ -35,6 +35,8 @@ cdef double ENOUGH = 1.7  # ... and never a larger sum than this
 cdef double LEAN = 0.3  # log-odds that are still ham, because a lost ham is worse than a missed spam, ...
 cdef double CAUTION = 1.0  # ... and how many more without lessons, ...
 cdef double CAUTIOUS = 30.0  # ... half of them after so many
+cdef double LOPSIDED = 6.0  # how many more while more spam than ham is known, times log-odds of known mail, ...
+cdef double REDRESSED = 5.0  # ... half of them after so much ham: before it, what all mail has looks like spam
 cdef double SURE = 7.0  # log-odds against a label that make it doubtful, ...
 cdef double UNTRIED = 60.0  # ... twice as many after so many lessons: early verdicts are too sure
 cdef double TURNED = 1.0  # log-odds by which a message at least follows a label against its verdict
@@ -155,7 +157,8 @@ cdef class Evidence:
     cdef tuple tables
     cdef SlotsOfTable[MOST_TABLES] slots
     cdef int table_count
-    cdef int64_t lessons, readings, spam, innocent
+    cdef int64_t lessons, readings, spam
+    cdef readonly int64_t innocent  # lessons of ham
     cdef double spam_scale, innocent_scale
 
     def __cinit__(self, values, tuple tables not None, Py_ssize_t sender=-1, bint counted=True):
@@ -258,7 +261,20 @@ cdef class Evidence:
 
     @property
     def threshold(self):
-        """The log-odds above which the message is taken for spam: 0.3, and up to 1.3 while little is known."""
+        """The log-odds above which the message is taken for spam: 0.3, up to 1.3 while little is known, and `lopsided`."""
+        return self.doubt() + self.lopsided
+
+    @property
+    def lopsided(self):
+        """Log-odds that say nothing, because little ham is known beside the spam; infinite if none is."""
+        cdef double more
+        if not self.innocent:
+            return INFINITY
+        more = log((1 + <double>self.spam) / (0.5 + <double>self.innocent))
+        return LOPSIDED * fmax(0, more) * REDRESSED / (REDRESSED + <double>self.innocent)
+
+    cdef double doubt(self) noexcept nogil:
+        """The threshold that lessons aim at: they need not outweigh what ham, once it is known, takes away by itself."""
         return LEAN + CAUTION * CAUTIOUS / (CAUTIOUS + <double>(self.spam + self.innocent))
 
     @property
@@ -293,7 +309,7 @@ cdef class Evidence:
         cdef double side = 1.0 if spam else -1.0
         cdef Step first = self.step(spam, self.weighed, NEAR, margin), third = self.step(spam, self.read, READ_NEAR, margin)
         cdef bint counts = first.moves  # a seed and the list of features need counters, whether or not they have a say
-        cdef double against = (self.threshold - self.logit) * side
+        cdef double against = (self.doubt() - self.logit) * side
         cdef bint doubtful = against > SURE * (1 + UNTRIED / (1 + <double>self.lessons))
         cdef Part* read
         cdef uint32_t length

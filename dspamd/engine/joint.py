@@ -6,6 +6,9 @@ little; and logistic regression over the words alone.  They live in one table of
 which the store keeps as a block.  `logistic` asks no counters.  A message of which much is unknown has a
 probability nearer to one half.
 
+Somebody who has reported spam alone taught what spam has, and what all mail has.  So nothing is spam before
+some ham is known, and little while it is much less than the spam (`Evidence.lopsided`).
+
 A lesson is a sum of integers.  The store keeps it with the signature, so a correction takes back exactly what
 was added, whatever came between.  The sender (automatic whitelist) stays a token with hits, as in DSPAM.
 """
@@ -42,6 +45,7 @@ from dspamd.mail._features import AREAS
 
 _DOUBT = 4  # lessons of the rarer class at which confidence is half of what the odds say
 _SENDER_SHARE = 15  # innocent messages for each spam of a sender who passes (engine.md 6.2)
+_BELIEVED = 6  # lessons of ham from which on mode tone learns verdicts of spam: counters confirm early ones
 _ALWAYS = 1e9  # a margin that includes everything
 
 _GROUP_SHIFT = 60  # of the bits of a feature that are its group
@@ -138,7 +142,8 @@ class WeightedRun:
             spam = self._lesson.label is Label.SPAM
             return Result(spam, "Spam" if spam else "Innocent", 1.0 if spam else 0.0, 0.0)
         logit = self._evidence.logit
-        chance = probability(logit * self._evidence.familiar / self._scorer.temper)
+        believed = max(min(logit, 0.0), logit - self._evidence.lopsided)
+        chance = probability(believed * self._evidence.familiar / self._scorer.temper)
         known = self._evidence.experience / (self._evidence.experience + _DOUBT)
         confidence = abs(2 * chance - 1) * known
         if logit > self._evidence.threshold and not (self._options.whitelist and self._known_sender(hits)):
@@ -160,9 +165,15 @@ class WeightedRun:
             return _weights.negated(self._evidence.lesson(spam, _ALWAYS, turns=False))
         if lesson is not None:
             return self._evidence.lesson(spam)
+        if rules.unsure is not None and spam and self._too_early:
+            return b""
         if rules.unsure is not None:
             return self._evidence.lesson(spam, self._options.margin)
         return self._evidence.lesson(spam, _ALWAYS) if rules.learns_mail else b""
+
+    @property
+    def _too_early(self) -> bool:
+        return self._scorer.counted and self._evidence.innocent < _BELIEVED
 
     def _learned(self, block: bytes) -> Learned:
         # Where a lesson comes from matters in strict compatibility alone, which knows no weights.

@@ -41,7 +41,7 @@ class Balance(NamedTuple):
     """How the points of all reasons add up.
 
     spam, innocent  points for either side; the latter is 0 or less
-    threshold       the sum above which a message is spam
+    threshold       the sum above which a message is spam; infinite while no ham is known
     added           the part of the sum that comes from others' knowledge (seed, merged group)
     lessons         messages of spam and ham that the owner's knowledge was learned from
     areas           the sum by what the reasons are about, as far as the view knows
@@ -57,6 +57,13 @@ class Balance(NamedTuple):
     @property
     def sum(self) -> float:
         return self.spam + self.innocent
+
+    @property
+    def bound(self) -> str:
+        """What the sum is compared with, in words."""
+        if math.isinf(self.threshold):
+            return "nothing is spam before some ham is known"
+        return f"spam is above {self.threshold:.1f}"
 
 
 def merged(shares: Iterable[Share]) -> list[Explained]:
@@ -81,7 +88,7 @@ def factors(reasons: list[Explained], balance: Balance, chance: float) -> list[F
     learned = f"learned from {balance.lessons[0]} spam and {balance.lessons[1]} ham"
     total = (
         f"sum {balance.sum:+.1f} points is {balance.spam:+.1f} for spam and {balance.innocent:+.1f} for ham; "
-        f"spam is above {balance.threshold:.1f}"
+        f"{balance.bound}"
     )
     if balance.added:
         learned += f"; seed and groups give {balance.added:+.1f} of the sum"

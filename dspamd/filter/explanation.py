@@ -6,6 +6,7 @@ table of reasons, and what their points add up to (`engine.reasons`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from dspamd.engine.model import Explained, Result
@@ -58,7 +59,7 @@ def explanation_data(
             "points_for_ham": balance.innocent,
             "points_of_others": balance.added,
             "points_of_everything_else": _rest(explained, balance),
-            "threshold": balance.threshold,
+            "threshold": None if math.isinf(balance.threshold) else balance.threshold,
             "learned": dict(zip(("spam", "ham"), balance.lessons, strict=True)),
             "areas": dict(balance.areas),
         }
@@ -96,7 +97,7 @@ def _balance_lines(balance: Balance) -> list[str]:
         learned += f"; the seed and groups give {balance.added:+.1f} of the points"
     lines = [
         f"{balance.sum:+.1f} points: {balance.spam:+.1f} for spam, {balance.innocent:+.1f} for ham; "
-        f"spam is above {balance.threshold:.1f}",
+        f"{balance.bound}",
         learned,
     ]
     areas = [f"{area} {points:+.1f}" for area, points in balance.areas if abs(points) >= _SHOWN]

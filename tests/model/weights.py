@@ -133,8 +133,16 @@ def logit(features: Sequence[int], tables: Sequence[Table], *, counted: bool) ->
     return mean + 6 * math.tanh(6.25 * asked.counted_up / 6)
 
 
-def threshold(tables: Sequence[Table]) -> float:
+def doubt(tables: Sequence[Table]) -> float:
     return 0.3 + 1.0 * 30.0 / (30.0 + sum(table.spam + table.innocent for table in tables))
+
+
+def threshold(tables: Sequence[Table]) -> float:
+    spam, innocent = sum(table.spam for table in tables), sum(table.innocent for table in tables)
+    if not innocent:
+        return math.inf
+    more = max(0.0, math.log((1 + spam) / (0.5 + innocent)))
+    return doubt(tables) + 6.0 * more * 5.0 / (5.0 + innocent)
 
 
 def dither(slot: int, lesson: int) -> float:
@@ -205,7 +213,7 @@ def lesson(
     none_yet = not sum(table.spam if spam else table.innocent for table in tables)
     wanted = margin * min(1.7, 0.07 * sum(value for _, value in placed(features)))
     counts = asked.counted_up * side < wanted or none_yet if counted else moves
-    against = (threshold(tables) - logit(features, tables, counted=counted)) * side
+    against = (doubt(tables) - logit(features, tables, counted=counted)) * side
     doubtful = against > 7.0 * (1 + 60.0 / (1 + own.lessons))
     if not features:
         return None

@@ -53,5 +53,7 @@ def test_factors_tell_the_sum_what_is_known_and_the_reasons() -> None:
     assert first.name == b"+10.0 w1"
     assert first.value == pytest.approx(0.731, abs=1e-3)
     assert len(others) == FACTORS - 1
+    lonely = factors([], BALANCE._replace(threshold=math.inf), 0.5)[0]
+    assert lonely.name.endswith(b"; nothing is spam before some ham is known")
     seeded = factors([], BALANCE._replace(added=-3.0), 0.5)[1]
     assert seeded.name == b"learned from 12 spam and 30 ham; seed and groups give -3.0 of the sum"

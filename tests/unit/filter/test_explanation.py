@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from dspamd.engine.model import Explained, Result
 from dspamd.engine.reasons import Balance
 from dspamd.filter.explanation import explanation_data, explanation_lines, result_line
@@ -44,9 +46,11 @@ def test_reasons_are_a_table_that_adds_up() -> None:
 
 
 def test_a_user_without_knowledge() -> None:
-    lines = explanation_lines([], Balance(0, 0, 0, 0, (0, 0)))
+    nothing = Balance(0, 0, math.inf, 0, (0, 0))
+    assert explanation_data([], nothing, None)["threshold"] is None  # JSON has no infinity
+    lines = explanation_lines([], nothing)
     assert lines[:2] == [
-        b"+0.0 points: +0.0 for spam, +0.0 for ham; spam is above 0.0",
+        b"+0.0 points: +0.0 for spam, +0.0 for ham; nothing is spam before some ham is known",
         b"learned from 0 spam and 0 ham of this user",
     ]
 

@@ -101,8 +101,11 @@ def learned(kind: str) -> bytes:
 
     async def learn() -> bytes:
         made = Site(kind)
-        for _ in range(101):  # mode toe learns all mail until then
-            await made.arrive(HAM, CORPUS_INNOCENT)
+        for k in range(101):  # mode toe learns all mail until then
+            # Tone learns the verdicts of spam of a user whose first ham was various.
+            various = kind == "joint tone" and k < 20
+            first = b"Subject: note%d\r\n\r\nitem%d part%d cheap pills offer casino\r\n" % (k, k, k)
+            await made.arrive(first if various else HAM, CORPUS_INNOCENT)
             await made.arrive(SPAM, CORPUS_SPAM)
         return pickle.dumps(made.storage)
 

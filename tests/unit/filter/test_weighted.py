@@ -12,6 +12,7 @@ from dspamd.engine._weights import Evidence, Table
 from dspamd.engine.joint import JOINT
 from dspamd.engine.model import Hits, ScoreOptions, Snapshot, TokenOptions, Totals
 from dspamd.engine.reasons import POINTS, probability
+from dspamd.engine.scorers import SCORERS
 from dspamd.engine.tokenizer import tokenize
 from dspamd.filter.blocks import Blocks
 from dspamd.filter.training import UnknownSignature
@@ -75,6 +76,23 @@ async def test_somebody_of_whom_nothing_is_known_gets_mail_without_confidence(tm
         first = await pipeline.process(SPAM)
         assert first.verdict is not None
         assert (first.verdict.result.name, first.verdict.result.confidence) == ("Innocent", 0.0)
+
+
+@pytest.mark.parametrize("algorithm", [name for name, each in SCORERS.items() if each.block is not None])
+async def test_a_user_who_reported_one_spam_loses_no_ham(tmp_path: Path, algorithm: str) -> None:
+    """What all mail has was in that spam, too; and nothing is learned as spam from such a verdict."""
+    texts = (b"lunch at noon", b"the minutes of our meeting", b"cheap flights to Oslo", b"free on Monday?")
+    async with open_pipeline(tmp_path, base=base("tone").replace("joint", algorithm)) as pipeline:
+        await pipeline.process(SPAM, Request(lesson=CORPUS_SPAM))
+        first = await pipeline.process(SPAM, Request(classify=True))
+        assert first.verdict is not None
+        assert (first.verdict.result.name, first.verdict.result.probability) == ("Innocent", 0.5)
+        for k, text in enumerate(texts * 5):
+            mail = HAM.replace(b"minutes", text, 1).replace(b"review", b"item %d" % k)
+            outcome = await pipeline.process(mail)
+            assert outcome.verdict is not None
+            assert outcome.verdict.result.name == "Innocent"
+        assert (await pipeline.totals()).spam_learned == 1
 
 
 @pytest.mark.parametrize("mode", MODES)
