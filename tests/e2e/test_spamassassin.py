@@ -170,8 +170,9 @@ def test_a_stranger_teaches_nothing(site: Site) -> None:
 def test_it_counts_the_verdict_of_dspamd(site: Site) -> None:
     dan = BOB.replace("bob", "dan")
     for number in range(6):
-        lesson = site.filter(f"{dan} --source=corpus --class=spam", OFFER % (40 + number))
-        assert lesson.returncode == 0
+        for label, text in (("spam", OFFER), ("innocent", LETTER)):
+            lesson = site.filter(f"{dan} --source=corpus --class={label}", text % (40 + number))
+            assert lesson.returncode == 0
     mail = site.filter(BEHIND.replace("bob", "dan"), OFFER % 50 + b"for dan\n").stdout
     assert field(mail, "X-DSPAM-Result") == "Spam"
     assert "DSPAM_SPAM" in field(mail, "X-Spam-Status")
