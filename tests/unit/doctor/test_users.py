@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -42,11 +43,10 @@ def test_a_full_quarantine(site: Site) -> None:
 
 async def test_a_folder_of_nobody(site: Site) -> None:
     """A user of whom nothing was learned looks alike, so the folder must have been quiet for long."""
-    for name, seen in ("new", None), ("gone", 0):
+    for name, seen in ("new", time.time()), ("gone", 0):
         file = site.home.prepare(site.home.file(name, "log"))
         file.touch()
-        if seen is not None:
-            os.utime(file, (seen, seen))
+        os.utime(file, (seen, seen))
     (lost,) = await folders(site)
     folder = site.home.path / "data/gone"
     assert (lost.severity, lost.cure.endswith(f"rm -r {folder}")) == ("advice", True)
