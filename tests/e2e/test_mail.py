@@ -84,7 +84,7 @@ def test_mail_waits_while_the_next_hop_is_down_and_arrives_once(own_site: MailSi
     own_site.mailboxes.stop()
     for number in range(20):
         own_site.front.send(compose(f"Patience {number}", "No hurry."), "alice", "bob")
-    until(lambda: own_site.front.log.count("status=deferred") >= 40, "a deferral for each recipient")
+    until(lambda: own_site.front.log.count("status=deferred") >= 20, "20 deferrals")
     # A mail that moves from one queue to another while they are listed may be there twice.
     assert len({mail["queue_id"] for mail in own_site.front.queue()}) == 20
     own_site.mailboxes.start()
